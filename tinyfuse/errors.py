@@ -1,0 +1,46 @@
+"""Every error a user can meet: one line that says what was given, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TinyfuseError(Exception):
+    """Base of all errors that the command line shows as one line and turns into ``exit_code``."""
+
+    exit_code = 1
+
+
+class DataError(TinyfuseError):
+    """A data file is missing, damaged or not what its name promises."""
+
+
+class RecipeError(TinyfuseError):
+    """A precision recipe cannot be read, or does not fit the model."""
+
+
+class ConversionError(TinyfuseError):
+    """A network could not be written as an integer model, or the result failed its proof."""
+
+
+class ModelError(TinyfuseError):
+    """A model file is missing, damaged or not one that tinyfuse can run."""
+
+
+class UsageError(TinyfuseError):
+    """The command line or an argument is wrong."""
+
+    exit_code = 2
+
+
+class ParityError(TinyfuseError):
+    """Two executors that must agree bit for bit do not."""
+
+    exit_code = 3
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the closest allowed name, or an empty string."""
+    close = difflib.get_close_matches(name, list(allowed), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
