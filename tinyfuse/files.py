@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyfuse.errors import DataError
 
 
 @contextmanager
@@ -45,3 +51,19 @@ def write_text(path: str | Path, text: str) -> None:
 def sha256_hex(data: bytes) -> str:
     """SHA-256 of ``data`` as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as ``.npz``, atomically."""
+    plain: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **plain)
+
+
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read what :func:`save_arrays` wrote, without pickle; :class:`DataError` if it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: saved arrays cannot be read ({error}); delete the file and run again") from error

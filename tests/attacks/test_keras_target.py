@@ -1,0 +1,159 @@
+"""The tf_keras target: bound by name, independent of the number of samples, never retraced, logits only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyfuse.attacks import KerasTarget, Threat, fgsm, pgd
+from tinyfuse.errors import TinyfuseError, UsageError
+
+Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def target(network: Any) -> KerasTarget:
+    return KerasTarget(network, batch_size=8)
+
+
+def test_logits_are_those_of_the_model_bound_by_name(network: Any, target: KerasTarget, samples: Draw) -> None:
+    clean, _ = samples(8)
+    expected = network([clean["image"], clean["audio"]], training=False).numpy()
+    swapped = {"extra": np.zeros((8, 3)), "audio": clean["audio"], "image": clean["image"]}
+    np.testing.assert_allclose(target.logits(swapped), expected, atol=1e-5)
+    assert target.inputs == ("image", "audio") and target.executor == "keras" and target.grids is None
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 9, 20])
+def test_a_sample_does_not_depend_on_how_many_others_there_are(target: KerasTarget, samples: Draw, count: int) -> None:
+    clean, labels = samples(24)
+    whole, part = (
+        target.gradient({name: x[:n] for name, x in clean.items()}, labels[:n], ("image", "audio")) for n in (24, count)
+    )
+    assert np.array_equal(part.logits, whole.logits[:count]) and np.array_equal(part.loss, whole.loss[:count])
+    for name in clean:
+        assert np.array_equal(part.wrt[name], whole.wrt[name][:count])
+
+
+def test_the_gradient_is_the_slope_of_the_loss(network: Any, samples: Draw) -> None:
+    """A central difference in float32 along a random direction, against the inner product."""
+    clean, labels = samples(4)
+    target, random = KerasTarget(network, batch_size=4, loss_dtype="float64"), np.random.default_rng(0)
+    found = target.gradient(clean, labels, ("image", "audio"))
+    for name in clean:
+        direction = random.normal(0, 1, clean[name].shape).astype(np.float32)
+        step = np.float32(1e-3)
+        up, down = (
+            target.gradient({**clean, name: clean[name] + sign * step * direction}, labels, ("image",)).loss
+            for sign in (1, -1)
+        )
+        slope = (up - down) / (2 * step)
+        np.testing.assert_allclose((found.wrt[name] * direction).sum(axis=(1, 2, 3)), slope, rtol=0.05, atol=0.05)
+
+
+def test_one_joint_gradient_is_each_single_gradient_bit_for_bit(target: KerasTarget, samples: Draw) -> None:
+    clean, labels = samples(16)
+    both = target.gradient(clean, labels, ("image", "audio"))
+    for name in clean:
+        single = target.gradient(clean, labels, (name,))
+        assert list(single.wrt) == [name]
+        assert np.array_equal(single.wrt[name], both.wrt[name])
+
+
+def test_budgets_masks_and_sample_counts_do_not_retrace(network: Any, samples: Draw) -> None:
+    target = KerasTarget(network, batch_size=8)
+    mask = np.ones((28, 28, 1), np.float32)
+    mask[:5] = 0
+    for count, epsilon in ((3, 0.01), (8, 0.02), (17, 0.5)):
+        clean, labels = samples(count)
+        threat = Threat("linf", {"image": epsilon, "audio": epsilon}, mask={"audio": mask})
+        fgsm(target, clean, labels, [threat])
+        pgd(target, clean, labels, threat, steps=3)
+    compiled: list[Any] = [target._forward, *target._backward.values()]
+    assert [function.experimental_get_tracing_count() for function in compiled] == [1, 1]
+
+
+def test_new_weights_are_seen_without_a_new_target(network: Any, target: KerasTarget, samples: Draw) -> None:
+    clean, _ = samples(8)
+    before, weights = target.logits(clean), network.get_weights()
+    network.set_weights([w * 1.5 for w in weights])
+    after = target.logits(clean)
+    network.set_weights(weights)
+    assert not np.allclose(before, after) and np.array_equal(before, target.logits(clean))
+
+
+def test_batch_norm_runs_in_inference_mode(network: Any, target: KerasTarget, samples: Draw) -> None:
+    weights = network.get_weights()
+    clean, labels = samples(8)
+    target.gradient(clean, labels, ("image",))
+    assert all(np.array_equal(a, b) for a, b in zip(weights, network.get_weights(), strict=True))
+
+
+def test_an_input_that_the_model_ignores_has_gradient_zero(samples: Draw) -> None:
+    import tf_keras as keras
+
+    image, audio = keras.Input((28, 28, 1), name="image"), keras.Input((28, 28, 1), name="audio")
+    logits = keras.layers.Dense(10)(keras.layers.Flatten()(image))
+    target = KerasTarget(keras.Model([image, audio], logits), batch_size=4)
+    clean, labels = samples(4)
+    found = fgsm(target, clean, labels, [Threat("linf", {"audio": 0.1}), Threat("linf", {"image": 0.1})])
+    assert found[0].zero_gradient.all() and not found[1].zero_gradient.any()
+    assert np.array_equal(found[0].last["audio"], clean["audio"])
+
+
+def test_a_softmax_output_is_refused(network: Any, samples: Draw) -> None:
+    import tf_keras as keras
+
+    target = KerasTarget(keras.Model(network.inputs, keras.layers.Softmax()(network.outputs[0])), batch_size=4)
+    clean, labels = samples(4)
+    for call in (lambda: target.logits(clean), lambda: target.gradient(clean, labels, ("image",))):
+        with pytest.raises(TinyfuseError, match="returns probabilities"):
+            call()
+
+
+def test_float64_loss_keeps_the_gradient_of_confident_samples(network: Any, samples: Draw) -> None:
+    """With logits 2000 times as large, float32 probabilities are exactly 0 and 1; float64 reaches further."""
+    clean, _ = samples(16)
+    plain = KerasTarget(network, batch_size=16)
+    labels = plain.logits(clean).argmax(axis=1)
+    weights = network.get_weights()
+    gap = np.sort(plain.logits(clean), axis=1)
+    factor = 150 / np.median(gap[:, -1] - gap[:, -2])
+    network.set_weights([*weights[:-2], weights[-2] * factor, weights[-1] * factor])
+    zeros = {
+        dtype: int(
+            fgsm(
+                KerasTarget(network, batch_size=16, loss_dtype=dtype),
+                clean,
+                labels,
+                [Threat("linf", {"image": 0.01})],
+            )[0].zero_gradient.sum()
+        )
+        for dtype in ("float32", "float64")
+    }
+    network.set_weights(weights)
+    assert zeros["float32"] >= 4 and zeros["float64"] <= zeros["float32"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"batch_size": 0}, "batch_size is 0"), ({"loss_dtype": "float"}, r"unknown loss dtype 'float'")],
+)
+def test_wrong_settings_are_refused(network: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        KerasTarget(network, **arguments)
+
+
+def test_requests_that_do_not_fit_the_model_are_refused_in_one_line(target: KerasTarget, samples: Draw) -> None:
+    clean, labels = samples(2)
+    for call, message in (
+        (lambda: target.logits({"image": clean["image"]}), "needs input 'audio'; the batch holds image"),
+        (lambda: target.logits({**clean, "audio": clean["audio"][:, :5]}), "takes \\[n, 28, 28, 1\\]"),
+        (lambda: target.gradient(clean, labels, ("adio",)), r"no input 'adio' \(did you mean 'audio'\?\)"),
+        (lambda: target.gradient(clean, np.array([0, 10]), ("image",)), "a label is 10, but 'small' has 10"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            call()

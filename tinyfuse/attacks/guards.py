@@ -1,0 +1,76 @@
+"""What every attack refuses: requests that do not fit the target, probabilities, NaN gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient, Target
+from tinyfuse.attacks.threat import Threat
+from tinyfuse.errors import TinyfuseError, UsageError, nearest
+
+
+def check_request(target: Target, batch: Batch, labels: np.ndarray, threats: Sequence[Threat]) -> None:
+    """Raise UsageError unless ``threats`` fit ``target`` and ``batch``; ``labels`` are ints [n], n > 0."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
+        raise UsageError(f"labels are {labels.dtype} of shape {labels.shape}; "
+                         "give integers of shape [n], n > 0")
+    if labels.min() < 0:
+        raise UsageError(f"a label is {labels.min()}; give class indices from 0")
+    for name, values in batch.items():
+        if len(values) != len(labels):
+            raise UsageError(f"input '{name}' has {len(values)} samples, but there are {len(labels)} labels")
+    for threat in threats:
+        for name in threat.modalities:
+            if name not in target.inputs:
+                raise UsageError(f"the threat attacks '{name}'{nearest(name, target.inputs)}, "
+                                 f"but '{target.name}' has the inputs {', '.join(target.inputs)}")
+        threat.check(batch)
+
+
+def refuse_probabilities(logits: np.ndarray, name: str, *, tolerance: float = 1e-3) -> None:
+    """Raise TinyfuseError when every row of ``logits`` [n, k] lies in [0, 1] and sums to 1.
+
+    Cross-entropy of probabilities taken for logits hides the gradient and makes a model look robust. An int8
+    softmax output sums to 1 within k / 512: give that as ``tolerance``.
+    """
+    inside = np.all((logits >= 0) & (logits <= 1))
+    if logits.size and inside and np.all(np.abs(logits.sum(axis=1, dtype=np.float64) - 1) <= tolerance):
+        raise TinyfuseError(f"'{name}' returns probabilities (rows in [0, 1] that sum to 1), "
+                            "but attacks need logits; remove the softmax from its last layer")
+
+
+def checked_logits(target: Target, batch: Batch, labels: np.ndarray) -> np.ndarray:
+    """Return ``target.logits(batch)``; raise TinyfuseError if NaN, infinite, misshapen or probabilities."""
+    return _sound(np.asarray(target.logits(batch)), target.name, labels)
+
+
+def checked_gradient(target: DifferentiableTarget, batch: Batch, labels: np.ndarray,
+                     wrt: tuple[str, ...]) -> Gradient:
+    """Return ``target.gradient(...)``; raise TinyfuseError if any of it is NaN, infinite or misshapen."""
+    gradient = target.gradient(batch, labels, wrt)
+    _sound(gradient.logits, target.name, labels)
+    for name in wrt:
+        values = gradient.wrt[name]
+        if values.shape != batch[name].shape:
+            raise TinyfuseError(f"gradient of '{target.name}' for '{name}' has shape {values.shape}; "
+                                f"the input has {batch[name].shape}")
+        bad = int(np.sum(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+        if bad:
+            raise TinyfuseError(f"gradient of '{target.name}' for '{name}' is NaN or infinite in {bad} of "
+                                f"{len(values)} samples; an attack on it would look like robustness: "
+                                "repair the model")
+    return gradient
+
+
+def _sound(logits: np.ndarray, name: str, labels: np.ndarray) -> np.ndarray:
+    if logits.ndim != 2 or len(logits) != len(labels):
+        raise TinyfuseError(f"'{name}' returned logits of shape {logits.shape} for {len(labels)} samples")
+    if not np.isfinite(logits).all():
+        raise TinyfuseError(f"'{name}' returned NaN or infinite logits; repair the model before attacking it")
+    if np.max(labels) >= logits.shape[1]:
+        raise UsageError(f"a label is {np.max(labels)}, but '{name}' has {logits.shape[1]} classes")
+    refuse_probabilities(logits, name)
+    return logits

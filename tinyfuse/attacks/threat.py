@@ -1,0 +1,114 @@
+"""The threat model: which inputs may change, by how much in which norm, in which box, and where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyfuse.attacks.norms import BALLS, NORMS
+from tinyfuse.attacks.target import Batch
+from tinyfuse.errors import UsageError, nearest
+from tinyfuse.files import sha256_hex
+
+
+@dataclass(frozen=True, eq=False)
+class Threat:
+    """What the adversary may do to each sample.
+
+    ``epsilon`` names the attacked modalities only; every modality has its own ball (L2: its own length per
+    sample, not one length over both), in the units of the input. ``low`` and ``high`` bound every value.
+    ``mask`` holds per modality an array of 0 and 1 that broadcasts to [28, 28, 1]; 1 = attackable.
+
+    Raises:
+        UsageError: an unknown norm, an empty, negative or NaN budget, low >= high, a mask that is not 0/1
+            or belongs to a modality without a budget.
+    """
+
+    norm: str
+    epsilon: Mapping[str, float]
+    low: float = 0.0
+    high: float = 1.0
+    mask: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise UsageError(f"unknown norm '{self.norm}'{nearest(self.norm, NORMS)}; "
+                             f"use one of {', '.join(NORMS)}")
+        if not self.epsilon:
+            raise UsageError("a threat without a budget attacks nothing; give epsilon={'image': 0.1}")
+        for name, value in self.epsilon.items():
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"epsilon of '{name}' is {value}; give a finite number >= 0")
+        if not self.low < self.high:
+            raise UsageError(f"box from {self.low} to {self.high} is empty; give low < high")
+        object.__setattr__(self, "epsilon", {name: float(value) for name, value in self.epsilon.items()})
+        object.__setattr__(self, "mask", {name: self._mask(name, m) for name, m in (self.mask or {}).items()})
+
+    def _mask(self, name: str, mask: np.ndarray) -> np.ndarray:
+        if name not in self.epsilon:
+            raise UsageError(f"mask for '{name}'{nearest(name, self.epsilon)}, which has no budget; "
+                             f"attacked here: {', '.join(self.epsilon)}")
+        values = np.array(mask, np.float32)
+        if not np.isin(values, (0.0, 1.0)).all():
+            raise UsageError(f"mask for '{name}' has values other than 0 and 1; "
+                             "use 1 = attackable, 0 = fixed")
+        return values
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The attacked inputs."""
+        return tuple(self.epsilon)
+
+    def attackable(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Return float32 of ``shape`` (one sample): 1 where modality ``name`` may change."""
+        mask = (self.mask or {}).get(name, np.ones((), np.float32))
+        try:
+            return np.broadcast_to(mask, shape)
+        except ValueError:
+            raise UsageError(f"mask for '{name}' has shape {mask.shape}, which does not broadcast to one "
+                             f"sample of shape {shape}") from None
+
+    def masked(self, values: Batch) -> dict[str, np.ndarray]:
+        """Return the attacked modalities of ``values`` with every protected coordinate set to 0."""
+        return {name: values[name] * self.attackable(name, values[name].shape[1:])
+                for name in self.modalities}
+
+    def check(self, clean: Batch) -> None:
+        """Raise UsageError unless every attacked modality is in ``clean``, float32 and inside the box."""
+        for name in self.modalities:
+            if name not in clean:
+                raise UsageError(f"the threat attacks '{name}'{nearest(name, clean)}, but the batch holds "
+                                 f"{', '.join(clean) or 'nothing'}")
+            values = clean[name]
+            if values.dtype != np.float32:
+                raise UsageError(f"input '{name}' is {values.dtype}; convert it to float32")
+            if not (np.all(values >= self.low) and np.all(values <= self.high)):
+                raise UsageError(f"clean input '{name}' leaves the box [{self.low}, {self.high}] or is NaN; "
+                                 "rescale the data or widen the box")
+
+    def boxed(self, values: np.ndarray) -> np.ndarray:
+        """Clip ``values`` to [low, high]."""
+        low, high = np.asarray([self.low, self.high], values.dtype)
+        return np.asarray(np.clip(values, low, high))
+
+    def project(self, adversarial: Batch, clean: Batch) -> dict[str, np.ndarray]:
+        """Return ``adversarial`` brought into the mask, the ball around ``clean``, then the box.
+
+        Protected coordinates return to their clean value; inputs that are not attacked are the very objects
+        of ``clean``. Float32 rounding of clean + delta may leave the ball by an ulp, as in CleverHans'
+        ``clip_eta``.
+        """
+        delta = self.masked({name: adversarial[name] - clean[name] for name in self.modalities})
+        inside = {name: self.boxed(clean[name] + BALLS[self.norm](delta[name], self.epsilon[name]))
+                  for name in self.modalities}
+        return {**clean, **inside}
+
+    def describe(self) -> dict[str, str | float]:
+        """Return a flat table for a results row: norm, box, one epsilon per modality, a digest per mask."""
+        budgets = {f"epsilon_{name}": value for name, value in self.epsilon.items()}
+        masks = {f"mask_{name}": sha256_hex(repr(mask.shape).encode() + mask.tobytes())[:12]
+                 for name, mask in (self.mask or {}).items()}
+        return {"norm": self.norm, "low": self.low, "high": self.high, **budgets, **masks}

@@ -1,0 +1,106 @@
+"""``python -m tinyfuse.bench``: the main job in one command, resumable, ending in one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinyfuse import options
+from tinyfuse.console import console
+from tinyfuse.errors import UsageError
+
+if TYPE_CHECKING:
+    from tinyfuse.evaluate.matrix import Matrix
+    from tinyfuse.evaluate.run import Run
+
+EXAMPLES = """\
+examples:
+  python -m tinyfuse.bench                         embedded digits, everything, under five minutes on two cores
+  python -m tinyfuse.bench --quick                 a smoke run in under a minute
+  python -m tinyfuse.bench --data DIR --matrix benchmarks/matrices/digits.toml --out runs/digits
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the bench."""
+    options.add_data(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--matrix", metavar="FILE.toml", help="what to run; keys that are not given have the defaults")
+    what.add_argument("--quick", action="store_true", help="a small matrix that ends within a minute")
+    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/ and the name of the data)")
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
+                        help="go on with what the folder holds (default); --no-resume refuses a folder with results")
+    parser.add_argument("--jobs", type=options.positive, metavar="N",
+                        help="worker processes that judge integer models (default: the number of cores)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m tinyfuse.bench``."""
+    parser = argparse.ArgumentParser(prog="python -m tinyfuse.bench", description=__doc__, epilog=EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    return options.guarded(run, parser.parse_args(argv))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run or resume the bench that ``args`` describe."""
+    from tinyfuse import provenance
+    from tinyfuse.evaluate.matrix import QUICK, Matrix, read_matrix
+    from tinyfuse.evaluate.sweep import sweep
+
+    began = time.monotonic()
+    matrix = read_matrix(args.matrix) if args.matrix else QUICK if args.quick else Matrix()
+    job = _open(args, matrix)
+    path = job.folder / "run.json"
+    facts = provenance.begin(data=_describe(job), seeds=(args.seed,), settings=matrix.to_table())
+    facts.write(path)
+    sweep(job, jobs=args.jobs or options.cores())
+    replace(facts, finished=provenance.utc_now(), wall_seconds=round(time.monotonic() - began, 1),
+            peak_memory_mib=round(provenance.peak_memory_mib(), 1),
+            peak_memory_children_mib=round(provenance.peak_memory_mib("children"), 1)).write(path)
+    _show(job.folder, as_json=args.json)
+    return 0
+
+
+def _open(args: argparse.Namespace, matrix: Matrix) -> Run:
+    from tinyfuse.evaluate.run import Run
+    from tinyfuse.results import ResultStore
+
+    dataset = options.load_data(args)
+    name = "quick" if args.quick else f"{dataset.name}-{dataset.split}".replace("+", "-")
+    folder = Path(args.out or f"runs/{name}")
+    rows = folder / "results.jsonl"
+    if rows.exists() and not args.resume:
+        raise UsageError(f"{rows} holds results; give another --out, or leave out --no-resume to go on with it")
+    return Run(folder, folder / "models", matrix, dataset, args.seed, ResultStore(rows))
+
+
+def _describe(job: Run) -> str:
+    parts = ", ".join(f"{len(getattr(job.dataset, part))} {part}" for part in ("train", "validation", "test"))
+    return f"{job.dataset.name}, {job.dataset.split} split, {parts} pairs"
+
+
+def _show(folder: Path, *, as_json: bool) -> None:
+    """Summary on stdout; ``summary.csv`` and the report in ``folder``."""
+    from tinyfuse import report
+    from tinyfuse.evaluate import write_csv
+
+    view = report.load(folder)
+    write_csv(folder / "summary.csv", view.summary)
+    page = report.render(folder)
+    if as_json:
+        print(json.dumps([asdict(line) for line in view.summary], indent=2))
+    else:
+        report.print_summary(view.summary, view.flags, failed=view.failed)
+    console.print(f"wrote {folder / 'results.jsonl'}, {folder / 'summary.csv'} and {page}", markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,9 @@
+"""Data: image+audio pairs of written and spoken digits, from the embedded set, a folder or a download."""
+
+from __future__ import annotations
+
+from tinyfuse.data.features import FeatureScaling, padding_mask
+from tinyfuse.data.load import load
+from tinyfuse.data.pairs import MODALITIES, Dataset, Pairs, Variants
+
+__all__ = ["MODALITIES", "Dataset", "FeatureScaling", "Pairs", "Variants", "load", "padding_mask"]

@@ -1,0 +1,109 @@
+"""The conversion step of a sweep: one int8 graph for each network, then every recipe, each with its proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyfuse import tables
+from tinyfuse.data import Pairs
+from tinyfuse.errors import TinyfuseError
+from tinyfuse.evaluate.run import Run
+from tinyfuse.files import sha256_hex
+from tinyfuse.integer.publish import Proof, describe, prove, publish
+from tinyfuse.nn.fusion import modalities_of
+from tinyfuse.nn.obtain import Network
+from tinyfuse.nn.train import predict
+from tinyfuse.quantize.convert import Baseline, Conversion, baseline, convert
+from tinyfuse.quantize.precision import Precision
+from tinyfuse.results import Row, row_key
+
+
+@dataclass(frozen=True)
+class IntegerFile:
+    """A published integer model: its recipe, its ``.tflite`` and the table beside it."""
+
+    precision: Precision
+    path: Path
+    table: dict[str, Any]
+
+
+def convert_network(run: Run, network: Network, tick: Callable[[str], None]) -> list[IntegerFile]:
+    """Convert ``network`` with every recipe of the matrix; recipes that fail become rows that say why."""
+    proof_pairs = run.dataset.test.balanced(run.matrix.proof_pairs, seed=0)
+    made: list[IntegerFile] = []
+    base: Baseline | None = None
+    for recipe in run.matrix.precisions_of(network.name):
+        tick(f"{network.name} {recipe.name}")
+        if recipe.scheme == "minmax":
+            continue
+        found = _published(run, network, recipe)
+        if found is None:
+            try:
+                base = base or baseline(network.model, run.calibration(), inputs=modalities_of(network.name))
+                found = _publish(run, network, convert(base, recipe), proof_pairs)
+            except TinyfuseError as error:
+                run.store.append(_failed_row(run, network, recipe, str(error)))
+                continue
+        made.append(found)
+        run.store.append(model_row(run, network, found))
+    return made
+
+
+def _publish(run: Run, network: Network, conversion: Conversion, pairs: Pairs) -> IntegerFile:
+    proof: Proof = prove(conversion, pairs, predict(network.model, pairs))
+    provenance = {"float_sha256": network.sha256, "data": network.table["data"], "labels": network.table["labels"],
+                  "training": network.table["training"], "audio_features": network.table["audio_features"],
+                  "calibration_pairs": run.matrix.calibration_pairs}
+    path = publish(conversion, proof, run.models, provenance)
+    return IntegerFile(conversion.precision, path, describe(conversion, proof) | provenance)
+
+
+def _published(run: Run, network: Network, recipe: Precision) -> IntegerFile | None:
+    """What an earlier run wrote, if it is whole and made from the same float weights and recipe."""
+    path = run.models / f"{network.name}__{recipe.name}.tflite"
+    if not (path.exists() and path.with_suffix(".toml").exists()):
+        return None
+    table = tables.read(path.with_suffix(".toml"), TinyfuseError)
+    same = (table.get("sha256") == sha256_hex(path.read_bytes()) and table.get("precision") == recipe.to_table()
+            and table.get("float_sha256") == network.sha256
+            and table.get("calibration_pairs") == run.matrix.calibration_pairs)
+    return IntegerFile(recipe, path, table) if same else None
+
+
+def _branch_bits(table: dict[str, Any], branch: str) -> float | None:
+    """Mean weight bits of the layers (or layer slices) of one branch, None if there are none."""
+    layers = [layer for layer in table["layers"] if branch in layer["branches"]]
+    if not layers:
+        return None
+    return float(np.average([layer["branches"][branch] for layer in layers], weights=[x["weights"] for x in layers]))
+
+
+def model_row(run: Run, network: Network, made: IntegerFile) -> Row:
+    """The row that says what ``made`` costs and how its proof went."""
+    table = made.table
+    weights = sum(layer["weights"] for layer in table["layers"])
+    return {
+        "kind": "model",
+        "key": row_key({"kind": "model", "model": network.name, "precision": made.precision.name,
+                        "sha256": table["sha256"], "seed": run.seed, "data": run.dataset.checksum}),
+        "model": network.name, "precision": made.precision.name,
+        "weight_bits_mean": sum(layer["weight_bits"] for layer in table["layers"]) / weights,
+        **{f"bits_{branch}": _branch_bits(table, branch) for branch in ("image", "audio", "shared")},
+        "activation_bits": table["activation_bits"], "stored_bytes": table["stored_bytes"],
+        "packed_bytes": table["packed_bytes"], "arena_bytes": table["proof"]["arena_bytes"], "macs": table["macs"],
+        "file": str(made.path.relative_to(run.folder)) if made.path.is_relative_to(run.folder) else made.path.name,
+        "file_sha256": table["sha256"], "max_abs_difference": table["proof"]["max_abs_difference"],
+        "n": table["proof"]["samples"], "seed": run.seed, "data_checksum": run.dataset.checksum,
+        "train_seconds": network.train_seconds,
+    }
+
+
+def _failed_row(run: Run, network: Network, recipe: Precision, reason: str) -> Row:
+    identity = {"kind": "failed", "model": network.name, "precision": recipe.name, "stage": "convert",
+                "seed": run.seed, "data_checksum": run.dataset.checksum, "reason": reason}
+    return {**identity, "key": row_key(identity)}

@@ -1,0 +1,103 @@
+"""What a sweep runs: networks x precisions x executors x attacks x modalities x budgets, as one TOML file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tinyfuse import tables
+from tinyfuse.errors import UsageError, nearest
+from tinyfuse.nn.fusion import MODELS, check_name, modalities_of
+from tinyfuse.quantize.precision import Precision, precision
+
+MIXES = ("image6-audio8-shared8", "image8-audio6-shared8", "image6-audio9-shared8", "image9-audio6-shared8")
+_CHOICES = {"executors": ("tflm", "litert", "litert-reference"), "attacks": ("fgsm", "pgd"), "norm": ("linf", "l2")}
+_COUNTS = ("steps", "attack_pairs", "clean_pairs", "calibration_pairs", "proof_pairs", "epochs", "batch_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """One sweep. ``precisions`` apply to every network, ``mixes`` to the fusions only.
+
+    ``epsilons`` are budgets in input units ([0, 1]), the same for each attacked modality; ``attack_pairs`` and
+    ``clean_pairs`` are numbers of test pairs, classes balanced. The defaults fit two cores in five minutes.
+    """
+
+    models: tuple[str, ...] = MODELS
+    precisions: tuple[str, ...] = ("w6", "w7", "w8", "w9")
+    mixes: tuple[str, ...] = MIXES
+    executors: tuple[str, ...] = ("tflm", "litert")
+    attacks: tuple[str, ...] = ("fgsm", "pgd")
+    norm: str = "linf"
+    epsilons: tuple[float, ...] = (0.01, 0.03, 0.1)
+    steps: int = 10
+    random_start: bool = False
+    attack_pairs: int = 40
+    clean_pairs: int = 100
+    calibration_pairs: int = 200
+    proof_pairs: int = 8
+    epochs: int = 12
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            given = getattr(self, name)
+            for value in (given,) if isinstance(given, str) else given:
+                if value not in allowed:
+                    raise UsageError(f"matrix: {name} '{value}'{nearest(str(value), allowed)}; "
+                                     f"allowed: {', '.join(allowed)}")
+        for model in self.models:
+            check_name(model)
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UsageError(f"matrix: {name} is {value!r}; a whole number of at least 1 is expected")
+        for epsilon in self.epsilons:
+            if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)) or not 0 < epsilon < math.inf:
+                raise UsageError(f"matrix: epsilon {epsilon!r}; a positive number is expected")
+        if not (self.models and self.epsilons and self.executors and self.attacks):
+            raise UsageError("matrix: models, executors, attacks and epsilons need at least one entry each")
+
+    def precisions_of(self, model: str) -> list[Precision]:
+        """The recipes that ``model`` is converted with."""
+        names = (*self.precisions, *(self.mixes if len(modalities_of(model)) > 1 else ()))
+        return [precision(name) for name in dict.fromkeys(names)]
+
+    def modes_of(self, model: str) -> dict[str, tuple[str, ...]]:
+        """The attacked modalities by the name of the mode: image, audio, both."""
+        inputs = modalities_of(model)
+        modes = {name: (name,) for name in inputs}
+        return modes | ({"both": inputs} if len(inputs) > 1 else {})
+
+    def to_table(self) -> dict[str, Any]:
+        """Plain values, tuples as lists."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+QUICK = Matrix(models=("image", "audio", "early"), precisions=("w6", "w8"), mixes=("image6-audio8-shared8",),
+               executors=("tflm", "litert"), epsilons=(0.03,), steps=5, attack_pairs=20, clean_pairs=50,
+               proof_pairs=4, calibration_pairs=100, epochs=4)
+
+
+def read_matrix(path: str | Path) -> Matrix:
+    """The matrix in a TOML file; keys that are not given have the defaults, unknown keys are errors."""
+    return from_table(tables.read(path, UsageError), str(path))
+
+
+def from_table(table: Mapping[str, Any], where: str) -> Matrix:
+    """The matrix of a TOML table; ``where`` names the file in errors."""
+    kinds = {field.name: type(getattr(Matrix(), field.name)) for field in fields(Matrix)}
+    tables.check_keys(table, kinds, where, UsageError)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if kinds[key] is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, list if kinds[key] is tuple else kinds[key]):
+            raise UsageError(f"{where}: {key} is {value!r}; a {'list' if kinds[key] is tuple else kinds[key].__name__} "
+                             "is expected")
+        values[key] = tuple(value) if isinstance(value, list) else value
+    return Matrix(**values)

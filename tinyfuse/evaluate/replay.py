@@ -1,0 +1,64 @@
+"""Judging saved inputs on an integer model, in worker processes that never load TensorFlow."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyfuse.attacks import Threat, audit, to_codes
+from tinyfuse.evaluate import samples
+from tinyfuse.files import load_arrays
+from tinyfuse.integer.interpreters import load
+from tinyfuse.integer.target import IntegerTarget
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One judgement: ``model`` in ``executor`` on the pairs of ``clean``, or on ``adversarial`` made from them.
+
+    ``threat`` says what the adversarial inputs were allowed; they are brought onto the model's input grid
+    within that budget (threat model G) and audited before they count.
+    """
+
+    model: str
+    executor: str
+    clean: str
+    adversarial: str | None = None
+    threat: Threat | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``correct`` bool [n] and the seconds it took."""
+
+    correct: np.ndarray
+    seconds: float
+
+
+@functools.lru_cache(maxsize=2)
+def _target(path: str, modified_ns: int, executor: str) -> IntegerTarget:
+    return IntegerTarget(load(path), executor)
+
+
+@functools.lru_cache(maxsize=2)
+def _clean(path: str, modified_ns: int) -> samples.Samples:
+    return samples.load_clean(path)
+
+
+def run(task: Replay) -> Judgement:
+    """Run one task in this process."""
+    began = time.monotonic()
+    target = _target(task.model, Path(task.model).stat().st_mtime_ns, task.executor)
+    clean = _clean(task.clean, Path(task.clean).stat().st_mtime_ns)
+    if task.adversarial is None or task.threat is None:
+        codes = {name: target.grids[name].quantise(clean.inputs[name]) for name in target.inputs}
+    else:
+        adversarial = {**clean.inputs, **load_arrays(task.adversarial)}
+        codes = to_codes(adversarial, clean.inputs, task.threat, target.grids)
+        audit(codes, clean.inputs, task.threat, target.grids)
+    correct = target.judge(codes).argmax(axis=1) == clean.label
+    return Judgement(np.asarray(correct), time.monotonic() - began)

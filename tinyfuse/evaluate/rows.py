@@ -1,0 +1,80 @@
+"""From a judgement to a result row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyfuse.data import Dataset
+from tinyfuse.evaluate.statistics import wilson
+from tinyfuse.results import Row, pack_survivors, row_key
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged: a network in a precision, by an executor, and the file that holds it."""
+
+    model: str
+    precision: str
+    executor: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """On what it is judged: ``part`` of a data set, sampled with ``seed``."""
+
+    dataset: Dataset
+    seed: int
+    part: str = "test"
+
+    def fields(self) -> dict[str, Any]:
+        """The row fields that name the data."""
+        return {"data": self.dataset.name, "data_checksum": self.dataset.checksum, "split": self.dataset.split,
+                "part": self.part, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """Which attack made the inputs: settings as in :class:`tinyfuse.results.OutcomeRow`."""
+
+    attack: str
+    criterion: str
+    source: str
+    modality: str
+    norm: str
+    epsilon: float
+    epsilon_image: float
+    epsilon_audio: float
+    steps: int
+    step_size: float | None
+    random_start: bool
+    threat: str
+    attack_seed: int
+
+
+CLEAN = Attacked("none", "clean", "", "none", "", 0.0, 0.0, 0.0, 0, None, False, "", 0)
+
+
+def outcome_key(subject: Subject, scope: Scope, attacked: Attacked, n: int, source_sha256: str = "") -> str:
+    """The key of a row, known before it is measured: a hash of everything that decides the result."""
+    identity: Mapping[str, Any] = {**vars(subject), **scope.fields(), **vars(attacked), "n": n,
+                                   "source_sha256": source_sha256}
+    return row_key(identity)
+
+
+def outcome_row(key: str, subject: Subject, scope: Scope, attacked: Attacked, correct: np.ndarray, *,
+                seconds: float, zero_gradient_share: float | None = None) -> Row:
+    """The row of ``correct`` bool [n]: still classified correctly, sample by sample."""
+    n, hits = len(correct), int(correct.sum())
+    low, high = wilson(hits, n)
+    return {
+        "kind": "clean" if attacked is CLEAN else "attack", "key": key,
+        "model": subject.model, "precision": subject.precision, "executor": subject.executor,
+        **vars(attacked), **scope.fields(), "n": n, "correct": hits, "accuracy": hits / n,
+        "ci_low": low, "ci_high": high, "survivors": pack_survivors(correct),
+        "zero_gradient_share": zero_gradient_share, "seconds": round(seconds, 3),
+    }

@@ -1,0 +1,53 @@
+"""One sweep in one folder: where its files lie and on which pairs it judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyfuse.data import Dataset, Pairs
+from tinyfuse.evaluate.matrix import Matrix
+from tinyfuse.evaluate.rows import Scope
+from tinyfuse.evaluate.samples import Samples
+from tinyfuse.nn.train import TrainConfig
+from tinyfuse.results import ResultStore
+
+SAMPLE_SEED = 0  # which test pairs are judged does not depend on the training seed, so that trainings pair up
+
+
+@dataclass(frozen=True)
+class Run:
+    """``matrix`` on ``dataset`` with training ``seed``; networks go to ``models`` and rows to ``store``."""
+
+    folder: Path
+    models: Path
+    matrix: Matrix
+    dataset: Dataset
+    seed: int
+    store: ResultStore
+
+    @property
+    def scope(self) -> Scope:
+        """The data part that rows name."""
+        return Scope(self.dataset, self.seed)
+
+    @property
+    def samples(self) -> Path:
+        """Folder of clean and adversarial inputs."""
+        return self.folder / "samples"
+
+    @property
+    def config(self) -> TrainConfig:
+        """How the networks are trained."""
+        return TrainConfig(epochs=self.matrix.epochs, batch_size=self.matrix.batch_size,
+                           learning_rate=self.matrix.learning_rate, seed=self.seed)
+
+    def calibration(self) -> Pairs:
+        """Training pairs that set the activation ranges."""
+        return self.dataset.train.balanced(self.matrix.calibration_pairs, seed=SAMPLE_SEED)
+
+    def judged(self, count: int) -> Samples:
+        """``count`` test pairs with balanced classes (all pairs if the part is no larger)."""
+        pairs = self.dataset.test
+        chosen = pairs if count >= len(pairs) else pairs.balanced(count, seed=SAMPLE_SEED)
+        return Samples(chosen.inputs(), chosen.label)

@@ -1,0 +1,1 @@
+"""Integer models as they are deployed: executors behind one protocol, proof, RAM."""

@@ -1,0 +1,32 @@
+"""An integer model in an interpreter, as a target that attacks are judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tinyfuse.integer.grid import InputGrid
+from tinyfuse.integer.interpreters import IntegerModel, Interpreter, dequantize
+
+
+class IntegerTarget:
+    """``model`` run by ``executor`` (tflm, litert, litert-reference): float inputs in, dequantised logits out.
+
+    It has logits and input grids but no gradients; the interpreter offers none.
+    """
+
+    def __init__(self, model: IntegerModel, executor: str) -> None:
+        self.name, self.executor = model.name, executor
+        self.inputs: tuple[str, ...] = tuple(port.name for port in model.inputs)
+        self.grids: Mapping[str, InputGrid] = model.grids
+        self._interpreter = Interpreter(model, executor)
+        self._output = model.output
+
+    def logits(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Dequantised logits float64 [n, k] of float inputs, which the device rounds to its codes."""
+        return self.judge({name: self.grids[name].quantise(batch[name]) for name in self.inputs})
+
+    def judge(self, codes: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Dequantised logits float64 [n, k] of input codes by name."""
+        return dequantize(self._interpreter.run(codes), self._output)

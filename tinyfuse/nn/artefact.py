@@ -1,0 +1,66 @@
+"""A trained network on disk: ``<name>.keras`` and beside it ``<name>.toml`` with where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tinyfuse import __version__, tables
+from tinyfuse.backend import tensorflow
+from tinyfuse.data import Dataset
+from tinyfuse.errors import ModelError
+from tinyfuse.files import atomic_path, sha256_hex, write_text
+from tinyfuse.nn.fusion import MODELS, build
+from tinyfuse.nn.train import TrainConfig, Trained
+
+
+def save(trained: Trained, dataset: Dataset, config: TrainConfig, folder: str | Path) -> Path:
+    """Write the network and its table; return the path of the ``.keras`` file."""
+    path = Path(folder) / f"{trained.name}.keras"
+    with atomic_path(path) as temporary:
+        trained.model.save(temporary)
+    write_text(path.with_suffix(".toml"), tables.dumps(describe(trained, dataset, config, path)))
+    return path
+
+
+def describe(trained: Trained, dataset: Dataset, config: TrainConfig, path: Path) -> dict[str, Any]:
+    """The TOML table of a trained network."""
+    return {
+        "model": trained.name,
+        "tinyfuse": __version__,
+        "sha256": sha256_hex(path.read_bytes()),
+        "labels": [str(digit) for digit in range(10)],
+        "training": asdict(config) | {"best_epoch": trained.best_epoch, "seconds": round(trained.seconds, 1)},
+        "accuracy": {"validation": trained.validation_accuracy, "test": trained.test_accuracy},
+        "data": {"name": dataset.name, "split": dataset.split, "seed": dataset.seed, "checksum": dataset.checksum,
+                 "train_pairs": len(dataset.train), "validation_pairs": len(dataset.validation),
+                 "test_pairs": len(dataset.test)},
+        "audio_features": dataset.scaling.to_table(),
+    }
+
+
+def load(path: str | Path) -> tuple[Any, dict[str, Any]]:
+    """The network at ``path`` (``.keras``) and its table.
+
+    The file's own description of layers is not run: the network named in the table is built and only the
+    weights are taken from the file. Raises :class:`ModelError` if either file is missing, damaged or
+    belongs to something else.
+    """
+    path = Path(path)
+    if path.suffix != ".keras" or not path.is_file():
+        raise ModelError(f"{path}: no such .keras file; `tinyfuse train` writes them")
+    table = tables.read(path.with_suffix(".toml"), ModelError)
+    name = table.get("model")
+    if name not in MODELS:
+        raise ModelError(f"{path.with_suffix('.toml')}: model '{name}' is not one of {', '.join(MODELS)}")
+    if table.get("sha256") != sha256_hex(path.read_bytes()):
+        raise ModelError(f"{path}: its checksum is not the one in {path.with_suffix('.toml').name}; "
+                         "the file is damaged or was replaced")
+    tensorflow()
+    model = build(name)
+    try:
+        model.load_weights(path)
+    except Exception as error:  # Keras raises whatever h5py, zipfile or its own checks do
+        raise ModelError(f"{path}: cannot read weights ({type(error).__name__}); train the model again") from error
+    return model, table

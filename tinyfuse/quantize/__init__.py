@@ -1,0 +1,1 @@
+"""n-bit weights: recipes, integer codes, and stock ``.tflite`` files that hold them."""
