@@ -21,6 +21,7 @@ from tinyfuse.files import write_text
 
 _DISTRIBUTIONS = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "numpy", "librosa",
                   "ai-edge-litert", "tflite-micro", "scipy", "scikit-learn")
+_TEXTS = ("command", "started", "finished", "data", "commit")
 _KIB_PER_MIB = 1024
 
 
@@ -55,9 +56,15 @@ def read_run(path: str | Path) -> RunFacts:
     allowed = [item.name for item in fields(RunFacts)]
     try:
         table = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not all(isinstance(part, dict) for part in (table, table["versions"], table["settings"])):
+            raise TypeError("expected tables of names and values")
+        if not all(isinstance(table.get(name, ""), str) for name in _TEXTS):
+            raise TypeError(f"{', '.join(_TEXTS)} are texts")
         unknown = [name for name in table if name not in allowed]
         if not unknown:
             return RunFacts(**{**table, "seeds": tuple(table.get("seeds", ()))})
+    except KeyError as error:
+        raise DataError(f"{path}: key {error} is missing") from error
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: cannot read the facts of the run ({str(error).splitlines()[0]})") from error
     raise DataError(f"{path}: unknown key {unknown[0]!r}{nearest(unknown[0], allowed)}")

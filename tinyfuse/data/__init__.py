@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyfuse.data.features import FeatureScaling, padding_mask
-from tinyfuse.data.load import load
+from tinyfuse.data.load import assemble, load
 from tinyfuse.data.pairs import MODALITIES, Dataset, Pairs, Variants
 
-__all__ = ["MODALITIES", "Dataset", "FeatureScaling", "Pairs", "Variants", "load", "padding_mask"]
+__all__ = ["MODALITIES", "Dataset", "FeatureScaling", "Pairs", "Variants", "assemble", "load", "padding_mask"]

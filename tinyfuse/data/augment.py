@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinyfuse.console import progress
 from tinyfuse.data.features import (
     CLIP_SAMPLES,
     COEFFICIENTS,
@@ -17,7 +18,7 @@ from tinyfuse.data.features import (
     mfcc,
     place,
 )
-from tinyfuse.data.sources import Spoken
+from tinyfuse.data.sources import Features, Spoken
 from tinyfuse.data.speech import resample
 
 VARIANTS = 12
@@ -27,6 +28,7 @@ MAX_LEVEL_DB = 6.0
 SNR_DB = (5.0, 25.0)
 MAX_SPEED_CHANGE = 0.1
 MAX_SHIFT_FRAMES = 4
+NOISE_CLIPS = 60
 ENERGY_STEP = 0.5
 COEFFICIENT_NOISE = 0.15
 PARAMETERS = (f"variants-1 {MAX_SHIFT_SAMPLES} {MAX_LEVEL_DB} {SNR_DB} {MAX_SPEED_CHANGE} {MAX_SHIFT_FRAMES} "
@@ -45,7 +47,8 @@ def coloured_noise(count: int, *, seed: int) -> np.ndarray:
     frequency = np.maximum(np.arange(spectrum.shape[1]), 20.0)
     slope = 0.5 * (np.arange(count) % 3)[:, None]
     clips = np.fft.irfft(spectrum / frequency**slope, n=CLIP_SAMPLES, axis=1)
-    return (clips / np.sqrt(np.mean(np.square(clips), axis=1, keepdims=True))).astype(np.float32)
+    normal: np.ndarray = clips / np.sqrt(np.mean(np.square(clips), axis=1, keepdims=True))
+    return normal.astype(np.float32)
 
 
 def _change_speed(clip: np.ndarray, factor: float) -> np.ndarray:
@@ -57,7 +60,8 @@ def _add_noise(window: np.ndarray, speech_rms: float, noise: np.ndarray, generat
     clip = np.roll(noise[generator.integers(len(noise))], generator.integers(CLIP_SAMPLES))
     rms = float(np.sqrt(np.mean(np.square(clip, dtype=np.float64))))
     gain = speech_rms / rms * 10.0 ** (-generator.uniform(*SNR_DB) / 20.0)
-    return window + clip * np.float32(gain)
+    mixed: np.ndarray = window + clip * np.float32(gain)
+    return mixed
 
 
 def windows_of(clip: np.ndarray, count: int, *, noise: np.ndarray, seed: int, row: int) -> np.ndarray:
@@ -92,35 +96,35 @@ def feature_variants(clean: np.ndarray, count: int, *, spread: np.ndarray, seed:
     for variant in range(1, count):
         generator = np.random.default_rng([seed, row, variant])
         shift = int(generator.integers(-MAX_SHIFT_FRAMES, MAX_SHIFT_FRAMES + 1))
-        moved = clean[np.clip(np.arange(FRAMES) - shift, 0, FRAMES - 1)]
-        noise = generator.standard_normal((FRAMES, COEFFICIENTS)) * COEFFICIENT_NOISE
-        noise[:, -1] += generator.uniform(-ENERGY_STEP, ENERGY_STEP)
-        variants[variant] = moved + noise * spread
+        noise = generator.standard_normal((FRAMES, COEFFICIENTS), np.float32) * np.float32(COEFFICIENT_NOISE)
+        noise[:, -1] += np.float32(generator.uniform(-ENERGY_STEP, ENERGY_STEP))
+        variants[variant] = clean[np.clip(np.arange(FRAMES) - shift, 0, FRAMES - 1)] + noise * spread
     return variants
 
 
 def clean_features(spoken: Spoken, rows: np.ndarray) -> np.ndarray:
     """Raw features of the utterances ``rows``, float32 [len(rows), 39, 13]."""
-    if spoken.features is not None:
-        return np.asarray(spoken.features[rows], np.float32)
-    assert spoken.clip is not None
+    if isinstance(spoken.voice, Features):
+        return np.asarray(spoken.voice.values[rows], np.float32)
     features = np.empty((len(rows), FRAMES, COEFFICIENTS), np.float32)
     for position, row in enumerate(rows):
-        features[position] = mfcc(place(level(spoken.clip(int(row))))[None])[0]
+        features[position] = mfcc(place(level(spoken.voice.clip(int(row))))[None])[0]
     return features
 
 
 def augmented_features(spoken: Spoken, rows: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     """Raw features of ``count`` variants of the utterances ``rows``, float32 [len(rows), count, 39, 13]."""
     features = np.empty((len(rows), count, FRAMES, COEFFICIENTS), np.float32)
-    if spoken.features is not None:
-        spread = spoken.features[rows].reshape(-1, COEFFICIENTS).std(axis=0)
+    voice = spoken.voice
+    if isinstance(voice, Features):
+        spread = voice.values[rows].std(axis=(0, 1)).astype(np.float32)
         for position, row in enumerate(rows):
-            features[position] = feature_variants(spoken.features[row], count, spread=spread, seed=seed, row=int(row))
+            features[position] = feature_variants(voice.values[row], count, spread=spread, seed=seed, row=int(row))
         return features
-    assert spoken.clip is not None
-    noise = spoken.noise if spoken.noise is not None else coloured_noise(60, seed=seed)
-    for position, row in enumerate(rows):
-        clip = spoken.clip(int(row))
-        features[position] = mfcc(windows_of(clip, count, noise=noise, seed=seed, row=int(row)))
+    noise = voice.noise if voice.noise is not None else coloured_noise(NOISE_CLIPS, seed=seed)
+    with progress("speech features", total=len(rows)) as advance:
+        for position, row in enumerate(rows):
+            windows = windows_of(voice.clip(int(row)), count, noise=noise, seed=seed, row=int(row))
+            features[position] = mfcc(windows)
+            advance()
     return features

@@ -54,7 +54,13 @@ class FeatureScaling:
         mean = np.round(flat.mean(axis=0), 6)
         std = np.maximum(np.round(flat.std(axis=0), 6), 1e-6)
         low, high = np.round(np.quantile((flat - mean) / std, [LOW_QUANTILE, HIGH_QUANTILE]), 6)
-        return FeatureScaling(tuple(mean.tolist()), tuple(std.tolist()), float(low), max(float(high), float(low) + 1e-6))
+        high = max(high, low + 1e-6)
+        return FeatureScaling(tuple(mean.tolist()), tuple(std.tolist()), float(low), float(high))
+
+    @staticmethod
+    def identity() -> FeatureScaling:
+        """For features that are final values in [0, 1] already."""
+        return FeatureScaling((0.0,) * COEFFICIENTS, (1.0,) * COEFFICIENTS, 0.0, 1.0)
 
     def apply(self, features: np.ndarray) -> np.ndarray:
         """Scale raw features [..., 39, 13] to float32 [..., 28, 28, 1] in [0, 1]; the 277 cells left over are 0."""

@@ -7,43 +7,96 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyfuse.data import augment, features
 from tinyfuse.data.augment import augmented_features, clean_features, variant_count
-from tinyfuse.data.features import FeatureScaling
-from tinyfuse.data.folder import read_folder
+from tinyfuse.data.cache import cached, cached_path
+from tinyfuse.data.download import fetch
+from tinyfuse.data.embedded import read_embedded
+from tinyfuse.data.features import COEFFICIENTS, FRAMES, FeatureScaling
+from tinyfuse.data.folder import check_spoken, read_folder
 from tinyfuse.data.pairing import Rows, plan
 from tinyfuse.data.pairs import Dataset, Pairs, Variants
-from tinyfuse.data.sources import Source
-from tinyfuse.errors import DataError
+from tinyfuse.data.sources import Clips, Features, Source, Spoken
+from tinyfuse.errors import UsageError
+from tinyfuse.files import sha256_hex
 
 
 def load(source: str | Path | None = None, *, split: str = "official", spoken: str = "auto",
          held_out: str | None = None, seed: int = 0, limit: int | None = None) -> Dataset:
-    """Load a data set."""
-    return assemble(read_folder(Path(str(source)), spoken), split=split, held_out=held_out, seed=seed, limit=limit)
+    """Load a data set as image+audio pairs.
+
+    ``source``: None or ``"embedded"`` (ships with the package), ``"download"`` (MNIST and ``spoken`` into the user's
+    cache), or a folder with MNIST and FSDD or Speech Commands, or with the Khacef ``.npy`` files.
+    ``split``: ``"official"`` (the source's own) or ``"speaker"``, whose test speakers are ``held_out`` (comma
+    separated; default: the last by name of at most six, else a seeded 20 %). ``spoken``: ``"auto"``, ``"fsdd"`` or
+    ``"speech_commands"``. ``seed`` (>= 0) drives the validation cut, pairing and augmentation; ``limit`` caps the
+    pairs of every part, classes as equal as possible.
+
+    Raises ``DataError`` for missing or damaged files, ``UsageError`` for arguments that do not fit.
+    """
+    check_spoken(spoken)
+    if seed < 0:
+        raise UsageError(f"seed {seed} is negative; allowed: 0 and above")
+    if source is None or source == "embedded":
+        if spoken != "auto":
+            raise UsageError(f"spoken='{spoken}' needs a folder or 'download'; the embedded set has its own speech")
+        found = read_embedded()
+    elif source == "download":
+        found = read_folder(fetch(spoken), spoken)
+    else:
+        found = read_folder(Path(source).expanduser(), spoken)
+    return assemble(found, split=split, held_out=held_out, seed=seed, limit=limit)
 
 
-def assemble(source: Source, *, split: str, held_out: str | None, seed: int, limit: int | None) -> Dataset:
-    """Split, pair, compute features and scale what a reader returned."""
+def assemble(source: Source, *, split: str = "official", held_out: str | None = None, seed: int = 0,
+             limit: int | None = None) -> Dataset:
+    """Split, pair, compute features and scale what a reader returned; the scaling is fitted on clean training speech.
+
+    Where speech is plentiful (``augment.variant_count``) there are fewer than 12 variants.
+    """
     train, validation, test = plan(source, split=split, held_out=held_out, seed=seed, limit=limit)
     utterances, row_of_pair = np.unique(train.spoken, return_inverse=True)
-    raw = augmented_features(source.spoken, utterances, variant_count(len(utterances)), seed=seed)
-    scaling = FeatureScaling.fit(raw[:, 0])
+    others, row_of_other = np.unique(np.concatenate([validation.spoken, test.spoken]), return_inverse=True)
+    raw, raw_others = _raw_features(source.spoken, utterances, others, seed=seed)
+    scaling = _scaling(source.spoken, raw[:, 0])
     variants = Variants(scaling.apply(raw), row_of_pair.astype(np.int64))
-    parts = (_pairs(source, train, variants.audio[:, 0][row_of_pair]),
-             *(_pairs(source, rows, _clean_audio(source, rows, scaling)) for rows in (validation, test)))
+    clean = scaling.apply(raw_others)
+    parts = (_pairs(source, train, variants.audio[row_of_pair, 0]),
+             _pairs(source, validation, clean[row_of_other[: len(validation.spoken)]]),
+             _pairs(source, test, clean[row_of_other[len(validation.spoken) :]]))
     return Dataset(source.name, split, seed, *parts, variants, scaling, source.spoken.speaker_names,
                    _checksum(source, parts, scaling))
 
 
-def _clean_audio(source: Source, rows: Rows, scaling: FeatureScaling) -> np.ndarray:
-    utterances, inverse = np.unique(rows.spoken, return_inverse=True)
-    audio: np.ndarray = scaling.apply(clean_features(source.spoken, utterances))[inverse]
-    return audio
+def _raw_features(spoken: Spoken, train: np.ndarray, others: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Variants of ``train``, [u, v, 39, 13], and clean features of ``others``, [o, 39, 13].
+
+    When most of the source is needed, all of it is computed and cached: every split and limit then reads one file.
+    """
+    count = variant_count(len(train))
+    if isinstance(spoken.voice, Clips):
+        name = _cache_name(spoken, spoken.voice, count, seed)
+        if 2 * len(train) >= len(spoken) or cached_path(name).is_file():
+            rows = np.arange(len(spoken))
+            everything = cached(name, (len(rows), count, FRAMES, COEFFICIENTS),
+                                lambda: augmented_features(spoken, rows, count, seed=seed))
+            return everything[train], everything[others, 0]
+    return augmented_features(spoken, train, count, seed=seed), clean_features(spoken, others)
+
+
+def _cache_name(spoken: Spoken, voice: Clips, count: int, seed: int) -> str:
+    noise = "made" if voice.noise is None else sha256_hex(voice.noise.tobytes())
+    key = f"{spoken.digest} {noise} {count} {seed} {features.PARAMETERS} {augment.PARAMETERS}"
+    return f"{spoken.name}-{sha256_hex(key.encode())[:32]}"
+
+
+def _scaling(spoken: Spoken, clean: np.ndarray) -> FeatureScaling:
+    if isinstance(spoken.voice, Features) and spoken.voice.scaled:
+        return FeatureScaling.identity()
+    return FeatureScaling.fit(clean)
 
 
 def _pairs(source: Source, rows: Rows, audio: np.ndarray) -> Pairs:
-    if not np.isfinite(audio).all():
-        raise DataError(f"{source.name}: a spoken feature is not finite")
     written, spoken = source.written, source.spoken
     image = (written.images[rows.written].astype(np.float32) / np.float32(255.0))[..., None]
     return Pairs(image, audio, written.label[rows.written], written.writer[rows.written],
@@ -51,7 +104,8 @@ def _pairs(source: Source, rows: Rows, audio: np.ndarray) -> Pairs:
 
 
 def _checksum(source: Source, parts: tuple[Pairs, ...], scaling: FeatureScaling) -> str:
-    digest = hashlib.sha256(f"{source.written.digest} {source.spoken.digest} {scaling.to_table()}".encode())
+    head = f"{source.written.digest} {source.spoken.digest} {features.PARAMETERS} {scaling.to_table()}"
+    digest = hashlib.sha256(head.encode())
     for pairs in parts:
         for array in (pairs.written_id, pairs.spoken_id, pairs.label):
             digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())

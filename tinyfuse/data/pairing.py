@@ -1,4 +1,4 @@
-"""Who goes where: the parts of a data set as rows, and the pairing by class, all seeded and before any feature exists."""
+"""Who goes where: the parts of a data set as rows, paired by class, seeded, before any feature exists."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def held_out_speakers(spoken: Spoken, held_out: str | None, *, seed: int) -> np.
     present = np.unique(spoken.speaker[spoken.speaker >= 0])
     names = {spoken.speaker_names[index]: int(index) for index in present}
     if len(names) < 2:
-        raise UsageError(f"split 'speaker' needs two speakers or more; {spoken.name} names {len(names)}: use 'official'")
+        raise UsageError(f"split 'speaker' needs two speakers or more, {spoken.name} names {len(names)}; "
+                         f"use split 'official'")
     if held_out is None:
         ordered = sorted(names)
         if len(ordered) <= FEW_SPEAKERS:
@@ -99,7 +100,8 @@ def _repeat(rows: np.ndarray, count: int, generator: np.random.Generator) -> np.
     return np.concatenate([generator.permutation(rows) for _ in range(rounds)])[:count]
 
 
-def pair_part(source: Source, written: np.ndarray, spoken: np.ndarray, *, part: int, seed: int, limit: int | None) -> Rows:
+def pair_part(source: Source, written: np.ndarray, spoken: np.ndarray, *, part: int, seed: int,
+              limit: int | None) -> Rows:
     """Pair two sets of rows by class, shuffled.
 
     Every written sample is used once and utterances repeat to match (Khacef et al.); in the train part a class with
@@ -126,7 +128,8 @@ def _pair_given(source: Source, partner: np.ndarray, limit: int | None, *, seed:
     part_of_pair = part_of_spoken[partner]
     parts = []
     for part in (TRAIN, VALIDATION, TEST):
-        rows = np.flatnonzero(part_of_pair == part)
+        # A training pair whose utterance also occurs in the test part belongs to neither.
+        rows = np.flatnonzero((part_of_pair == part) & ((source.written.part == TEST) == (part == TEST)))
         counts = np.bincount(source.written.label[rows], minlength=CLASSES)
         quota = counts if limit is None else class_quota(counts, limit)
         generator = np.random.default_rng([seed, 3, part])
@@ -140,8 +143,8 @@ def _pair_given(source: Source, partner: np.ndarray, limit: int | None, *, seed:
 def plan(source: Source, *, split: str, held_out: str | None, seed: int, limit: int | None) -> tuple[Rows, Rows, Rows]:
     """Train, validation and test as rows; no written sample and no utterance is in two of them.
 
-    ``limit`` caps every part, classes as equal as possible. A source that comes paired keeps its pairs and is divided by
-    utterance.
+    ``limit`` caps every part, classes as equal as possible. A source that comes paired keeps its pairs and is
+    divided by utterance.
     """
     if split not in SPLITS:
         raise UsageError(f"unknown split '{split}'{nearest(split, SPLITS)}; allowed: {', '.join(SPLITS)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
+import wave
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ import numpy as np
 from tinyfuse.errors import DataError, TinyfuseError
 
 MAX_FILE_BYTES = 2 << 30
+MAX_WAV_BYTES = 16 << 20
+FULL_SCALE = np.float32(32768.0)
 T = TypeVar("T")
 
 
@@ -24,14 +27,14 @@ def read_file(path: Path, *, expected: str, max_bytes: int = MAX_FILE_BYTES) -> 
     try:
         size_bytes = path.stat().st_size
         if size_bytes > max_bytes:
-            raise DataError(f"{path}: {size_bytes} bytes; {expected} has at most {max_bytes}")
+            raise DataError(f"{path}: {size_bytes} bytes, more than the {max_bytes} allowed; expected {expected}")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); expected {expected}") from None
 
 
 def decode(path: Path, expected: str, action: Callable[[], T]) -> T:
-    """Run a parser; whatever it raises on damaged bytes becomes one ``DataError`` that names the file."""
+    """Run a parser; whatever it raises (or warns) on damaged bytes becomes one ``DataError`` that names the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -66,26 +69,37 @@ def read_npy(path: Path, *, expected: str, max_bytes: int = MAX_FILE_BYTES) -> n
     return decode(path, expected, lambda: _array(io.BytesIO(data), len(data)))
 
 
-def read_npz(path: Path, keys: Mapping[str, str], *, expected: str) -> dict[str, np.ndarray]:
-    """The arrays ``keys`` of an ``.npz`` file, each checked against its dtype kinds (such as ``"iu"``)."""
-    data = read_file(path, expected=expected)
-    arrays = decode(path, expected, lambda: _members(data, keys))
+def read_npz(path: Path, keys: Mapping[str, str], *, expected: str,
+             max_bytes: int = MAX_FILE_BYTES) -> dict[str, np.ndarray]:
+    """The arrays ``keys`` of an ``.npz`` file, each checked against its allowed dtype kinds (such as ``"iu"``).
+
+    ``max_bytes`` bounds the file and the sum of the arrays. Numbers that are not finite are refused.
+    """
+    data = read_file(path, expected=expected, max_bytes=max_bytes)
+    arrays = decode(path, expected, lambda: _members(data, keys, max_bytes))
     for key, kinds in keys.items():
         if key not in arrays:
             raise DataError(f"{path}: array '{key}' is missing; expected {expected} with {', '.join(keys)}")
         if arrays[key].dtype.kind not in kinds:
             raise DataError(f"{path}: array '{key}' has dtype {arrays[key].dtype}; expected {expected}")
+        if arrays[key].dtype.kind == "f" and not np.isfinite(arrays[key]).all():
+            raise DataError(f"{path}: array '{key}' holds NaN or infinity; expected {expected}")
     return arrays
 
 
-def _members(data: bytes, keys: Mapping[str, str]) -> dict[str, np.ndarray]:
+def _members(data: bytes, keys: Mapping[str, str], max_bytes: int) -> dict[str, np.ndarray]:
     arrays = {}
+    left = max_bytes
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        present = set(archive.namelist())
         for key in keys:
-            if f"{key}.npy" not in archive.namelist():
+            if f"{key}.npy" not in present:
                 continue
             with archive.open(f"{key}.npy") as member:
-                raw = member.read(MAX_FILE_BYTES + 1)
+                raw = member.read(left + 1)
+            if len(raw) > left:
+                raise ValueError(f"its arrays hold more than {max_bytes} bytes")
+            left -= len(raw)
             arrays[key] = _array(io.BytesIO(raw), len(raw))
     return arrays
 
@@ -98,9 +112,39 @@ def _array(stream: BinaryIO, size_bytes: int) -> np.ndarray:
     shape, fortran, dtype = headers[version](stream)
     if dtype.hasobject:
         raise ValueError("it holds Python objects (a pickle), which are never loaded")
+    if dtype.kind == "V" or dtype.itemsize == 0 or min(shape, default=0) < 0:
+        raise ValueError(f"dtype {dtype} with shape {shape}")
     wanted = math.prod(shape) * dtype.itemsize
     found = size_bytes - stream.tell()
     if wanted != found:
         raise ValueError(f"its header announces {wanted} bytes, it holds {found}")
     flat = np.frombuffer(stream.read(), dtype)
+    if dtype.kind == "U" and len(flat):
+        "".join(flat.reshape(-1).tolist())  # raises on code points that are no characters
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def read_wav(path: Path, *, rate_hz: int) -> np.ndarray:
+    """The samples of a mono 16-bit PCM file at ``rate_hz``, int16 [n] with n > 0."""
+    expected = f"mono 16-bit WAV at {rate_hz} Hz"
+    data = read_file(path, expected=expected, max_bytes=MAX_WAV_BYTES)
+    return parse_wav(path, data, rate_hz=rate_hz)
+
+
+def parse_wav(path: Path, data: bytes, *, rate_hz: int) -> np.ndarray:
+    """``read_wav`` on bytes that were read already; ``path`` only names them in errors."""
+    expected = f"mono 16-bit WAV at {rate_hz} Hz"
+    channels, width, rate, announced, raw = decode(path, expected, lambda: _wav(data))
+    if (channels, width, rate) != (1, 2, rate_hz):
+        raise DataError(f"{path}: {channels} channel(s), {8 * width} bit, {rate} Hz; expected {expected}")
+    if announced == 0 or len(raw) != 2 * announced:
+        raise DataError(f"{path}: its header announces {announced} samples, it holds {len(raw) // 2}; "
+                        f"expected {expected}")
+    return np.frombuffer(raw, "<i2").astype(np.int16)
+
+
+def _wav(data: bytes) -> tuple[int, int, int, int, bytes]:
+    with wave.open(io.BytesIO(data)) as stream:
+        frames = stream.getnframes()
+        raw = stream.readframes(min(frames, len(data)))
+        return stream.getnchannels(), stream.getsampwidth(), stream.getframerate(), frames, raw

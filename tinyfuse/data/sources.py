@@ -11,7 +11,7 @@ import numpy as np
 from tinyfuse.data.features import SIDE
 from tinyfuse.errors import DataError
 
-__all__ = ["SIDE", "TEST", "TRAIN", "VALIDATION", "Source", "Spoken", "Written", "check_labels"]
+__all__ = ["SIDE", "TEST", "TRAIN", "VALIDATION", "Clips", "Features", "Source", "Spoken", "Written", "check_labels"]
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
@@ -31,12 +31,28 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """Spoken digits: ``label`` int64 [n], ``part`` int8 [n] (the official split), ``speaker`` int32 [n] (-1 unknown).
+class Clips:
+    """Utterances as sound: ``clip`` gives row -> float32 [samples] at 8 kHz, finite, in [-1, 1].
 
-    Exactly one of ``clip`` (row -> float32 [samples] at 8 kHz) and ``features`` (float32 [n, 39, 13]) is given.
-    ``noise`` is float32 [k, 8000] background at 8 kHz, or None. ``scaled`` says that the features are final values in
-    [0, 1] which need no further scaling.
+    ``noise`` is float32 [k, 8000] background at 8 kHz for the variants, or None.
+    """
+
+    clip: Callable[[int], np.ndarray]
+    noise: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """Utterances that come as features: ``values`` float32 [n, 39, 13]; ``scaled`` when they are final, in [0, 1]."""
+
+    values: np.ndarray
+    scaled: bool = False
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Spoken digits: ``label`` int64 [n], ``part`` int8 [n] (the official split), ``speaker`` int32 [n] (-1 unknown,
+    else an index into ``speaker_names``); ``digest`` is the SHA-256 of what was read.
     """
 
     name: str
@@ -45,10 +61,7 @@ class Spoken:
     speaker: np.ndarray
     speaker_names: tuple[str, ...]
     digest: str
-    clip: Callable[[int], np.ndarray] | None = None
-    features: np.ndarray | None = None
-    noise: np.ndarray | None = None
-    scaled: bool = False
+    voice: Clips | Features
 
     def __len__(self) -> int:
         return len(self.label)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tinyfuse.data.features import CLIP_SAMPLES, SAMPLE_RATE_HZ
-from tinyfuse.data.readers import read_npz
-from tinyfuse.data.sources import TEST, TRAIN, VALIDATION, Spoken, check_labels
+from tinyfuse.data.readers import FULL_SCALE, read_npz
+from tinyfuse.data.sources import TEST, TRAIN, VALIDATION, Clips, Spoken, check_labels
 from tinyfuse.errors import DataError
 from tinyfuse.files import sha256_hex
 
@@ -48,25 +48,28 @@ def _packed(path: Path, expected: str, part_key: str) -> tuple[dict[str, np.ndar
     return arrays, rate_hz
 
 
-def _spoken(path: Path, name: str, arrays: dict[str, np.ndarray], rate_hz: int, part: np.ndarray) -> Spoken:
+def packed_spoken(path: Path, name: str, arrays: dict[str, np.ndarray], rate_hz: int, part: np.ndarray) -> Spoken:
+    """Spoken digits from checked arrays in memory: ``audio`` int16 [samples], ``offsets``, ``digit``, ``speaker``,
+    ``speaker_names``; ``part`` is int8 [n] and ``path`` names the source in errors.
+    """
     audio, offsets = arrays["audio"], arrays["offsets"].astype(np.int64)
     label = check_labels(arrays["digit"], path)
     speaker = arrays["speaker"].astype(np.int32)
 
     def clip(row: int) -> np.ndarray:
-        samples = audio[offsets[row] : offsets[row + 1]].astype(np.float32) / np.float32(32768.0)
+        samples = audio[offsets[row] : offsets[row + 1]].astype(np.float32) / FULL_SCALE
         return resample(samples, rate_hz)
 
     digest = sha256_hex(audio.tobytes() + offsets.tobytes() + label.tobytes() + speaker.tobytes() + part.tobytes())
     names = tuple(str(item) for item in arrays["speaker_names"])
-    return Spoken(name, label, part, speaker, names, digest, clip=clip)
+    return Spoken(name, label, part, speaker, names, digest, Clips(clip))
 
 
 def read_packed_fsdd(path: Path) -> Spoken:
     """FSDD from ``fsdd_8k.npz``; repetitions 0..4 are the official test part."""
     arrays, rate_hz = _packed(path, "the packed Free Spoken Digit Dataset", "official_test")
     part = np.where(arrays["official_test"].astype(bool), TEST, TRAIN).astype(np.int8)
-    return _spoken(path, "fsdd", arrays, rate_hz, part)
+    return packed_spoken(path, "fsdd", arrays, rate_hz, part)
 
 
 def read_packed_commands(path: Path) -> Spoken:
@@ -77,21 +80,27 @@ def read_packed_commands(path: Path) -> Spoken:
     if not set(names) <= set(PARTITIONS) or int(index.max()) >= len(names) or int(index.min()) < 0:
         raise DataError(f"{path}: partitions {names}; expected {', '.join(PARTITIONS)}")
     part = np.array([PARTITIONS[name] for name in names], np.int8)[index]
-    return _spoken(path, "speech_commands", arrays, rate_hz, part)
+    return packed_spoken(path, "speech_commands", arrays, rate_hz, part)
+
+
+def loud_clips(path: Path, clips: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Background for mixing: int16 [k, rate_hz] -> float32 [<= k, 8000] at 8 kHz without the nearly silent clips."""
+    sound = resample(clips.astype(np.float32) / FULL_SCALE, rate_hz)[:, :CLIP_SAMPLES]
+    loud = np.sqrt(np.mean(np.square(sound), axis=1)) > QUIET_RMS
+    if not loud.any():
+        raise DataError(f"{path}: every background clip is nearly silent; expected noise")
+    return np.ascontiguousarray(sound[loud], dtype=np.float32)
 
 
 def read_packed_background(path: Path) -> np.ndarray:
-    """Background clips, float32 [k, 8000] at 8 kHz; nearly silent ones are left out."""
+    """Background clips of ``sc_background_16k.npz``, float32 [k, 8000] at 8 kHz."""
     expected = "the packed Speech Commands background clips"
     arrays = read_npz(path, {"audio": "i", "sample_rate": "iu"}, expected=expected)
     audio, rate = arrays["audio"], arrays["sample_rate"]
-    if audio.dtype != np.int16 or audio.ndim != 2 or rate.size != 1 or int(rate.reshape(-1)[0]) != audio.shape[1]:
-        raise DataError(f"{path}: 'audio' must be int16 [clips, samples of one second]; expected {expected}")
+    if audio.dtype != np.int16 or audio.ndim != 2 or not len(audio) or rate.size != 1:
+        raise DataError(f"{path}: 'audio' must be int16 [clips, samples] and 'sample_rate' one number")
     rate_hz = int(rate.reshape(-1)[0])
-    if rate_hz not in (8000, 16000):
-        raise DataError(f"{path}: sample rate {rate_hz} Hz; expected 8000 or 16000")
-    clips = resample(audio.astype(np.float32) / np.float32(32768.0), rate_hz)[:, :CLIP_SAMPLES]
-    loud = np.sqrt(np.mean(np.square(clips), axis=1)) > QUIET_RMS
-    if not loud.any():
-        raise DataError(f"{path}: every clip is nearly silent; expected {expected}")
-    return np.ascontiguousarray(clips[loud], dtype=np.float32)
+    if rate_hz not in (8000, 16000) or audio.shape[1] != rate_hz:
+        raise DataError(f"{path}: {audio.shape[1]} samples per clip at {rate_hz} Hz; expected one second "
+                        f"at 8000 or 16000 Hz")
+    return loud_clips(path, audio, rate_hz)

@@ -23,6 +23,7 @@ FLOAT_EXECUTOR = "keras"
 _MODEL_ORDER = ("image", "audio", "early", "intermediate", "late")
 _MEASURES = ("weight_bits_mean", "bits_image", "bits_audio", "bits_shared", "activation_bits", "stored_bytes",
              "packed_bytes", "arena_bytes", "macs", "max_abs_difference")
+_OUTCOMES = {"key", "correct", "accuracy", "ci_low", "ci_high", "survivors", "zero_gradient_share", "seconds"}
 _SAME_BUDGET = 1e-12
 
 
@@ -56,7 +57,8 @@ class SummaryRow:
     one that was not measured is absent. ``p_clean`` and ``p_robust`` are McNemar p-values, float against
     integer. ``agreement`` is the share of clean samples on which both are right or both wrong. ``pareto``:
     no deployable recipe of the same model is at least as good in packed bytes, clean and worst robust
-    accuracy, and better in one of them.
+    accuracy, and better in one of them. ``clean_float`` of an integer line is measured on the same samples as
+    ``clean_integer`` wherever float verdicts on those exist.
     """
 
     model: str
@@ -187,24 +189,31 @@ def judge_of(rows: Iterable[Row], executor: str) -> str:
 def current_rows(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
     """Keep the rows that belong together: those of the data set and split written last, newest data per seed.
 
-    Returns them and one sentence for each group that was left out.
+    Of several measurements under the same settings the last one counts: the network was trained again in between.
+    Returns the rows and one sentence for each group that was left out.
     """
     known = list(rows)
     judged = [row for row in known if row["kind"] in ("clean", "attack")]
     if not judged:
         return known, []
-    scope = (judged[-1]["data"], judged[-1]["split"], judged[-1]["part"])
-    checksums = {row["seed"]: row["data_checksum"] for row in judged
-                 if (row["data"], row["split"], row["part"]) == scope}
-    kept, dropped = [], 0
-    for row in known:
-        in_scope = row["kind"] in ("model", "failed") or (row["data"], row["split"], row["part"]) == scope
-        if in_scope and checksums.get(row["seed"], row["data_checksum"]) == row["data_checksum"]:
-            kept.append(row)
-        else:
-            dropped += 1
-    note = f"{dropped} rows of other data, splits or earlier versions of the data are not shown"
-    return kept, [note] if dropped else []
+    scope = _scope(judged[-1])
+    checksums = {row["seed"]: row["data_checksum"] for row in judged if _scope(row) == scope}
+    kept = [row for row in known if (row["kind"] in ("model", "failed") or _scope(row) == scope) and
+            checksums.get(row["seed"], row["data_checksum"]) == row["data_checksum"]]
+    newest = {_settings(row): row for row in kept}
+    current = [row for row in kept if newest[_settings(row)] is row]
+    notes = [(len(known) - len(kept), "of other data, splits or earlier versions of the data are not shown"),
+             (len(kept) - len(current), "were measured again later under the same settings and are not shown")]
+    return current, [f"{count} rows {text}" for count, text in notes if count]
+
+
+def _scope(row: Row) -> tuple[object, ...]:
+    return row["data"], row["split"], row["part"]
+
+
+def _settings(row: Row) -> tuple[object, ...]:
+    measured = _OUTCOMES if row["kind"] in ("clean", "attack") else row.keys() - {"kind", "model", "precision", "seed"}
+    return tuple(value for name, value in row.items() if name not in measured)
 
 
 def write_csv(path: str | Path, summary: Iterable[SummaryRow]) -> None:
@@ -240,9 +249,9 @@ class _Cell:
             points.update((modality, point) for point in curve if point.epsilon == epsilon)
         return cls(clean_survivors(rows, executor), points)
 
-    @property
-    def clean_accuracy(self) -> Accuracy | None:
-        return accuracy_of(self.clean[max(self.clean)]) if self.clean else None
+    def clean_accuracy(self, n: int | None = None) -> Accuracy | None:
+        """Clean accuracy on n samples, or on the largest sample if that one was not judged."""
+        return accuracy_of(self.clean[n if n in self.clean else max(self.clean)]) if self.clean else None
 
     @property
     def robust(self) -> dict[str, Accuracy]:
@@ -256,7 +265,7 @@ def _summary_row(rows: Sequence[Row], before: _Cell, after: _Cell, epsilon: floa
     measures: dict[str, Any] = {name: facts.get(name) for name in _MEASURES}
     return SummaryRow(
         model=rows[0]["model"], precision=rows[0]["precision"], seed=rows[0]["seed"], epsilon=epsilon,
-        clean_float=before.clean_accuracy, clean_integer=after.clean_accuracy,
+        clean_float=before.clean_accuracy(max(after.clean, default=None)), clean_integer=after.clean_accuracy(),
         robust_float=before.robust, robust_integer=after.robust,
         p_clean=mcnemar(*clean_pair) if clean_pair else None,
         p_robust={name: mcnemar(before.points[name].survivors, point.survivors)

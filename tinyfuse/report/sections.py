@@ -52,9 +52,10 @@ def tiles(view: RunView) -> list[tuple[str, str]]:
 
 
 def pick_numbers(line: SummaryRow) -> list[tuple[str, str]]:
-    """The four numbers on a recommendation: (label, value)."""
+    """The four numbers on a recommendation: (label, value); "≤" where robustness is known by transfer only."""
+    bound = "≤ " if "T" in line.flags else ""
     return [("clean", f"{percent(line.clean.value if line.clean else None)} %"),
-            ("worst robust", f"{percent(line.worst_robust)} %"),
+            ("worst robust", f"{bound}{percent(line.worst_robust)} %"),
             ("packed", f"{kib(line.packed_bytes)} KiB"), ("arena", f"{kib(line.arena_bytes)} KiB")]
 
 

@@ -51,8 +51,7 @@ def columns_for(lines: Sequence[SummaryRow], hidden: Iterable[str] = ()) -> list
     ]
 
 
-def summary_table(lines: Sequence[SummaryRow], *, width: int | None = None,
-                  failed: Sequence[Row] = ()) -> Table:
+def summary_table(lines: Sequence[SummaryRow], *, width: int | None = None) -> Table:
     """A rich table that fits into ``width`` characters, dropping the least needed columns and saying so.
 
     The best value of each model is bold, recipes that another recipe of the same model dominates are dim.
@@ -61,7 +60,7 @@ def summary_table(lines: Sequence[SummaryRow], *, width: int | None = None,
     columns = columns_for(lines, common)
     dropped: list[str] = []
     while True:
-        table = _build(lines, columns, failed)
+        table = _build(lines, columns)
         table.caption = _caption(lines, common, dropped)
         spare = max(columns, key=lambda column: column.spare)
         if width is None or not spare.spare or _natural_width(table) <= width:
@@ -72,11 +71,14 @@ def summary_table(lines: Sequence[SummaryRow], *, width: int | None = None,
 
 def print_summary(lines: Sequence[SummaryRow], flags: Iterable[Flag] = (), *, failed: Sequence[Row] = (),
                   console: Console | None = None) -> None:
-    """Print table and legend to stdout; in a pipe the table gets the width that it needs."""
+    """Print table, failures and legend to stdout; in a pipe the table gets the width that it needs."""
     target = console or Console(highlight=False)
     if not target.is_terminal and console is None:
         target = Console(highlight=False, width=_PIPE_WIDTH)
-    target.print(summary_table(lines, width=target.width, failed=failed))
+    target.print(summary_table(lines, width=target.width))
+    for row in failed:
+        name = f"{row['model']} {row['precision']}"
+        target.print(Text(f"{name}: failed in {row['stage']}: {row['reason']}", style="red"), soft_wrap=True)
     for sentence in legend(flags):
         target.print(Text(sentence), soft_wrap=True)
 
@@ -166,7 +168,7 @@ def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.1f}".removesuffix(".0")
 
 
-def _build(lines: Sequence[SummaryRow], columns: Sequence[Column], failed: Sequence[Row]) -> Table:
+def _build(lines: Sequence[SummaryRow], columns: Sequence[Column]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption_justify="left")
     for column in columns:
         table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
@@ -183,9 +185,6 @@ def _build(lines: Sequence[SummaryRow], columns: Sequence[Column], failed: Seque
         is_best = line.precision != FLOAT and 0.0 < best[line.model] == line.worst_robust
         table.add_row(*(Text(column.cell(line)) for column in columns),
                       style="dim" if dominated and not is_best else "bold" if is_best else "")
-    for row in failed:
-        reason = Text(f"{row['precision']}  failed in {row['stage']}: {row['reason']}", style="red")
-        table.add_row(Text(row["model"]), reason)
     return table
 
 

@@ -92,13 +92,6 @@ def view_of(rows: Iterable[Row], facts: RunFacts | None = None, *, notes: Iterab
                    notes=[*notes, *scope_notes, *extra])
 
 
-def clean_start(line: SummaryRow) -> CurvePoint | None:
-    """The clean accuracy of a line as the point of its curve at ε = 0 (without verdicts)."""
-    from numpy import empty
-
-    return None if line.clean is None else CurvePoint(0.0, 0.0, 0.0, line.clean, empty(0, dtype=bool))
-
-
 def _curves(rows: Sequence[Row], summary: Sequence[SummaryRow], seed: int, norm: str) -> Curves:
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -140,8 +133,12 @@ def _missing_rows(rows: Sequence[Row], summary: Sequence[SummaryRow]) -> list[st
     for line in summary:
         total = expected[_kind(line)]
         lacking = total - done[line.model, line.precision, line.seed]
+        attacked = any(modality != "none" for _, _, modality, _ in done[line.model, line.precision, line.seed])
         if line.clean is None:
             sentences.append(f"{line.model} {line.precision}: the clean accuracy ({line.executor})")
+        elif attacked and not line.robust:
+            sentences.append(f"{line.model} {line.precision}: clean verdicts on the attacked samples or an attack "
+                             f"at the shown ε ({line.executor})")
         elif lacking:
             sentences.append(f"{line.model} {line.precision}: {len(lacking)} of {len(total)} results "
                              f"({line.executor})")

@@ -1,0 +1,54 @@
+"""Small result rows for the evaluation tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyfuse.evaluate.statistics import accuracy_fields
+from tinyfuse.results import Row, row_key, validate
+
+Maker = Callable[..., Row]
+
+
+def outcome(correct: Any, **changes: Any) -> Row:
+    """A clean row, or with ``modality`` and ``epsilon`` an attack row; the budget follows from both."""
+    verdicts = np.array(correct, dtype=bool)
+    modality, epsilon = changes.get("modality", "none"), changes.get("epsilon", 0.0)
+    attacked = modality != "none"
+    precision = changes.get("precision", "float")
+    row = {"kind": "attack" if attacked else "clean", "model": "early", "precision": precision,
+           "executor": "keras" if precision == "float" else "tflm", "attack": "pgd" if attacked else "none",
+           "criterion": "any-iterate" if attacked else "clean", "source": "float" if attacked else "",
+           "modality": modality, "norm": "linf" if attacked else "", "epsilon": epsilon,
+           "epsilon_image": epsilon if modality in ("image", "both") else 0.0,
+           "epsilon_audio": epsilon if modality in ("audio", "both") else 0.0,
+           "steps": 10 if attacked else 0, "step_size": None, "random_start": False,
+           "threat": "real" if attacked else "", "data": "embedded", "data_checksum": "c", "split": "official",
+           "part": "test", "seed": 0, "attack_seed": 0, "zero_gradient_share": None, "seconds": 0.1, **changes,
+           **accuracy_fields(verdicts)}
+    return validate({"key": row_key(row), **row})
+
+
+def model(precision: str, **changes: Any) -> Row:
+    """A model row."""
+    row = {"kind": "model", "model": "early", "precision": precision, "weight_bits_mean": 8.0, "bits_image": 8.0,
+           "bits_audio": 8.0, "bits_shared": 8.0, "activation_bits": 8, "stored_bytes": 90_000, "packed_bytes": 80_000,
+           "arena_bytes": 50_000, "macs": 12_000_000, "file": "m.tflite", "file_sha256": "a", "n": 10, "seed": 0,
+           "max_abs_difference": 0.1, "data_checksum": "c", "train_seconds": None, **changes}
+    return validate({"key": row_key(row), **row})
+
+
+@pytest.fixture
+def make_outcome() -> Maker:
+    """`outcome` as a fixture."""
+    return outcome
+
+
+@pytest.fixture
+def make_model() -> Maker:
+    """`model` as a fixture."""
+    return model

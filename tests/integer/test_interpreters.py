@@ -1,0 +1,106 @@
+"""Executors bind inputs by name, refuse what they cannot run in one line, and report TFLM's RAM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyfuse.data import Dataset
+from tinyfuse.errors import ModelError, TinyfuseError, UsageError
+from tinyfuse.integer.arena import tflm_arena_bytes
+from tinyfuse.integer.interpreters import EXECUTORS, Interpreter, load
+from tinyfuse.integer.target import IntegerTarget
+from tinyfuse.quantize import flatbuffer
+from tinyfuse.quantize.convert import Baseline, convert
+from tinyfuse.quantize.precision import precision
+
+Lively = Callable[[str], tuple[Any, Baseline]]
+
+
+@pytest.fixture(scope="module")
+def early(lively: Lively) -> bytes:
+    return convert(lively("early")[1], precision("w8")).data
+
+
+def swapped_inputs(data: bytes) -> bytes:
+    model = flatbuffer.read(data, "early")
+    model.subgraphs[0].inputs = model.subgraphs[0].inputs[::-1].copy()
+    return flatbuffer.write(model)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_inputs_are_bound_by_name_not_by_position(early: bytes, executor: str, tiny_dataset: Dataset) -> None:
+    inputs = tiny_dataset.test.balanced(5, seed=0).inputs()
+    straight = IntegerTarget(load(early), executor).logits(inputs)
+    assert np.array_equal(straight, IntegerTarget(load(swapped_inputs(early)), executor).logits(inputs))
+    crossed = {"image": inputs["audio"], "audio": inputs["image"]}
+    assert not np.array_equal(straight, IntegerTarget(load(early), executor).logits(crossed))
+
+
+def test_a_result_does_not_depend_on_its_neighbours(early: bytes, tiny_dataset: Dataset) -> None:
+    inputs = tiny_dataset.test.balanced(6, seed=0).inputs()
+    target = IntegerTarget(load(early), "tflm")
+    together = target.logits(inputs)
+    alone = [target.logits({name: value[row:row + 1] for name, value in inputs.items()})[0] for row in range(6)]
+    assert np.array_equal(together, np.stack(alone))
+
+
+def test_arena_is_what_tflm_needs(early: bytes) -> None:
+    from tflite_micro.python.tflite_micro import runtime
+
+    needed = tflm_arena_bytes(load(early))
+    assert 30_000 < needed < 60_000
+    zeros = np.zeros((1, 28, 28, 1), np.int8)
+    enough = runtime.Interpreter.from_bytes(early, arena_size=needed + 4096)
+    for index in range(2):
+        enough.set_input(zeros, index)
+    enough.invoke()
+    with pytest.raises(RuntimeError):
+        runtime.Interpreter.from_bytes(early, arena_size=needed - 4096)
+
+
+def test_what_an_executor_needs(early: bytes) -> None:
+    interpreter = Interpreter(load(early), "tflm")
+    with pytest.raises(UsageError, match="needs input 'audio'"):
+        interpreter.run({"image": np.zeros((1, 28, 28, 1), np.int8)})
+    with pytest.raises(UsageError, match="did you mean 'tflm'"):
+        Interpreter(load(early), "tfml")
+
+
+def test_missing_and_foreign_files(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"absent\.tflite: cannot be read"):
+        load(tmp_path / "absent.tflite")
+    (tmp_path / "text.tflite").write_text("hello, this is not a model")
+    with pytest.raises(ModelError, match="no TFL3 identifier"):
+        load(tmp_path / "text.tflite")
+
+
+def test_float_models_are_refused() -> None:
+    from tinyfuse.backend import tensorflow
+
+    tf = tensorflow()
+    function = tf.function(lambda x: x + 1.0).get_concrete_function(tf.TensorSpec((1, 4), tf.float32))
+    with pytest.raises(ModelError, match="not a quantised int8 tensor"):
+        load(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_damaged_files_give_one_clear_error(early: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(early)
+    for _ in range(data.draw(st.integers(1, 8))):
+        place = data.draw(st.integers(0, 400) | st.integers(0, len(early) - 1))
+        damaged[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(early)) | st.just(len(early)))
+    try:
+        model = load(bytes(damaged[:cut]))
+    except TinyfuseError as error:
+        assert "\n" not in str(error)
+    else:
+        assert model.inputs

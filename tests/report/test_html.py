@@ -1,0 +1,210 @@
+"""The page: self-contained, escaped, complete, and honest about what is missing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tinyfuse.errors import DataError, UsageError
+from tinyfuse.provenance import RunFacts
+from tinyfuse.report import render
+from tinyfuse.results import Row
+
+MakeRun = Callable[..., Path]
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}"
+
+
+class Page(HTMLParser):
+    """Tags with attributes, and the text outside of style and script."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.scripts: list[str] = []
+        self._inside = ""
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Collect."""
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave style or script."""
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        """Collect."""
+        if self._inside == "script":
+            self.scripts.append(data)
+        elif self._inside != "style":
+            self.words.append(data)
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        """Attributes of every such tag."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the whole made-up run."""
+    run = tmp_path_factory.mktemp("run")
+    write_run(run, rows)
+    return render(run).read_text(encoding="utf-8")
+
+
+def write_run(run: Path, rows: list[Row]) -> None:
+    """Rows without the detour over appending one by one."""
+    from tinyfuse.results import ResultStore
+
+    ResultStore(run / "results.jsonl")._extend(rows)
+    RunFacts(command="python -m tinyfuse.bench --out x", started="2026-01-31T12:00:00Z", data="embedded digits",
+             finished="2026-01-31T12:04:12Z", wall_seconds=252.0, peak_memory_mib=1834.0,
+             settings={"epsilons": [0.01, 0.1]}, versions={"tensorflow": "2.21.0"}).write(run / "run.json")
+
+
+def test_nothing_is_loaded_from_anywhere(html: str) -> None:
+    """Images are data, there are no links out, and the policy forbids everything else."""
+    page = Page(html)
+    images = page.attributes("img")
+    assert len(images) == 7 and all((image["src"] or "").startswith("data:image/svg+xml;base64,") for image in images)
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
+    assert all((link["href"] or "").startswith("#") for link in page.attributes("a"))
+    assert not re.search(r"url\(|@import|https?://", html)
+    for image in images:
+        svg = base64.b64decode((image["src"] or "").split(",")[1]).decode()
+        assert not re.findall(r'href="(?!#|data:image/png)', svg) and "<script" not in svg
+        assert set(re.findall(r"url\(([^)])", svg)) <= {"#"}
+    policy = next(meta["content"] for meta in page.attributes("meta") if "http-equiv" in meta)
+    assert policy and policy.startswith("default-src 'none'")
+
+
+def test_the_policy_allows_exactly_our_script(html: str) -> None:
+    """One inline script whose hash stands in the policy; otherwise sorting would silently do nothing."""
+    page = Page(html)
+    assert len(page.attributes("script")) == 1
+    digest = base64.b64encode(hashlib.sha256("".join(page.scripts).encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html
+    assert "unsafe-inline' 'unsafe" not in html and len("".join(page.scripts).splitlines()) < 30
+
+
+def test_the_page_says_what_a_reader_needs(html: str) -> None:
+    """Command, date, counts, executors, threat, durations, versions."""
+    text = Page(html).text
+    for needed in ("python -m tinyfuse.bench --out x", "2026-01-31", "embedded, official split, test part, 100 samples",
+                   "4 min 12 s", "1.79 GiB", "TensorFlow Lite Micro", "XNNPACK", "L∞", "ε = 0.01, 0.03, 0.05, 0.1",
+                   "20 steps", "true labels", "each code stays within ε", "version of tensorflow 2.21.0",
+                   "worst case at ε = 0.05", "failed in quantize: conv2d_7: 1 channel uses 1 of 31 codes",
+                   "Quality", "Balanced", "Compact", "an upper bound", "last iterate only"):
+        assert needed in text, needed
+    assert "incomplete" not in text
+
+
+def test_every_line_is_sortable_by_every_column(html: str, rows: list[Row]) -> None:
+    """Each heading's column number points at a cell of every row."""
+    table = html[html.index('<table class="sortable">'):html.index("</tbody>", html.index('class="sortable"'))]
+    body = table[table.index("<tbody>"):]
+    lines = [row for row in re.findall(r"<tr.*?</tr>", body, re.S) if "failed" not in row]
+    columns = sorted(int(number) for number in re.findall(r'data-column="(\d+)"', table))
+    assert len(lines) == 37
+    assert {row.count("<td") for row in lines} == {len(columns)} and columns == list(range(len(columns)))
+
+
+def test_names_from_rows_are_escaped(rows: list[Row], make_run: MakeRun) -> None:
+    """A model, a precision, a reason, a command and a data name full of markup stay text."""
+    changed = [dict(row) for row in rows]
+    for row in changed:
+        row["model"] = HOSTILE if row["model"] == "early" else row["model"]
+        row["precision"] = HOSTILE if row["precision"] == "w6" else row["precision"]
+        if row["kind"] == "failed":
+            row["reason"] = row["stage"] = HOSTILE
+        if "data" in row:
+            row["data"] = HOSTILE
+    facts = RunFacts(command=HOSTILE, started="<b>now", data=HOSTILE, settings={HOSTILE: [HOSTILE]},
+                     versions={HOSTILE: HOSTILE})
+    page = Page(render(make_run(changed, facts)).read_text(encoding="utf-8"))
+    assert len(page.attributes("script")) == 1 and "alert" not in "".join(page.scripts)
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert all((image["src"] or "").startswith("data:") for image in page.attributes("img"))
+    assert HOSTILE in page.text and "49" not in page.text.split(HOSTILE)[0][-10:]
+
+
+def test_an_interrupted_run_says_what_is_missing(rows: list[Row], make_run: MakeRun) -> None:
+    """A quarter of the rows, a torn last line, no end."""
+    facts = RunFacts(command="c", started="2026-01-31T12:00:00Z")
+    run = make_run(rows[:300], facts)
+    with (run / "results.jsonl").open("a") as handle:
+        handle.write('{"kind": "att')
+    text = Page(render(run).read_text(encoding="utf-8")).text
+    assert "This report is incomplete" in text and "interrupted or still going on" in text
+    last = rows[299]
+    assert re.search(rf"{last['model']} {last['precision']}: \d+ of \d+ results", text)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_the_first_rows_of_a_run_already_render(rows: list[Row], make_run: MakeRun, count: int) -> None:
+    """No row, one model, one clean row, the first attacks."""
+    html = render(make_run(rows[:count])).read_text(encoding="utf-8")
+    assert ("nothing has been evaluated yet" in html) == (count == 0)
+
+
+def test_without_facts(rows: list[Row], make_run: MakeRun) -> None:
+    """Rows alone still make a page; damaged facts are named on it."""
+    run = make_run(rows[:60], None)
+    assert "run.json" in Page(render(run).read_text(encoding="utf-8")).text
+    (run / "run.json").write_text("{")
+    assert "cannot read the facts" in Page(render(run).read_text(encoding="utf-8")).text
+
+
+def test_only_float_rows(rows: list[Row], make_run: MakeRun) -> None:
+    """Before any conversion there is nothing to pick, but curves and a table."""
+    page = render(make_run([row for row in rows if row["precision"] == "float"])).read_text(encoding="utf-8")
+    assert "Where to start" not in page and "Robust accuracy: late" in page
+
+
+def test_another_budget_can_be_asked_for(rows: list[Row], make_run: MakeRun) -> None:
+    """The table's robust columns follow it."""
+    text = Page(render(make_run(rows[:150]), epsilon=0.01).read_text(encoding="utf-8")).text
+    assert "worst case at ε = 0.01" in text
+
+
+def test_two_seeds_have_lines_of_their_own(rows: list[Row], make_run: MakeRun) -> None:
+    """The figures keep to one seed; the table gets a column."""
+    mine = [row for row in rows if row["model"] == "image"]
+    twice = mine + [{**row, "seed": 1, "key": f"1{row['key'][1:]}", "data_checksum": "data1"} for row in mine]
+    page = render(make_run(twice)).read_text(encoding="utf-8")
+    assert page.count('<td class="text name">image</td>') == 10 and ">seed</button>" in page
+    assert "a single training seed" not in page
+
+
+def test_render_is_repeatable_and_writes_the_summary(rows: list[Row], make_run: MakeRun) -> None:
+    """Same run, same bytes: a report can be compared."""
+    run = make_run(rows[:150])
+    first = render(run).read_bytes()
+    assert render(run).read_bytes() == first
+    assert (run / "summary.csv").read_text().startswith("model,precision,seed,executor,")
+
+
+def test_not_a_run(tmp_path: Path) -> None:
+    """One line, exit code 2; damage in the rows is one line, exit code 1."""
+    with pytest.raises(UsageError, match=r"neither run\.json nor results\.jsonl"):
+        render(tmp_path)
+    (tmp_path / "results.jsonl").write_text("x\n")
+    with pytest.raises(DataError, match="line 1"):
+        render(tmp_path)
+
+
+def test_facts_of_a_finished_run_are_on_the_page(rows: list[Row], make_run: MakeRun) -> None:
+    """The memory of worker processes is named as such."""
+    facts = RunFacts(command="c", started="2026-01-31T12:00:00Z", finished="2026-01-31T12:00:09Z", wall_seconds=8.64)
+    text = Page(render(make_run(rows[:30], replace(facts, peak_memory_children_mib=512.4))).read_text("utf-8")).text
+    assert "8.6 s" in text and "largest worker process 512 MiB" in text

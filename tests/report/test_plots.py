@@ -1,0 +1,161 @@
+"""Figures show something, name their axes and units, and do not overlap."""
+
+from __future__ import annotations
+
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tinyfuse.report.plots import robustness_figure, size_figure, to_png, to_svg, width_figure
+from tinyfuse.report.view import RunView, view_of
+from tinyfuse.results import Row
+
+
+@pytest.fixture(scope="module")
+def view(rows: list[Row]) -> RunView:
+    """The made-up run, derived once."""
+    return view_of(rows)
+
+
+@pytest.fixture(scope="module")
+def figures(view: RunView) -> dict[str, Figure]:
+    """One figure of each kind, and the single-modality one."""
+    made = {"late": robustness_figure(view.curves, view.lines, "late", norm=view.norm),
+            "audio": robustness_figure(view.curves, view.lines, "audio", norm=view.norm),
+            "size": size_figure(view.lines, epsilon=view.epsilon),
+            "widths": width_figure(view.lines, epsilon=view.epsilon)}
+    return {name: figure for name, figure in made.items() if figure is not None}
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """RGBA uint8 [height, width, 4]."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+@pytest.mark.parametrize("name", ["late", "audio", "size", "widths"])
+def test_no_panel_is_blank(figures: dict[str, Figure], name: str) -> None:
+    """Each panel has marks of its own, not just a frame."""
+    figure = figures[name]
+    image = pixels(figure)
+    for axes in figure.axes:
+        box = axes.get_window_extent()
+        height = image.shape[0]
+        inside = image[height - int(box.y1) + 4:height - int(box.y0) - 4, int(box.x0) + 4:int(box.x1) - 4, :3]
+        assert inside.reshape(-1, 3).std(axis=0).max() > 3, axes
+
+
+@pytest.mark.parametrize("name", ["late", "audio", "size", "widths"])
+def test_tick_labels_and_titles_do_not_overlap(figures: dict[str, Figure], name: str) -> None:
+    """Neither within a figure's texts outside the panels nor with the legend."""
+    figure = figures[name]
+    pixels(figure)
+    ticks = [tick.label1 for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)
+             for tick in axis.get_major_ticks() if tick.label1.get_visible() and
+             min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())]
+    texts = [*ticks, *(text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label))]
+    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()] + list(figure.legends)
+    boxes = [text.get_window_extent() for text in texts if text.get_window_extent().width] + [
+        legend.get_window_extent() for legend in legends]
+    for index, box in enumerate(boxes):
+        assert figure.bbox.padded(1).contains(box.x0, box.y0) and figure.bbox.padded(1).contains(box.x1, box.y1)
+        for other in boxes[index + 1:]:
+            overlap = (min(box.x1, other.x1) - max(box.x0, other.x0), min(box.y1, other.y1) - max(box.y0, other.y0))
+            assert min(overlap) <= 1 or box.bounds == other.bounds, (box, other)
+
+
+def test_axes_are_labelled_with_units(figures: dict[str, Figure]) -> None:
+    """A reader needs no caption to know what is drawn."""
+    def labels(name: str) -> str:
+        return " ".join(axes.get_xlabel() + " " + axes.get_ylabel() for axes in figures[name].axes)
+    assert "ε (L∞, inputs 0 to 1)" in labels("late") and "robust accuracy (%)" in labels("late")
+    assert "packed weights (KiB)" in labels("size") and "at ε = 0.05" in labels("size")
+    assert "image weights (bits)" in labels("widths") and "audio weights (bits)" in labels("widths")
+
+
+def test_curves_float_dashed_integer_solid(figures: dict[str, Figure], view: RunView) -> None:
+    """Two rows (uniform, mixes) of three modalities; the drawn values are the worst cases, from clean on."""
+    panels = figures["late"].axes
+    assert [panel.get_title() for panel in panels[:3]] == ["image attacked", "audio attacked", "both attacked"]
+    assert len(panels) == 6
+    upper = {line.get_label(): line for line in panels[2].get_lines()}
+    assert set(upper) == {"float", "w6", "w7", "w8", "w9"}
+    assert upper["float"].get_linestyle() == "--" and upper["w8"].get_linestyle() == "-"
+    points = view.curves["late", "w8"]["both"]
+    drawn = list(zip(*upper["w8"].get_data(), strict=True))
+    assert drawn[0][0] == 0.0
+    assert drawn[1:] == [(point.epsilon, 100 * point.accuracy.value) for point in points]
+    assert len({line.get_color() for line in upper.values()}) == 5
+
+
+def test_pareto_line_joins_what_no_smaller_recipe_beats(figures: dict[str, Figure], view: RunView) -> None:
+    """Recomputed from the summary for one panel."""
+    panel = figures["size"].axes[4]
+    assert panel.get_title() == "late"
+    mine = sorted((line.packed_bytes / 1024, 100 * line.clean.value) for line in view.lines
+                  if line.model == "late" and line.precision != "float" and line.packed_bytes and line.clean)
+    front = [(size, value) for size, value in mine if all(value > other for kib, other in mine if kib < size)]
+    step = next(line for line in panel.get_lines() if line.get_drawstyle() == "steps-post")
+    assert list(zip(*step.get_data(), strict=True))[:-1] == front
+    crosses = [line for line in panel.get_lines() if line.get_marker() == "x"]
+    assert len(crosses) == len(mine) - len(front)
+
+
+def test_heat_map_cells_are_the_measured_recipes(figures: dict[str, Figure], view: RunView) -> None:
+    """8 of 16 cells are filled, row = image bits, column = audio bits; the rest stays empty."""
+    panel = figures["widths"].axes[2]
+    grid = np.ma.filled(panel.get_images()[0].get_array().astype(float), np.nan)
+    assert grid.shape == (4, 4) and np.isfinite(grid).sum() == 8
+    line = next(line for line in view.lines if (line.model, line.precision) == ("late", "image6-audio9-shared8"))
+    assert line.clean and grid[0, 3] == 100 * line.clean.value
+    assert panel.patch.get_hatch()
+
+
+def test_svg_is_well_formed_and_themed(figures: dict[str, Figure]) -> None:
+    """Inks follow the reader's theme, colours of recipes stay; text is text."""
+    svg = to_svg(figures["size"])
+    root = ElementTree.fromstring(svg)
+    assert root.tag.endswith("svg") and "late" in "".join(root.itertext())
+    assert "prefers-color-scheme:dark" in svg and "var(--ink)" in svg and "#d55e00" in svg
+
+
+def test_svg_is_deterministic(view: RunView) -> None:
+    """Two figures from the same rows are the same bytes."""
+    first, second = (robustness_figure(view.curves, view.lines, "audio", norm=view.norm) for _ in range(2))
+    assert first is not None and second is not None and to_svg(first) == to_svg(second)
+
+
+def test_hostile_names_stay_text_in_svg(rows: list[Row]) -> None:
+    """Names reach the drawing escaped, and are not taken for formulas."""
+    hostile = "<script>alert(1)</script>$\\frac$"
+    changed = [{**row, "precision": hostile} if row["precision"] == "w6" else row for row in rows]
+    view = view_of(changed)
+    figure = size_figure(view.lines, epsilon=view.epsilon)
+    assert figure is not None
+    svg = to_svg(figure)
+    assert "<script" not in svg and hostile in "".join(ElementTree.fromstring(svg).itertext())
+
+
+def test_png(figures: dict[str, Figure]) -> None:
+    """For a README: opaque, at the asked resolution."""
+    from matplotlib.image import imread
+
+    image = imread(io.BytesIO(to_png(figures["audio"], dpi=50)))
+    width, height = figures["audio"].get_size_inches()
+    assert image.shape[:2] == (int(height * 50), int(width * 50)) and image[0, 0, 0] == 1.0
+
+
+def test_nothing_to_draw(rows: list[Row]) -> None:
+    """Partial runs have no figures instead of empty ones."""
+    view = view_of([row for row in rows if row["kind"] == "model"])
+    assert robustness_figure(view.curves, view.lines, "late", norm="linf") is None
+    assert size_figure(view.lines, epsilon=None) is None
+    assert width_figure(view.lines, epsilon=None) is None
+    unattacked = view_of([row for row in rows if row["kind"] in ("model", "clean")])
+    figure = size_figure(unattacked.lines, epsilon=None)
+    assert figure is not None and len(figure.axes) == 5

@@ -1,0 +1,230 @@
+"""The result store: what goes in comes out, whatever happens to the process in between."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tinyfuse.errors import DataError, UsageError
+from tinyfuse.results import ResultStore, Row, pack_survivors, row_key, unpack_survivors, validate
+
+
+def clean_row(number: int = 0, **changes: Any) -> Row:
+    """A valid "clean" row with 3 of 5 correct."""
+    return {
+        "kind": "clean", "key": row_key({"number": number}), "model": "early", "precision": f"w{number}",
+        "executor": "tflm", "attack": "none", "criterion": "clean", "source": "", "modality": "none", "norm": "",
+        "epsilon": 0.0, "epsilon_image": 0.0, "epsilon_audio": 0.0, "steps": 0, "step_size": None,
+        "random_start": False, "threat": "", "data": "embedded", "data_checksum": "c", "split": "official",
+        "part": "test", "n": 5, "seed": 0, "attack_seed": 0, "correct": 3, "accuracy": 0.6, "ci_low": 0.2,
+        "ci_high": 0.9, "survivors": pack_survivors(np.array([1, 0, 1, 0, 1], bool)),
+        "zero_gradient_share": None, "seconds": 0.25, **changes}
+
+
+def attack_row(**changes: Any) -> Row:
+    """A valid "attack" row on the image."""
+    return clean_row(kind="attack", attack="fgsm", criterion="any-iterate", source="w0", modality="image", norm="linf",
+                     **{"epsilon": 0.1, "epsilon_image": 0.1, "steps": 1, "threat": "codes", **changes})
+
+
+def keys(store: ResultStore) -> list[str]:
+    """The keys in the order of writing."""
+    return [row["key"] for row in store.rows()]
+
+
+def test_rows_come_back_as_written(tmp_path: Path) -> None:
+    """A second reader sees equal rows in the same order; numbers stay numbers."""
+    store = ResultStore(tmp_path / "deep" / "results.jsonl")
+    rows = [clean_row(number) for number in range(3)]
+    assert all(store.append(row) for row in rows)
+    assert ResultStore(store.path).rows() == rows
+
+
+def test_a_known_key_is_written_once(tmp_path: Path) -> None:
+    """Repeating a finished evaluation adds nothing, in this process and in the next."""
+    store = ResultStore(tmp_path / "results.jsonl")
+    assert store.append(clean_row(1))
+    assert not store.append(clean_row(1, seconds=9.0))
+    again = ResultStore(store.path)
+    assert again.has(clean_row(1)["key"]) and not again.append(clean_row(1))
+    assert len(store.path.read_text().splitlines()) == 1 and again.rows()[0]["seconds"] == 0.25
+
+
+def test_numpy_scalars_are_plain_numbers(tmp_path: Path) -> None:
+    """Rows straight from numpy can be written."""
+    store = ResultStore(tmp_path / "results.jsonl")
+    store.append(clean_row(n=np.int64(5), accuracy=np.float64(0.6), random_start=np.bool_(False)))
+    assert ResultStore(store.path).rows() == [clean_row()]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_killed_anywhere_then_resumed(tmp_path: Path, data: st.DataObject) -> None:
+    """Cut the file at any byte, open it, append all rows again: the same set of rows, each once."""
+    path = tmp_path / "results.jsonl"
+    path.unlink(missing_ok=True)
+    rows = [clean_row(number) for number in range(4)]
+    whole = ResultStore(path)
+    for row in rows:
+        whole.append(row)
+    content = path.read_bytes()
+    cut = data.draw(st.integers(0, len(content)))
+    path.write_bytes(content[:cut])
+    resumed = ResultStore(path)
+    assert resumed.rows() == rows[:content[:cut].count(b"\n")]
+    added = [resumed.append(row) for row in rows]
+    assert sum(added) == 4 - content[:cut].count(b"\n")
+    assert path.read_bytes() == content
+    assert ResultStore(path).rows() == rows
+
+
+def test_reading_never_changes_the_file(tmp_path: Path) -> None:
+    """A report may look at a run while a line is being written."""
+    store = ResultStore(tmp_path / "results.jsonl")
+    store.append(clean_row(1))
+    torn = store.path.read_bytes() + b'{"kind": "cle'
+    store.path.write_bytes(torn)
+    assert len(ResultStore(store.path)) == 1
+    assert store.path.read_bytes() == torn
+
+
+def test_two_writers_share_a_file(tmp_path: Path) -> None:
+    """Appending continues after what another process wrote in the meantime."""
+    first, second = ResultStore(tmp_path / "r.jsonl"), ResultStore(tmp_path / "r.jsonl")
+    first.append(clean_row(1))
+    second.append(clean_row(2))
+    first.append(clean_row(3))
+    assert keys(ResultStore(first.path)) == [clean_row(number)["key"] for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "null", '{"kind": []}', '{"kind": "clean"}', "", "\x00\x00", "[" * 5000],
+                         ids=str.__repr__)
+def test_damage_before_the_end_names_the_line(tmp_path: Path, line: str) -> None:
+    """Only the last line may be torn; anything else must not be skipped silently."""
+    path = tmp_path / "results.jsonl"
+    good = json.dumps(clean_row())
+    path.write_text(f"{good}\n{line}\n{good}\n")
+    with pytest.raises(DataError, match=r"results\.jsonl, line 2: ") as caught:
+        ResultStore(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_not_a_number_in_the_file_is_damage(tmp_path: Path) -> None:
+    """Python's JSON reader would accept NaN."""
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps(clean_row()).replace("0.25", "NaN") + "\n")
+    with pytest.raises(DataError, match=r"line 1.*NaN"):
+        ResultStore(path)
+
+
+def test_merge_adds_what_is_new(tmp_path: Path) -> None:
+    """Shards of one run merge by concatenation, in either order."""
+    stores = [ResultStore(tmp_path / name) for name in ("a", "b", "all")]
+    for store, numbers in zip(stores, ((1, 2), (2, 3), (3, 4)), strict=True):
+        for number in numbers:
+            store.append(clean_row(number))
+    assert stores[2].merge([stores[0].path, stores[1].path]) == 2
+    assert stores[2].merge([stores[0].path]) == 0
+    assert sorted(keys(ResultStore(stores[2].path))) == sorted(clean_row(number)["key"] for number in (1, 2, 3, 4))
+
+
+def test_merge_of_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    """A wrong shard name is the user's mistake."""
+    with pytest.raises(DataError, match="cannot read results"):
+        ResultStore(tmp_path / "all").merge([tmp_path / "nothing"])
+
+
+def test_filters(tmp_path: Path) -> None:
+    """Filters are equalities; a wrong name is an error with the nearest field."""
+    store = ResultStore(tmp_path / "r.jsonl")
+    store.append(clean_row(6))
+    store.append(attack_row(key="b" * 16))
+    assert keys(ResultStore(store.path)) == [clean_row(6)["key"], "b" * 16]
+    assert [row["precision"] for row in store.rows("clean", executor="tflm", n=5)] == ["w6"]
+    assert store.rows("attack", modality="audio") == []
+    with pytest.raises(UsageError, match="did you mean 'precision'"):
+        store.rows(precison="w6")
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"epsilom": 0.1}, "did you mean 'epsilon'"),
+    ({"kind": "attak"}, "did you mean 'attack'"),
+    ({"executor": "tflmm"}, "did you mean 'tflm'"),
+    ({"seconds": math.nan}, "only finite"),
+    ({"epsilon": math.inf}, "only finite"),
+    ({"n": 5.0}, "'n' is 5.0, expected int"),
+    ({"n": True}, "expected int"),
+    ({"accuracy": "0.6"}, "expected float"),
+    ({"accuracy": 0.8}, "not 3 / 5"),
+    ({"correct": 4, "accuracy": 0.8}, "do not hold 4"),
+    ({"ci_low": 0.7}, "outside"),
+    ({"ci_high": 1.1}, "share between 0 and 1"),
+    ({"survivors": "ff"}, "zero-padded"),
+    ({"survivors": "a800"}, "zero-padded"),
+    ({"survivors": "zz"}, "hexadecimal"),
+    ({"seconds": -1.0}, "at least 0"),
+    ({"modality": "image"}, "cannot have modality 'image'"),
+    ({"step_size": "auto"}, "expected float or null"),
+    ({"survivors": None}, "expected str"),
+])
+def test_a_wrong_row_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    """Each refusal is one line that names the field; nothing is written."""
+    store = ResultStore(tmp_path / "results.jsonl")
+    with pytest.raises(DataError, match=message) as caught:
+        store.append(clean_row(**changes))
+    assert "\n" not in str(caught.value)
+    assert not store.path.exists()
+
+
+def test_a_missing_field_is_refused() -> None:
+    """Incomplete rows would fail much later, in the report."""
+    row = clean_row()
+    del row["seed"], row["data"]
+    with pytest.raises(DataError, match="lacks data, seed"):
+        validate(row)
+
+
+def test_the_budget_of_an_untouched_modality_is_zero() -> None:
+    """Otherwise the union over threat sets would be wrong."""
+    assert validate(attack_row())["epsilon_image"] == 0.1
+    with pytest.raises(DataError, match="epsilon_audio must be 0"):
+        validate(attack_row(epsilon_audio=0.1))
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    """A directory in the place of the file stands for any failure of the system."""
+    store = ResultStore(tmp_path / "results.jsonl")
+    store.path.mkdir()
+    with pytest.raises(DataError, match="cannot append"):
+        store.append(clean_row())
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=70))
+def test_survivors_round_trip(bits: list[bool]) -> None:
+    """Packing and unpacking is exact for every length."""
+    array = np.array(bits)
+    assert np.array_equal(unpack_survivors(pack_survivors(array), len(bits)), array)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=5), st.none(), st.booleans())))
+def test_row_key_does_not_depend_on_order(identity: dict[str, Any]) -> None:
+    """The key identifies the content."""
+    assert row_key(identity) == row_key(dict(reversed(identity.items())))
+    assert len(row_key(identity)) == 16
+    assert row_key(identity) != row_key({**identity, "another field": 1})
+
+
+def test_row_key_by_value() -> None:
+    """Equal numbers are equal whatever their type; text and numbers differ; NaN has no key."""
+    assert row_key({"epsilon": 1, "n": 3}) == row_key({"n": np.int64(3), "epsilon": np.float32(1)})
+    assert row_key({"epsilon": 0.1}) != row_key({"epsilon": 0.1 + 1e-12})
+    assert row_key({"n": 1}) != row_key({"n": "1"})
+    with pytest.raises(ValueError, match="JSON"):
+        row_key({"n": math.nan})
