@@ -95,8 +95,9 @@ def sentence(row: Row) -> str:
     """One result row in words: what was judged, by whom, against what, and how many held."""
     against = "clean" if row["kind"] == "clean" else (
         f"{row['attack']} on {row['modality']}, {row['norm']} {row['epsilon']:g}, {row['criterion']}")
+    share, low, high = (100 * row[name] for name in ("accuracy", "ci_low", "ci_high"))
     return (f"{row['model']} {row['precision']} in {row['executor']}: {against}: {row['correct']} of {row['n']} "
-            f"correct, {100 * row['accuracy']:.1f} % (95 % interval {100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f})")
+            f"correct, {share:.1f} % (95 % interval {low:.1f} to {high:.1f})")
 
 
 def modalities_attacked(mode: str) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from tinyfuse.quantize.precision import BITS, EXAMPLE, LayerRule, Precision, fro
 widths = st.sampled_from(BITS)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.-]{0,20}", fullmatch=True)
 rules = st.lists(st.builds(LayerRule, st.from_regex(r"[a-z_*?0-9]{1,12}", fullmatch=True), widths), max_size=3)
-recipes = st.builds(Precision, names, widths, widths, widths, rules.map(tuple), st.sampled_from(["symmetric", "minmax"]))
+recipes = st.builds(Precision, names, widths, widths, widths, rules.map(tuple),
+                    st.sampled_from(["symmetric", "minmax"]))
 
 
 @given(recipe=recipes)

@@ -1,0 +1,156 @@
+"""The command line as a new user meets it: fast help, one line for each mistake, exit codes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinyfuse import bench, cli
+from tinyfuse.cli import VERBS
+from tinyfuse.data import Dataset
+
+HEAVY = ("tensorflow", "tf_keras", "keras", "librosa", "matplotlib", "sklearn")
+
+
+def loaded_by(*argv: str) -> list[str]:
+    """Which heavy libraries ``python -m tinyfuse ARGV`` loads."""
+    code = ("import sys\nfrom tinyfuse.cli import main\n"
+            f"try:\n    main({list(argv)!r})\nexcept SystemExit:\n    pass\n"
+            f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.rsplit("LOADED", 1)[1].split()
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
+    """Exit code and what was said on stderr."""
+    try:
+        code = cli.main(list(argv))
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    return code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [
+    ("--help",), ("bench", "--help"), ("train", "--help"), ("ls", "recipes"), ("ls", "models"), ("ls", "executors"),
+    ("doctor",), ("report", "nowhere")])
+def test_light_verbs_load_nothing_heavy(argv: tuple[str, ...]) -> None:
+    assert loaded_by(*argv) == []
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = f"import sys, tinyfuse; print(*[name for name in {(*HEAVY, 'numpy')!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main([verb, "--help"])
+    assert stop.value.code == 0
+    assert f"tinyfuse {verb}" in capsys.readouterr().out
+
+
+def test_ls_prints_what_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["ls", "models"]) == 0
+    assert capsys.readouterr().out.split() == ["image", "audio", "early", "intermediate", "late"]
+
+
+def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("ok   tflite-micro: 0.dev") for line in lines)
+    assert any("tensorflow:" in line for line in lines)
+
+
+@pytest.mark.parametrize(("argv", "code", "words"), [
+    (["train", "erly", "--out", "x"], 2, "did you mean 'early'"),
+    (["quantize", "x.keras", "--recipe", "w66"], 1, "unknown recipe 'w66'"),
+    (["quantize", "x.keras", "--recipe", "absent.toml"], 1, "absent.toml: cannot be read"),
+    (["attack", "x.keras", "--modality", "imgae"], 2, "did you mean 'image'"),
+    (["report", "no-such-run"], 2, "no-such-run"),
+    (["bench", "--data", "no-such-folder"], 1, "no-such-folder"),
+    (["bench", "--matrix", "absent.toml"], 2, "absent.toml: cannot be read"),
+    (["bench", "--limit", "0"], 2, "'0' is not a whole number of at least 1"),
+    (["attack", "x.keras", "--epsilon", "8/0"], 2, "is not a budget"),
+    (["fly"], 2, "invalid choice: 'fly'"),
+    ([], 2, "required: VERB"),
+])
+def test_a_mistake_is_one_clear_line(argv: list[str], code: int, words: str, tmp_path: Path,
+                                     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, said = outcome(capsys, *argv)
+    assert (found, words in said.replace("\n", " ")) == (code, True), said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_matrix_with_a_wrong_key_or_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, words in [("epsilon = [0.1]", "did you mean 'epsilons'"), ("epsilons = [-1.0]", "positive number"),
+                        ("steps = 'ten'", "int is expected"), ("models = ['erly']", "did you mean 'early'"),
+                        ("executors = ['tfml']", "did you mean 'tflm'"), ("precisions = ['w1']", "unknown recipe")]:
+        (tmp_path / "m.toml").write_text(text)
+        code, said = outcome(capsys, "bench", "--matrix", str(tmp_path / "m.toml"), "--limit", "64",
+                             "--out", str(tmp_path / "out"))
+        assert (code, words in said) == (1 if "w1" in text else 2, True), said
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def tiny_data(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every verb load the tiny data set."""
+    monkeypatch.setattr("tinyfuse.data.load", functools.partial(_given, tiny_dataset))
+
+
+def _given(dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
+    return dataset
+
+
+@pytest.mark.usefixtures("tiny_data")
+def test_steps_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path)
+    assert cli.main(["train", "early", "--out", out, "--epochs", "2", "--batch-size", "50"]) == 0
+    network = capsys.readouterr().out.strip()
+    assert cli.main(["quantize", network, "--recipe", "w6", "--recipe", "image6-audio9-shared8",
+                     "--calibration-pairs", "40"]) == 0
+    files = capsys.readouterr().out.split()
+    assert [Path(file).name for file in files] == ["early__w6.tflite", "early__image6-audio9-shared8.tflite"]
+    assert cli.main(["attack", files[1], "--attack", "fgsm", "--modality", "audio", "--epsilon", "8/255",
+                     "--pairs", "20", "--executor", "tflm", "--executor", "litert"]) == 0
+    said = capsys.readouterr().out
+    assert "early image6-audio9-shared8 in tflm: fgsm on audio, linf 0.0313725, replayed" in said
+    assert "in litert: clean" in said
+    assert cli.main(["attack", network, "--norm", "l2", "--modality", "both", "--eps-image", "0.5", "--eps-audio", "1",
+                     "--epsilon", "0", "--steps", "2", "--pairs", "10", "--json"]) == 0
+    assert '"norm": "l2"' in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("tiny_data")
+def test_an_integer_model_needs_its_own_float_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in ("0", "1"):
+        cli.main(["train", "image", "--out", str(tmp_path / seed), "--epochs", "1", "--batch-size", "50",
+                  "--seed", seed])
+    cli.main(["quantize", str(tmp_path / "0/image.keras"), "--recipe", "w8", "--calibration-pairs", "40"])
+    code, said = outcome(capsys, "attack", str(tmp_path / "0/image__w8.tflite"), "--modality", "image",
+                         "--source", str(tmp_path / "1/image.keras"), "--pairs", "10")
+    assert (code, "is not the network" in said.replace("\n", " ")) == (1, True), said
+    code, said = outcome(capsys, "attack", str(tmp_path / "0/image.keras"), "--modality", "audio", "--pairs", "10")
+    assert (code, "does not look at audio" in said.replace("\n", " ")) == (2, True), said
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    command = f"{sys.executable} -m tinyfuse ls recipes | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("tiny_data")
+def test_bench_refuses_a_folder_with_results_when_told_not_to_resume(tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_text("")
+    assert bench.main(["--no-resume", "--out", str(tmp_path)]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]

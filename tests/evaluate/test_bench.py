@@ -1,0 +1,132 @@
+"""The main job end to end: killed at any moment it loses nothing, repeats nothing and ends with the same rows."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinyfuse.evaluate import worst_case
+from tinyfuse.results import ResultStore
+
+MATRIX = """
+models = ["image", "early"]
+precisions = ["w6", "minmax5"]
+mixes = ["image9-audio6-shared8"]
+executors = ["tflm", "litert"]
+epsilons = [0.02, 0.1]
+steps = 2
+attack_pairs = 10
+clean_pairs = 20
+calibration_pairs = 40
+proof_pairs = 2
+epochs = 2
+batch_size = 32
+"""
+TIMED = ("seconds", "train_seconds")
+
+
+def command(folder: Path) -> list[str]:
+    (folder.parent / "matrix.toml").write_text(MATRIX)
+    return [sys.executable, "-m", "tinyfuse.bench", "--limit", "150", "--matrix", str(folder.parent / "matrix.toml"),
+            "--out", str(folder), "--jobs", "2"]
+
+
+def finish(folder: Path) -> str:
+    return subprocess.run(command(folder), capture_output=True, text=True, check=True).stdout
+
+
+def facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Rows by key, without what depends on the clock."""
+    rows = ResultStore(folder / "results.jsonl").rows()
+    return {row["key"]: {name: value for name, value in row.items() if name not in TIMED} for row in rows}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return folder, finish(folder)
+
+
+def killed_when(folder: Path, ready: Any) -> None:
+    process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               start_new_session=True)
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline and not ready():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_in_training_in_conversion_and_in_judging(whole: tuple[Path, str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    rows = folder / "results.jsonl"
+    stages = [lambda: (folder / "models/early.checkpoint.npz").exists(),
+              lambda: rows.exists() and b'"kind":"model"' in rows.read_bytes(),
+              lambda: rows.exists() and rows.read_bytes().count(b'"replayed"') >= 5]
+    for ready in stages:
+        killed_when(folder, ready)
+        assert not (folder / "report/index.html").exists()
+    before = rows.read_bytes()
+    finish(folder)
+    after = rows.read_bytes()
+    assert after.startswith(before[:before.rfind(b"\n") + 1])
+    assert facts(folder) == facts(whole[0])
+
+
+def test_a_second_run_adds_nothing(whole: tuple[Path, str]) -> None:
+    before = (whole[0] / "results.jsonl").read_bytes()
+    finish(whole[0])
+    assert (whole[0] / "results.jsonl").read_bytes() == before
+
+
+def test_what_a_run_leaves(whole: tuple[Path, str]) -> None:
+    folder, table = whole
+    for name in ("results.jsonl", "summary.csv", "run.json", "report/index.html", "models/early.keras",
+                 "models/early.toml", "models/image__w6.tflite", "models/image__w6.toml",
+                 "models/early__image9-audio6-shared8.tflite"):
+        assert (folder / name).stat().st_size > 0, name
+    assert not list(folder.rglob(".*"))
+    assert "image9-audio6-shared8" in table
+    run = json.loads((folder / "run.json").read_text())
+    assert run["finished"]
+    assert 100 < run["peak_memory_mib"] < 4096
+    assert "embedded, official split" in run["data"]
+
+
+def test_the_rows_say_the_whole_matrix(whole: tuple[Path, str]) -> None:
+    rows = list(facts(whole[0]).values())
+    replayed = [row for row in rows if row.get("criterion") == "replayed"]
+    assert {row["executor"] for row in replayed} == {"tflm", "litert"}
+    assert all((row["threat"], row["source"]) == ("codes", "float") for row in replayed)
+    # 2 attacks x 2 budgets x (1 mode x 1 precision + 3 modes x 2 precisions) x 2 executors
+    assert len(replayed) == 2 * 2 * (1 + 3 * 2) * 2
+    simulated = [row for row in rows if row.get("precision") == "minmax5" and row["kind"] == "attack"]
+    assert {row["executor"] for row in simulated} == {"keras"}
+    assert {row["source"] for row in simulated} == {"minmax5"}
+    assert {row["n"] for row in rows if row["kind"] == "clean" and row["executor"] == "tflm"} == {10, 20}
+
+
+def test_worst_case_falls_with_the_budget_and_with_the_modalities(whole: tuple[Path, str]) -> None:
+    rows = ResultStore(whole[0] / "results.jsonl").rows()
+    for precision, executor in (("float", "keras"), ("w6", "tflm"), ("w6", "litert")):
+        curves = {mode: worst_case(rows, "early", precision, executor, mode) for mode in ("image", "audio", "both")}
+        for curve in curves.values():
+            assert [point.epsilon for point in curve] == [0.02, 0.1]
+            assert curve[0].accuracy.value >= curve[1].accuracy.value
+        for both, image, audio in zip(curves["both"], curves["image"], curves["audio"], strict=True):
+            assert both.accuracy.value <= min(image.accuracy.value, audio.accuracy.value)
+
+
+def test_another_seed_in_the_same_folder_is_refused(whole: tuple[Path, str]) -> None:
+    before = (whole[0] / "results.jsonl").read_bytes()
+    done = subprocess.run([*command(whole[0]), "--seed", "1"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "give another output folder" in done.stderr.replace("\n", " ")
+    assert (whole[0] / "results.jsonl").read_bytes() == before
