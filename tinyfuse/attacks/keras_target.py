@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyfuse.attacks.guards import refuse_probabilities
 from tinyfuse.attacks.target import Batch, Gradient
+from tinyfuse.backend import tensorflow
 from tinyfuse.errors import UsageError, nearest
 from tinyfuse.integer.grid import InputGrid
 
@@ -89,13 +90,13 @@ class KerasTarget:
             yield np.minimum(rows, total - 1), min(self.batch_size, total - start)
 
     def _specs(self) -> dict[str, Any]:
-        import tensorflow as tf
+        tf = tensorflow()
 
         return {name: tf.TensorSpec((self.batch_size, *shape), tf.float32, name=name)
                 for name, shape in self._shapes.items()}
 
     def _compile_forward(self) -> Callable[..., Any]:
-        import tensorflow as tf
+        tf = tensorflow()
 
         def forward(inputs: dict[str, Any]) -> Any:
             return self._model(inputs, training=False)
@@ -113,7 +114,7 @@ class KerasTarget:
         return self._backward[wrt]
 
     def _compile_backward(self, wrt: tuple[str, ...]) -> Callable[..., Any]:
-        import tensorflow as tf
+        tf = tensorflow()
 
         def backward(inputs: dict[str, Any], labels: Any) -> list[Any]:
             watched = [inputs[name] for name in wrt]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyfuse.attacks import Adversarial, DifferentiableTarget, Threat, audit, fgsm, pgd
+from tinyfuse.attacks import ATTACKS, Adversarial, DifferentiableTarget, Threat, audit
 from tinyfuse.evaluate import samples
 from tinyfuse.evaluate.matrix import Matrix
 from tinyfuse.evaluate.rows import Attacked, Scope, Subject, outcome_key, outcome_row
@@ -57,11 +57,8 @@ def plan(matrix: Matrix, model: str, folder: Path, *, source: str = "float") -> 
 
 def craft(target: DifferentiableTarget, clean: samples.Samples, crafted: Crafted, matrix: Matrix) -> Adversarial:
     """Run one attack on a float network with true labels and audit what it made."""
-    if crafted.attack == "fgsm":
-        found = fgsm(target, clean.inputs, clean.label, [crafted.threat])[0]
-    else:
-        found = pgd(target, clean.inputs, clean.label, crafted.threat, steps=matrix.steps,
-                    random_start=matrix.random_start)
+    settings = {} if crafted.attack == "fgsm" else {"steps": matrix.steps, "random_start": matrix.random_start}
+    found = ATTACKS[crafted.attack](target, clean.inputs, clean.label, [crafted.threat], **settings)[0]
     audit(found.strongest, clean.inputs, crafted.threat)
     audit(found.last, clean.inputs, crafted.threat)
     return found

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.data import Dataset
-from tinyfuse.evaluate.statistics import wilson
-from tinyfuse.results import Row, pack_survivors, row_key
+from tinyfuse.evaluate.statistics import accuracy_fields
+from tinyfuse.results import Row, row_key
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,9 @@ def outcome_key(subject: Subject, scope: Scope, attacked: Attacked, n: int, sour
 def outcome_row(key: str, subject: Subject, scope: Scope, attacked: Attacked, correct: np.ndarray, *,
                 seconds: float, zero_gradient_share: float | None = None) -> Row:
     """The row of ``correct`` bool [n]: still classified correctly, sample by sample."""
-    n, hits = len(correct), int(correct.sum())
-    low, high = wilson(hits, n)
     return {
         "kind": "clean" if attacked is CLEAN else "attack", "key": key,
         "model": subject.model, "precision": subject.precision, "executor": subject.executor,
-        **vars(attacked), **scope.fields(), "n": n, "correct": hits, "accuracy": hits / n,
-        "ci_low": low, "ci_high": high, "survivors": pack_survivors(correct),
+        **vars(attacked), **scope.fields(), **accuracy_fields(correct),
         "zero_gradient_share": zero_gradient_share, "seconds": round(seconds, 3),
     }
