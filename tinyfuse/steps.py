@@ -42,25 +42,19 @@ def convert(network: str | Path, recipe: str | Path, dataset: Dataset, *, out: s
 
     ``dataset`` must be the one the network was trained on: activation ranges come from its training part.
     """
-    from tinyfuse.integer.publish import prove, publish
-    from tinyfuse.nn import artefact
+    from tinyfuse.evaluate.conversion import publish_proven
     from tinyfuse.nn.fusion import modalities_of
-    from tinyfuse.nn.train import predict
+    from tinyfuse.nn.obtain import load_network
     from tinyfuse.quantize import convert as writer
     from tinyfuse.quantize.precision import precision
 
     wanted = precision(recipe)
-    model, table = artefact.load(network)
-    _same_data(network, table, dataset)
+    found = load_network(network)
+    _same_data(network, found.table, dataset)
     calibration = dataset.train.balanced(calibration_pairs, seed=0)
-    base = writer.baseline(model, calibration, inputs=modalities_of(model.name))
-    conversion = writer.convert(base, wanted)
-    pairs = dataset.test.balanced(proof_pairs, seed=0)
-    proof = prove(conversion, pairs, predict(model, pairs))
-    provenance = {"float_sha256": table["sha256"], "data": table["data"], "labels": table["labels"],
-                  "training": table["training"], "audio_features": table["audio_features"],
-                  "calibration_pairs": calibration_pairs}
-    return publish(conversion, proof, out or Path(network).parent, provenance)
+    base = writer.baseline(found.model, calibration, inputs=modalities_of(found.name))
+    return publish_proven(writer.convert(base, wanted), found, dataset.test.balanced(proof_pairs, seed=0),
+                          Path(out or Path(network).parent), calibration_pairs=calibration_pairs).path
 
 
 def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "both",

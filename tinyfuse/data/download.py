@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import re
 import shutil
 import tarfile
 import tempfile
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -79,18 +82,26 @@ def fetch(spoken: str = "auto", *, remotes: Remotes = ORIGINALS, folder: Path | 
 def _retrieve(url: str, checksum: str | None, path: Path) -> Path:
     import pooch
 
-    if not path.is_file():
-        console.print(f"downloading {url}", markup=False)
-    downloader = pooch.HTTPDownloader(timeout=TIMEOUT_S)
+    pooch.get_logger().setLevel("WARNING")
     try:
-        pooch.retrieve(url, known_hash=checksum, fname=path.name, path=path.parent, downloader=downloader)
+        pooch.retrieve(url, known_hash=checksum, fname=path.name, path=path.parent, downloader=_stream)
     except ValueError:
         raise DataError(f"{url}: the download does not have the checksum {checksum}; try again, or put the original "
                         f"into {path.parent}") from None
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{url}: download failed ({reason}); try again, or give a folder that holds the data") from None
     return path
+
+
+def _stream(url: str, output_file: str, _: object) -> None:
+    console.print(f"downloading {url}", markup=False)
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, open(output_file, "wb") as output:
+            shutil.copyfileobj(response, output)
+    except urllib.error.HTTPError as error:
+        error.close()  # the error holds the open connection
+        raise
 
 
 def _check_content(path: Path, md5: str) -> None:

@@ -10,13 +10,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from tinyfuse.errors import DataError, TinyfuseError
 
-MAX_FILE_BYTES = 2 << 30
+MAX_FILE_BYTES = 1 << 30
 MAX_WAV_BYTES = 16 << 20
 FULL_SCALE = np.float32(32768.0)
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def gunzip(path: Path, data: bytes, *, expected: str, max_bytes: int) -> bytes:
 def read_npy(path: Path, *, expected: str, max_bytes: int = MAX_FILE_BYTES) -> np.ndarray:
     """One array from a ``.npy`` file; pickled arrays and headers that do not fit the file are refused."""
     data = read_file(path, expected=expected, max_bytes=max_bytes)
-    return decode(path, expected, lambda: _array(io.BytesIO(data), len(data)))
+    return decode(path, expected, lambda: _array(data))
 
 
 def read_npz(path: Path, keys: Mapping[str, str], *, expected: str,
@@ -100,11 +100,12 @@ def _members(data: bytes, keys: Mapping[str, str], max_bytes: int) -> dict[str, 
             if len(raw) > left:
                 raise ValueError(f"its arrays hold more than {max_bytes} bytes")
             left -= len(raw)
-            arrays[key] = _array(io.BytesIO(raw), len(raw))
+            arrays[key] = _array(raw)
     return arrays
 
 
-def _array(stream: BinaryIO, size_bytes: int) -> np.ndarray:
+def _array(data: bytes) -> np.ndarray:
+    stream = io.BytesIO(data)
     version = np.lib.format.read_magic(stream)
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in headers:
@@ -115,12 +116,12 @@ def _array(stream: BinaryIO, size_bytes: int) -> np.ndarray:
     if dtype.kind == "V" or dtype.itemsize == 0 or min(shape, default=0) < 0:
         raise ValueError(f"dtype {dtype} with shape {shape}")
     wanted = math.prod(shape) * dtype.itemsize
-    found = size_bytes - stream.tell()
+    found = len(data) - stream.tell()
     if wanted != found:
         raise ValueError(f"its header announces {wanted} bytes, it holds {found}")
-    flat = np.frombuffer(stream.read(), dtype)
+    flat = np.frombuffer(data, dtype, offset=stream.tell())
     if dtype.kind == "U" and len(flat):
-        "".join(flat.reshape(-1).tolist())  # raises on code points that are no characters
+        "".join(flat.tolist())  # raises on code points that are no characters
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 

@@ -14,7 +14,7 @@ from tinyfuse.data import Pairs
 from tinyfuse.errors import TinyfuseError
 from tinyfuse.evaluate.run import Run
 from tinyfuse.files import sha256_hex
-from tinyfuse.integer.publish import Proof, describe, prove, publish
+from tinyfuse.integer.publish import describe, prove, publish
 from tinyfuse.nn.fusion import modalities_of
 from tinyfuse.nn.obtain import Network
 from tinyfuse.nn.train import predict
@@ -45,7 +45,8 @@ def convert_network(run: Run, network: Network, tick: Callable[[str], None]) -> 
         if found is None:
             try:
                 base = base or baseline(network.model, run.calibration(), inputs=modalities_of(network.name))
-                found = _publish(run, network, convert(base, recipe), proof_pairs)
+                found = publish_proven(convert(base, recipe), network, proof_pairs, run.models,
+                                       calibration_pairs=run.matrix.calibration_pairs)
             except TinyfuseError as error:
                 run.store.append(_failed_row(run, network, recipe, str(error)))
                 continue
@@ -54,12 +55,14 @@ def convert_network(run: Run, network: Network, tick: Callable[[str], None]) -> 
     return made
 
 
-def _publish(run: Run, network: Network, conversion: Conversion, pairs: Pairs) -> IntegerFile:
-    proof: Proof = prove(conversion, pairs, predict(network.model, pairs))
+def publish_proven(conversion: Conversion, network: Network, pairs: Pairs, folder: Path, *,
+                   calibration_pairs: int) -> IntegerFile:
+    """Prove ``conversion`` against its ``network`` on ``pairs``, then write it with all that it came from."""
+    proof = prove(conversion, pairs, predict(network.model, pairs))
     provenance = {"float_sha256": network.sha256, "data": network.table["data"], "labels": network.table["labels"],
                   "training": network.table["training"], "audio_features": network.table["audio_features"],
-                  "calibration_pairs": run.matrix.calibration_pairs}
-    path = publish(conversion, proof, run.models, provenance)
+                  "calibration_pairs": calibration_pairs}
+    path = publish(conversion, proof, folder, provenance)
     return IntegerFile(conversion.precision, path, describe(conversion, proof) | provenance)
 
 

@@ -14,6 +14,9 @@ from tinyfuse.files import atomic_path, sha256_hex, write_text
 from tinyfuse.nn.fusion import MODELS, build
 from tinyfuse.nn.train import TrainConfig, Trained
 
+KEYS = ("model", "tinyfuse", "sha256", "labels", "training", "accuracy", "data", "audio_features")
+SECTIONS = {"training": ("epochs", "batch_size", "learning_rate", "seed", "seconds"), "data": ("name", "checksum")}
+
 
 def save(trained: Trained, dataset: Dataset, config: TrainConfig, folder: str | Path) -> Path:
     """Write the network and its table; return the path of the ``.keras`` file."""
@@ -50,13 +53,18 @@ def load(path: str | Path) -> tuple[Any, dict[str, Any]]:
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file():
         raise ModelError(f"{path}: no such .keras file; `tinyfuse train` writes them")
-    table = tables.read(path.with_suffix(".toml"), ModelError)
-    name = table.get("model")
+    beside = path.with_suffix(".toml")
+    table = tables.read(beside, ModelError)
+    tables.check_keys(table, KEYS, str(beside), ModelError, required=KEYS)
+    for key, wanted in SECTIONS.items():
+        if not isinstance(table[key], dict):
+            raise ModelError(f"{beside}: '{key}' must be a table")
+        tables.check_keys(table[key], (*table[key], *wanted), f"{beside} [{key}]", ModelError, required=wanted)
+    name = table["model"]
     if name not in MODELS:
-        raise ModelError(f"{path.with_suffix('.toml')}: model '{name}' is not one of {', '.join(MODELS)}")
-    if table.get("sha256") != sha256_hex(path.read_bytes()):
-        raise ModelError(f"{path}: its checksum is not the one in {path.with_suffix('.toml').name}; "
-                         "the file is damaged or was replaced")
+        raise ModelError(f"{beside}: model '{name}' is not one of {', '.join(MODELS)}")
+    if table["sha256"] != sha256_hex(path.read_bytes()):
+        raise ModelError(f"{path}: its checksum is not the one in {beside.name}; the file is damaged or was replaced")
     tensorflow()
     model = build(name)
     try:

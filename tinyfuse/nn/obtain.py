@@ -47,11 +47,17 @@ def obtain(name: str, dataset: Dataset, config: TrainConfig, folder: str | Path,
         trained = train(name, dataset, config, checkpoint=checkpoint, tick=tick, report=report)
         artefact.save(trained, dataset, config, folder)
         checkpoint.unlink(missing_ok=True)
-    model, table = artefact.load(path)
-    found = {"data": table["data"]["checksum"], **{k: table["training"][k] for k in asdict(config)}}
+    network = load_network(path)
+    found = {"data": network.table["data"]["checksum"], **{k: network.table["training"][k] for k in asdict(config)}}
     wanted = {"data": dataset.checksum, **asdict(config)}
     for key, value in wanted.items():
         if found[key] != value:
             raise UsageError(f"{path} was trained with {key} = {found[key]}, but {value} is asked for; "
                              "give another output folder")
-    return Network(name, model, path, table)
+    return network
+
+
+def load_network(path: str | Path) -> Network:
+    """The network in a ``.keras`` file and its table; see :func:`tinyfuse.nn.artefact.load`."""
+    model, table = artefact.load(path)
+    return Network(str(table["model"]), model, Path(path), table)

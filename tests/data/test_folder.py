@@ -1,0 +1,223 @@
+"""Folders from end to end: packed and original forms, both corpora, and what is said when something is amiss."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tinyfuse.data import Dataset, load
+from tinyfuse.data.folder import read_folder
+from tinyfuse.data.sources import TEST, TRAIN, VALIDATION, Clips
+from tinyfuse.errors import DataError, UsageError
+
+Line = Callable[[BaseException], str]
+
+
+@pytest.fixture(scope="module")
+def dataset(packed_folder: Path) -> Dataset:
+    return load(packed_folder, limit=40)
+
+
+@pytest.fixture
+def copy(packed_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed_folder, tmp_path / "data"))
+
+
+@pytest.fixture(scope="module")
+def commands_folder(corpora: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original")
+    corpora.write_mnist(folder)
+    corpora.write_commands(folder)
+    return folder
+
+
+def test_shapes_types_and_ranges(dataset: Dataset) -> None:
+    assert dataset.name == "mnist+fsdd" and dataset.speakers == ("ada", "ben")
+    for pairs in (dataset.train, dataset.validation, dataset.test):
+        n = len(pairs)
+        assert 10 <= n <= 40
+        for name, array in pairs.inputs().items():
+            assert array.shape == (n, 28, 28, 1) and array.dtype == np.float32, name
+            assert np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1
+        assert pairs.label.dtype == pairs.written_id.dtype == pairs.spoken_id.dtype == np.int64
+        assert pairs.writer.dtype == pairs.speaker.dtype == np.int32
+    assert len(dataset.checksum) == 64
+
+
+def test_variants_belong_to_their_pairs(dataset: Dataset) -> None:
+    audio, rows = dataset.variants.audio, dataset.variants.row_of_pair
+    assert audio.shape[1:] == (12, 28, 28, 1) and audio.dtype == np.float32 and rows.dtype == np.int64
+    assert np.array_equal(audio[rows, 0], dataset.train.audio)
+    assert len(audio) == len(np.unique(dataset.train.spoken_id))
+    assert not audio.reshape(-1, 784)[:, 507:].any()
+
+
+def test_pairs_carry_the_right_images_and_speakers(packed_folder: Path, dataset: Dataset) -> None:
+    source = read_folder(packed_folder, "auto")
+    for pairs in (dataset.train, dataset.test):
+        expected = source.written.images[pairs.written_id].astype(np.float64)[..., None] / 255
+        np.testing.assert_allclose(pairs.image, expected, atol=1e-6)
+        assert np.array_equal(pairs.speaker, source.spoken.speaker[pairs.spoken_id])
+        assert np.array_equal(pairs.label, source.spoken.label[pairs.spoken_id])
+
+
+def test_the_cache_changes_nothing(packed_folder: Path, own_cache: Path) -> None:
+    cold, warm = load(packed_folder, seed=1), load(packed_folder, seed=1)
+    limited = load(packed_folder, seed=1, limit=40)
+    files = list(own_cache.rglob("*.npz"))
+    assert len(files) == 1
+    files[0].unlink()
+    alone = load(packed_folder, seed=1, limit=40)
+    assert cold.checksum == warm.checksum != limited.checksum == alone.checksum
+    assert np.array_equal(cold.variants.audio, warm.variants.audio)
+    assert np.array_equal(limited.variants.audio, alone.variants.audio)
+    assert np.array_equal(limited.test.audio, alone.test.audio)
+
+
+def test_seed_and_split_change_the_checksum(packed_folder: Path, dataset: Dataset) -> None:
+    checksums = {dataset.checksum, load(packed_folder, limit=40, seed=5).checksum,
+                 load(packed_folder, limit=40, split="speaker").checksum,
+                 load(packed_folder, limit=40, split="speaker", held_out="ada").checksum}
+    assert len(checksums) == 4
+    assert load(packed_folder, limit=40).checksum == dataset.checksum
+
+
+def test_scaling_sees_training_speech_only(packed_folder: Path, copy: Path, dataset: Dataset) -> None:
+    path = copy / "fsdd" / "fsdd_8k.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    used = set(dataset.train.spoken_id.tolist())
+    audio = arrays["audio"].copy()
+    for row in set(range(len(arrays["digit"]))) - used:
+        first, last = arrays["offsets"][row : row + 2]
+        audio[first:last] = audio[first:last][::-1] // 3
+    np.savez(path, **(arrays | {"audio": audio}))
+    changed = load(copy, limit=40)
+    assert changed.scaling == dataset.scaling and changed.checksum != dataset.checksum
+    assert np.array_equal(changed.variants.audio, dataset.variants.audio)
+
+
+def test_original_recordings_equal_the_packed_form(corpora: SimpleNamespace, packed_folder: Path, tmp_path: Path,
+                                                   dataset: Dataset) -> None:
+    corpora.write_mnist(tmp_path, compress=False)
+    corpora.write_fsdd_recordings(tmp_path / "recordings")
+    found = load(tmp_path, limit=40)
+    assert found.checksum == dataset.checksum
+    assert np.array_equal(found.test.audio, dataset.test.audio)
+
+
+def test_speech_commands_follow_their_lists(commands_folder: Path, corpora: SimpleNamespace) -> None:
+    spoken = read_folder(commands_folder, "auto").spoken
+    assert spoken.name == "speech_commands" and spoken.speaker_names == corpora.commands_speakers
+    for part, speakers in ((TRAIN, range(8)), (VALIDATION, range(8, 10)), (TEST, range(10, 12))):
+        assert set(spoken.speaker[spoken.part == part]) == set(speakers)
+    assert isinstance(spoken.voice, Clips) and spoken.voice.noise is not None
+    assert spoken.voice.noise.shape == (2, 8000)
+    clip = spoken.voice.clip(30)
+    assert abs(len(clip) - 1600) < 8 and clip.dtype == np.float32
+    peak_hz = np.argmax(np.abs(np.fft.rfft(clip))) * 8000 / len(clip)
+    assert peak_hz == pytest.approx(250 * (spoken.label[30] + 1), abs=10)
+
+
+def test_speech_commands_end_to_end(commands_folder: Path) -> None:
+    dataset = load(commands_folder, split="speaker", limit=20)
+    assert dataset.name == "mnist+speech_commands" and len(dataset.train) == len(dataset.test) == 20
+    speakers = [set(pairs.speaker.tolist()) for pairs in (dataset.train, dataset.validation, dataset.test)]
+    assert not speakers[0] & speakers[1] and not speakers[0] & speakers[2] and not speakers[1] & speakers[2]
+
+
+@pytest.mark.parametrize(("name", "content", "told"), [
+    ("mnist/train-images-idx3-ubyte.gz", None, "train-images-idx3-ubyte"),
+    ("mnist/t10k-labels-idx1-ubyte.gz", None, "t10k-labels-idx1-ubyte"),
+    ("mnist/t10k-labels-idx1-ubyte.gz", b"", "too few"),
+    ("mnist/train-labels-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\x03" + bytes(4)), "magic number 0x00000803"),
+    ("mnist/train-labels-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x02\x01\x0a"), "labels for 120 images"),
+    ("mnist/train-images-idx3-ubyte.gz", gzip.compress(bytes.fromhex("00000803000000010000000200000002") + bytes(4)),
+     "28, 28"),
+    ("fsdd/fsdd_8k.npz", b"PK\x03\x04", "damaged"),
+])
+def test_damaged_parts_are_named(copy: Path, one_line: Line, name: str, content: bytes | None, told: str) -> None:
+    path = copy / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load(copy)
+    message = one_line(caught.value)
+    assert told in message and (content is None or path.name in message)
+
+
+def test_labels_out_of_range_are_named(copy: Path, corpora: SimpleNamespace) -> None:
+    label = np.arange(120) % 11
+    path = copy / "mnist" / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(corpora.idx_bytes(label, 0x801)))
+    with pytest.raises(DataError, match=rf"{path.name}: a label lies outside 0\.\.9"):
+        load(copy)
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"digit": np.full(260, 12, np.uint8)}, "outside 0..9"),
+    ({"offsets": np.arange(261)}, "clipped or damaged"),
+    ({"offsets": np.array([0, 5])}, "differ in length"),
+    ({"audio": np.zeros(10, np.int16)}, "clipped or damaged"),
+    ({"audio": np.zeros(10, np.float32)}, "dtype float32"),
+    ({"speaker": np.full(260, 9, np.uint8)}, "outside the 2 names"),
+    ({"sample_rate": np.array(44100)}, "44100 Hz"),
+    ({"speaker_names": np.array("ada")}, "one number"),
+    ({"official_test": None}, "'official_test' is missing"),
+])
+def test_inconsistent_archives_are_explained(copy: Path, one_line: Line, changes: dict[str, np.ndarray | None],
+                                             told: str) -> None:
+    path = copy / "fsdd" / "fsdd_8k.npz"
+    with np.load(path) as stored:
+        arrays = {key: value for key, value in (dict(stored) | changes).items() if value is not None}
+    np.savez(path, **arrays)
+    with pytest.raises(DataError) as caught:
+        load(copy)
+    assert told in one_line(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_damaged_recording_is_named(corpora: SimpleNamespace, tmp_path: Path) -> None:
+    corpora.write_mnist(tmp_path)
+    corpora.write_fsdd_recordings(tmp_path / "recordings")
+    path = tmp_path / "recordings" / "3_ben_4.wav"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"3_ben_4\.wav: its header announces"):
+        load(tmp_path)
+
+
+def test_missing_speech_commands_files_are_named(commands_folder: Path, tmp_path: Path) -> None:
+    for missing in ("seven", "testing_list.txt"):
+        folder = Path(shutil.copytree(commands_folder, tmp_path / missing))
+        target = folder / missing
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+        with pytest.raises(DataError, match=missing):
+            load(folder)
+
+
+def test_folders_without_data(tmp_path: Path, corpora: SimpleNamespace, one_line: Line) -> None:
+    for folder, told in ((tmp_path / "none", "no such folder"), (tmp_path, "no written digits")):
+        with pytest.raises(DataError) as caught:
+            load(folder)
+        assert told in one_line(caught.value) and str(folder) in str(caught.value)
+    corpora.write_mnist(tmp_path)
+    with pytest.raises(DataError, match="no spoken digits"):
+        load(tmp_path)
+    with pytest.raises(DataError, match="not a folder"):
+        load(tmp_path / "t10k-labels-idx1-ubyte.gz")
+
+
+@pytest.mark.parametrize(("arguments", "error", "told"), [
+    ({"spoken": "fssd"}, UsageError, "did you mean 'fsdd'"),
+    ({"spoken": "speech_commands"}, DataError, "speech_commands"),
+    ({"seed": -1}, UsageError, "negative")])
+def test_arguments_are_checked(packed_folder: Path, arguments: dict[str, object], error: type[Exception],
+                               told: str) -> None:
+    with pytest.raises(error, match=told):
+        load(packed_folder, **arguments)  # type: ignore[arg-type]
