@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyfuse import options
+from tinyfuse import options, provenance
 from tinyfuse.console import console
 from tinyfuse.errors import UsageError
 
@@ -51,22 +51,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run or resume the bench that ``args`` describe."""
-    from tinyfuse import provenance
     from tinyfuse.evaluate.matrix import QUICK, Matrix, read_matrix
     from tinyfuse.evaluate.sweep import sweep
 
-    began = time.monotonic()
     matrix = read_matrix(args.matrix) if args.matrix else QUICK if args.quick else Matrix()
     job = _open(args, matrix)
-    path = job.folder / "run.json"
-    facts = provenance.begin(data=_describe(job), seeds=(args.seed,), settings=matrix.to_table())
-    facts.write(path)
-    sweep(job, jobs=args.jobs or options.cores())
-    replace(facts, finished=provenance.utc_now(), wall_seconds=round(time.monotonic() - began, 1),
-            peak_memory_mib=round(provenance.peak_memory_mib(), 1),
-            peak_memory_children_mib=round(provenance.peak_memory_mib("children"), 1)).write(path)
+    log = RunLog(job, provenance.begin(data=_describe(job), seeds=(args.seed,), settings=matrix.to_table()))
+    log.finish(sweep(job, jobs=args.jobs or options.cores(), after_stage=log.write))
     _show(job.folder, as_json=args.json)
     return 0
+
+
+class RunLog:
+    """``run.json`` of a run that may take several sessions: times add up, peaks are the highest.
+
+    A session that adds no row leaves the file as it is.
+    """
+
+    def __init__(self, job: Run, facts: provenance.RunFacts) -> None:
+        self._path, self._store, self._began = job.folder / "run.json", job.store, time.monotonic()
+        self._rows, self._before = len(job.store), provenance.read_run(self._path) if self._path.exists() else None
+        self._facts = facts if self._before is None else replace(facts, started=self._before.started)
+
+    def write(self, *, finished: bool = False, worker_mib: float = 0.0) -> None:
+        """Write what is known now; ``worker_mib`` is the peak memory of the largest worker process."""
+        before = self._before
+        if before is not None and before.finished and len(self._store) == self._rows:
+            return
+        peaks = (provenance.peak_memory_mib(), worker_mib)
+        if before is not None:
+            peaks = (max(peaks[0], before.peak_memory_mib or 0.0), max(peaks[1], before.peak_memory_worker_mib or 0.0))
+        replace(self._facts, finished=provenance.utc_now() if finished else "",
+                wall_seconds=round(time.monotonic() - self._began + (before.wall_seconds or 0.0 if before else 0.0), 1),
+                peak_memory_mib=round(peaks[0], 1), peak_memory_worker_mib=round(peaks[1], 1)).write(self._path)
+
+    def finish(self, worker_mib: float) -> None:
+        """Write the last state."""
+        self.write(finished=True, worker_mib=worker_mib)
 
 
 def _open(args: argparse.Namespace, matrix: Matrix) -> Run:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tinyfuse import __version__
 from tinyfuse.errors import DataError, nearest
@@ -39,7 +39,7 @@ class RunFacts:
     finished: str = ""
     wall_seconds: float | None = None
     peak_memory_mib: float | None = None
-    peak_memory_children_mib: float | None = None
+    peak_memory_worker_mib: float | None = None
     data: str = ""
     seeds: tuple[int, ...] = ()
     commit: str = ""
@@ -115,14 +115,8 @@ def utc_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def peak_memory_mib(of: Literal["self", "children"] = "self") -> float:
-    """Peak resident memory in MiB of this process, or of the largest of its finished children.
-
-    For children the system keeps a maximum, not a sum: with J children at work at once the total may be up
-    to J times this figure (plus this process).
-    """
-    if of == "children":
-        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _KIB_PER_MIB
+def peak_memory_mib() -> float:
+    """Peak resident memory of this process in MiB."""
     return (_high_water_kib() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / _KIB_PER_MIB
 
 

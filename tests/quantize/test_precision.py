@@ -65,6 +65,7 @@ def test_unknown_names(text: str) -> None:
     ({"layer": [{"pattern": "*", "bits": 10}]}, "10 bits"),
     ({"layer": [{"pattern": "*"}]}, "'bits' is missing"),
     ({"layer": 3}, "array of tables"),
+    ({"layer": ["ab"]}, "array of tables"),
 ])
 def test_bad_recipes(change: dict[str, object], message: str) -> None:
     table = {"name": "r", "weights": {"image": 6, "audio": 6, "shared": 6}} | change

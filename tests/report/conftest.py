@@ -108,7 +108,7 @@ def synthetic_rows(n: int = 100) -> list[Row]:
 
 FACTS = RunFacts(
     command="python -m tinyfuse.bench --out runs/example", started="2026-01-31T12:00:00Z",
-    finished="2026-01-31T12:04:12Z", wall_seconds=252.0, peak_memory_mib=1834.0, peak_memory_children_mib=0.0,
+    finished="2026-01-31T12:04:12Z", wall_seconds=252.0, peak_memory_mib=1834.0, peak_memory_worker_mib=0.0,
     data="embedded digits: 1,797 written, 2,000 spoken by a synthesiser", seeds=(0,), commit="0123456789ab",
     versions={"tinyfuse": "0.1.0", "python": "3.11.7", "tensorflow": "2.21.0"},
     settings={"epsilons": list(EPSILONS), "PGD steps": 20, "training pairs": 4000, "test pairs": 100})

@@ -206,5 +206,5 @@ def test_not_a_run(tmp_path: Path) -> None:
 def test_facts_of_a_finished_run_are_on_the_page(rows: list[Row], make_run: MakeRun) -> None:
     """The memory of worker processes is named as such."""
     facts = RunFacts(command="c", started="2026-01-31T12:00:00Z", finished="2026-01-31T12:00:09Z", wall_seconds=8.64)
-    text = Page(render(make_run(rows[:30], replace(facts, peak_memory_children_mib=512.4))).read_text("utf-8")).text
+    text = Page(render(make_run(rows[:30], replace(facts, peak_memory_worker_mib=512.4))).read_text("utf-8")).text
     assert "8.6 s" in text and "largest worker process 512 MiB" in text

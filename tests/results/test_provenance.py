@@ -51,8 +51,6 @@ def test_peak_memory_grows_with_what_is_touched() -> None:
     block = np.ones(64 << 20, dtype=np.uint8)
     after = provenance.peak_memory_mib()
     assert block[-1] == 1 and 5 < before <= after < 100_000
-    subprocess.run([sys.executable, "-c", "x = bytearray(100 << 20)"], check=True)
-    assert provenance.peak_memory_mib("children") >= 100
 
 
 def test_commit_only_in_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

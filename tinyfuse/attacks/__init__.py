@@ -7,11 +7,11 @@ from tinyfuse.attacks.grid import from_codes, to_codes
 from tinyfuse.attacks.guards import refuse_probabilities
 from tinyfuse.attacks.keras_target import KerasTarget
 from tinyfuse.attacks.pgd import pgd
-from tinyfuse.attacks.registry import ATTACKS, attack
+from tinyfuse.attacks.registry import ATTACKS, ITERATIVE, attack
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient, Target
 from tinyfuse.attacks.threat import Threat
 from tinyfuse.integer.grid import InputGrid
 
-__all__ = ["ATTACKS", "Adversarial", "Batch", "DifferentiableTarget", "Gradient", "InputGrid",
+__all__ = ["ATTACKS", "ITERATIVE", "Adversarial", "Batch", "DifferentiableTarget", "Gradient", "InputGrid",
            "KerasTarget", "Target", "Threat", "attack", "audit", "cross_entropy", "fgsm", "from_codes",
            "misclassified", "pgd", "refuse_probabilities", "to_codes"]

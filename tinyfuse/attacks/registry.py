@@ -24,6 +24,10 @@ ATTACKS: dict[str, Callable[..., list[Adversarial]]] = {"fgsm": fgsm, "pgd": _pg
 """Name -> f(target, batch, labels, threats, **parameters); a new attack is one new file and one row here."""
 
 
+ITERATIVE = ("pgd",)
+"""Attacks that take ``steps`` and ``random_start``; the others take one step of the whole budget."""
+
+
 def attack(name: str, target: DifferentiableTarget, batch: Batch, labels: np.ndarray,
            threats: Sequence[Threat], **parameters: Any) -> list[Adversarial]:
     """Run attack ``name`` with its own keyword ``parameters`` under each of ``threats``."""

@@ -65,7 +65,7 @@ def assemble(source: Source, *, split: str = "official", held_out: str | None = 
              _pairs(source, validation, clean[row_of_other[: len(validation.spoken)]]),
              _pairs(source, test, clean[row_of_other[len(validation.spoken) :]]))
     return Dataset(source.name, split, seed, *parts, variants, scaling, source.spoken.speaker_names,
-                   _checksum(source, parts, scaling))
+                   _checksum(source, parts, scaling, _origin(source.spoken, variants.audio.shape[1], seed)))
 
 
 def _raw_features(spoken: Spoken, train: np.ndarray, others: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +75,7 @@ def _raw_features(spoken: Spoken, train: np.ndarray, others: np.ndarray, *, seed
     """
     count = variant_count(len(train))
     if isinstance(spoken.voice, Clips):
-        name = _cache_name(spoken, spoken.voice, count, seed)
+        name = f"{spoken.name}-{sha256_hex(_origin(spoken, count, seed).encode())[:32]}"
         if 2 * len(train) >= len(spoken) or cached_path(name).is_file():
             rows = np.arange(len(spoken))
             everything = cached(name, (len(rows), count, FRAMES, COEFFICIENTS),
@@ -84,10 +84,11 @@ def _raw_features(spoken: Spoken, train: np.ndarray, others: np.ndarray, *, seed
     return augmented_features(spoken, train, count, seed=seed), clean_features(spoken, others)
 
 
-def _cache_name(spoken: Spoken, voice: Clips, count: int, seed: int) -> str:
-    noise = "made" if voice.noise is None else sha256_hex(voice.noise.tobytes())
-    key = f"{spoken.digest} {noise} {count} {seed} {features.PARAMETERS} {augment.PARAMETERS}"
-    return f"{spoken.name}-{sha256_hex(key.encode())[:32]}"
+def _origin(spoken: Spoken, count: int, seed: int) -> str:
+    """Everything that decides the features and their ``count`` variants."""
+    noise = spoken.voice.noise if isinstance(spoken.voice, Clips) else None
+    background = "made" if noise is None else sha256_hex(noise.tobytes())
+    return f"{spoken.digest} {background} {count} {seed} {features.PARAMETERS} {augment.PARAMETERS}"
 
 
 def _scaling(spoken: Spoken, clean: np.ndarray) -> FeatureScaling:
@@ -103,8 +104,8 @@ def _pairs(source: Source, rows: Rows, audio: np.ndarray) -> Pairs:
                  spoken.speaker[rows.spoken], rows.written, rows.spoken)
 
 
-def _checksum(source: Source, parts: tuple[Pairs, ...], scaling: FeatureScaling) -> str:
-    head = f"{source.written.digest} {source.spoken.digest} {features.PARAMETERS} {scaling.to_table()}"
+def _checksum(source: Source, parts: tuple[Pairs, ...], scaling: FeatureScaling, origin: str) -> str:
+    head = f"{source.written.digest} {origin} {scaling.to_table()}"
     digest = hashlib.sha256(head.encode())
     for pairs in parts:
         for array in (pairs.written_id, pairs.spoken_id, pairs.label):

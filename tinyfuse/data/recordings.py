@@ -52,7 +52,7 @@ def pack_fsdd(files: Iterable[tuple[Path, bytes]], folder: Path) -> dict[str, np
 def read_fsdd_recordings(folder: Path) -> Spoken:
     """FSDD from its ``recordings`` folder; repetitions 0..4 are the official test part."""
     paths = sorted(folder.glob("*.wav"))
-    arrays = pack_fsdd(((path, read_file(path, expected="a WAV file", max_bytes=1 << 20)) for path in paths), folder)
+    arrays = pack_fsdd(((path, _recording(path)) for path in paths), folder)
     part = np.where(arrays["official_test"], TEST, TRAIN).astype(np.int8)
     return packed_spoken(folder, "fsdd", arrays, FSDD_RATE_HZ, part)
 
@@ -72,7 +72,7 @@ def read_commands_folder(folder: Path) -> Spoken:
     names = sorted({speaker for _, _, speaker in rows})
     number = {name: index for index, name in enumerate(names)}
     part = np.array([listed.get(f"{path.parent.name}/{path.name}", TRAIN) for path in paths], np.int8)
-    sizes = [f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in paths]
+    contents = [f"{path.parent.name}/{path.name} {sha256_hex(_recording(path))}" for path in paths]
 
     def clip(row: int) -> np.ndarray:
         samples = read_wav(paths[row], rate_hz=COMMANDS_RATE_HZ).astype(np.float32) / FULL_SCALE
@@ -80,7 +80,11 @@ def read_commands_folder(folder: Path) -> Spoken:
 
     return Spoken("speech_commands", np.array([digit for _, digit, _ in rows], np.int64), part,
                   np.array([number[speaker] for _, _, speaker in rows], np.int32), tuple(names),
-                  sha256_hex("\n".join(sizes).encode() + part.tobytes()), Clips(clip))
+                  sha256_hex("\n".join(contents).encode() + part.tobytes()), Clips(clip))
+
+
+def _recording(path: Path) -> bytes:
+    return read_file(path, expected="a WAV file of a second", max_bytes=1 << 20)
 
 
 def _listed_parts(folder: Path) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyfuse import tables
 from tinyfuse.data import Pairs
-from tinyfuse.errors import TinyfuseError
+from tinyfuse.errors import ModelError, TinyfuseError, UsageError
 from tinyfuse.evaluate.run import Run
 from tinyfuse.files import sha256_hex
 from tinyfuse.integer.publish import describe, prove, publish
@@ -48,7 +48,7 @@ def convert_network(run: Run, network: Network, tick: Callable[[str], None]) -> 
                 found = publish_proven(convert(base, recipe), network, proof_pairs, run.models,
                                        calibration_pairs=run.matrix.calibration_pairs)
             except TinyfuseError as error:
-                run.store.append(_failed_row(run, network, recipe, str(error)))
+                run.store.append(failed_row(run, network, recipe.name, "convert", str(error)))
                 continue
         made.append(found)
         run.store.append(model_row(run, network, found))
@@ -67,15 +67,19 @@ def publish_proven(conversion: Conversion, network: Network, pairs: Pairs, folde
 
 
 def _published(run: Run, network: Network, recipe: Precision) -> IntegerFile | None:
-    """What an earlier run wrote, if it is whole and made from the same float weights and recipe."""
+    """What an earlier run wrote, if it is whole; :class:`UsageError` if it has the name but other settings."""
     path = run.models / f"{network.name}__{recipe.name}.tflite"
     if not (path.exists() and path.with_suffix(".toml").exists()):
         return None
-    table = tables.read(path.with_suffix(".toml"), TinyfuseError)
-    same = (table.get("sha256") == sha256_hex(path.read_bytes()) and table.get("precision") == recipe.to_table()
-            and table.get("float_sha256") == network.sha256
-            and table.get("calibration_pairs") == run.matrix.calibration_pairs)
-    return IntegerFile(recipe, path, table) if same else None
+    table = tables.read(path.with_suffix(".toml"), ModelError)
+    if table.get("sha256") != sha256_hex(path.read_bytes()):
+        return None
+    wanted = {"precision": recipe.to_table(), "float_sha256": network.sha256,
+              "calibration_pairs": run.matrix.calibration_pairs}
+    for key, value in wanted.items():
+        if table.get(key) != value:
+            raise UsageError(f"{path} was made with another {key}; give another output folder, or another recipe name")
+    return IntegerFile(recipe, path, table)
 
 
 def _branch_bits(table: dict[str, Any], branch: str) -> float | None:
@@ -106,7 +110,8 @@ def model_row(run: Run, network: Network, made: IntegerFile) -> Row:
     }
 
 
-def _failed_row(run: Run, network: Network, recipe: Precision, reason: str) -> Row:
-    identity = {"kind": "failed", "model": network.name, "precision": recipe.name, "stage": "convert",
+def failed_row(run: Run, network: Network, recipe: str, stage: str, reason: str) -> Row:
+    """The row of a recipe that could not be made at ``stage``; the report keeps showing it."""
+    identity = {"kind": "failed", "model": network.name, "precision": recipe, "stage": stage,
                 "seed": run.seed, "data_checksum": run.dataset.checksum, "reason": reason}
     return {**identity, "key": row_key(identity)}

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyfuse.attacks import ATTACKS, Adversarial, DifferentiableTarget, Threat, audit
+from tinyfuse.attacks import ITERATIVE, Adversarial, DifferentiableTarget, Threat, attack, audit
 from tinyfuse.evaluate import samples
 from tinyfuse.evaluate.matrix import Matrix
 from tinyfuse.evaluate.rows import Attacked, Scope, Subject, outcome_key, outcome_row
-from tinyfuse.files import save_arrays
+from tinyfuse.files import save_arrays, sha256_hex
 from tinyfuse.results import ResultStore
 
 
@@ -26,39 +26,46 @@ class Crafted:
     threat: Threat
 
 
-def step_size(matrix: Matrix, attack: str, epsilon: float) -> float:
-    """Step of an attack: the whole budget for FGSM, 2.5 epsilon / steps for PGD (Madry et al. 2018)."""
-    return epsilon if attack == "fgsm" else 2.5 * epsilon / matrix.steps
+def step_size(matrix: Matrix, crafted: Crafted) -> float | None:
+    """Step of an attack: the whole budget, or 2.5 epsilon / steps where it iterates; None if modalities differ."""
+    if len(set(crafted.threat.epsilon.values())) > 1:
+        return None
+    return 2.5 * crafted.epsilon / matrix.steps if crafted.attack in ITERATIVE else crafted.epsilon
 
 
 def attacked(matrix: Matrix, crafted: Crafted, criterion: str, threat: str, *, source: str = "float") -> Attacked:
     """The row settings of ``crafted`` under ``criterion``; ``source`` is the precision whose gradients made it."""
     budget = crafted.threat.epsilon
-    steps = 1 if crafted.attack == "fgsm" else matrix.steps
+    iterative = crafted.attack in ITERATIVE
     return Attacked(crafted.attack, criterion, source, crafted.mode, matrix.norm, crafted.epsilon,
-                    budget.get("image", 0.0), budget.get("audio", 0.0), steps,
-                    step_size(matrix, crafted.attack, crafted.epsilon),
-                    matrix.random_start and crafted.attack == "pgd", threat, 0)
+                    budget.get("image", 0.0), budget.get("audio", 0.0),
+                    matrix.steps if iterative else 1, step_size(matrix, crafted),
+                    matrix.random_start and iterative, threat, 0)
 
 
-def plan(matrix: Matrix, model: str, folder: Path, *, source: str = "float") -> list[Crafted]:
-    """Every (attack, mode, epsilon) of ``model`` and the file that holds its inputs, made on precision ``source``."""
+def plan(matrix: Matrix, subject: Subject, folder: Path, scope: Scope) -> list[Crafted]:
+    """Every (attack, mode, epsilon) against ``subject`` and the file that holds its inputs.
+
+    The file's name has a digest of the network and the data, so that other inputs can never be taken for these.
+    """
     found = []
-    for attack in matrix.attacks:
-        for mode, modalities in matrix.modes_of(model).items():
+    origin = sha256_hex(f"{subject.sha256} {scope.dataset.checksum}".encode())[:12]
+    for name in matrix.attacks:
+        for mode, modalities in matrix.modes_of(subject.model).items():
             for epsilon in matrix.epsilons:
                 start = "-random" * matrix.random_start
-                settings = f"{attack}-{matrix.norm}-{matrix.steps}{start}-{matrix.attack_pairs}"
-                name = f"{model}__{source}__{settings}__{mode}__{epsilon:g}.npz"
+                settings = f"{name}-{matrix.norm}-{matrix.steps}{start}-{matrix.attack_pairs}"
+                file = f"{subject.model}__{subject.precision}__{settings}__{mode}__{epsilon!r}__{origin}.npz"
                 threat = Threat(matrix.norm, dict.fromkeys(modalities, epsilon))
-                found.append(Crafted(folder / name, mode, attack, epsilon, threat))
+                found.append(Crafted(folder / file, mode, name, epsilon, threat))
     return found
 
 
 def craft(target: DifferentiableTarget, clean: samples.Samples, crafted: Crafted, matrix: Matrix) -> Adversarial:
     """Run one attack on a float network with true labels and audit what it made."""
-    settings = {} if crafted.attack == "fgsm" else {"steps": matrix.steps, "random_start": matrix.random_start}
-    found = ATTACKS[crafted.attack](target, clean.inputs, clean.label, [crafted.threat], **settings)[0]
+    iterated = {"steps": matrix.steps, "random_start": matrix.random_start}
+    settings = iterated if crafted.attack in ITERATIVE else {}
+    found = attack(crafted.attack, target, clean.inputs, clean.label, [crafted.threat], **settings)[0]
     audit(found.strongest, clean.inputs, crafted.threat)
     audit(found.last, clean.inputs, crafted.threat)
     return found
@@ -67,7 +74,7 @@ def craft(target: DifferentiableTarget, clean: samples.Samples, crafted: Crafted
 def craft_all(target: DifferentiableTarget, clean: samples.Samples, matrix: Matrix, subject: Subject, folder: Path, *,
               store: ResultStore, scope: Scope, tick: Callable[[str], None]) -> None:
     """Make what is missing of :func:`plan` and append the rows of ``subject``: any iterate, and the last one alone."""
-    for crafted in plan(matrix, subject.model, folder, source=subject.precision):
+    for crafted in plan(matrix, subject, folder, scope):
         wanted = {criterion: attacked(matrix, crafted, criterion, "real", source=subject.precision)
                   for criterion in ("any-iterate", "last-iterate")}
         keys = {name: outcome_key(subject, scope, settings, len(clean), subject.sha256)

@@ -28,7 +28,7 @@ class Pending:
 
 def clean_path(run: Run, count: int) -> Path:
     """The file with ``count`` clean test pairs, written if it is not there."""
-    path = run.samples / f"clean__{count}.npz"
+    path = run.samples / f"clean__{count}__{run.dataset.checksum[:12]}.npz"
     if not path.exists():
         samples.save_clean(path, run.judged(count))
     return path
@@ -38,6 +38,7 @@ def pending(run: Run, network: Network, files: list[IntegerFile]) -> Iterator[Pe
     """Rows of ``network``'s integer models that the store does not hold yet."""
     counts = {len(run.judged(n)): n for n in (run.matrix.attack_pairs, run.matrix.clean_pairs)}
     few = len(run.judged(run.matrix.attack_pairs))
+    crafts = plan(run.matrix, Subject(network.name, "float", "keras", network.sha256), run.samples, run.scope)
     for made in files:
         for executor in run.matrix.executors:
             subject = Subject(network.name, made.precision.name, executor, made.table["sha256"])
@@ -46,15 +47,18 @@ def pending(run: Run, network: Network, files: list[IntegerFile]) -> Iterator[Pe
             planned += [(attacked(run.matrix, crafted, "replayed", "codes"), few,
                          Replay(str(made.path), executor, str(clean_path(run, run.matrix.attack_pairs)),
                                 str(crafted.path), crafted.threat))
-                        for crafted in plan(run.matrix, network.name, run.samples)]
+                        for crafted in crafts]
             for settings, n, task in planned:
                 key = outcome_key(subject, run.scope, settings, n, network.sha256)
                 if not run.store.has(key):
                     yield Pending(key, subject, settings, task, n * made.table["macs"])
 
 
-def judge_all(run: Run, work: list[Pending], *, jobs: int, tick: Callable[[int, str], None]) -> None:
-    """Measure ``work`` with ``jobs`` processes; each row is written as soon as it is there."""
+def judge_all(run: Run, work: list[Pending], *, jobs: int, tick: Callable[[int, str], None]) -> float:
+    """Measure ``work`` with ``jobs`` processes; each row is written as soon as it is there.
+
+    Returns the peak memory in MiB of the largest worker, 0 if there was nothing to do.
+    """
     from joblib import Parallel, delayed
 
     by_key = {item.key: item for item in work}
@@ -62,11 +66,14 @@ def judge_all(run: Run, work: list[Pending], *, jobs: int, tick: Callable[[int, 
     ordered = sorted(work, key=lambda item: (-item.cost, item.task.model))
     results = Parallel(n_jobs=min(jobs, max(len(work), 1)), return_as="generator_unordered", batch_size=1)(
         delayed(_keyed)(item.key, item.task) for item in ordered)
+    peak_mib = 0.0
     for key, judgement in results:
+        peak_mib = max(peak_mib, judgement.peak_mib)
         item = by_key[key]
         run.store.append(outcome_row(key, item.subject, run.scope, item.attacked, judgement.correct,
                                      seconds=judgement.seconds))
         tick(item.cost, f"{item.subject.model} {item.subject.precision} {item.subject.executor}")
+    return peak_mib
 
 
 def _keyed(key: str, task: Replay) -> tuple[str, Judgement]:

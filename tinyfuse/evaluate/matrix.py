@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from tinyfuse import tables
+from tinyfuse.attacks import ATTACKS
+from tinyfuse.attacks.norms import NORMS
 from tinyfuse.errors import UsageError, nearest
+from tinyfuse.integer.interpreters import EXECUTORS
 from tinyfuse.nn.fusion import MODELS, check_name, modalities_of
 from tinyfuse.quantize.precision import Precision, precision
 
 MIXES = ("image6-audio8-shared8", "image8-audio6-shared8", "image6-audio9-shared8", "image9-audio6-shared8")
-_CHOICES = {"executors": ("tflm", "litert", "litert-reference"), "attacks": ("fgsm", "pgd"), "norm": ("linf", "l2")}
+_CHOICES = {"executors": tuple(EXECUTORS), "attacks": tuple(ATTACKS), "norm": NORMS}
 _COUNTS = ("steps", "attack_pairs", "clean_pairs", "calibration_pairs", "proof_pairs", "epochs", "batch_size")
 
 
@@ -35,11 +38,11 @@ class Matrix:
     epsilons: tuple[float, ...] = (0.01, 0.03, 0.1)
     steps: int = 10
     random_start: bool = False
-    attack_pairs: int = 40
+    attack_pairs: int = 30
     clean_pairs: int = 100
     calibration_pairs: int = 200
     proof_pairs: int = 8
-    epochs: int = 12
+    epochs: int = 8
     batch_size: int = 64
     learning_rate: float = 2e-3
 
@@ -57,15 +60,21 @@ class Matrix:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UsageError(f"matrix: {name} is {value!r}; a whole number of at least 1 is expected")
         for epsilon in self.epsilons:
-            if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)) or not 0 < epsilon < math.inf:
-                raise UsageError(f"matrix: epsilon {epsilon!r}; a positive number is expected")
+            if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)) or not 0 <= epsilon < math.inf:
+                raise UsageError(f"matrix: epsilon {epsilon!r}; a number of at least 0 is expected")
         if not (self.models and self.epsilons and self.executors and self.attacks):
             raise UsageError("matrix: models, executors, attacks and epsilons need at least one entry each")
+        for model in self.models:
+            self.precisions_of(model)
 
     def precisions_of(self, model: str) -> list[Precision]:
         """The recipes that ``model`` is converted with."""
         names = (*self.precisions, *(self.mixes if len(modalities_of(model)) > 1 else ()))
-        return [precision(name) for name in dict.fromkeys(names)]
+        found = [precision(name) for name in dict.fromkeys(names)]
+        for name in {recipe.name for recipe in found}:
+            if sum(recipe.name == name for recipe in found) > 1:
+                raise UsageError(f"matrix: two recipes are called '{name}'; rename one of them")
+        return found
 
     def modes_of(self, model: str) -> dict[str, tuple[str, ...]]:
         """The attacked modalities by the name of the mode: image, audio, both."""
@@ -99,5 +108,9 @@ def from_table(table: Mapping[str, Any], where: str) -> Matrix:
         if not isinstance(value, list if kinds[key] is tuple else kinds[key]):
             raise UsageError(f"{where}: {key} is {value!r}; a {'list' if kinds[key] is tuple else kinds[key].__name__} "
                              "is expected")
+        wanted = (int, float) if key == "epsilons" else str
+        if isinstance(value, list) and not all(isinstance(entry, wanted) for entry in value):
+            raise UsageError(f"{where}: {key} is {value!r}; a list of "
+                             f"{'numbers' if key == 'epsilons' else 'names'} is expected")
         values[key] = tuple(value) if isinstance(value, list) else value
     return Matrix(**values)

@@ -14,6 +14,7 @@ from tinyfuse.evaluate import samples
 from tinyfuse.files import load_arrays
 from tinyfuse.integer.interpreters import load
 from tinyfuse.integer.target import IntegerTarget
+from tinyfuse.provenance import peak_memory_mib
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class Replay:
 
 @dataclass(frozen=True)
 class Judgement:
-    """``correct`` bool [n] and the seconds it took."""
+    """``correct`` bool [n], the seconds it took, and the peak memory in MiB of the process so far."""
 
     correct: np.ndarray
     seconds: float
+    peak_mib: float
 
 
 @functools.lru_cache(maxsize=2)
@@ -61,4 +63,4 @@ def run(task: Replay) -> Judgement:
         codes = to_codes(adversarial, clean.inputs, task.threat, target.grids)
         audit(codes, clean.inputs, task.threat, target.grids)
     correct = target.judge(codes).argmax(axis=1) == clean.label
-    return Judgement(np.asarray(correct), time.monotonic() - began)
+    return Judgement(np.asarray(correct), time.monotonic() - began, peak_memory_mib())

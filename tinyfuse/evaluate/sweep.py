@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from tinyfuse import tables
 from tinyfuse.attacks import KerasTarget
 from tinyfuse.console import console, progress
-from tinyfuse.evaluate.conversion import IntegerFile, convert_network
+from tinyfuse.errors import RecipeError
+from tinyfuse.evaluate.conversion import IntegerFile, convert_network, failed_row
 from tinyfuse.evaluate.crafting import craft_all, plan
 from tinyfuse.evaluate.judging import clean_path, judge_all, pending
 from tinyfuse.evaluate.rows import CLEAN, Subject, outcome_key, outcome_row
 from tinyfuse.evaluate.run import Run
 from tinyfuse.evaluate.samples import load_clean
+from tinyfuse.files import sha256_hex
 from tinyfuse.nn.obtain import Network, obtain
 from tinyfuse.nn.train import steps_per_epoch
 from tinyfuse.quantize.minmax import simulate
+from tinyfuse.quantize.precision import Precision
 
 CRAFT_BATCH = 50
 
 
-def sweep(run: Run, *, jobs: int) -> None:
-    """Bring ``run`` to its end from wherever it stands; what its store already holds is not repeated."""
+def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None) -> float:
+    """Bring ``run`` to its end from wherever it stands; what its store already holds is not repeated.
+
+    ``after_stage`` is called once the folder has accepted the networks, and after each stage. Returns the peak
+    memory in MiB of the largest worker process.
+    """
     networks = train_all(run)
+    after_stage()
     files = convert_all(run, networks)
+    after_stage()
     craft_networks(run, networks)
+    after_stage()
     work = [item for network in networks for item in pending(run, network, files[network.name])]
     unit = 1_000_000
     with progress("judging integer models", sum(item.cost // unit for item in work)) as advance:
-        judge_all(run, work, jobs=jobs, tick=lambda cost, note: advance(cost // unit, note=note))
+        return judge_all(run, work, jobs=jobs, tick=lambda cost, note: advance(cost // unit, note=note))
 
 
 def train_all(run: Run) -> list[Network]:
@@ -56,15 +69,27 @@ def craft_networks(run: Run, networks: list[Network]) -> None:
     variants = [(network, recipe) for network in networks
                 for recipe in (None, *run.matrix.precisions_of(network.name))
                 if recipe is None or recipe.scheme == "minmax"]
-    total = sum(len(plan(run.matrix, network.name, run.samples)) for network, _ in variants)
+    subjects = [_float_subject(network, recipe) for network, recipe in variants]
+    total = sum(len(plan(run.matrix, subject, run.samples, run.scope)) for subject in subjects)
     with progress("attacking float networks", total) as advance:
-        for network, recipe in variants:
-            model = network.model if recipe is None else simulate(network.model, recipe)
-            subject = Subject(network.name, recipe.name if recipe else "float", "keras", network.sha256)
+        for (network, recipe), subject in zip(variants, subjects, strict=True):
+            try:
+                model = network.model if recipe is None else simulate(network.model, recipe)
+            except RecipeError as error:
+                run.store.append(failed_row(run, network, subject.precision, "simulate", str(error)))
+                continue
             target = KerasTarget(model, batch_size=min(CRAFT_BATCH, len(clean)))
             _judge_clean(run, subject, target)
             craft_all(target, clean, run.matrix, subject, run.samples, store=run.store, scope=run.scope,
                       tick=lambda note: advance(note=note))
+
+
+def _float_subject(network: Network, recipe: Precision | None) -> Subject:
+    """The float network, or its simulation under ``recipe``, which has a checksum of its own."""
+    if recipe is None:
+        return Subject(network.name, "float", "keras", network.sha256)
+    rounded = sha256_hex(f"{network.sha256} {tables.dumps(recipe.to_table())}".encode())
+    return Subject(network.name, recipe.name, "keras", rounded)
 
 
 def _judge_clean(run: Run, subject: Subject, target: KerasTarget) -> None:

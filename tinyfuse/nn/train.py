@@ -47,19 +47,36 @@ class Trained:
     seconds: float
 
 
+def compiled(model: Any) -> Callable[[Any], Any]:
+    """``model`` in inference mode as one compiled function for batches of any size."""
+    tf = tensorflow()
+    signature = {name: tf.TensorSpec(shape, tf.float32) for name, shape in model.input_shape.items()}
+
+    def forward(batch: Any) -> Any:
+        return model(batch, training=False)
+
+    return tf.function(forward, input_signature=[signature])  # type: ignore[no-any-return]
+
+
 def predict(model: Any, pairs: Pairs) -> np.ndarray:
     """Float32 logits [n, 10] of ``pairs``, in inference mode."""
-    tf = tensorflow()
-    inputs = pairs.inputs()
-    starts = range(0, len(pairs), PREDICT_BATCH)
-    forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
-    return np.concatenate([
-        np.asarray(forward({k: tf.constant(v[s:s + PREDICT_BATCH]) for k, v in inputs.items()})) for s in starts])
+    return _logits(compiled(model), pairs)
 
 
 def accuracy(model: Any, pairs: Pairs) -> float:
     """Share of ``pairs`` whose largest logit is at the label."""
-    return float(np.mean(predict(model, pairs).argmax(1) == pairs.label))
+    return _share(compiled(model), pairs)
+
+
+def _logits(forward: Callable[[Any], Any], pairs: Pairs) -> np.ndarray:
+    inputs, starts = pairs.inputs(), range(0, len(pairs), PREDICT_BATCH)
+    return np.concatenate([
+        np.asarray(forward({name: value[start:start + PREDICT_BATCH] for name, value in inputs.items()}))
+        for start in starts])
+
+
+def _share(forward: Callable[[Any], Any], pairs: Pairs) -> float:
+    return float(np.mean(_logits(forward, pairs).argmax(1) == pairs.label))
 
 
 def _train_step(model: Any, optimizer: Any) -> Any:
@@ -118,10 +135,10 @@ def train(name: str, dataset: Dataset, config: TrainConfig, *, checkpoint: str |
     identity = {"model": name, "data": dataset.checksum, **{k: str(v) for k, v in asdict(config).items()}}
     variables = [*model.variables, *optimizer.variables]
     progress = load_progress(checkpoint, identity, variables) if checkpoint else Progress()
-    step = _train_step(model, optimizer)
+    step, forward = _train_step(model, optimizer), compiled(model)
     for epoch in range(progress.epochs_done, config.epochs):
         _run_epoch(step, dataset, config, epoch, tick)
-        score = accuracy(model, dataset.validation)
+        score = _share(forward, dataset.validation)
         if not all(np.isfinite(np.asarray(v)).all() for v in model.variables):
             raise ModelError(f"training '{name}' diverged in epoch {epoch + 1}: use a smaller learning rate")
         progress = progress.after(epoch + 1, score, [np.asarray(v) for v in model.variables], began)
@@ -131,5 +148,5 @@ def train(name: str, dataset: Dataset, config: TrainConfig, *, checkpoint: str |
         report(f"{name}: epoch {epoch + 1}/{config.epochs}, validation {score:.4f}")
     for variable, value in zip(model.variables, progress.best_weights, strict=True):
         variable.assign(value)
-    return Trained(name, model, progress.best_epoch, progress.best_score, accuracy(model, dataset.test),
+    return Trained(name, model, progress.best_epoch, progress.best_score, _share(forward, dataset.test),
                    progress.seconds)

@@ -72,7 +72,10 @@ def baseline(model: Any, calibration: Pairs, *, inputs: tuple[str, ...]) -> Base
     converter.inference_input_type = converter.inference_output_type = tf.int8
     with stderr_silenced(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow announces that its own interpreter moved to LiteRT
-        data = converter.convert()
+        try:
+            data = converter.convert()
+        except Exception as error:  # TensorFlow raises whatever its passes do
+            raise ConversionError(f"TensorFlow cannot convert '{model.name}' ({type(error).__name__})") from error
     return Baseline(model.name, data, tuple(folded_layers(model)), inputs)
 
 

@@ -100,7 +100,8 @@ def from_table(table: Mapping[str, Any], where: str) -> Precision:
     """A recipe from its TOML table; ``where`` names the file in errors. Unknown keys are errors."""
     tables.check_keys(table, ("name", "scheme", "weights", "layer"), where, RecipeError, required=("name", "weights"))
     weights, rules = table["weights"], table.get("layer", [])
-    if not isinstance(weights, Mapping) or not isinstance(rules, list) or not isinstance(table["name"], str):
+    if not (isinstance(weights, Mapping) and isinstance(table["name"], str) and isinstance(rules, list)
+            and all(isinstance(rule, Mapping) for rule in rules)):
         raise RecipeError(f"{where}: 'name' is a string, 'weights' a table and 'layer' an array of tables")
     tables.check_keys(weights, BRANCHES, f"{where} [weights]", RecipeError, required=BRANCHES)
     for rule in rules:

@@ -162,8 +162,8 @@ def identity(view: RunView) -> list[tuple[str, str]]:
     if facts is not None:
         found += [("started", facts.started), ("finished", facts.finished or NOTHING), ("data", facts.data),
                   ("commit", facts.commit), ("seeds", ", ".join(map(str, facts.seeds)))]
-        if facts.peak_memory_children_mib:
-            found.append(("largest worker process", _gib(facts.peak_memory_children_mib)))
+        if facts.peak_memory_worker_mib:
+            found.append(("largest worker process", _gib(facts.peak_memory_worker_mib)))
         found += [(name, _text(value)) for name, value in facts.settings.items()]
         found += [(f"version of {name}", version) for name, version in facts.versions.items()]
     sums = sorted({row["data_checksum"] for row in view.rows})
