@@ -111,11 +111,8 @@ def _describe(job: Run) -> str:
 def _show(folder: Path, *, as_json: bool) -> None:
     """Summary on stdout; ``summary.csv`` and the report in ``folder``."""
     from tinyfuse import report
-    from tinyfuse.evaluate import write_csv
 
-    view = report.load(folder)
-    write_csv(folder / "summary.csv", view.summary)
-    page = report.render(folder)
+    page, view = report.render(folder), report.load(folder)
     if as_json:
         print(json.dumps([asdict(line) for line in view.summary], indent=2))
     else:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tinyfuse import __version__, bench, doctor, options
+from tinyfuse.errors import UsageError
+from tinyfuse.nn.train import TrainConfig
 
 EXAMPLES = """\
 examples:
@@ -48,9 +50,9 @@ def _epilog(verb: str) -> str | None:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="image, audio, early, intermediate or late")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for MODEL.keras and MODEL.toml")
-    parser.add_argument("--epochs", type=options.positive, default=12)
-    parser.add_argument("--batch-size", type=options.positive, default=64)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--epochs", type=options.positive, default=TrainConfig.epochs)
+    parser.add_argument("--batch-size", type=options.positive, default=TrainConfig.batch_size)
+    parser.add_argument("--learning-rate", type=float, default=TrainConfig.learning_rate)
     options.add_data(parser)
 
 
@@ -80,9 +82,9 @@ def _quantize(args: argparse.Namespace) -> int:
 
     for recipe in args.recipe:
         precision(recipe)
-    dataset = options.load_data(args)
-    for recipe in args.recipe:
-        print(steps.convert(args.network, recipe, dataset, out=args.out, calibration_pairs=args.calibration_pairs))
+    for path in steps.convert_many(args.network, args.recipe, options.load_data(args), out=args.out,
+                                   calibration_pairs=args.calibration_pairs):
+        print(path)
     return 0
 
 
@@ -108,6 +110,8 @@ def _add_attack(parser: argparse.ArgumentParser) -> None:
 def _attack(args: argparse.Namespace) -> int:
     from tinyfuse import steps
 
+    if args.model.endswith(".keras") and (args.executor or args.source):
+        raise UsageError("--executor and --source are for a .tflite; a .keras network runs in Keras")
     given = {"image": args.eps_image, "audio": args.eps_audio}
     budgets = {name: args.epsilon if given[name] is None else given[name]
                for name in steps.modalities_attacked(args.modality)}
@@ -121,12 +125,17 @@ def _attack(args: argparse.Namespace) -> int:
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder of a bench run, finished or not")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown instead")
+    parser.add_argument("--epsilon", type=options.budget, help="budget of the table's robust columns")
 
 
 def _report(args: argparse.Namespace) -> int:
     from tinyfuse import report
 
-    print(report.render(args.run))
+    if args.markdown:
+        print(report.markdown_table(report.load(args.run, epsilon=args.epsilon).summary), end="")
+    else:
+        print(report.render(args.run, epsilon=args.epsilon))
     return 0
 
 

@@ -34,12 +34,6 @@ class UsageError(TinyfuseError):
     exit_code = 2
 
 
-class ParityError(TinyfuseError):
-    """Two executors that must agree bit for bit do not."""
-
-    exit_code = 3
-
-
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the closest allowed name, or an empty string."""
     close = difflib.get_close_matches(name, list(allowed), n=1)

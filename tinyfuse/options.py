@@ -31,12 +31,19 @@ def positive(text: str) -> int:
 def budget(text: str) -> float:
     """A perturbation budget such as ``0.03`` or ``8/255``."""
     try:
-        value = float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
+        value = float(Fraction(text)) if "/" in text and len(text) < 20 else float(text)
+    except (ValueError, ZeroDivisionError, OverflowError):
         value = -1.0
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is not a budget; give a number such as 0.03 or 8/255")
     return value
+
+
+def seed(text: str) -> int:
+    """A seed that every generator here takes: 0 to 2^32 - 1."""
+    if not text.isascii() or not text.isdigit() or int(text[:20]) >= 2**32:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a seed; give a whole number from 0 to {2**32 - 1}")
+    return int(text)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +57,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
                        help="the source's own split, or test speakers that training never heard")
     group.add_argument("--held-out", metavar="NAMES", help="test speakers of --split speaker, separated by commas")
     group.add_argument("--limit", type=positive, metavar="N", help="at most N pairs in each part")
-    group.add_argument("--seed", type=int, default=0, metavar="S", help="seed of pairing and training (default 0)")
+    group.add_argument("--seed", type=seed, default=0, metavar="S", help="seed of pairing and training (default 0)")
 
 
 def load_data(args: argparse.Namespace) -> Dataset:
@@ -74,9 +81,13 @@ def guarded(action: Callable[[argparse.Namespace], int], args: argparse.Namespac
     except TinyfuseError as error:
         console.print(f"tinyfuse: {error}", style="bold red", markup=False)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of stdout is gone (`tinyfuse ls | head`); nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of stdout is gone (`tinyfuse ls | head`); nothing is left to say.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 1
+        said = f"tinyfuse: {error.filename or 'file'}: {error.strerror or error}"
+        console.print(said, style="bold red", markup=False)
         return 1
     except KeyboardInterrupt:
         console.print("tinyfuse: interrupted; the same command goes on from here", style="bold red")

@@ -189,10 +189,6 @@ class ResultStore:
         """Write one row durably; return False, and write nothing, when its key is already there."""
         return self._extend([validate(row)]) == 1
 
-    def merge(self, paths: Iterable[str | Path]) -> int:
-        """Add the rows of other result files (shards of the same run); return how many were new."""
-        return self._extend([row for path in paths for row in _read_lines(Path(path))])
-
     def rows(self, kind: str | None = None, **filters: Any) -> list[Row]:
         """Return the rows, in the order of writing, whose fields equal every given filter."""
         for name in filters:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinyfuse.console import console, progress
-from tinyfuse.errors import ConversionError, ModelError, UsageError, nearest
+from tinyfuse.errors import DataError, ModelError, UsageError, nearest
 from tinyfuse.files import sha256_hex
 
 if TYPE_CHECKING:
@@ -21,26 +21,33 @@ if TYPE_CHECKING:
 MODES: Mapping[str, tuple[str, ...]] = {"image": ("image",), "audio": ("audio",), "both": ("image", "audio")}
 
 
-def train(name: str, dataset: Dataset, *, out: str | Path, epochs: int = 12, batch_size: int = 64,
-          learning_rate: float = 2e-3, seed: int = 0) -> Path:
+def train(name: str, dataset: Dataset, *, out: str | Path, **settings: Any) -> Path:
     """Train network ``name`` (image, audio, early, intermediate, late) and return the path of its ``.keras`` file.
 
-    A run that was interrupted goes on where it stopped; a network that is already there is returned as it is.
+    ``settings`` are those of :class:`tinyfuse.nn.train.TrainConfig`: epochs, batch_size, learning_rate, seed. A run
+    that was interrupted goes on where it stopped; a network that is already there is returned as it is.
     """
     from tinyfuse.nn.obtain import obtain
     from tinyfuse.nn.train import TrainConfig, steps_per_epoch
 
-    config = TrainConfig(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    with progress(f"training {name}", epochs * steps_per_epoch(dataset, config)) as advance:
+    config = TrainConfig(**settings)
+    with progress(f"training {name}", config.epochs * steps_per_epoch(dataset, config)) as advance:
         return obtain(name, dataset, config, out, tick=advance, report=console.print).path
 
 
 def convert(network: str | Path, recipe: str | Path, dataset: Dataset, *, out: str | Path | None = None,
             calibration_pairs: int = 200, proof_pairs: int = 16) -> Path:
-    """Convert a ``.keras`` network with ``recipe`` (``w6``, ``image6-audio9-shared8``, a TOML path); return the
-    path of the ``.tflite``, which is only written once it has passed its proof.
+    """Convert a ``.keras`` network with one ``recipe``; see :func:`convert_many`."""
+    return convert_many(network, [recipe], dataset, out=out, calibration_pairs=calibration_pairs,
+                        proof_pairs=proof_pairs)[0]
 
-    ``dataset`` must be the one the network was trained on: activation ranges come from its training part.
+
+def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Dataset, *,
+                 out: str | Path | None = None, calibration_pairs: int = 200, proof_pairs: int = 16) -> list[Path]:
+    """Convert a ``.keras`` network with each of ``recipes`` (``w6``, ``image6-audio9-shared8``, a TOML path).
+
+    Returns the paths of the ``.tflite`` files; each is only written once it has passed its proof. ``dataset`` must
+    be the one the network was trained on: activation ranges come from its training part.
     """
     from tinyfuse.evaluate.conversion import publish_proven
     from tinyfuse.nn.fusion import modalities_of
@@ -48,13 +55,14 @@ def convert(network: str | Path, recipe: str | Path, dataset: Dataset, *, out: s
     from tinyfuse.quantize import convert as writer
     from tinyfuse.quantize.precision import precision
 
-    wanted = precision(recipe)
+    wanted = [precision(recipe) for recipe in recipes]
     found = load_network(network)
     _same_data(network, found.table, dataset)
     calibration = dataset.train.balanced(calibration_pairs, seed=0)
     base = writer.baseline(found.model, calibration, inputs=modalities_of(found.name))
-    return publish_proven(writer.convert(base, wanted), found, dataset.test.balanced(proof_pairs, seed=0),
-                          Path(out or Path(network).parent), calibration_pairs=calibration_pairs).path
+    pairs, folder = dataset.test.balanced(proof_pairs, seed=0), Path(out or Path(network).parent)
+    return [publish_proven(writer.convert(base, recipe), found, pairs, folder, calibration_pairs=calibration_pairs).path
+            for recipe in wanted]
 
 
 def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "both",
@@ -69,15 +77,23 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     """
     from tinyfuse.evaluate.rows import Subject
     from tinyfuse.evaluate.single import attack_float, replay_on, request
-    from tinyfuse.integer.interpreters import load
+    from tinyfuse.integer.interpreters import EXECUTORS, load
+    from tinyfuse.nn.obtain import load_network
 
     path = Path(model)
+    for executor in executors:
+        if executor not in EXECUTORS:
+            raise UsageError(f"unknown executor '{executor}'{nearest(executor, EXECUTORS)}: choose from "
+                             f"{', '.join(EXECUTORS)}")
     single = request(dataset, attack=attack, mode=modality, epsilon=_budget(modality, epsilon), norm=norm,
                      steps=steps, random_start=random_start, pairs=pairs)
-    if path.suffix == ".keras":
-        return attack_float(path, single)[1]
+    float_path = path if path.suffix == ".keras" else _source_of(path, source)
+    network = load_network(float_path)
+    _same_data(float_path, network.table, dataset)
+    if float_path is path:
+        return attack_float(network, single)[1]
     integer = load(path)
-    found, rows = attack_float(_source_of(path, source), single)
+    found, rows = attack_float(network, single)
     name, _, recipe = path.stem.partition("__")
     for executor in executors:
         subject = Subject(name, recipe or path.stem, executor, sha256_hex(integer.data))
@@ -132,5 +148,5 @@ def _same_data(network: str | Path, table: Mapping[str, object], dataset: Datase
     trained_on = table.get("data")
     if not isinstance(trained_on, Mapping) or trained_on.get("checksum") != dataset.checksum:
         name = trained_on.get("name") if isinstance(trained_on, Mapping) else "other data"
-        raise ConversionError(f"{network} was trained on {name} with another split, seed or limit than the "
-                              f"{dataset.name} given; calibrate on the data it was trained on")
+        raise DataError(f"{network} was trained on {name} with another split, seed or limit than the {dataset.name} "
+                        "given; use the data it was trained on (its test part is only unseen there)")

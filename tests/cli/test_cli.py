@@ -6,13 +6,17 @@ import functools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tinyfuse import bench, cli
 from tinyfuse.cli import VERBS
-from tinyfuse.data import Dataset
+from tinyfuse.data import Dataset, FeatureScaling, Pairs, Variants
+from tinyfuse.evaluate.rows import CLEAN, Attacked, Scope, Subject, outcome_key, outcome_row
+from tinyfuse.results import ResultStore
 
 HEAVY = ("tensorflow", "tf_keras", "keras", "librosa", "matplotlib", "sklearn")
 
@@ -37,9 +41,22 @@ def outcome(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("argv", [
     ("--help",), ("bench", "--help"), ("train", "--help"), ("ls", "recipes"), ("ls", "models"), ("ls", "executors"),
-    ("doctor",), ("report", "nowhere")])
+    ("doctor",)])
 def test_light_verbs_load_nothing_heavy(argv: tuple[str, ...]) -> None:
     assert loaded_by(*argv) == []
+
+
+def test_a_report_draws_figures_without_tensorflow(tmp_path: Path) -> None:
+    scope = Scope(make_dataset("none"), 0)
+    store = ResultStore(tmp_path / "results.jsonl")
+    correct = np.arange(20) % 4 > 0
+    for subject in (Subject("early", "float", "keras", "0"), Subject("early", "w6", "tflm", "1")):
+        for settings in (CLEAN, Attacked("fgsm", "replayed", "float", "both", "linf", 0.1, 0.1, 0.1, 1, 0.1, False,
+                                         "codes", 0)):
+            key = outcome_key(subject, scope, settings, 20)
+            store.append(outcome_row(key, subject, scope, settings, correct, seconds=0.0))
+    assert loaded_by("report", str(tmp_path)) == ["matplotlib"]
+    assert (tmp_path / "report/index.html").stat().st_size > 10_000
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -77,6 +94,11 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
     (["bench", "--data", "no-such-folder"], 1, "no-such-folder"),
     (["bench", "--matrix", "absent.toml"], 2, "absent.toml: cannot be read"),
     (["bench", "--limit", "0"], 2, "'0' is not a whole number of at least 1"),
+    (["bench", "--seed", "5000000000"], 2, "'5000000000' is not a seed"),
+    (["bench", "--seed", "-1"], 2, "'-1' is not a seed"),
+    (["attack", "x.keras", "--epsilon", "1e400"], 2, "is not a budget"),
+    (["attack", "x.keras", "--executor", "tflm"], 2, "are for a .tflite"),
+    (["attack", "x.tflite", "--executor", "tfml"], 2, "did you mean 'tflm'"),
     (["attack", "x.keras", "--epsilon", "8/0"], 2, "is not a budget"),
     (["fly"], 2, "invalid choice: 'fly'"),
     ([], 2, "required: VERB"),
@@ -93,7 +115,8 @@ def test_a_mistake_is_one_clear_line(argv: list[str], code: int, words: str, tmp
 def test_a_matrix_with_a_wrong_key_or_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text, words in [("epsilon = [0.1]", "did you mean 'epsilons'"), ("epsilons = [-1.0]", "at least 0"),
                         ("steps = 'ten'", "int is expected"), ("models = ['erly']", "did you mean 'early'"),
-                        ("executors = ['tfml']", "did you mean 'tflm'"), ("precisions = ['w1']", "unknown recipe")]:
+                        ("executors = ['tfml']", "did you mean 'tflm'"), ("precisions = ['w1']", "unknown recipe"),
+                        ("models = [3]", "a list of names"), ("epsilons = ['a']", "a list of numbers")]:
         (tmp_path / "m.toml").write_text(text)
         code, said = outcome(capsys, "bench", "--matrix", str(tmp_path / "m.toml"), "--limit", "64",
                              "--out", str(tmp_path / "out"))
@@ -105,6 +128,15 @@ def test_a_matrix_with_a_wrong_key_or_value(tmp_path: Path, capsys: pytest.Captu
 def tiny_data(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every verb load the tiny data set."""
     monkeypatch.setattr("tinyfuse.data.load", functools.partial(_given, tiny_dataset))
+
+
+def make_dataset(name: str) -> Dataset:
+    """A data set of which only its name matters."""
+    empty = np.zeros((0, 28, 28, 1), np.float32)
+    ids = np.zeros(0, np.int64)
+    pairs = Pairs(empty, empty, ids, ids, ids, ids, ids)
+    scaling = FeatureScaling.identity()
+    return Dataset(name, "official", 0, pairs, pairs, pairs, Variants(empty[None], ids), scaling, (), "0" * 64)
 
 
 def _given(dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
@@ -141,6 +173,24 @@ def test_an_integer_model_needs_its_own_float_network(tmp_path: Path, capsys: py
     assert (code, "is not the network" in said.replace("\n", " ")) == (1, True), said
     code, said = outcome(capsys, "attack", str(tmp_path / "0/image.keras"), "--modality", "audio", "--pairs", "10")
     assert (code, "does not look at audio" in said.replace("\n", " ")) == (2, True), said
+
+
+def test_a_network_is_attacked_on_the_data_it_was_trained_on(tmp_path: Path, tiny_dataset: Dataset,
+                                                             monkeypatch: pytest.MonkeyPatch,
+                                                             capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("tinyfuse.data.load", functools.partial(_given, tiny_dataset))
+    assert cli.main(["train", "image", "--out", str(tmp_path), "--epochs", "1", "--batch-size", "50"]) == 0
+    other = replace(tiny_dataset, checksum="1" * 64)
+    monkeypatch.setattr("tinyfuse.data.load", functools.partial(_given, other))
+    for argv in (["attack", str(tmp_path / "image.keras"), "--modality", "image"],
+                 ["quantize", str(tmp_path / "image.keras"), "--recipe", "w8"]):
+        code, said = outcome(capsys, *argv)
+        assert (code, "another split, seed or limit" in said.replace("\n", " ")) == (1, True), said
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = outcome(capsys, "bench", "--quick", "--limit", "100", "--out", "/proc/none")
+    assert (code, "/proc/none" in said, "Traceback" in said) == (1, True, False), said
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

@@ -17,7 +17,7 @@ from tinyfuse.results import ResultStore
 
 MATRIX = """
 models = ["image", "early"]
-precisions = ["w6", "minmax5"]
+precisions = ["w6", "minmax5", "FINE"]
 mixes = ["image9-audio6-shared8"]
 executors = ["tflm", "litert"]
 epsilons = [0.02, 0.1]
@@ -29,11 +29,24 @@ proof_pairs = 2
 epochs = 2
 batch_size = 32
 """
+FINE = """
+name = "fine"
+
+[weights]
+image = 7
+audio = 7
+shared = 7
+
+[[layer]]
+pattern = "shared_block3_*"
+bits = 5
+"""
 TIMED = ("seconds", "train_seconds")
 
 
 def command(folder: Path) -> list[str]:
-    (folder.parent / "matrix.toml").write_text(MATRIX)
+    (folder.parent / "fine.toml").write_text(FINE)
+    (folder.parent / "matrix.toml").write_text(MATRIX.replace("FINE", str(folder.parent / "fine.toml")))
     return [sys.executable, "-m", "tinyfuse.bench", "--limit", "150", "--matrix", str(folder.parent / "matrix.toml"),
             "--out", str(folder), "--jobs", "2"]
 
@@ -46,6 +59,12 @@ def facts(folder: Path) -> dict[str, dict[str, Any]]:
     """Rows by key, without what depends on the clock."""
     rows = ResultStore(folder / "results.jsonl").rows()
     return {row["key"]: {name: value for name, value in row.items() if name not in TIMED} for row in rows}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a run but its page, which is drawn anew each time."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.suffix != ".html"}
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +100,9 @@ def test_killed_in_training_in_conversion_and_in_judging(whole: tuple[Path, str]
 
 
 def test_a_second_run_adds_nothing(whole: tuple[Path, str]) -> None:
-    before = (whole[0] / "results.jsonl").read_bytes()
+    before = contents(whole[0])
     finish(whole[0])
-    assert (whole[0] / "results.jsonl").read_bytes() == before
+    assert contents(whole[0]) == before
 
 
 def test_what_a_run_leaves(whole: tuple[Path, str]) -> None:
@@ -105,12 +124,19 @@ def test_the_rows_say_the_whole_matrix(whole: tuple[Path, str]) -> None:
     replayed = [row for row in rows if row.get("criterion") == "replayed"]
     assert {row["executor"] for row in replayed} == {"tflm", "litert"}
     assert all((row["threat"], row["source"]) == ("codes", "float") for row in replayed)
-    # 2 attacks x 2 budgets x (1 mode x 1 precision + 3 modes x 2 precisions) x 2 executors
-    assert len(replayed) == 2 * 2 * (1 + 3 * 2) * 2
+    # 2 attacks x 2 budgets x (1 mode x 1 precision + 3 modes x 3 precisions) x 2 executors
+    assert len(replayed) == 2 * 2 * (1 + 3 * 3) * 2
     simulated = [row for row in rows if row.get("precision") == "minmax5" and row["kind"] == "attack"]
     assert {row["executor"] for row in simulated} == {"keras"}
     assert {row["source"] for row in simulated} == {"minmax5"}
     assert {row["n"] for row in rows if row["kind"] == "clean" and row["executor"] == "tflm"} == {10, 20}
+
+
+def test_a_recipe_that_does_not_fit_a_network_is_a_row_with_its_reason(whole: tuple[Path, str]) -> None:
+    (failed,) = (row for row in facts(whole[0]).values() if row["kind"] == "failed")
+    assert (failed["model"], failed["precision"], failed["stage"]) == ("image", "fine", "convert")
+    assert "no layer matches 'shared_block3_*'" in failed["reason"]
+    assert failed["reason"].split(";")[0] in (whole[0] / "report/index.html").read_text().replace("&#39;", "'")
 
 
 def test_worst_case_falls_with_the_budget_and_with_the_modalities(whole: tuple[Path, str]) -> None:
@@ -125,8 +151,8 @@ def test_worst_case_falls_with_the_budget_and_with_the_modalities(whole: tuple[P
 
 
 def test_another_seed_in_the_same_folder_is_refused(whole: tuple[Path, str]) -> None:
-    before = (whole[0] / "results.jsonl").read_bytes()
+    before = contents(whole[0])
     done = subprocess.run([*command(whole[0]), "--seed", "1"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "give another output folder" in done.stderr.replace("\n", " ")
-    assert (whole[0] / "results.jsonl").read_bytes() == before
+    assert contents(whole[0]) == before

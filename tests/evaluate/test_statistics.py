@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from tinyfuse.errors import UsageError
-from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, paired_bootstrap, wilson
+from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, wilson
 from tinyfuse.results import unpack_survivors
 
 
@@ -38,22 +38,6 @@ def test_mcnemar_is_the_exact_binomial_tail(pairs: list[tuple[bool, bool]]) -> N
     tail = binomtest(min(only_a, only_b), only_a + only_b, alternative="less").pvalue if only_a + only_b else 1.0
     assert mcnemar(a, b) == pytest.approx(min(1.0, 2 * tail))
     assert mcnemar(a, b) == mcnemar(b, a)
-
-
-def test_bootstrap_matches_resampling_samples_one_by_one() -> None:
-    """Drawing counts is the same distribution as drawing rows."""
-    rng = np.random.default_rng(3)
-    a, b = rng.random(80) < 0.8, rng.random(80) < 0.6
-    rows = rng.integers(0, 80, size=(20_000, 80))
-    brute = np.percentile(a[rows].mean(axis=1) - b[rows].mean(axis=1), [2.5, 97.5])
-    assert paired_bootstrap(a, b, draws=20_000) == pytest.approx(tuple(brute), abs=0.013)
-
-
-def test_bootstrap_is_deterministic_and_paired() -> None:
-    """Equal verdicts have no spread at all, however mixed they are."""
-    a = np.arange(50) % 3 == 0
-    assert paired_bootstrap(a, a) == (0.0, 0.0)
-    assert paired_bootstrap(a, ~a, seed=5) == paired_bootstrap(a, ~a, seed=5)
 
 
 def test_pairs_must_be_the_same_samples() -> None:

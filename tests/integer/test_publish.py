@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tinyfuse import tables
 from tinyfuse.data import Dataset
 from tinyfuse.errors import ConversionError, ModelError, TinyfuseError
+from tinyfuse.evaluate.conversion import publish_proven
 from tinyfuse.integer.publish import prove, publish
+from tinyfuse.nn.obtain import Network
 from tinyfuse.nn.train import predict
 from tinyfuse.quantize.convert import Baseline, convert
 from tinyfuse.quantize.precision import from_table, precision
@@ -40,15 +41,19 @@ def test_the_file_travels_with_recipe_proof_and_provenance(lively: Lively, tiny_
 
 
 @pytest.mark.parametrize("fault", ["codes", "bytes", "logits"])
-def test_what_fails_its_proof_is_not_published(fault: str, lively: Lively, tiny_dataset: Dataset) -> None:
+def test_what_fails_its_proof_is_not_published(fault: str, lively: Lively, tiny_dataset: Dataset,
+                                               tmp_path: Path) -> None:
     model, base = lively("image")
     conversion, pairs = convert(base, precision("w6")), tiny_dataset.test.balanced(3, seed=0)
-    logits = predict(model, pairs)
     if fault == "codes":
         conversion = replace(conversion, data=convert(base, precision("w7")).data)
     elif fault == "bytes":
         conversion = replace(conversion, data=conversion.data[:2000])
     else:
-        logits = np.zeros((3, 4))
+        from tf_keras import Model
+
+        model = Model(model.inputs, model.get_layer("image_flatten").output)
+    network = Network("image", model, tmp_path / "image.keras", {"sha256": "0"})
     with pytest.raises((ConversionError, ModelError)):
-        prove(conversion, pairs, logits)
+        publish_proven(conversion, network, pairs, tmp_path, calibration_pairs=40)
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tinyfuse import tables
 from tinyfuse.errors import RecipeError
-from tinyfuse.quantize.precision import BITS, EXAMPLE, LayerRule, Precision, from_table, precision
+from tinyfuse.quantize.precision import BITS, BRANCHES, EXAMPLE, LayerRule, Precision, from_table, precision
 
 widths = st.sampled_from(BITS)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.-]{0,20}", fullmatch=True)
@@ -31,7 +31,7 @@ def test_names_decode(image: int, audio: int, shared: int) -> None:
     found = precision(f"image{image}-audio{audio}-shared{shared}")
     assert (found.image, found.audio, found.shared, found.name) == (
         image, audio, shared, f"image{image}-audio{audio}-shared{shared}")
-    assert precision(f"w{image}").uniform_bits == image
+    assert {precision(f"w{image}").bits_for("any", branch) for branch in BRANCHES} == {image}
     assert precision(f"minmax{image}").scheme == "minmax"
 
 
@@ -41,7 +41,6 @@ def test_the_example_of_the_help_text_is_a_recipe(tmp_path: Path) -> None:
     assert found.bits_for("image_stem_conv", "image") == 6
     assert found.bits_for("shared_block3_conv1", "shared") == 7
     assert found.bits_for("shared_head", "shared") == 8
-    assert found.uniform_bits is None
 
 
 def test_a_later_rule_wins() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tinyfuse.report.plots import robustness_figure, size_figure, to_png, to_svg, width_figure
+from tinyfuse.report.plots import robustness_figure, size_figure, to_svg, width_figure
 from tinyfuse.report.view import RunView, view_of
 from tinyfuse.results import Row
 
@@ -139,15 +138,6 @@ def test_hostile_names_stay_text_in_svg(rows: list[Row]) -> None:
     assert figure is not None
     svg = to_svg(figure)
     assert "<script" not in svg and hostile in "".join(ElementTree.fromstring(svg).itertext())
-
-
-def test_png(figures: dict[str, Figure]) -> None:
-    """For a README: opaque, at the asked resolution."""
-    from matplotlib.image import imread
-
-    image = imread(io.BytesIO(to_png(figures["audio"], dpi=50)))
-    width, height = figures["audio"].get_size_inches()
-    assert image.shape[:2] == (int(height * 50), int(width * 50)) and image[0, 0, 0] == 1.0
 
 
 def test_nothing_to_draw(rows: list[Row]) -> None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
 
 from tinyfuse.evaluate.checks import run_checks
 from tinyfuse.evaluate.summary import SummaryRow, summarise
-from tinyfuse.report.tables import common_letters, legend, markdown_table, plain_table, print_summary, summary_table
+from tinyfuse.report.tables import common_letters, legend, markdown_table, print_summary, summary_table
 from tinyfuse.results import Row
+
+
+def plain_table(lines: list[SummaryRow], *, failed: Sequence[Row] = ()) -> str:
+    """The table as text, as a pipe gets it."""
+    console = Console(file=io.StringIO(), width=200, no_color=True, highlight=False)
+    with console.capture() as capture:
+        print_summary(lines, failed=failed, console=console)
+    return "\n".join(text.rstrip() for text in capture.get().splitlines()) + "\n"
 
 
 @pytest.fixture(scope="module")

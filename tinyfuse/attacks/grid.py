@@ -32,11 +32,6 @@ def to_codes(adversarial: Batch, clean: Batch, threat: Threat,
     return {name: _codes(name, adversarial, clean, threat, grid) for name, grid in grids.items()}
 
 
-def from_codes(codes: Batch, grids: Mapping[str, InputGrid]) -> dict[str, np.ndarray]:
-    """Return the float32 inputs that stand for ``codes``; quantising them gives the codes back."""
-    return {name: grids[name].dequantise(values) for name, values in codes.items()}
-
-
 def _codes(name: str, adversarial: Batch, clean: Batch, threat: Threat, grid: InputGrid) -> np.ndarray:
     start = grid.quantise(clean[name])
     if name not in threat.epsilon:

@@ -35,8 +35,8 @@ def load(source: str | Path | None = None, *, split: str = "official", spoken: s
     Raises ``DataError`` for missing or damaged files, ``UsageError`` for arguments that do not fit.
     """
     check_spoken(spoken)
-    if seed < 0:
-        raise UsageError(f"seed {seed} is negative; allowed: 0 and above")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed {seed} is out of range; allowed: 0 to {2**32 - 1}")
     if source is None or source == "embedded":
         if spoken != "auto":
             raise UsageError(f"spoken='{spoken}' needs a folder or 'download'; the embedded set has its own speech")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyfuse.evaluate.checks import CHECKS, LEVELS, Check, Flag, run_checks
-from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, paired_bootstrap, wilson
+from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, wilson
 from tinyfuse.evaluate.summary import (
     Accuracy,
     CurvePoint,
@@ -30,7 +30,6 @@ __all__ = [
     "judge_of",
     "last_iterate",
     "mcnemar",
-    "paired_bootstrap",
     "reference_epsilon",
     "run_checks",
     "summarise",

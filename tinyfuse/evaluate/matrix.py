@@ -14,6 +14,7 @@ from tinyfuse.attacks.norms import NORMS
 from tinyfuse.errors import UsageError, nearest
 from tinyfuse.integer.interpreters import EXECUTORS
 from tinyfuse.nn.fusion import MODELS, check_name, modalities_of
+from tinyfuse.nn.train import TrainConfig
 from tinyfuse.quantize.precision import Precision, precision
 
 MIXES = ("image6-audio8-shared8", "image8-audio6-shared8", "image6-audio9-shared8", "image9-audio6-shared8")
@@ -43,8 +44,8 @@ class Matrix:
     calibration_pairs: int = 200
     proof_pairs: int = 8
     epochs: int = 8
-    batch_size: int = 64
-    learning_rate: float = 2e-3
+    batch_size: int = TrainConfig.batch_size
+    learning_rate: float = TrainConfig.learning_rate
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse.attacks import Threat, audit, to_codes
+from tinyfuse.attacks import Batch, Threat, audit, misclassified, to_codes
 from tinyfuse.evaluate import samples
 from tinyfuse.files import load_arrays
 from tinyfuse.integer.interpreters import load
@@ -51,16 +51,24 @@ def _clean(path: str, modified_ns: int) -> samples.Samples:
     return samples.load_clean(path)
 
 
+def still_correct(target: IntegerTarget, clean: samples.Samples, adversarial: Batch | None = None,
+                  threat: Threat | None = None) -> np.ndarray:
+    """Bool [n]: the arg-max of ``target`` on ``adversarial`` inputs (default: the clean ones) is the label.
+
+    Adversarial inputs are brought onto the input grid within the budget of ``threat`` and audited first.
+    """
+    if adversarial is None or threat is None:
+        return ~misclassified(target.logits(clean.inputs), clean.label)
+    codes = to_codes(adversarial, clean.inputs, threat, target.grids)
+    audit(codes, clean.inputs, threat, target.grids)
+    return ~misclassified(target.judge(codes), clean.label)
+
+
 def run(task: Replay) -> Judgement:
     """Run one task in this process."""
     began = time.monotonic()
     target = _target(task.model, Path(task.model).stat().st_mtime_ns, task.executor)
     clean = _clean(task.clean, Path(task.clean).stat().st_mtime_ns)
-    if task.adversarial is None or task.threat is None:
-        codes = {name: target.grids[name].quantise(clean.inputs[name]) for name in target.inputs}
-    else:
-        adversarial = {**clean.inputs, **load_arrays(task.adversarial)}
-        codes = to_codes(adversarial, clean.inputs, task.threat, target.grids)
-        audit(codes, clean.inputs, task.threat, target.grids)
-    correct = target.judge(codes).argmax(axis=1) == clean.label
-    return Judgement(np.asarray(correct), time.monotonic() - began, peak_memory_mib())
+    adversarial = None if task.adversarial is None else {**clean.inputs, **load_arrays(task.adversarial)}
+    correct = still_correct(target, clean, adversarial, task.threat)
+    return Judgement(correct, time.monotonic() - began, peak_memory_mib())

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse.attacks import Adversarial, KerasTarget, Threat, audit, to_codes
+from tinyfuse.attacks import Adversarial, KerasTarget, Threat, misclassified
 from tinyfuse.data import Dataset
 from tinyfuse.errors import UsageError
 from tinyfuse.evaluate.crafting import Crafted, attacked, craft
 from tinyfuse.evaluate.matrix import Matrix
+from tinyfuse.evaluate.replay import still_correct
 from tinyfuse.evaluate.rows import CLEAN, Attacked, Scope, Subject, outcome_key, outcome_row
 from tinyfuse.evaluate.samples import Samples
 from tinyfuse.integer.interpreters import IntegerModel
 from tinyfuse.integer.target import IntegerTarget
-from tinyfuse.nn import artefact
 from tinyfuse.nn.fusion import modalities_of
+from tinyfuse.nn.obtain import Network
 from tinyfuse.results import Row
 
 BATCH = 50
@@ -53,19 +54,18 @@ def request(dataset: Dataset, *, attack: str, mode: str, epsilon: Mapping[str, f
     return Single(matrix, Threat(norm, epsilon), mode, dataset)
 
 
-def attack_float(network: Path, single: Single) -> tuple[Adversarial, list[Row]]:
-    """Attack the network at ``network``; return its inputs and the rows clean, any iterate, last iterate."""
-    model, table = artefact.load(network)
-    if not set(single.threat.modalities) <= set(modalities_of(model.name)):
-        raise UsageError(f"'{model.name}' does not look at {' and '.join(single.threat.modalities)}; "
-                         f"attack {' or '.join(modalities_of(model.name))}")
+def attack_float(network: Network, single: Single) -> tuple[Adversarial, list[Row]]:
+    """Attack ``network``; return its inputs and the rows clean, any iterate, last iterate."""
+    if not set(single.threat.modalities) <= set(modalities_of(network.name)):
+        raise UsageError(f"'{network.name}' does not look at {' and '.join(single.threat.modalities)}; "
+                         f"attack {' or '.join(modalities_of(network.name))}")
     clean, began = single.clean(), time.monotonic()
-    target = KerasTarget(model, batch_size=min(BATCH, len(clean)))
-    correct = np.asarray(target.logits(clean.inputs).argmax(axis=1) == clean.label)
+    target = KerasTarget(network.model, batch_size=min(BATCH, len(clean)))
+    correct = ~misclassified(target.logits(clean.inputs), clean.label)
     found = craft(target, clean, single.crafted, single.matrix)
     seconds = time.monotonic() - began
-    scope = Scope(single.dataset, int(table["training"]["seed"]))
-    subject = Subject(model.name, "float", "keras", str(table["sha256"]))
+    scope = Scope(single.dataset, int(network.table["training"]["seed"]))
+    subject = Subject(network.name, "float", "keras", network.sha256)
     settings = [attacked(single.matrix, single.crafted, name, "real") for name in ("any-iterate", "last-iterate")]
     judged = [(CLEAN, correct), (settings[0], ~found.broken), (settings[1], ~found.broken_last)]
     return found, _rows(subject, scope, judged, seconds)
@@ -75,13 +75,10 @@ def replay_on(integer: IntegerModel, subject: Subject, found: Adversarial, singl
     """Judge clean pairs and ``found``, brought onto the integer input grid within the budget, on ``integer``."""
     clean, began = single.clean(), time.monotonic()
     target = IntegerTarget(integer, subject.executor)
-    codes = to_codes(found.strongest, clean.inputs, single.threat, target.grids)
-    audit(codes, clean.inputs, single.threat, target.grids)
-    correct = target.logits(clean.inputs).argmax(axis=1) == clean.label
-    robust = target.judge(codes).argmax(axis=1) == clean.label
     settings = attacked(single.matrix, single.crafted, "replayed", "codes")
-    return _rows(subject, Scope(single.dataset, seed), [(CLEAN, np.asarray(correct)), (settings, np.asarray(robust))],
-                 time.monotonic() - began)
+    judged = [(CLEAN, still_correct(target, clean)),
+              (settings, still_correct(target, clean, found.strongest, single.threat))]
+    return _rows(subject, Scope(single.dataset, seed), judged, time.monotonic() - began)
 
 
 def _rows(subject: Subject, scope: Scope, judged: Sequence[tuple[Attacked, np.ndarray]], seconds: float) -> list[Row]:

@@ -44,23 +44,6 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
 
 
-def paired_bootstrap(a: np.ndarray, b: np.ndarray, *, draws: int = 10_000,
-                     seed: int = 0) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of mean(a) - mean(b) over the same samples (Efron 1979).
-
-    ``a`` and ``b`` are bool [n]. Resampling n pairs with replacement and counting is the same as drawing the
-    counts (n10, n01, rest) from a multinomial distribution, which costs nothing even for many draws.
-    """
-    n = len(a)
-    if n < 1 or draws < 1:
-        raise UsageError(f"a bootstrap needs at least one sample and one draw, got {n} and {draws}")
-    only_a, only_b = _discordant(a, b)
-    shares = [only_a / n, only_b / n, (n - only_a - only_b) / n]
-    counts = np.random.default_rng(seed).multinomial(n, shares, size=draws)
-    low, high = np.percentile((counts[:, 0] - counts[:, 1]) / n, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def accuracy_fields(still_correct: np.ndarray) -> dict[str, Any]:
     """Outcome fields of a clean or attack row (n, correct, accuracy, interval, survivors) from bool [n]."""
     correct, n = int(np.sum(still_correct)), len(still_correct)

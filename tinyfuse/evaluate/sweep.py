@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from tinyfuse import tables
-from tinyfuse.attacks import KerasTarget
+from tinyfuse.attacks import KerasTarget, misclassified
 from tinyfuse.console import console, progress
 from tinyfuse.errors import RecipeError
 from tinyfuse.evaluate.conversion import IntegerFile, convert_network, failed_row
@@ -97,5 +95,5 @@ def _judge_clean(run: Run, subject: Subject, target: KerasTarget) -> None:
         pairs = run.judged(asked)
         key = outcome_key(subject, run.scope, CLEAN, len(pairs), subject.sha256)
         if not run.store.has(key):
-            correct = target.logits(pairs.inputs).argmax(axis=1) == pairs.label
-            run.store.append(outcome_row(key, subject, run.scope, CLEAN, np.asarray(correct), seconds=0.0))
+            correct = ~misclassified(target.logits(pairs.inputs), pairs.label)
+            run.store.append(outcome_row(key, subject, run.scope, CLEAN, correct, seconds=0.0))

@@ -8,14 +8,15 @@ from typing import Any
 
 from tinyfuse import __version__, tables
 from tinyfuse.backend import tensorflow
-from tinyfuse.data import Dataset
+from tinyfuse.data import Dataset, FeatureScaling
 from tinyfuse.errors import ModelError
 from tinyfuse.files import atomic_path, sha256_hex, write_text
 from tinyfuse.nn.fusion import MODELS, build
 from tinyfuse.nn.train import TrainConfig, Trained
 
 KEYS = ("model", "tinyfuse", "sha256", "labels", "training", "accuracy", "data", "audio_features")
-SECTIONS = {"training": ("epochs", "batch_size", "learning_rate", "seed", "seconds"), "data": ("name", "checksum")}
+SECTIONS = {"training": ("epochs", "batch_size", "learning_rate", "seed", "seconds"), "data": ("name", "checksum"),
+            "audio_features": ("mean", "std", "low", "high")}
 
 
 def save(trained: Trained, dataset: Dataset, config: TrainConfig, folder: str | Path) -> Path:
@@ -60,6 +61,7 @@ def load(path: str | Path) -> tuple[Any, dict[str, Any]]:
         if not isinstance(table[key], dict):
             raise ModelError(f"{beside}: '{key}' must be a table")
         tables.check_keys(table[key], (*table[key], *wanted), f"{beside} [{key}]", ModelError, required=wanted)
+    FeatureScaling.from_table(table["audio_features"])
     name = table["model"]
     if name not in MODELS:
         raise ModelError(f"{beside}: model '{name}' is not one of {', '.join(MODELS)}")

@@ -25,7 +25,7 @@ class TrainConfig:
     """What decides the weights, beside the data and the network."""
 
     epochs: int = 12
-    batch_size: int = 128
+    batch_size: int = 64
     learning_rate: float = 2e-3
     seed: int = 0
 

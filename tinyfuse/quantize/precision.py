@@ -67,12 +67,6 @@ class Precision:
                 raise RecipeError(f"recipe '{self.name}': {bits!r} bits; a width is a whole number from "
                                   f"{BITS[0]} to {BITS[-1]}")
 
-    @property
-    def uniform_bits(self) -> int | None:
-        """The one width of all weights, or None for a mixed recipe."""
-        widths = {self.image, self.audio, self.shared, *(rule.bits for rule in self.layers)}
-        return widths.pop() if len(widths) == 1 else None
-
     def bits_for(self, layer: str, branch: str) -> int:
         """Bits of layer ``layer`` whose inputs belong to ``branch`` (image, audio or shared)."""
         for rule in reversed(self.layers):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyfuse.report.html import render
-from tinyfuse.report.tables import markdown_table, plain_table, print_summary, summary_table
+from tinyfuse.report.tables import markdown_table, print_summary, summary_table
 from tinyfuse.report.view import RunView, load
 
-__all__ = ["RunView", "load", "markdown_table", "plain_table", "print_summary", "render", "summary_table"]
+__all__ = ["RunView", "load", "markdown_table", "print_summary", "render", "summary_table"]

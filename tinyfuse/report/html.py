@@ -74,7 +74,7 @@ def _context(view: RunView) -> dict[str, Any]:
 def _figures(view: RunView) -> Iterator[dict[str, Any]]:
     size = size_figure(view.lines, epsilon=view.epsilon)
     if size is not None:
-        yield _figure(size, "Accuracy against size", "Packed weights are what the generated C package puts in flash. "
+        yield _figure(size, "Accuracy against size", "Packed weights are what n-bit storage would take in flash. "
                       "The line joins the recipes that no smaller recipe beats; crosses are beaten by a smaller one.")
     for model in view.models:
         curves = robustness_figure(view.curves, view.lines, model, norm=view.norm)

@@ -139,14 +139,6 @@ def to_svg(figure: Figure) -> str:
     return svg[svg.index("<svg"):].replace("<defs>", f"<style>{_THEME}</style><defs>", 1)
 
 
-def to_png(figure: Figure, *, dpi: int = 150) -> bytes:
-    """The figure as PNG on white, for a README or a paper."""
-    buffer = io.BytesIO()
-    with _style():
-        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def _style() -> AbstractContextManager[None]:
     import matplotlib
 

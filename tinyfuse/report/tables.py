@@ -83,15 +83,6 @@ def print_summary(lines: Sequence[SummaryRow], flags: Iterable[Flag] = (), *, fa
         target.print(Text(sentence), soft_wrap=True)
 
 
-def plain_table(lines: Sequence[SummaryRow], flags: Iterable[Flag] = (), *,
-                failed: Sequence[Row] = ()) -> str:
-    """The same as text without colours, for logs."""
-    console = Console(file=io.StringIO(), width=_PIPE_WIDTH, no_color=True, highlight=False)
-    with console.capture() as capture:
-        print_summary(lines, flags, failed=failed, console=console)
-    return "\n".join(text.rstrip() for text in capture.get().splitlines()) + "\n"
-
-
 def markdown_table(lines: Sequence[SummaryRow]) -> str:
     """The same as a Markdown table, for a README."""
     columns = columns_for(lines)
