@@ -1,0 +1,56 @@
+"""The committed networks are whole, belong together and do what their cards say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyfuse import data, tables
+from tinyfuse.errors import ModelError
+from tinyfuse.evaluate.replay import still_correct
+from tinyfuse.evaluate.samples import Samples
+from tinyfuse.files import sha256_hex
+from tinyfuse.integer.interpreters import load
+from tinyfuse.integer.target import IntegerTarget
+from tinyfuse.nn import artefact
+from tinyfuse.nn.fusion import MODELS
+from tinyfuse.quantize.codes import level
+from tinyfuse.quantize.readback import written_codes
+
+FOLDER = Path(__file__).resolve().parent.parent / "models" / "digits"
+FILES = sorted(FOLDER.glob("*.tflite"))
+
+
+@pytest.fixture(scope="module")
+def digits(real_data: Path) -> Samples:
+    pairs = data.load(real_data).test.balanced(60, seed=1)
+    return Samples(pairs.inputs(), pairs.label)
+
+
+def test_every_network_has_float_and_integer_files() -> None:
+    assert {path.stem for path in FOLDER.glob("*.keras")} == set(MODELS)
+    assert {path.stem.split("__")[0] for path in FILES} == set(MODELS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_integer_file_is_what_its_table_says(path: Path) -> None:
+    table = tables.read(path.with_suffix(".toml"), ModelError)
+    content = path.read_bytes()
+    assert table["sha256"] == sha256_hex(content)
+    assert table["float_sha256"] == sha256_hex((FOLDER / f"{table['model']}.keras").read_bytes())
+    codes = written_codes(content, path.name)
+    for layer in table["layers"]:
+        assert np.abs(codes[layer["name"]][0]).max() <= level(max(layer["branches"].values()))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_integer_file_reads_real_digits(path: Path, digits: Samples) -> None:
+    assert still_correct(IntegerTarget(load(path), "tflm"), digits).mean() >= 0.95
+
+
+def test_a_float_network_loads_from_its_file() -> None:
+    model, table = artefact.load(FOLDER / "late.keras")
+    assert model.name == "late"
+    assert table["accuracy"]["test"] > 0.99
