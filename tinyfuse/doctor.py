@@ -26,7 +26,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at Python, every required distribution and the optional tools."""
-    return [_python(), *(_distribution(text) for text in _requirements()), *map(_tool, OPTIONAL_TOOLS)]
+    return [_python(), *_distributions(), *map(_tool, OPTIONAL_TOOLS)]
 
 
 def _python() -> Finding:
@@ -35,12 +35,13 @@ def _python() -> Finding:
     return Finding("python", found, fine, "" if fine else "3.11 or newer is needed")
 
 
-def _requirements() -> list[str]:
-    """The requirements that tinyfuse was installed with, without those of extras."""
+def _distributions() -> list[Finding]:
+    """What tinyfuse was installed with, without the requirements of extras."""
     try:
-        return [text for text in metadata.requires("tinyfuse") or [] if "extra ==" not in text]
+        needed = metadata.requires("tinyfuse") or []
     except metadata.PackageNotFoundError:
-        return []
+        return [Finding("tinyfuse", "not installed", False, "`make install`, or pip install --editable .")]
+    return [_distribution(text) for text in needed if "extra ==" not in text]
 
 
 def _distribution(requirement: str) -> Finding:

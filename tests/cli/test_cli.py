@@ -115,7 +115,7 @@ def test_a_mistake_is_one_clear_line(argv: list[str], code: int, words: str, tmp
 def test_a_matrix_with_a_wrong_key_or_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text, words in [("epsilon = [0.1]", "did you mean 'epsilons'"), ("epsilons = [-1.0]", "at least 0"),
                         ("steps = 'ten'", "int is expected"), ("models = ['erly']", "did you mean 'early'"),
-                        ("executors = ['tfml']", "did you mean 'tflm'"), ("precisions = ['w1']", "unknown recipe"),
+                        ("executors = ['tfml']", "did you mean 'tflm'"), ("precisions = ['w1']", "1 bits; a width is"),
                         ("models = [3]", "a list of names"), ("epsilons = ['a']", "a list of numbers")]:
         (tmp_path / "m.toml").write_text(text)
         code, said = outcome(capsys, "bench", "--matrix", str(tmp_path / "m.toml"), "--limit", "64",

@@ -216,7 +216,7 @@ def test_folders_without_data(tmp_path: Path, corpora: SimpleNamespace, one_line
 @pytest.mark.parametrize(("arguments", "error", "told"), [
     ({"spoken": "fssd"}, UsageError, "did you mean 'fsdd'"),
     ({"spoken": "speech_commands"}, DataError, "speech_commands"),
-    ({"seed": -1}, UsageError, "negative")])
+    ({"seed": -1}, UsageError, "out of range")])
 def test_arguments_are_checked(packed_folder: Path, arguments: dict[str, object], error: type[Exception],
                                told: str) -> None:
     with pytest.raises(error, match=told):

@@ -52,7 +52,7 @@ def test_what_fails_its_proof_is_not_published(fault: str, lively: Lively, tiny_
     else:
         from tf_keras import Model
 
-        model = Model(model.inputs, model.get_layer("image_flatten").output)
+        model = Model(model.input, model.get_layer("image_flatten").output)
     network = Network("image", model, tmp_path / "image.keras", {"sha256": "0"})
     with pytest.raises((ConversionError, ModelError)):
         publish_proven(conversion, network, pairs, tmp_path, calibration_pairs=40)

@@ -45,6 +45,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(whole: Network, tiny_data
     resumed = obtain("image", tiny_dataset, CONFIG, tmp_path, report=lines.append)
     assert len(lines) == CONFIG.epochs - epoch
     assert weights_equal(whole, resumed)
+    assert whole.path.read_bytes() == resumed.path.read_bytes()
 
 
 def test_another_seed_gives_other_weights(whole: Network, tiny_dataset: Dataset, tmp_path: Path) -> None:

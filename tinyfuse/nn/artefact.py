@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,20 @@ def save(trained: Trained, dataset: Dataset, config: TrainConfig, folder: str | 
     path = Path(folder) / f"{trained.name}.keras"
     with atomic_path(path) as temporary:
         trained.model.save(temporary)
+        _without_dates(temporary)
     write_text(path.with_suffix(".toml"), tables.dumps(describe(trained, dataset, config, path)))
     return path
+
+
+def _without_dates(path: Path) -> None:
+    """Rewrite a ``.keras`` archive without its time stamps: same weights, same bytes, same checksum."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in sorted(archive.namelist())}
+    metadata = json.loads(entries["metadata.json"])
+    entries["metadata.json"] = json.dumps({k: v for k, v in metadata.items() if k != "date_saved"}).encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
 
 
 def describe(trained: Trained, dataset: Dataset, config: TrainConfig, path: Path) -> dict[str, Any]:
