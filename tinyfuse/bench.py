@@ -63,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 class RunLog:
-    """``run.json`` of a run that may take several sessions: times add up, peaks are the highest.
+    """``run.json`` of a run that may be interrupted and continued: times add up, peaks are the highest.
 
-    A session that adds no row leaves the file as it is.
+    Continuing a finished run that adds no row leaves the file as it is.
     """
 
     def __init__(self, job: Run, facts: provenance.RunFacts) -> None:
