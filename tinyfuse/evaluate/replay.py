@@ -41,6 +41,7 @@ class Judgement:
     peak_mib: float
 
 
+# The time of the last change is part of the cache's key: a file that was written anew is read anew.
 @functools.lru_cache(maxsize=2)
 def _target(path: str, modified_ns: int, executor: str) -> IntegerTarget:
     return IntegerTarget(load(path), executor)

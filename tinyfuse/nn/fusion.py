@@ -55,7 +55,6 @@ _BUILDERS: dict[str, Callable[[Any, Any], Any]] = {
     "image": _image, "audio": _audio, "early": _early, "intermediate": _intermediate, "late": _late}
 
 MODELS = tuple(_BUILDERS)
-FUSIONS = ("early", "intermediate", "late")
 
 
 def modalities_of(name: str) -> tuple[str, ...]:
