@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tinyfuse import options, provenance
 from tinyfuse.console import console
-from tinyfuse.errors import UsageError
+from tinyfuse.errors import GateError, ParityError, UsageError
 
 if TYPE_CHECKING:
     from tinyfuse.evaluate.matrix import Matrix
@@ -59,7 +59,26 @@ def run(args: argparse.Namespace) -> int:
     log = RunLog(job, provenance.begin(data=_describe(job), seeds=(args.seed,), settings=matrix.to_table()))
     log.finish(sweep(job, jobs=args.jobs or options.cores(), after_stage=log.write))
     _show(job.folder, as_json=args.json)
+    check(job.folder)
     return 0
+
+
+def check(folder: Path) -> None:
+    """Raise :class:`ParityError` or :class:`GateError` if a figure of the run in ``folder`` must not be trusted."""
+    from tinyfuse.evaluate.checks import gate
+    from tinyfuse.report import load
+    from tinyfuse.results import ResultStore
+
+    for row in ResultStore(folder / "results.jsonl").rows("parity"):
+        if row["differing"]:
+            raise ParityError(f"{row['model']} {row['precision']}: {row['a']} and {row['b']} differ in "
+                              f"{row['differing']} of {row['values']} output codes; the twin's figures of this model "
+                              "are wrong, report it")
+    failed = gate(load(folder).flags)
+    if failed:
+        first = failed[0]
+        raise GateError(f"{len(failed)} checks failed, so some figures must not be trusted; the first: {first.model} "
+                        f"{first.precision}: {first.text} (check {first.code}; all are in the report)")
 
 
 class RunLog:
@@ -116,7 +135,7 @@ def _show(folder: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(line) for line in view.summary], indent=2))
     else:
-        report.print_summary(view.summary, view.flags, failed=view.failed)
+        report.print_summary(view.summary, view.flags, failed=view.failed, scope=view.scope)
     console.print(f"wrote {folder / 'results.jsonl'}, {folder / 'summary.csv'} and {page}", markup=False)
 
 

@@ -6,16 +6,19 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tinyfuse import __version__, bench, doctor, options
 from tinyfuse.errors import UsageError
 from tinyfuse.nn.train import TrainConfig
+from tinyfuse.results import Row
 
 EXAMPLES = """\
 examples:
   tinyfuse train early --out runs/mine
   tinyfuse quantize runs/mine/early.keras --recipe image6-audio8-shared8
   tinyfuse attack runs/mine/early__image6-audio8-shared8.tflite --attack pgd --modality audio --epsilon 0.03
+  tinyfuse compare runs/mine/early__image6-audio8-shared8.tflite
   tinyfuse report runs/mnist-fsdd-official
   tinyfuse ls recipes
 """
@@ -90,36 +93,98 @@ def _quantize(args: argparse.Namespace) -> int:
 
 def _add_attack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.keras|MODEL.tflite",
-                        help="a network, or an integer model that inputs made on its network are replayed on")
-    parser.add_argument("--attack", default="pgd", help="fgsm or pgd (default)")
-    parser.add_argument("--modality", default="both", help="image, audio or both (default)")
-    parser.add_argument("--epsilon", type=options.budget, default=0.03, help="budget such as 0.03 (default) or 8/255")
-    parser.add_argument("--eps-image", type=options.budget, metavar="E", help="budget of the image, where it differs")
-    parser.add_argument("--eps-audio", type=options.budget, metavar="E", help="budget of the audio, where it differs")
-    parser.add_argument("--norm", default="linf", help="linf (default) or l2")
-    parser.add_argument("--steps", type=options.positive, default=10, help="steps of pgd (default 10)")
-    parser.add_argument("--random-start", action="store_true", help="start pgd at a random point of the ball")
+                        help="a float network, or an integer model that is attacked itself, through its twin")
+    what = parser.add_argument_group("attack")
+    what.add_argument("--attack", default="pgd", help="pgd (default), fgsm, mim, square, corners, nes or spsa")
+    what.add_argument("--profile", metavar="NAME", help="a whole suite instead: paper, standard or strong")
+    what.add_argument("--modality", default="both", help="image, audio or both (default)")
+    what.add_argument("--epsilon", type=options.budget, default=0.03, help="budget such as 0.03 (default) or 8/255")
+    what.add_argument("--eps-image", type=options.budget, metavar="E", help="budget of the image, where it differs")
+    what.add_argument("--eps-audio", type=options.budget, metavar="E", help="budget of the audio, where it differs")
+    what.add_argument("--codes", type=options.positive, metavar="K", help="budget of K whole codes instead (.tflite)")
+    what.add_argument("--norm", default="linf", help="linf (default) or l2")
+    what.add_argument("--threat", choices=("codes", "real", "naive"), default="codes",
+                      help="what the adversary of a .tflite writes: codes (default), real values that the device "
+                           "rounds, or naively rounded inputs of the float network that leave the ball")
+    what.add_argument("--mask", action="append", metavar="MODALITY=WHERE",
+                      help="attack only there, such as audio=mfcc:0-4, audio=time:10-14 or audio=data; repeatable")
+    what.add_argument("--loss", help="cross-entropy (default) or margin")
+    what.add_argument("--steps", type=options.positive, help="steps of pgd, mim and nes (default 20)")
+    what.add_argument("--random-start", action="store_true", help="start at a random point of the ball")
+    what.add_argument("--restarts", type=options.positive, help="runs from other random starts (default 1)")
+    what.add_argument("--queries", type=options.positive, help="forward passes of square for each sample")
+    what.add_argument("--draws", type=options.positive, help="random points of corners for each sample")
+    what.add_argument("--minimal", action="store_true",
+                      help="find each sample's smallest budget in codes instead (.tflite; --codes is the largest)")
     parser.add_argument("--pairs", type=options.positive, default=100, metavar="N", help="test pairs (default 100)")
     parser.add_argument("--executor", action="append", metavar="NAME",
-                        help="tflm (default), litert or litert-reference; repeatable")
-    parser.add_argument("--source", metavar="MODEL.keras", help="network whose gradients are used for a .tflite")
+                        help="judge the codes again in tflm (default), litert or litert-reference; repeatable")
+    parser.add_argument("--source", metavar="MODEL.keras",
+                        help="replay inputs made on this float network instead of attacking the integers")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON lines")
     options.add_data(parser)
 
 
+_ATTACK_PARAMETERS = ("loss", "steps", "restarts", "queries", "draws")
+
+
 def _attack(args: argparse.Namespace) -> int:
     from tinyfuse import steps
+    from tinyfuse.attacks.masks import masks_of
 
     if args.model.endswith(".keras") and (args.executor or args.source):
         raise UsageError("--executor and --source are for a .tflite; a .keras network runs in Keras")
+    parameters = {name: getattr(args, name) for name in _ATTACK_PARAMETERS if getattr(args, name) is not None}
+    parameters |= {"random_start": True} if args.random_start else {}
+    mask = masks_of(args.mask or [])
+    if args.minimal:
+        found = steps.minimal(args.model, options.load_data(args), attack=args.attack, modality=args.modality,
+                              largest=args.codes, mask=mask, pairs=args.pairs, **parameters)
+        print(json.dumps(found.to_json()) if args.json else found.text())
+        return 0
+    if args.profile:
+        suite = steps.attack_profile(args.model, options.load_data(args), args.profile, modality=args.modality,
+                                     epsilon=args.epsilon, norm=args.norm, threat=args.threat, steps=args.steps,
+                                     pairs=args.pairs)
+        return _print_rows(suite, as_json=args.json)
     given = {"image": args.eps_image, "audio": args.eps_audio}
     budgets = {name: args.epsilon if given[name] is None else given[name]
                for name in steps.modalities_attacked(args.modality)}
     rows = steps.attack(args.model, options.load_data(args), attack=args.attack, modality=args.modality,
-                        epsilon=budgets, norm=args.norm, steps=args.steps, random_start=args.random_start,
-                        pairs=args.pairs, executors=args.executor or ["tflm"], source=args.source)
+                        epsilon=budgets, codes=args.codes, norm=args.norm, threat=args.threat, mask=mask,
+                        pairs=args.pairs, executors=args.executor or ["tflm"], source=args.source, **parameters)
+    return _print_rows(rows, as_json=args.json)
+
+
+def _print_rows(rows: Sequence[Row], *, as_json: bool) -> int:
+    from tinyfuse.steps import sentence
+
     for row in rows:
-        print(json.dumps(row) if args.json else steps.sentence(row))
+        print(json.dumps(row) if as_json else sentence(row))
+    return 0
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL.tflite", help="any integer model of supported operators")
+    parser.add_argument("--executor", action="append", metavar="NAME",
+                        help="twin, tflm, litert or litert-reference; repeatable (default: all four)")
+    parser.add_argument("--random", type=options.positive, metavar="N",
+                        help="N random inputs instead of data; for models of any input")
+    parser.add_argument("--pairs", type=options.positive, default=50, metavar="N",
+                        help="test pairs of the data (default 50)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_data(parser)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from tinyfuse.evaluate import comparison
+    from tinyfuse.integer.interpreters import load
+
+    model = load(args.model)
+    dataset = None if args.random else options.load_data(args)
+    found = comparison.compare_model(model, args.executor, dataset, samples=args.random or args.pairs, seed=args.seed)
+    print(json.dumps(found.to_json()) if args.json else found.text(), end="\n" if args.json else "")
+    found.check()
     return 0
 
 
@@ -133,9 +198,11 @@ def _report(args: argparse.Namespace) -> int:
     from tinyfuse import report
 
     if args.markdown:
-        print(report.markdown_table(report.load(args.run, epsilon=args.epsilon).summary), end="")
+        view = report.load(args.run, epsilon=args.epsilon)
+        print(report.markdown_table(view.summary, scope=view.scope), end="")
     else:
         print(report.render(args.run, epsilon=args.epsilon))
+    bench.check(Path(args.run))
     return 0
 
 
@@ -150,7 +217,7 @@ def _add_ls(parser: argparse.ArgumentParser) -> None:
 def _lists() -> dict[str, list[str]]:
     from tinyfuse.attacks import ATTACKS
     from tinyfuse.evaluate.matrix import Matrix
-    from tinyfuse.integer.interpreters import EXECUTORS
+    from tinyfuse.integer.executors import EXECUTORS
     from tinyfuse.nn.fusion import MODELS
 
     return {"models": list(MODELS), "attacks": list(ATTACKS), "executors": list(EXECUTORS),
@@ -175,7 +242,8 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Action]] 
     "train": ("train one network, or go on with an interrupted training", _add_train, _train),
     "quantize": ("write a network as .tflite with 2 to 9 bit weights, proven before it is written",
                  _add_quantize, _quantize),
-    "attack": ("attack a network, or replay the attack on an integer model made from it", _add_attack, _attack),
+    "attack": ("attack a float network or an integer model with its own gradients", _add_attack, _attack),
+    "compare": ("say, tensor by tensor, where executors of one integer model differ", _add_compare, _compare),
     "bench": ("the whole matrix: train, convert, attack, report", bench.add_arguments, bench.run),
     "report": ("write the HTML page of a bench run", _add_report, _report),
     "ls": ("list models, recipes, attacks or executors", _add_ls, _ls),

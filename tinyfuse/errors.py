@@ -28,6 +28,18 @@ class ModelError(TinyfuseError):
     """A model file is missing, damaged or not one that tinyfuse can run."""
 
 
+class ParityError(TinyfuseError):
+    """Two executors that must agree bit for bit do not."""
+
+    exit_code = 3
+
+
+class GateError(TinyfuseError):
+    """A figure was measured, but a check says that it must not be trusted."""
+
+    exit_code = 4
+
+
 class UsageError(TinyfuseError):
     """The command line or an argument is wrong."""
 

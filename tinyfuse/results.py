@@ -19,8 +19,9 @@ from tinyfuse.errors import DataError, UsageError, nearest
 
 Row = dict[str, Any]
 Modality = Literal["none", "image", "audio", "both"]
-Executor = Literal["keras", "tflm", "litert", "litert-reference"]
-Criterion = Literal["clean", "any-iterate", "last-iterate", "replayed"]
+Executor = Literal["keras", "twin", "tflm", "litert", "litert-reference"]
+Criterion = Literal["clean", "any-iterate", "last-iterate", "union", "replayed"]
+ThreatName = Literal["", "real", "codes", "naive"]
 
 
 class ModelRow(TypedDict):
@@ -52,7 +53,10 @@ class OutcomeRow(TypedDict):
     """One evaluation of one executor on ``n`` samples: kind "clean", or "attack" at one budget.
 
     ``epsilon_image`` and ``epsilon_audio`` are 0 for a modality that is not attacked. ``source`` is the
-    precision whose gradients made the inputs, "" for clean rows. ``survivors`` holds "still classified
+    precision whose gradients made the inputs, "" for clean rows. ``criterion``: "union" is broken by anything in
+    the suite ``profile`` at budgets up to this one, "replayed" is made for ``source`` and judged here. ``threat``
+    (see attacks/codes.py) says what an adversary of an integer model writes: codes, or real values that the device
+    rounds. ``queries``: gradients or forward passes for each sample. ``survivors`` holds "still classified
     correctly" sample by sample (see `pack_survivors`).
     """
 
@@ -61,6 +65,7 @@ class OutcomeRow(TypedDict):
     model: str
     precision: str
     executor: Executor
+    profile: str
     attack: str
     criterion: Criterion
     source: str
@@ -69,10 +74,14 @@ class OutcomeRow(TypedDict):
     epsilon: float
     epsilon_image: float
     epsilon_audio: float
+    loss: str
     steps: int
     step_size: float | None
     random_start: bool
-    threat: Literal["", "real", "codes"]
+    restarts: int
+    queries: int
+    threat: ThreatName
+    mask: str
     data: str
     data_checksum: str
     split: str
@@ -87,6 +96,41 @@ class OutcomeRow(TypedDict):
     survivors: str
     zero_gradient_share: float | None
     seconds: float
+
+
+class ParityRow(TypedDict):
+    """Executors ``a`` and ``b`` on the same codes: output values compared and differing; exact means 0."""
+
+    kind: Literal["parity"]
+    key: str
+    model: str
+    precision: str
+    a: Executor
+    b: Executor
+    where: Literal["clean", "adversarial"]
+    samples: int
+    values: int
+    differing: int
+    max_abs: int
+    argmax_differing: int
+    seed: int
+    data_checksum: str
+
+
+class ProbeRow(TypedDict):
+    """A measurement that a check needs and that is no accuracy; ``name`` is one of those in evaluate/checks.py."""
+
+    kind: Literal["probe"]
+    key: str
+    model: str
+    precision: str
+    executor: Executor
+    name: str
+    value: float
+    n: int
+    detail: str
+    seed: int
+    data_checksum: str
 
 
 class FailedRow(TypedDict):
@@ -106,11 +150,14 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "model": get_type_hints(ModelRow),
     "clean": get_type_hints(OutcomeRow),
     "attack": get_type_hints(OutcomeRow),
+    "parity": get_type_hints(ParityRow),
+    "probe": get_type_hints(ProbeRow),
     "failed": get_type_hints(FailedRow),
 }
 _ALL_FIELDS = sorted({name for schema in _SCHEMAS.values() for name in schema})
 _COUNTS = ("stored_bytes", "packed_bytes", "arena_bytes", "macs", "n", "steps", "correct", "seconds",
-           "train_seconds", "epsilon", "epsilon_image", "epsilon_audio")
+           "train_seconds", "epsilon", "epsilon_image", "epsilon_audio", "restarts", "queries", "samples", "values",
+           "differing", "max_abs", "argmax_differing")
 _SHARES = ("accuracy", "ci_low", "ci_high", "zero_gradient_share")
 
 

@@ -1,12 +1,13 @@
 """The steps of the main job, one call each: what the command line and the public API do.
 
 Every step takes and leaves files, so that each can be run on its own: ``train`` a network, ``convert`` it,
-``attack`` either.
+``attack`` either with its own gradients.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,15 @@ from tinyfuse.errors import DataError, ModelError, UsageError, nearest
 from tinyfuse.files import sha256_hex
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tinyfuse.data import Dataset
+    from tinyfuse.evaluate.smallest import Smallest
+    from tinyfuse.nn.obtain import Network
     from tinyfuse.results import Row
 
 MODES: Mapping[str, tuple[str, ...]] = {"image": ("image",), "audio": ("audio",), "both": ("image", "audio")}
+"""Attacked modalities by the name of the mode."""
 
 
 def train(name: str, dataset: Dataset, *, out: str | Path, **settings: Any) -> Path:
@@ -66,39 +72,144 @@ def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Da
 
 
 def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "both",
-           epsilon: float | Mapping[str, float] = 0.03, norm: str = "linf", steps: int = 10,
-           random_start: bool = False, pairs: int = 100, executors: Sequence[str] = ("tflm",),
-           source: str | Path | None = None) -> list[Row]:
-    """Attack a ``.keras`` network, or replay attacks on the network a ``.tflite`` came from; return result rows.
+           epsilon: float | Mapping[str, float] = 0.03, codes: int | None = None, norm: str = "linf",
+           threat: str = "codes", mask: Mapping[str, np.ndarray] | None = None, pairs: int = 100,
+           executors: Sequence[str] = ("tflm",), source: str | Path | None = None, **parameters: Any) -> list[Row]:
+    """Attack a ``.keras`` network or a ``.tflite`` with its own gradients; return result rows.
 
-    ``epsilon`` is one budget, or one for each attacked modality, in input units. For a ``.tflite``, ``source`` is
-    the ``.keras`` file whose gradients are used (default: the one beside it); the inputs are brought onto the
-    integer model's input grid within the budget before ``executors`` judge them.
+    ``epsilon`` is one budget, or one for each attacked modality, in input units; ``codes`` is a budget in whole codes
+    of an integer model instead. ``threat`` (integer models): "codes", "real" or "naive", see attacks/codes.py.
+    ``parameters`` go to the attack: steps, step_size, loss, random_start, restarts, seed, queries, ...
+
+    A ``.tflite`` needs no network: its twin is attacked, and ``executors`` judge the same codes again; with ``tflm``
+    among them, a single differing code is a :class:`ParityError`. With ``source``, or the threat "naive", the inputs
+    are made on that ``.keras`` file instead (default: the one beside it) and replayed.
     """
+    from tinyfuse.attacks import Threat
+    from tinyfuse.attacks.codes import whole_codes
+    from tinyfuse.attacks.losses import check_loss
     from tinyfuse.evaluate.rows import Subject
-    from tinyfuse.evaluate.single import attack_float, replay_on, request
-    from tinyfuse.integer.interpreters import EXECUTORS, load
-    from tinyfuse.nn.obtain import load_network
+    from tinyfuse.evaluate.single import Single, attack_float, attack_twin, replay_on
+    from tinyfuse.integer.interpreters import check_executor, load
 
     path = Path(model)
     for executor in executors:
-        if executor not in EXECUTORS:
-            raise UsageError(f"unknown executor '{executor}'{nearest(executor, EXECUTORS)}: choose from "
-                             f"{', '.join(EXECUTORS)}")
-    single = request(dataset, attack=attack, mode=modality, epsilon=_budget(modality, epsilon), norm=norm,
-                     steps=steps, random_start=random_start, pairs=pairs)
-    float_path = path if path.suffix == ".keras" else _source_of(path, source)
-    network = load_network(float_path)
-    _same_data(float_path, network.table, dataset)
-    if float_path is path:
-        return attack_float(network, single)[1]
-    integer = load(path)
-    found, rows = attack_float(network, single)
-    name, _, recipe = path.stem.partition("__")
+        check_executor(executor)
+    check_parameters(attack, parameters)
+    if "loss" in parameters:
+        check_loss(parameters["loss"])
+    if path.suffix == ".keras" and codes is not None:
+        raise UsageError("a budget in codes is for a .tflite; a .keras network takes real values: give epsilon")
+    wanted = _budget(modality, 0.0 if codes is not None else epsilon)
+    for name, value in wanted.items():
+        if not 0 <= value <= 1 and norm == "linf":
+            raise UsageError(f"epsilon of '{name}' is {value}; inputs lie in [0, 1], so give 0 to 1")
+    integer = None if path.suffix == ".keras" else load(path)
+    budget = wanted if codes is None or integer is None else whole_codes(codes, tuple(wanted), integer.grids)
+    single = Single(attack, parameters, Threat(norm, budget, mask=mask), modality, dataset, pairs, threat,
+                    _mask_name(mask))
+    if integer is None:
+        return attack_float(_float_network(path, dataset), single)[1]
+    subject = Subject(*_names(path), executors[0] if executors else "tflm", sha256_hex(integer.data))
+    if source is None and threat != "naive":
+        seed = _recorded_seed(path, dataset)
+        return attack_twin(integer, subject, single, seed=seed, executors=executors)
+    found, rows = attack_float(_float_network(_source_of(path, source), dataset), single)
     for executor in executors:
-        subject = Subject(name, recipe or path.stem, executor, sha256_hex(integer.data))
-        rows += replay_on(integer, subject, found, single, seed=rows[0]["seed"])
+        rows += replay_on(integer, replace(subject, executor=executor), found, single, seed=rows[0]["seed"])
     return rows
+
+
+def attack_profile(model: str | Path, dataset: Dataset, profile: str, *, modality: str = "both", epsilon: float = 0.03,
+                   norm: str = "linf", threat: str = "codes", steps: int | None = None, pairs: int = 100) -> list[Row]:
+    """Run a suite of attacks ("paper", "standard", "strong") on a ``.keras`` network or a ``.tflite``; return rows.
+
+    A sample is robust if nothing in the suite breaks it, in ``modality`` or in one that changes less. ``steps``: those
+    of the iterated attacks, if not the profile's own (the paper's are fixed).
+    """
+    from tinyfuse.attacks import KerasTarget, Threat, TwinTarget
+    from tinyfuse.attacks.profiles import profile as profile_named
+    from tinyfuse.evaluate.rows import Subject
+    from tinyfuse.evaluate.single import BATCH, Single, attack_suite, check_inputs
+    from tinyfuse.integer.interpreters import load
+
+    path, suite = Path(model), profile_named(profile)
+    suite = suite if steps is None else suite.with_steps(steps)
+    single = Single("", {}, Threat(norm, _budget(modality, epsilon)), modality, dataset, pairs, threat)
+    if path.suffix == ".keras":
+        network = _float_network(path, dataset)
+        subject = Subject(network.name, "float", "keras", network.sha256)
+        return attack_suite(subject, KerasTarget(network.model, batch_size=min(BATCH, pairs)), suite, single,
+                            seed=int(network.table["training"]["seed"]))
+    integer = load(path)
+    check_inputs(integer, dataset)
+    subject = Subject(*_names(path), "twin", sha256_hex(integer.data))
+    return attack_suite(subject, TwinTarget(integer), suite, single, seed=_recorded_seed(path, dataset))
+
+
+def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "both",
+            largest: int | None = None, mask: Mapping[str, np.ndarray] | None = None, pairs: int = 100,
+            **parameters: Any) -> Smallest:
+    """Find, for each test pair, the smallest budget in whole codes (up to ``largest``) that breaks a ``.tflite``."""
+    from tinyfuse.evaluate.smallest import smallest
+    from tinyfuse.integer.interpreters import load
+
+    path = Path(model)
+    if path.suffix == ".keras":
+        raise UsageError(f"{path}: smallest budgets are counted in codes, so give a .tflite")
+    check_parameters(attack, parameters)
+    integer = load(path)
+    _recorded_seed(path, dataset)
+    return smallest(integer, dataset, attack=attack, modalities=modalities_attacked(modality), mask=mask, pairs=pairs,
+                    largest=26 if largest is None else largest, parameters=parameters)
+
+
+def check_parameters(attack: str, parameters: Mapping[str, Any]) -> None:
+    """Raise :class:`UsageError` for an unknown attack, or a parameter that it does not take."""
+    from tinyfuse.attacks.registry import ATTACKS, parameters_of
+
+    if attack not in ATTACKS:
+        raise UsageError(f"unknown attack '{attack}'{nearest(attack, ATTACKS)}; use one of {', '.join(ATTACKS)}")
+    allowed = parameters_of(attack)
+    for name in parameters:
+        if name not in allowed:
+            raise UsageError(f"{attack} takes no '{name}'{nearest(name, allowed)}; it takes {', '.join(allowed)}")
+
+
+def _float_network(path: Path, dataset: Dataset) -> Network:
+    """The network in ``path``, which must have been trained on ``dataset``."""
+    from tinyfuse.nn.obtain import load_network
+
+    network = load_network(path)
+    _same_data(path, network.table, dataset)
+    return network
+
+
+def _names(path: Path) -> tuple[str, str]:
+    """Model and recipe from a file name such as early__w6.tflite."""
+    name, _, recipe = path.stem.partition("__")
+    return name, recipe or path.stem
+
+
+def _mask_name(mask: Mapping[str, np.ndarray] | None) -> str:
+    from tinyfuse.attacks import Threat
+
+    if not mask:
+        return ""
+    described = Threat("linf", dict.fromkeys(mask, 0.0), mask=mask).describe()
+    return ",".join(f"{name}:{described[f'mask_{name}']}" for name in mask)
+
+
+def _recorded_seed(path: Path, dataset: Dataset) -> int:
+    """The training seed in the table beside a ``.tflite`` (0 without one), whose data must be ``dataset``."""
+    from tinyfuse import tables
+
+    if not path.with_suffix(".toml").exists():
+        return 0
+    table = tables.read(path.with_suffix(".toml"), ModelError)
+    _same_data(path, table, dataset)
+    training = table.get("training")
+    return int(training.get("seed", 0)) if isinstance(training, Mapping) else 0
 
 
 def sentence(row: Row) -> str:

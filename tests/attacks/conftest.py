@@ -28,7 +28,8 @@ class Linear:
         parts = [batch[name].reshape(len(batch[name]), -1).astype(np.float64) @ w for name, w in self.weights.items()]
         return np.asarray(sum(parts) + self.bias)
 
-    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...]) -> Gradient:
+    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
+                 loss: str = "cross-entropy") -> Gradient:
         self.gradient_calls += 1
         logits = self.logits(batch)
         shifted = logits - logits.max(axis=1, keepdims=True)

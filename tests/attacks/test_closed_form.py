@@ -124,12 +124,15 @@ def test_stronger_attacks_win_and_descriptions_say_how(linear: Build, samples: D
     assert weak.describe() == {
         "attack": "pgd",
         "norm": "linf",
+        "lattice": False,
         "low": 0.0,
         "high": 1.0,
         "epsilon_image": 0.002,
         "steps": 4,
         "step_size_image": 0.05,
+        "loss": "cross-entropy",
         "random_start": False,
+        "restarts": 1,
         "gradient_floor": 1e-12,
     }
     assert "array" not in repr(weak)

@@ -16,12 +16,17 @@ from tinyfuse.attacks import (
     Gradient,
     InputGrid,
     Threat,
-    cross_entropy,
     fgsm,
+    loss_and_slope,
     pgd,
 )
 from tinyfuse.attacks.starts import random_starts
 from tinyfuse.errors import TinyfuseError, UsageError
+
+
+def _ce(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return loss_and_slope("cross-entropy", logits, labels)[0]
+
 
 Build = Callable[..., DifferentiableTarget]
 Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]
@@ -48,9 +53,10 @@ class Altered:
     def logits(self, batch: Batch) -> np.ndarray:
         return self.of_logits(self.inner.logits({name: self.of_input(x) for name, x in batch.items()}))
 
-    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...]) -> Gradient:
+    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
+                 loss: str = "cross-entropy") -> Gradient:
         seen = {name: self.of_input(x) for name, x in batch.items()}
-        found = self.inner.gradient(seen, labels, wrt)
+        found = self.inner.gradient(seen, labels, wrt, loss)
         changed = {name: self.of_gradient(g) for name, g in found.wrt.items()}
         return replace(found, logits=self.of_logits(found.logits), wrt=changed)
 
@@ -66,9 +72,10 @@ class Ring:
         inside = 100 * (0.02 - np.abs(mean - 0.54))
         return np.stack([np.full(len(mean), 0.25), inside + 0.25], axis=1)
 
-    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...]) -> Gradient:
+    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
+                 loss: str = "cross-entropy") -> Gradient:
         logits = self.logits(batch)
-        return Gradient(logits, cross_entropy(logits, labels), {"image": np.ones_like(batch["image"])})
+        return Gradient(logits, _ce(logits, labels), {"image": np.ones_like(batch["image"])})
 
 
 @pytest.fixture
@@ -108,7 +115,7 @@ def test_the_strongest_iterate_has_the_highest_loss_and_flags_can_be_found_again
     for seed in range(3):
         found = pgd(target, clean, labels, BOTH, steps=5, step_size=0.15, random_start=True, seed=seed)
         last, best = target.logits(found.last), target.logits(found.strongest)
-        assert (cross_entropy(best, labels) >= cross_entropy(last, labels) - 1e-12).all()
+        assert (_ce(best, labels) >= _ce(last, labels) - 1e-12).all()
         assert np.array_equal(found.broken, best.argmax(1) != labels)
         assert np.array_equal(found.broken_last, last.argmax(1) != labels)
         assert not (found.broken_last & ~found.broken).any()
@@ -117,7 +124,7 @@ def test_the_strongest_iterate_has_the_highest_loss_and_flags_can_be_found_again
 def test_flags_hold_when_the_backward_pass_sees_other_logits() -> None:
     """A backward pass that calls everything broken must not outvote the forward pass."""
     optimist = Altered(Ring())
-    optimist.gradient = lambda batch, labels, wrt: replace(  # type: ignore[method-assign]
+    optimist.gradient = lambda batch, labels, wrt, loss: replace(  # type: ignore[method-assign]
         Ring().gradient(batch, labels, wrt), logits=np.tile([0.0, 9.0], (len(labels), 1))
     )
     clean = {"image": np.full((2, 28, 28, 1), 0.3, np.float32)}
@@ -225,9 +232,9 @@ def test_a_flipped_gradient_lowers_the_loss(
     target, clean, labels = clean_and_right
     flipped = fgsm(Altered(target, of_gradient=np.negative), clean, labels, [BOTH])[0]
     true = fgsm(target, clean, labels, [BOTH])[0]
-    before = cross_entropy(target.logits(clean), labels)
-    assert (cross_entropy(target.logits(flipped.last), labels) <= before).all() and not flipped.broken.any()
-    assert (cross_entropy(target.logits(true.last), labels) >= before).all() and true.broken.any()
+    before = _ce(target.logits(clean), labels)
+    assert (_ce(target.logits(flipped.last), labels) <= before).all() and not flipped.broken.any()
+    assert (_ce(target.logits(true.last), labels) >= before).all() and true.broken.any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -31,7 +31,7 @@ MASK = (np.arange(784).reshape(28, 28, 1) < 507).astype(np.float32)
         ({"norm": "linf", "epsilon": {}}, "attacks nothing"),
         (
             {"norm": "linf", "epsilon": {"image": 0.1}, "low": 1.0, "high": 1.0},
-            "box from 1.0 to 1.0 is empty",
+            "box of 'image' from 1.0 to 1.0 is empty",
         ),
         ({"norm": "l2", "epsilon": {"image": 0.1}, "mask": {"imag": MASK}}, r"did you mean 'image'\?"),
         ({"norm": "l2", "epsilon": {"image": 0.1}, "mask": {"image": MASK / 2}}, "values other than 0 and 1"),
@@ -112,7 +112,7 @@ def test_the_description_is_flat_and_tells_masks_apart() -> None:
     assert described["epsilon_audio"] == 1.0 and described["norm"] == "l2"
     other = Threat("l2", {"audio": 1.0}, mask={"audio": 1 - MASK}).describe()
     assert described["mask_audio"] != other["mask_audio"]
-    assert all(isinstance(value, str | float) for value in described.values())
+    assert all(isinstance(value, str | float | bool) for value in described.values())
 
 
 def test_importing_the_attacks_does_not_import_tensorflow() -> None:

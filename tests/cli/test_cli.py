@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -98,6 +99,17 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
     (["bench", "--seed", "-1"], 2, "'-1' is not a seed"),
     (["attack", "x.keras", "--epsilon", "1e400"], 2, "is not a budget"),
     (["attack", "x.keras", "--executor", "tflm"], 2, "are for a .tflite"),
+    (["attack", "x.keras", "--profile", "standart"], 2, "did you mean 'standard'"),
+    (["attack", "x.keras", "--attack", "pdg"], 2, "did you mean 'pgd'"),
+    (["attack", "x.keras", "--attack", "fgsm", "--queries", "5"], 2, "fgsm takes no 'queries'"),
+    (["attack", "x.keras", "--codes", "3"], 2, "a budget in codes is for a .tflite"),
+    (["attack", "x.keras", "--epsilon", "1.5"], 2, "inputs lie in [0, 1]"),
+    (["attack", "x.keras", "--epsilon", "nan"], 2, "is not a budget"),
+    (["attack", "x.keras", "--mask", "audio=mfcc:9-40"], 2, "give A-B with 0 <= A <= B <= 12"),
+    (["attack", "x.keras", "--mask", "adio=data"], 2, "did you mean 'audio'"),
+    (["attack", "x.keras", "--loss", "marign"], 2, "did you mean 'margin'"),
+    (["attack", "absent.tflite"], 1, "absent.tflite: cannot be read"),
+    (["compare", "absent.tflite"], 1, "absent.tflite: cannot be read"),
     (["attack", "x.tflite", "--executor", "tfml"], 2, "did you mean 'tflm'"),
     (["attack", "x.keras", "--epsilon", "8/0"], 2, "is not a budget"),
     (["fly"], 2, "invalid choice: 'fly'"),
@@ -155,8 +167,31 @@ def test_steps_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert cli.main(["attack", files[1], "--attack", "fgsm", "--modality", "audio", "--epsilon", "8/255",
                      "--pairs", "20", "--executor", "tflm", "--executor", "litert"]) == 0
     said = capsys.readouterr().out
-    assert "early image6-audio9-shared8 in tflm: fgsm on audio, linf 0.0313725, replayed" in said
+    assert "early image6-audio9-shared8 in twin: fgsm on audio, linf 0.0313725, any-iterate" in said
+    assert "early image6-audio9-shared8 in tflm: fgsm on audio, linf 0.0313725, any-iterate" in said
     assert "in litert: clean" in said
+    assert cli.main(["attack", files[1], "--codes", "3", "--threat", "real", "--modality", "image", "--pairs", "10",
+                     "--mask", "image=rows:4-20", "--loss", "margin", "--steps", "3", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    attacked = [row for row in rows if row["kind"] == "attack"]
+    assert {row["threat"] for row in attacked} == {"real"} and all(row["mask"] for row in attacked)
+    assert attacked[0]["epsilon"] == pytest.approx(3 / 255, rel=1e-6) and attacked[0]["loss"] == "margin"
+    same = {row["executor"]: row["survivors"] for row in attacked if row["criterion"] == "any-iterate"}
+    assert same["twin"] == same["tflm"]
+    assert cli.main(["attack", files[0], "--source", network, "--modality", "audio", "--pairs", "10"]) == 0
+    assert "in tflm: pgd on audio, linf 0.03, replayed" in capsys.readouterr().out
+    assert cli.main(["attack", files[0], "--threat", "naive", "--modality", "audio", "--pairs", "10", "--json"]) == 0
+    assert '"threat": "naive"' in capsys.readouterr().out
+    for model in (network, files[0]):
+        assert cli.main(["attack", model, "--profile", "strong", "--steps", "2", "--pairs", "5", "--epsilon", "0.02",
+                         "--json"]) == 0
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        unions = {row["modality"]: row["correct"] for row in rows if row["criterion"] == "union"}
+        assert set(unions) == {"image", "audio", "both"} and unions["both"] <= min(unions.values())
+    assert cli.main(["attack", files[0], "--minimal", "--codes", "6", "--modality", "both", "--attack", "fgsm",
+                     "--pairs", "10", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["codes"]) == 10 and all(k is None or 0 <= k <= 6 for k in found["codes"])
     assert cli.main(["attack", network, "--norm", "l2", "--modality", "both", "--eps-image", "0.5", "--eps-audio", "1",
                      "--epsilon", "0", "--steps", "2", "--pairs", "10", "--json"]) == 0
     assert '"norm": "l2"' in capsys.readouterr().out

@@ -21,7 +21,9 @@ def outcome(correct: Any, **changes: Any) -> Row:
     attacked = modality != "none"
     precision = changes.get("precision", "float")
     row = {"kind": "attack" if attacked else "clean", "model": "early", "precision": precision,
-           "executor": "keras" if precision == "float" else "tflm", "attack": "pgd" if attacked else "none",
+           "executor": "keras" if precision == "float" else "twin", "profile": "standard" if attacked else "",
+           "attack": "pgd" if attacked else "none", "loss": "cross-entropy" if attacked else "", "restarts": 0,
+           "queries": 0, "mask": "",
            "criterion": "any-iterate" if attacked else "clean", "source": "float" if attacked else "",
            "modality": modality, "norm": "linf" if attacked else "", "epsilon": epsilon,
            "epsilon_image": epsilon if modality in ("image", "both") else 0.0,
@@ -42,6 +44,22 @@ def model(precision: str, **changes: Any) -> Row:
     return validate({"key": row_key(row), **row})
 
 
+def parity(differing: int = 0, **changes: Any) -> Row:
+    """A parity row of twin and TFLM on 50 adversarial inputs of ten outputs each."""
+    row = {"kind": "parity", "model": "early", "precision": "w8", "a": "twin", "b": "tflm", "where": "adversarial",
+           "samples": 50, "values": 500, "differing": differing, "max_abs": min(1, differing), "argmax_differing": 0,
+           "seed": 0, "data_checksum": "c", **changes}
+    return validate({"key": row_key(row), **row})
+
+
+def probe(name: str, value: float, **changes: Any) -> Row:
+    """A probe row of the float network, or with ``precision`` of the twin, on 30 samples."""
+    row = {"kind": "probe", "model": "early", "precision": "float", "name": name, "value": value, "n": 30, "detail": "",
+           "seed": 0, "data_checksum": "c", **changes}
+    executor = "keras" if row["precision"] == "float" else "twin"
+    return validate({"key": row_key(row), "executor": executor, **row})
+
+
 @pytest.fixture
 def make_outcome() -> Maker:
     """`outcome` as a fixture."""
@@ -52,3 +70,15 @@ def make_outcome() -> Maker:
 def make_model() -> Maker:
     """`model` as a fixture."""
     return model
+
+
+@pytest.fixture
+def make_parity() -> Maker:
+    """`parity` as a fixture."""
+    return parity
+
+
+@pytest.fixture
+def make_probe() -> Maker:
+    """`probe` as a fixture."""
+    return probe

@@ -10,20 +10,29 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tinyfuse.evaluate import worst_case
+from tinyfuse.evaluate.samples import load_clean
+from tinyfuse.files import load_arrays
+from tinyfuse.integer.interpreters import Interpreter, load
 from tinyfuse.results import ResultStore
 
 MATRIX = """
 models = ["image", "early"]
 precisions = ["w6", "minmax5", "FINE"]
 mixes = ["image9-audio6-shared8"]
-executors = ["tflm", "litert"]
+executors = ["litert"]
+profiles = ["paper", "standard"]
+transfer_from = ["float", "w6"]
 epsilons = [0.02, 0.1]
 steps = 2
 attack_pairs = 10
 clean_pairs = 20
+raw_pairs = 5
+probe_pairs = 4
+parity_samples = 40
 calibration_pairs = 40
 proof_pairs = 2
 epochs = 2
@@ -83,12 +92,12 @@ def killed_when(folder: Path, ready: Any) -> None:
     process.wait()
 
 
-def test_killed_in_training_in_conversion_and_in_judging(whole: tuple[Path, str], tmp_path: Path) -> None:
+def test_killed_in_training_in_conversion_and_in_attacks(whole: tuple[Path, str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     rows = folder / "results.jsonl"
     stages = [lambda: (folder / "models/early.checkpoint.npz").exists(),
               lambda: rows.exists() and b'"kind":"model"' in rows.read_bytes(),
-              lambda: rows.exists() and rows.read_bytes().count(b'"replayed"') >= 5]
+              lambda: len(list((folder / "samples").glob("early__w6__standard-codes__*"))) >= 2]
     for ready in stages:
         killed_when(folder, ready)
         assert not (folder / "report/index.html").exists()
@@ -121,15 +130,44 @@ def test_what_a_run_leaves(whole: tuple[Path, str]) -> None:
 
 def test_the_rows_say_the_whole_matrix(whole: tuple[Path, str]) -> None:
     rows = list(facts(whole[0]).values())
-    replayed = [row for row in rows if row.get("criterion") == "replayed"]
-    assert {row["executor"] for row in replayed} == {"tflm", "litert"}
-    assert all((row["threat"], row["source"]) == ("codes", "float") for row in replayed)
-    # 2 attacks x 2 budgets x (1 mode x 1 precision + 3 modes x 3 precisions) x 2 executors
-    assert len(replayed) == 2 * 2 * (1 + 3 * 3) * 2
-    simulated = [row for row in rows if row.get("precision") == "minmax5" and row["kind"] == "attack"]
+    attacks = [row for row in rows if row["kind"] == "attack"]
+    unions = [row for row in attacks if row["criterion"] == "union"]
+    # 2 budgets x (1 mode x (float, minmax5, w6 in G and in R) + 3 modes x (float, minmax5, 3 recipes in G and in R))
+    assert len(unions) == 2 * (1 * (2 + 2) + 3 * (2 + 2 * 3))
+    assert {(row["executor"], row["threat"]) for row in unions} == {("keras", "real"), ("twin", "codes"),
+                                                                    ("twin", "real")}
+    assert all(row["source"] == row["precision"] for row in unions)
+    literature = [row for row in attacks if row["profile"] == "paper" and row["criterion"] == "last-iterate"]
+    assert {(row["attack"], row["steps"]) for row in literature} == {("fgsm", 1), ("pgd", 40)}
+    replayed = [row for row in attacks if row["criterion"] == "replayed"]
+    ways = {(row["source"], row["executor"]) for row in replayed}
+    assert ways >= {("float", "twin"), ("w6", "keras"), ("w6", "twin")}
+    simulated = [row for row in attacks if row["precision"] == "minmax5"]
     assert {row["executor"] for row in simulated} == {"keras"}
     assert {row["source"] for row in simulated} == {"minmax5"}
-    assert {row["n"] for row in rows if row["kind"] == "clean" and row["executor"] == "tflm"} == {10, 20}
+    assert {row["n"] for row in rows if row["kind"] == "clean" and row["executor"] == "twin"} == {10, 20}
+
+
+def test_every_integer_model_is_checked_against_tflite_micro(whole: tuple[Path, str]) -> None:
+    rows = [row for row in facts(whole[0]).values() if row["kind"] == "parity"]
+    assert {(row["model"], row["precision"]) for row in rows} == {
+        ("image", "w6"), ("early", "w6"), ("early", "fine"), ("early", "image9-audio6-shared8")}
+    assert all((row["a"], row["b"], row["differing"]) == ("twin", "tflm", 0) for row in rows)
+    assert all(row["samples"] >= 40 and row["values"] == 10 * row["samples"] for row in rows)
+
+
+def test_saved_codes_give_the_verdicts_of_the_rows_again(whole: tuple[Path, str]) -> None:
+    """What is on disk is what broke the model: judged again by TFLite Micro from the codes alone."""
+    (path,) = whole[0].glob("samples/early__w6__standard-codes__both__0.1__*.npz")
+    held = load_arrays(path)
+    clean = load_clean(next(whole[0].glob("samples/clean__10__*.npz")))
+    model = load(whole[0] / "models/early__w6.tflite")
+    codes = {name: held[name] for name in ("image", "audio")}
+    start = {name: grid.quantise(clean.inputs[name])[held["rows"]] for name, grid in model.grids.items()}
+    for name, grid in model.grids.items():
+        assert np.abs(codes[name].astype(int) - start[name]).max(initial=0) <= grid.budget(0.1)
+    wrong = Interpreter(model, "tflm").run(codes).argmax(1) != clean.label[held["rows"]]
+    assert np.array_equal(wrong, held["broken"][held["rows"]])
 
 
 def test_a_recipe_that_does_not_fit_a_network_is_a_row_with_its_reason(whole: tuple[Path, str]) -> None:
@@ -141,7 +179,7 @@ def test_a_recipe_that_does_not_fit_a_network_is_a_row_with_its_reason(whole: tu
 
 def test_worst_case_falls_with_the_budget_and_with_the_modalities(whole: tuple[Path, str]) -> None:
     rows = ResultStore(whole[0] / "results.jsonl").rows()
-    for precision, executor in (("float", "keras"), ("w6", "tflm"), ("w6", "litert")):
+    for precision, executor in (("float", "keras"), ("w6", "twin")):
         curves = {mode: worst_case(rows, "early", precision, executor, mode) for mode in ("image", "audio", "both")}
         for curve in curves.values():
             assert [point.epsilon for point in curve] == [0.02, 0.1]

@@ -2,89 +2,174 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from findings import EARLY, YES, first, found, levels, reasons
 
-from tinyfuse.evaluate.checks import CHECKS, LEVELS, Flag, letters, run_checks
+from tinyfuse.evaluate import probes as experiments
+from tinyfuse.evaluate.checklist.registry import CHECKS, POINTS
+from tinyfuse.evaluate.checks import LEVELS, PROBES, coverage, gate, letters, run_checks
 from tinyfuse.results import Row
 
 Maker = Callable[..., Row]
-YES = [1] * 10
 
 
-def found(rows: Sequence[Row], code: str) -> list[Flag]:
-    """The flags with this letter."""
-    return [flag for flag in run_checks(rows) if flag.code == code]
-
-
-def first(count: int, n: int = 10) -> list[int]:
-    """The first ``count`` samples survive."""
-    return [1] * count + [0] * (n - count)
-
-
-def test_registry_is_consistent() -> None:
-    """Letters are unique capitals with a sentence."""
+def test_registry_covers_the_checklist() -> None:
+    """Every point has a check; codes are a capital, or a capital and a small letter; names and sentences are unique."""
     for code, check in CHECKS.items():
-        assert code == check.code and len(code) == 1 and code.isupper() and len(check.title) > 20
+        assert code == check.code and re.fullmatch("[A-Z][a-z]?", code) and check.level in LEVELS
+        assert len(check.title) > 20 and re.fullmatch("[a-z-]+", check.name)
+    assert {check.number for check in CHECKS.values()} == set(range(1, POINTS + 1))
+    for values in ([check.name for check in CHECKS.values()], [check.title for check in CHECKS.values()]):
+        assert len(set(values)) == len(CHECKS)
 
 
-def test_monotonicity_events_are_counted_before_the_union(make_outcome: Maker) -> None:
-    """Two of ten samples recover at a larger budget; the same attack only."""
-    rows = [make_outcome([0, 0, 0, *YES[3:]], modality="image", epsilon=0.01),
-            make_outcome([1, 1, 0, *YES[3:]], modality="image", epsilon=0.1)]
-    (flag,) = found(rows, "M")
-    assert flag.level == "W" and "20.0%" in flag.text and "pgd on image" in flag.text
-    assert not found([rows[0], make_outcome(YES, modality="audio", epsilon=0.1)], "M")
-    assert not found([rows[0], make_outcome(YES, modality="image", epsilon=0.1, attack="fgsm")], "M")
-    assert not found([make_outcome(first(8), modality="image", epsilon=0.01),
-                      make_outcome(first(2), modality="image", epsilon=0.1)], "M")
+def test_every_measured_probe_is_understood() -> None:
+    """A probe under a name that no check reads would be lost in silence."""
+    assert experiments.PROBES.keys() <= PROBES.keys()
 
 
-def test_rare_monotonicity_events_are_information(make_outcome: Maker) -> None:
-    """One of 200 samples is worth a sentence, not a letter."""
-    lost = np.ones(200)
-    lost[0] = 0
-    rows = [make_outcome(lost, modality="image", epsilon=0.01),
-            make_outcome(np.ones(200), modality="image", epsilon=0.1)]
-    (flag,) = found(rows, "M")
-    assert flag.level == "I" and letters([flag], ("early", "float", 0)) == ()
+@pytest.mark.parametrize(("name", "bad", "good", "code", "level"), [
+    ("audit", 2, 0, "A", "E"), ("zero-budget", 1, 0, "Z", "E"), ("fgsm-equals-pgd1", 3, 0, "F", "E"),
+    ("unbounded", 0.1, 0, "U", "E"), ("noise", -0.1, 0.2, "R", "W"), ("black-box-only", 0.01, 0, "K", "W"),
+    ("black-box-only", 0.001, 0, "K", "I"), ("double-steps", 0.01, 0.005, "C", "W"),
+    ("double-steps", -0.01, -0.005, "C", "W"), ("double-steps-loss", 0.02, 0.01, "C", "W"),
+    ("double-restarts", 0.02, 0.0, "C", "W"), ("loss-falls", 0.06, 0.05, "L", "W"), ("softmax-output", 1, 0, "O", "E"),
+    ("zero-gradient", 0.02, 0, "G", "W"), ("zero-gradient-audio", 0.01, 0, "G", "I"), ("bad-gradient", 1, 0, "G", "E"),
+    ("zero-gradient-hard", 0.9, 0, "H", "I"), ("saturated-loss", 0.02, 0, "Q", "W"),
+    ("saturated-loss", 0.01, 0, "Q", "I"), ("repeat", 1, 0, "V", "E"), ("step-below-code", 1, 0, "St", "W"),
+    ("planted", 0.9, 1, "Ac", "W"), ("analytic", 1, 0, "Am", "W"), ("certificate", 1, 0, "Ce", "E"),
+    ("label-source", 0, 1, "La", "W"), ("padding-share", 0.3, 0, "Pa", "W"), ("padding-share", 0.01, 0, "Pa", "I")])
+def test_probes(make_probe: Maker, name: str, bad: float, good: float, code: str, level: str) -> None:
+    """One measurement on each side of its limit, and none: a finding, silence, and a gap in the coverage."""
+    (flag,) = found([make_probe(name, bad, detail="planted here")], code)
+    assert flag.level == level and "\n" not in flag.text
+    assert "planted here" in flag.text or name == "audit"
+    assert LEVELS[CHECKS[code].level] and list(LEVELS).index(CHECKS[code].level) <= list(LEVELS).index(level)
+    healthy = [make_probe(name, good), make_probe("zero-gradient", 0)]
+    assert not found(healthy, code) and code not in reasons(healthy)
+    if code != "H" and code != "St":  # of the integer models only
+        assert code in reasons([make_probe("other", 0)])
 
 
-def test_pgd_weaker_than_fgsm(make_outcome: Maker) -> None:
-    """Samples that only FGSM broke, at the same budget; replayed inputs prove nothing."""
-    rows = [make_outcome(first(5), modality="image", epsilon=0.1, attack="fgsm"),
-            make_outcome(first(8), modality="image", epsilon=0.1)]
-    (flag,) = found(rows, "P")
-    assert flag.level == "W" and "30.0%" in flag.text
-    replayed = [{**row, "precision": "w8", "executor": "tflm", "criterion": "replayed"} for row in rows]
-    assert [flag.level for flag in found(replayed, "P")] == ["I"]
-    assert not found([rows[0], make_outcome(first(8), modality="image", epsilon=0.05)], "P")
-    assert not found([rows[0], make_outcome(first(4), modality="image", epsilon=0.1)], "P")
+@pytest.mark.parametrize(("name", "values", "share"), [("unbounded", (0.0, 0.3, 0.1), "30.0%"),
+                                                        ("planted", (1.0, 0.25, 0.5), "75.0%")])
+def test_the_worst_of_several_probes_counts(make_probe: Maker, name: str, values: Sequence[float], share: str) -> None:
+    """One row per modality or budget: the sentence names the worst one."""
+    rows = [make_probe(name, value, detail=f"case {place}") for place, value in enumerate(values)]
+    (flag,) = [flag for flag in run_checks(rows) if flag.code in ("U", "Ac")]
+    assert share in flag.text and "(case 1)" in flag.text
 
 
-def test_both_must_not_be_weaker_than_one(make_outcome: Maker) -> None:
-    """Before singles are carried over: 6 survive the attack on both, only 4 the one on audio."""
-    single = make_outcome(first(4), modality="audio", epsilon=0.1)
-    (flag,) = found([single, make_outcome(first(6), modality="both", epsilon=0.1)], "B")
-    assert flag.level == "W" and "20.0 points" in flag.text and "audio alone at ε=0.1" in flag.text
-    assert not found([single, make_outcome(first(4), modality="both", epsilon=0.1)], "B")
-    assert not found([single, make_outcome(first(6), modality="both", epsilon=0.05)], "B")
+@pytest.mark.parametrize(("name", "text"), [
+    ("double-steps", "twice the steps change the accuracy by 12.5 points, n=30"),
+    ("double-restarts", "twice the restarts change the accuracy by 12.5 points, n=30"),
+    ("double-steps-loss", "twice the steps change the mean loss by 12.5%, n=30")])
+def test_what_has_not_converged(make_probe: Maker, name: str, text: str) -> None:
+    """Accuracies change in points, losses in percent; the one furthest beyond its limit is told."""
+    rows = [make_probe(name, -0.125), make_probe("double-steps", 0.006), make_probe("double-steps-loss", 0.011)]
+    assert [flag.text for flag in found(rows, "C")] == [text]
 
 
-@pytest.mark.parametrize(("share", "levels"), [(None, []), (0.0, []), (0.005, ["I"]), (0.02, ["W"])])
-def test_zero_gradients(make_outcome: Maker, share: float | None, levels: list[str]) -> None:
+def test_an_audit_of_nothing_is_no_audit(make_probe: Maker) -> None:
+    """No violations among no inputs proves nothing; violations of several audits add up."""
+    assert "A" in reasons([make_probe("audit", 0, n=0)])
+    (flag,) = found([make_probe("audit", 1, n=10, detail="a"), make_probe("audit", 2, n=20, detail="b")], "A")
+    assert "3 of 30" in flag.text
+
+
+def test_zero_budget_must_be_clean(make_outcome: Maker) -> None:
+    """An attack that may change nothing must change nothing."""
+    clean = make_outcome(YES)
+    (flag,) = found([clean, make_outcome(first(9), modality="image", epsilon=0.0)], "Z")
+    assert flag.level == "E" and "1 verdicts" in flag.text
+    healthy = [clean, make_outcome(YES, modality="image", epsilon=0.0)]
+    assert not found(healthy, "Z") and "Z" not in reasons(healthy)
+    assert "Z" in reasons([clean, make_outcome(YES, modality="image", epsilon=0.1)])
+
+
+def test_judged_again_by_tflm(make_outcome: Maker, make_parity: Maker) -> None:
+    """Another class in TFLite Micro, seen in a parity row or between rows on the same inputs."""
+    attack = {"precision": "w8", "modality": "image", "epsilon": 0.1, "source": "w8"}
+    mine = make_outcome(first(5), **attack)
+    again = make_outcome(first(4), executor="tflm", **attack)
+    (flag,) = found([mine, again], "J")
+    assert flag.level == "E" and "1 of 10" in flag.text
+    same = make_outcome(first(5), executor="tflm", **attack)
+    assert not found([mine, same], "J") and "J" not in reasons([mine, same])
+    other_budget = make_outcome(first(4), executor="tflm", **{**attack, "epsilon": 0.05})
+    assert "J" in reasons([mine, other_budget]) and not found([mine, other_budget], "J")
+    assert levels([mine, make_parity(3, argmax_differing=1)], "J") == ["E"]
+    assert "J" not in reasons([mine, make_parity()]) and "J" in reasons([mine, make_parity(where="clean")])
+    litert = make_outcome(first(3), executor="litert", **attack)
+    assert not found([mine, same, litert], "J") and "J" in reasons([mine, litert])
+    assert "J" not in reasons([make_outcome(YES, modality="image", epsilon=0.1)])
+
+
+def test_parity_must_be_exact(make_outcome: Maker, make_parity: Maker) -> None:
+    """One differing code is an error, whichever of the two comes first; LiteRT may differ."""
+    clean = make_outcome(YES, precision="w8")
+    for wrong in (make_parity(1), make_parity(1, a="tflm", b="twin"), make_parity(1, where="clean")):
+        (flag,) = found([clean, wrong], "Y")
+        assert flag.level == "E" and "1 of 500" in flag.text
+    assert not found([clean, make_parity()], "Y") and "Y" not in reasons([clean, make_parity()])
+    assert "Y" in reasons([clean, make_parity(where="clean")])
+    litert = make_parity(40, b="litert", argmax_differing=2)
+    assert not found([clean, litert], "Y") and levels([clean, litert], "X") == ["W"]
+    assert levels([clean, make_parity(40, b="litert")], "X") == ["I"]
+
+
+def test_litert_differs(make_outcome: Maker) -> None:
+    """Count verdicts, not accuracy: two swapped samples leave the accuracy alone."""
+    swapped = make_outcome([0, 1, *YES[2:]], precision="w8", executor="litert")
+    for executor in ("tflm", "twin"):
+        truth = make_outcome([1, 0, *YES[2:]], precision="w8", executor=executor)
+        (flag,) = found([truth, swapped], "X")
+        assert flag.level == "W" and "2 of 10" in flag.text and "XNNPACK" in flag.text
+        assert not found([truth, {**truth, "executor": "litert"}], "X")
+        assert not found([truth, make_outcome([1, 0], precision="w8", executor="litert")], "X")
+        assert "X" in reasons([truth])
+        more = [make_outcome(np.ones(20), precision="w8", executor=name) for name in (executor, "litert")]
+        assert not found([truth, swapped, *more], "X")
+
+
+@pytest.mark.parametrize(("share", "expected"), [(None, []), (0.0, []), (0.005, ["I"]), (0.02, ["W"])])
+def test_zero_gradients(make_outcome: Maker, share: float | None, expected: list[str]) -> None:
     """The threshold is one percent of the samples."""
     rows = [make_outcome(YES, modality="image", epsilon=0.1, zero_gradient_share=share)]
-    assert [flag.level for flag in found(rows, "G")] == levels
+    assert levels(rows, "G") == expected
+    assert ("G" in reasons(rows)) == (share is None)
+
+
+def test_a_saturated_loss_beside_a_margin_is_information(make_outcome: Maker, make_probe: Maker) -> None:
+    """The margin has a gradient where the cross-entropy has none."""
+    saturated = make_probe("saturated-loss", 0.5)
+    attack = {"modality": "image", "epsilon": 0.1}
+    assert levels([saturated, make_outcome(YES, **attack)], "Q") == ["W"]
+    assert levels([saturated, make_outcome(YES, loss="margin", **attack)], "Q") == ["I"]
+    suite = {"attack": "standard", "criterion": "union", "loss": ""}
+    assert levels([saturated, make_outcome(YES, profile="standard", **suite, **attack)], "Q") == ["I"]
+    assert levels([saturated, make_outcome(YES, profile="paper", **suite, **attack)], "Q") == ["W"]
+
+
+def test_checks_of_integers_ask_only_integers_for_evidence(make_outcome: Maker) -> None:
+    """Parity, hard rounding and code steps are no gaps of a float line."""
+    only_integer = {"J", "Y", "X", "H", "St", "D"}
+    assert not only_integer & reasons([make_outcome(YES)]).keys()
+    assert only_integer <= reasons([make_outcome(YES, precision="w8")]).keys()
 
 
 def test_wide_intervals(make_outcome: Maker) -> None:
-    """Ten samples are too few, ten thousand of ten thousand are not."""
+    """Ten samples are too few, ten thousand of ten thousand are not; beside a union only the union is a headline."""
     (flag,) = found([make_outcome(YES)], "N")
     assert "27.8 points" in flag.text and "n=10" in flag.text
-    assert not found([make_outcome(np.ones(10_000))], "N")
+    many = make_outcome(np.ones(10_000))
+    raw = make_outcome(YES, modality="image", epsilon=0.1, profile="raw")
+    assert not found([many], "N") and found([many, raw], "N")
+    assert not found([many, raw, make_outcome(np.ones(10_000), modality="image", epsilon=0.1, criterion="union")], "N")
 
 
 def test_single_seed(make_outcome: Maker) -> None:
@@ -94,49 +179,89 @@ def test_single_seed(make_outcome: Maker) -> None:
     assert len(found([make_outcome(YES), make_outcome(YES, seed=1, precision="w8")], "S")) == 2
 
 
-def test_transfer_only(make_outcome: Maker) -> None:
-    """Replays are an upper bound until rows with the model's own gradients exist."""
-    replayed = make_outcome(YES, precision="w8", modality="image", epsilon=0.1, criterion="replayed")
-    own = make_outcome(YES, precision="w8", modality="image", epsilon=0.1, source="w8")
-    (flag,) = found([replayed], "T")
-    assert flag.level == "W" and "upper bound" in flag.text
-    assert not found([replayed, own], "T")
-    assert not found([make_outcome(YES, modality="image", epsilon=0.1), make_outcome(YES, precision="w8")], "T")
+def test_no_ratio_below_five_percent(make_outcome: Maker) -> None:
+    """The smallest budget per modality at which float keeps less than 5 % is named on the integer lines alone."""
+    rows = [make_outcome(first(left, 100), modality=mode, epsilon=epsilon)
+            for mode, epsilon, left in (("audio", 0.05, 4), ("audio", 0.1, 0), ("audio", 0.01, 5), ("image", 0.1, 60))]
+    integer = make_outcome(YES, precision="w8")
+    (flag,) = found([*rows, integer], "Ra")
+    assert flag.level == "I" and flag.precision == "w8" and "4.0% at audio ε=0.05" in flag.text
+    assert "image" not in flag.text and not found(rows, "Ra") and not found([rows[2], integer], "Ra")
+    assert "Ra" in reasons([integer])
 
 
-def test_litert_differs(make_outcome: Maker) -> None:
-    """Count verdicts, not accuracy: two swapped samples leave the accuracy alone."""
-    truth = make_outcome([1, 0, *YES[2:]], precision="w8")
-    swapped = make_outcome([0, 1, *YES[2:]], precision="w8", executor="litert")
-    (flag,) = found([truth, swapped], "X")
-    assert flag.level == "W" and "2 of 10" in flag.text and "XNNPACK" in flag.text
-    assert not found([truth, {**truth, "executor": "litert"}], "X")
-    assert not found([truth, make_outcome([1, 0], precision="w8", executor="litert")], "X")
-
-
-@pytest.mark.parametrize(("n", "lost", "levels"), [
+@pytest.mark.parametrize(("n", "lost", "expected"), [
     (10, 0, []), (10, 1, ["I"]), (100, 1, []), (100, 7, ["W"]), (100, 20, ["E"]), (10_000, 30, []),
     (10_000, 60, ["W"])])
-def test_clean_drop(make_outcome: Maker, n: int, lost: int, levels: list[str]) -> None:
-    """A warning needs both significance and half a point; a large certain drop is an error."""
-    rows = [make_outcome(np.ones(n)), make_outcome(first(n - lost, n), precision="w6")]
-    assert [flag.level for flag in found(rows, "D")] == levels
+def test_clean_drop(make_outcome: Maker, n: int, lost: int, expected: list[str]) -> None:
+    """A warning needs both significance and half a point; a large certain drop is an error, but of the model."""
+    for executor in ("tflm", "twin"):
+        rows = [make_outcome(np.ones(n)), make_outcome(first(n - lost, n), precision="w6", executor=executor)]
+        flags = found(rows, "D")
+        assert [flag.level for flag in flags] == expected and not gate(flags)
+    if n == 100 and lost == 20:
+        assert "20.0 points" in flags[0].text and re.search(r"interval 1\d\.\d to 2\d\.\d", flags[0].text)
 
 
-def test_zero_budget_must_be_clean(make_outcome: Maker) -> None:
-    """An attack that may change nothing must change nothing."""
-    clean = make_outcome(YES)
-    (flag,) = found([clean, make_outcome(first(9), modality="image", epsilon=0.0)], "Z")
-    assert flag.level == "E" and "1 verdicts" in flag.text
-    assert not found([clean, make_outcome(YES, modality="image", epsilon=0.0)], "Z")
+def test_what_a_report_lacks(make_outcome: Maker) -> None:
+    """Clean accuracy on the attacked samples, the name of the threat, and an end of the curve."""
+    attack = {"modality": "image", "epsilon": 0.1}
+    complete = [make_outcome(YES), make_outcome([0] * 10, **attack)]
+    assert not found(complete, "Re") and "Re" not in reasons(complete)
+    (flag,) = found([make_outcome([1, 1]), make_outcome(first(2), threat="", **attack)], "Re")
+    assert flag.level == "I" and "1 attack rows do not name" in flag.text and "keras, n=10" in flag.text
+    assert "lowest 20.0% at image ε=0.1" in flag.text
 
 
 def test_flags_name_their_line_and_errors_come_first(make_outcome: Maker) -> None:
-    """Letters of a line are sorted and complete."""
+    """Letters of a line are sorted and complete; errors are what a gate lets nobody pass with."""
     rows = [make_outcome(YES), make_outcome(first(9), modality="image", epsilon=0.0),
             make_outcome(YES, precision="w8")]
     flags = run_checks(rows)
     order = [list(LEVELS).index(flag.level) for flag in flags]
-    assert order == sorted(order) and flags[0].code == "Z"
-    assert letters(flags, ("early", "float", 0)) == ("N", "S", "Z")
+    assert order == sorted(order) and flags[0].code == "Z" and gate(flags) == [flags[0]]
+    assert letters(flags, EARLY) == ("N", "S", "Z")
     assert letters(flags, ("early", "w8", 0)) == ("N", "S")
+
+
+def test_coverage_counts_lines(make_outcome: Maker, make_probe: Maker) -> None:
+    """A gap on some lines says on how many; without rows nothing is covered; with all probes little is open."""
+    rows = [make_outcome(YES), make_outcome(YES, precision="w8"), make_probe("repeat", 0)]
+    gaps = {gap.check.code: gap for gap in coverage(rows)}
+    assert gaps["Y"].total == 1 and gaps["Y"].everywhere
+    assert gaps["V"].lines == (("early", "w8", 0),) and not gaps["V"].everywhere
+    assert gaps["V"].text() == "point 15, not-repeatable (V): no probe 'repeat' on 1 of 2 lines"
+    assert gaps["A"].everywhere and gaps["A"].text().endswith("no probe 'audit'")
+    numbers = [gap.check.number for gap in coverage(rows)]
+    assert numbers == sorted(numbers)
+    assert {gap.check.code for gap in coverage([])} == CHECKS.keys() and run_checks([]) == []
+    everything = [make_outcome(YES), *(make_probe(name, 0) for name in PROBES)]
+    assert {gap.check.code for gap in coverage(everything)} == {"M", "P", "B", "T", "Tx", "Re"}
+
+
+def test_a_healthy_run_has_nothing_to_say(make_outcome: Maker, make_probe: Maker, make_parity: Maker) -> None:
+    """Every check has its evidence, and none has a finding but that float falls to 0 at the end of its curve."""
+    n, rows, right = 10_000, [], {"planted": 1, "label-source": 1}
+    for seed in (0, 1):
+        for precision in ("float", "w8"):
+            line = {"precision": precision, "seed": seed, "source": precision}
+            rows += [make_outcome(np.ones(n), precision=precision, seed=seed),
+                     *(make_probe(name, right.get(name, 0), precision=precision, seed=seed) for name in PROBES)]
+            for mode, epsilon, left in (("image", 0.0, n), ("image", 0.1, 5000), ("image", 0.2, 3000),
+                                        ("audio", 0.1, 3000), ("both", 0.1, 2000), ("both", 1.0, 0)):
+                suite = {"attack": "standard", "criterion": "union", "zero_gradient_share": 0.0}
+                rows += [make_outcome(first(left, n), modality=mode, epsilon=epsilon, **settings, **line)
+                         for settings in (suite, {}, {"attack": "fgsm"})]
+                replayed = {"criterion": "replayed", **line, "source": "w8" if precision == "float" else "float"}
+                rows.append(make_outcome(first(left, n), modality=mode, epsilon=epsilon, **replayed))
+        rows += [make_outcome(np.ones(n), precision="w8", seed=seed, executor="litert"), make_parity(seed=seed)]
+    flags = run_checks(rows)
+    assert coverage(rows) == [] and {flag.code for flag in flags} == {"Ra"}, flags
+    assert gate(flags) == []
+
+
+def test_failed_rows_are_no_lines(make_outcome: Maker) -> None:
+    """A recipe that was never evaluated has nothing to check."""
+    failed = {"kind": "failed", "key": "f", "model": "late", "precision": "w5", "stage": "quantize", "reason": "-",
+              "seed": 0, "data_checksum": "c"}
+    assert {flag.model for flag in run_checks([make_outcome(YES), failed])} == {"early"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from tinyfuse.errors import UsageError
-from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, wilson
+from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, paired_difference, ratio, wilson
 from tinyfuse.results import unpack_survivors
 
 
@@ -44,6 +44,83 @@ def test_pairs_must_be_the_same_samples() -> None:
     """A silent broadcast would compare unlike things."""
     with pytest.raises(UsageError, match="same samples"):
         mcnemar(np.ones(3, bool), np.ones(4, bool))
+
+
+def verdicts(only_a: int, only_b: int, alike: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two classifiers that differ on this many samples each way, and agree on the others."""
+    a = np.array([1] * only_a + [0] * only_b + [1, 0] * (alike // 2) + [1] * (alike % 2), bool)
+    return a, np.concatenate([~a[:only_a + only_b], a[only_a + only_b:]])
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 300), st.integers(0, 3))
+def test_a_paired_difference_lies_in_its_interval(only_a: int, only_b: int, alike: int, seed: int) -> None:
+    """The difference is exact, the interval is seeded and holds it; both change sign with the order."""
+    if not only_a + only_b + alike:
+        return
+    a, b = verdicts(only_a, only_b, alike)
+    found, turned = paired_difference(a, b, seed=seed), paired_difference(b, a, seed=seed)
+    assert found.n == len(a) and found.value == pytest.approx(np.mean(b.astype(float)) - np.mean(a.astype(float)))
+    assert -1 <= found.low <= found.value <= found.high <= 1 and found.low < found.high
+    assert found == paired_difference(a, b, seed=seed)
+    assert turned.value == -found.value and turned.low == pytest.approx(-found.high, abs=4 / np.sqrt(len(a)))
+    order = np.random.default_rng(seed).permutation(len(a))
+    assert paired_difference(a[order], b[order], seed=seed) == found
+
+
+@pytest.mark.parametrize("counts", [(12, 30, 58), (3, 0, 97), (40, 35, 225)])
+def test_the_interval_is_that_of_drawing_samples(counts: tuple[int, int, int]) -> None:
+    """The multinomial draw is the ordinary bootstrap over samples with their pairs of verdicts."""
+    from scipy.stats import bootstrap
+
+    a, b = verdicts(*counts)
+    gaps = (b.astype(np.int8) - a.astype(np.int8),)
+    theirs = bootstrap(gaps, np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1))
+    mine = paired_difference(a, b, resamples=20_000)
+    steps = 2 / len(a)  # quantiles of 20,000 resamples wander by a sample or so
+    assert mine.low == pytest.approx(theirs.confidence_interval.low, abs=steps)
+    assert mine.high == pytest.approx(theirs.confidence_interval.high, abs=steps)
+
+
+@pytest.mark.parametrize(("share_a", "share_b"), [(0.1, 0.05), (0.02, 0.02), (0.3, 0.1)])
+def test_the_interval_covers_the_truth(share_a: float, share_b: float) -> None:
+    """Of 400 seeded experiments on 200 samples about 95 % hold the true difference; the interval also ends."""
+    rng, held, widths = np.random.default_rng(0), 0, []
+    for trial in range(400):
+        only_a, only_b, alike = rng.multinomial(200, [share_a, share_b, 1 - share_a - share_b])
+        found = paired_difference(*verdicts(int(only_a), int(only_b), int(alike)), resamples=500, seed=trial)
+        held += found.low <= share_b - share_a <= found.high
+        widths.append(found.high - found.low)
+    assert 0.92 <= held / 400 <= 0.99
+    assert np.median(widths) < 6 * np.sqrt((share_a + share_b) / 200)
+
+
+@pytest.mark.parametrize(("counts", "low", "high"), [((0, 0, 100), -0.0362, 0.0362), ((50, 0, 0), -1.0, -0.8577),
+                                                     ((0, 50, 0), 0.8577, 1.0)])
+def test_unanimous_samples_still_have_an_interval(counts: tuple[int, int, int], low: float, high: float) -> None:
+    """1 - 0.025^(1/n): resampling what never varies would claim certainty."""
+    found = paired_difference(*verdicts(*counts))
+    assert found.low == pytest.approx(low, abs=1e-4) and found.high == pytest.approx(high, abs=1e-4)
+
+
+def test_a_difference_needs_the_same_samples() -> None:
+    """Unequal or empty sets are refused by name."""
+    with pytest.raises(UsageError, match="same samples"):
+        paired_difference(np.ones(3, bool), np.ones(4, bool))
+    with pytest.raises(UsageError, match="got 0 and 2000"):
+        paired_difference(np.ones(0, bool), np.ones(0, bool))
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_ratio_needs_a_denominator(after: float, before: float) -> None:
+    """Below 5 % there is none; the limit itself is one."""
+    assert ratio(after, before) == (after / before if before >= 0.05 else None)
+
+
+@pytest.mark.parametrize(("after", "before"), [(1.2, 0.5), (0.5, -0.1), (50, 90)])
+def test_a_ratio_is_of_shares(after: float, before: float) -> None:
+    """Percentages would pass the limit of the denominator unseen."""
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        ratio(after, before)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))

@@ -93,7 +93,7 @@ def test_threat_models_are_not_mixed(make_outcome: Maker) -> None:
     rows = [make_outcome([1, 1], precision="w8"),
             make_outcome([0, 1], precision="w8", modality="image", epsilon=0.1, threat="real"),
             make_outcome([1, 1], precision="w8", modality="image", epsilon=0.1, threat="codes")]
-    assert worst_case(rows, "early", "w8", "tflm", "image")[0].accuracy.value == 1.0
+    assert worst_case(rows, "early", "w8", "twin", "image")[0].accuracy.value == 1.0
 
 
 def test_mixed_trainings_are_an_error(make_outcome: Maker) -> None:
@@ -125,20 +125,20 @@ def test_reference_epsilon_separates(make_outcome: Maker) -> None:
 
 def test_summary_line_by_hand(make_outcome: Maker, make_model: Maker) -> None:
     """Every field of an integer line, from rows small enough to check by eye."""
-    float_clean, tflm_clean = [1, 1, 1, 1, 0], [1, 1, 1, 0, 0]
+    float_clean, twin_clean = [1, 1, 1, 1, 0], [1, 1, 1, 0, 0]
     rows = [make_model("float"), make_model("w8", macs=7), make_outcome(float_clean),
             make_outcome([1, 1, 0, 0, 0], modality="image", epsilon=0.1),
-            make_outcome(tflm_clean, precision="w8"), make_outcome([1] * 5, precision="w8", executor="litert"),
+            make_outcome(twin_clean, precision="w8"), make_outcome([1] * 5, precision="w8", executor="litert"),
             make_outcome([1, 0, 0, 1, 1], precision="w8", modality="image", epsilon=0.1, criterion="replayed",
                          threat="codes")]
     before, after = summarise(rows, flags=())
-    assert (before.precision, after.precision, after.executor, after.macs) == ("float", "w8", "tflm", 7)
+    assert (before.precision, after.precision, after.executor, after.macs) == ("float", "w8", "twin", 7)
     assert after.clean_float and after.clean_float.value == 0.8
     assert after.clean_integer and after.clean_integer.value == 0.6
     assert after.robust_float["image"].value == 0.4 and after.robust_integer["image"].value == 0.2
     assert after.epsilon == 0.1 and after.worst_robust == 0.2 and before.worst_robust == 0.4
     assert after.agreement == 0.8
-    assert after.p_clean == mcnemar(np.array(float_clean, bool), np.array(tflm_clean, bool))
+    assert after.p_clean == mcnemar(np.array(float_clean, bool), np.array(twin_clean, bool))
     assert set(after.p_robust) == {"image"}
     assert before.clean_integer is None and before.robust_integer == {} and not before.pareto and after.pareto
 

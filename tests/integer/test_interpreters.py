@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tinyfuse.data import Dataset
 from tinyfuse.errors import ModelError, TinyfuseError, UsageError
 from tinyfuse.integer.arena import tflm_arena_bytes
-from tinyfuse.integer.interpreters import EXECUTORS, Interpreter, load
+from tinyfuse.integer.executors import EXECUTORS
+from tinyfuse.integer.interpreters import Interpreter, load
 from tinyfuse.integer.target import IntegerTarget
 from tinyfuse.quantize import flatbuffer
 from tinyfuse.quantize.convert import Baseline, convert
@@ -86,7 +87,7 @@ def test_float_models_are_refused() -> None:
 
     tf = tensorflow()
     function = tf.function(lambda x: x + 1.0).get_concrete_function(tf.TensorSpec((1, 4), tf.float32))
-    with pytest.raises(ModelError, match="not a quantised int8 tensor"):
+    with pytest.raises(ModelError, match="is a float model; convert it with int8"):
         load(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
 
 

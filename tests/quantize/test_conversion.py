@@ -11,7 +11,8 @@ import pytest
 
 from tinyfuse.data import Dataset
 from tinyfuse.errors import ConversionError, RecipeError
-from tinyfuse.integer.interpreters import EXECUTORS, Interpreter, dequantize, load
+from tinyfuse.integer.executors import EXECUTORS
+from tinyfuse.integer.interpreters import Interpreter, dequantize, load
 from tinyfuse.nn.fusion import MODELS, modalities_of
 from tinyfuse.nn.train import predict
 from tinyfuse.quantize import flatbuffer

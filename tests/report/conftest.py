@@ -1,4 +1,4 @@
-"""A made-up but plausible run: five models, nine precisions, two attacks, float and integer."""
+"""A made-up but plausible run: three models, nine precisions, float and integer, own gradients and others'."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tinyfuse.evaluate.statistics import accuracy_fields
 from tinyfuse.provenance import RunFacts
 from tinyfuse.results import ResultStore, Row, row_key
 
-MODELS = ("image", "audio", "early", "intermediate", "late")
+MODELS = ("image", "audio", "late")
 UNIFORM = ("w6", "w7", "w8", "w9")
 MIXES = ("image6-audio8-shared8", "image8-audio6-shared8", "image6-audio9-shared8", "image9-audio6-shared8")
 EPSILONS = (0.01, 0.03, 0.05, 0.1)
-_WEIGHTS = {"image": 77_360, "audio": 77_360, "early": 77_500, "intermediate": 97_000, "late": 155_000}
-_FRAGILE = {"image": 6.0, "audio": 10.0, "early": 5.5, "intermediate": 4.5, "late": 4.0}
+SOURCES = ("float", "w6", "w8")
+_WEIGHTS = {"image": 77_360, "audio": 77_360, "late": 155_000}
+_FRAGILE = {"image": 9.0, "audio": 14.0, "late": 6.0}
 
 
 def widths(precision: str) -> tuple[float, float, float]:
@@ -52,37 +53,66 @@ def model_row(model: str, precision: str, seed: int = 0, **changes: Any) -> Row:
 
 
 def outcome_row(model: str, precision: str, correct: np.ndarray, seed: int = 0, **changes: Any) -> Row:
-    """A "clean" or "attack" row with these verdicts."""
+    """A "clean" or "attack" row with these verdicts; an attack has the line's own gradients."""
     attacked = changes.get("modality", "none") != "none"
     row: Row = {"kind": "attack" if attacked else "clean", "model": model, "precision": precision,
-                "executor": "keras" if precision == "float" else "tflm",
-                "attack": "none", "criterion": "clean",
-                "source": "", "modality": "none", "norm": "", "epsilon": 0.0, "epsilon_image": 0.0,
-                "epsilon_audio": 0.0, "steps": 0, "step_size": None, "random_start": False, "threat": "",
-                "data": "embedded", "data_checksum": f"data{seed}", "split": "official", "part": "test",
+                "executor": "keras" if precision == "float" else "twin",
+                "profile": "standard" if attacked else "", "attack": "none", "criterion": "clean",
+                "loss": "cross-entropy" if attacked else "", "restarts": 0, "queries": 0, "mask": "",
+                "source": precision if attacked else "", "modality": "none", "norm": "", "epsilon": 0.0,
+                "epsilon_image": 0.0, "epsilon_audio": 0.0, "steps": 0, "step_size": None, "random_start": False,
+                "threat": "", "data": "embedded", "data_checksum": f"data{seed}", "split": "official", "part": "test",
                 "seed": seed, "attack_seed": 0, "zero_gradient_share": None, "seconds": 0.5, **changes}
     return {"key": row_key({**row, "n": len(correct)}), **row, **accuracy_fields(correct)}
 
 
-def attack_rows(model: str, precision: str, difficulty: np.ndarray,
-                rng: np.random.Generator) -> Iterator[Row]:
-    """FGSM and PGD on every modality that the model has, at every ε."""
-    is_float = precision == "float"
+def parity_row(model: str, precision: str, differing: int = 0, seed: int = 0, **changes: Any) -> Row:
+    """The twin and TFLite Micro on 300 adversarial inputs of ten outputs each."""
+    row = {"kind": "parity", "model": model, "precision": precision, "a": "twin", "b": "tflm", "where": "adversarial",
+           "samples": 300, "values": 3000, "differing": differing, "max_abs": min(differing, 1), "argmax_differing": 0,
+           "seed": seed, "data_checksum": f"data{seed}", **changes}
+    return {"key": row_key(row), **row}
+
+
+def probe_row(model: str, precision: str, name: str, value: float, detail: str = "", seed: int = 0) -> Row:
+    """A measurement on 30 samples."""
+    row = {"kind": "probe", "model": model, "precision": precision, "name": name, "value": value, "n": 30,
+           "executor": "keras" if precision == "float" else "twin", "detail": detail, "seed": seed,
+           "data_checksum": f"data{seed}"}
+    return {"key": row_key(row), **row}
+
+
+def attack_rows(model: str, precision: str, difficulty: np.ndarray, rng: np.random.Generator) -> Iterator[Row]:
+    """Both profiles with own gradients in each threat model, and replays, on every modality and at every ε."""
     modalities = (model,) if model in ("image", "audio") else ("image", "audio", "both")
+    series = list(_series(precision))
+    level = difficulty + rng.normal(0, 0.02, len(difficulty))
     for modality in modalities:
         strength = {"image": 1.0, "audio": 2.2, "both": 2.8}[modality] * _FRAGILE[model]
         for epsilon in EPSILONS:
-            for attack, gain in (("fgsm", 0.8), ("pgd", 1.0)):
-                noise = rng.normal(0, 0.04, len(difficulty))
-                verdict = difficulty + noise > strength * gain * epsilon * (1.0 if is_float else 0.97) - 0.05
-                for criterion in ("any-iterate", "last-iterate") if is_float else ("replayed",):
-                    yield outcome_row(
-                        model, precision, verdict, attack=attack, criterion=criterion, source="float",
-                        modality=modality, norm="linf", epsilon=epsilon, steps=1 if attack == "fgsm" else 20,
-                        epsilon_image=epsilon if modality != "audio" else 0.0,
-                        epsilon_audio=epsilon if modality != "image" else 0.0,
-                        step_size=epsilon / 10, threat="real" if is_float else "codes",
-                        zero_gradient_share=0.0 if is_float else None)
+            for gain, settings in series:
+                yield outcome_row(
+                    model, precision, level > strength * gain * epsilon - 0.05,
+                    modality=modality, norm="linf", epsilon=epsilon, step_size=epsilon / 10,
+                    epsilon_image=epsilon if modality != "audio" else 0.0,
+                    epsilon_audio=epsilon if modality != "image" else 0.0,
+                    zero_gradient_share=0.0, **settings)
+
+
+def _series(precision: str) -> Iterator[tuple[float, dict[str, Any]]]:
+    """(strength, row fields) of everything that judges a precision."""
+    for threat, gain in (("real", 1.0),) if precision == "float" else (("codes", 0.85), ("real", 1.0)):
+        yield gain, {"profile": "standard", "attack": "standard", "criterion": "union", "threat": threat, "steps": 20,
+                     "loss": "", "queries": 12, "restarts": 1}
+        yield 0.7 * gain, {"profile": "standard", "attack": "fgsm", "criterion": "any-iterate", "threat": threat,
+                           "steps": 1}
+    own = "real" if precision == "float" else "codes"
+    for attack, steps, gain in (("fgsm", 1, 0.6), ("pgd", 40, 0.8)):
+        yield gain, {"profile": "paper", "attack": attack, "criterion": "last-iterate", "threat": own, "steps": steps}
+    for source in SOURCES:
+        if source != precision:
+            yield 0.5, {"profile": "paper", "attack": "pgd", "criterion": "replayed", "threat": own, "steps": 40,
+                        "source": source}
 
 
 def synthetic_rows(n: int = 100) -> list[Row]:
@@ -91,14 +121,15 @@ def synthetic_rows(n: int = 100) -> list[Row]:
     rows: list[Row] = []
     for model in MODELS:
         difficulty = rng.uniform(0, 1, n)
-        for precision in ("float", *UNIFORM, *(() if model in ("image", "audio") else MIXES)):
+        for precision in ("float", *UNIFORM, *(MIXES if model == "late" else ())):
             loss = {6.0: 0.02, 7.0: 0.01}.get(min(widths(precision)), 0.0)
             clean = rng.uniform(0, 1, n) > 0.004 + loss
-            rows.append(model_row(model, precision))
-            rows.append(outcome_row(model, precision, clean))
+            rows += [model_row(model, precision), outcome_row(model, precision, clean)]
+            rows.append(probe_row(model, precision, "unbounded", 0.0))
+            rows.append(probe_row(model, precision, "noise", 0.3, "90.0% against 20 random corners"))
             if precision != "float":
                 other = clean ^ (rng.uniform(0, 1, n) < 0.01)
-                rows.append(outcome_row(model, precision, other, executor="litert"))
+                rows += [outcome_row(model, precision, other, executor="litert"), parity_row(model, precision)]
             rows += attack_rows(model, precision, difficulty, rng)
     identity = {"kind": "failed", "model": "late", "precision": "w5", "seed": 0}
     rows.append({**identity, "key": row_key(identity), "stage": "quantize", "data_checksum": "data0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import re
 from collections.abc import Callable
@@ -10,12 +11,15 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tinyfuse.errors import DataError, UsageError
 from tinyfuse.provenance import RunFacts
 from tinyfuse.report import render
-from tinyfuse.results import Row
+from tinyfuse.report.transfer import transfer_tables
+from tinyfuse.report.view import view_of
+from tinyfuse.results import Row, unpack_survivors
 
 MakeRun = Callable[..., Path]
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}"
@@ -76,7 +80,7 @@ def test_nothing_is_loaded_from_anywhere(html: str) -> None:
     """Images are data, there are no links out, and the policy forbids everything else."""
     page = Page(html)
     images = page.attributes("img")
-    assert len(images) == 7 and all((image["src"] or "").startswith("data:image/svg+xml;base64,") for image in images)
+    assert len(images) == 12 and all((image["src"] or "").startswith("data:image/svg+xml;base64,") for image in images)
     assert not {"link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
     assert all((link["href"] or "").startswith("#") for link in page.attributes("a"))
     assert not re.search(r"url\(|@import|https?://", html)
@@ -102,11 +106,24 @@ def test_the_page_says_what_a_reader_needs(html: str) -> None:
     text = Page(html).text
     for needed in ("python -m tinyfuse.bench --out x", "2026-01-31", "embedded, official split, test part, 100 samples",
                    "4 min 12 s", "1.79 GiB", "TensorFlow Lite Micro", "XNNPACK", "L∞", "ε = 0.01, 0.03, 0.05, 0.1",
-                   "20 steps", "true labels", "each code stays within ε", "version of tensorflow 2.21.0",
+                   "pgd on the margin (20 steps)", "12 gradients or queries for each sample",
+                   "pgd (40 steps, step 0.01)", "true labels", "each within floor(ε / scale) codes",
+                   "then the device rounds them to codes",
+                   "made on the float network and replayed", "version of tensorflow 2.21.0", "Training seed 0",
                    "worst case at ε = 0.05", "failed in quantize: conv2d_7: 1 channel uses 1 of 31 codes",
-                   "Quality", "Balanced", "Compact", "an upper bound", "last iterate only"):
+                   "Quality", "Balanced", "Compact", "last iterate only", "95 % Wilson",
+                   "integers in twin (= TFLite Micro, 4,800 inputs re-run, 0 differing)",
+                   "16 models, 4,800 adversarial inputs, 48,000 output codes, 0 differ."):
         assert needed in text, needed
-    assert "incomplete" not in text
+    for wrong in ("incomplete", "Do not use", "by transfer only", "unproven"):
+        assert wrong not in text, wrong
+
+
+def test_every_figure_names_executor_samples_and_seed(html: str) -> None:
+    """Robustness is never shown without what judged it, on how much, and after which training."""
+    captions = [image["alt"] or "" for image in Page(html).attributes("img")]
+    for caption in captions:
+        assert "twin (= TFLite Micro, 4,800 inputs re-run, 0 differing), n=100, training seed 0" in caption, caption
 
 
 def test_every_line_is_sortable_by_every_column(html: str, rows: list[Row]) -> None:
@@ -115,7 +132,7 @@ def test_every_line_is_sortable_by_every_column(html: str, rows: list[Row]) -> N
     body = table[table.index("<tbody>"):]
     lines = [row for row in re.findall(r"<tr.*?</tr>", body, re.S) if "failed" not in row]
     columns = sorted(int(number) for number in re.findall(r'data-column="(\d+)"', table))
-    assert len(lines) == 37
+    assert len(lines) == 19 and len(columns) == 22
     assert {row.count("<td") for row in lines} == {len(columns)} and columns == list(range(len(columns)))
 
 
@@ -123,8 +140,10 @@ def test_names_from_rows_are_escaped(rows: list[Row], make_run: MakeRun) -> None
     """A model, a precision, a reason, a command and a data name full of markup stay text."""
     changed = [dict(row) for row in rows]
     for row in changed:
-        row["model"] = HOSTILE if row["model"] == "early" else row["model"]
-        row["precision"] = HOSTILE if row["precision"] == "w6" else row["precision"]
+        row["model"] = HOSTILE if row["model"] == "late" else row["model"]
+        row |= {name: HOSTILE for name in ("precision", "source") if row.get(name) == "w6"}
+        row |= {"detail": HOSTILE} if row["kind"] == "probe" else {}
+        row |= {"differing": 1, "max_abs": 1} if row["kind"] == "parity" else {}
         if row["kind"] == "failed":
             row["reason"] = row["stage"] = HOSTILE
         if "data" in row:
@@ -171,6 +190,79 @@ def test_only_float_rows(rows: list[Row], make_run: MakeRun) -> None:
     assert "Where to start" not in page and "Robust accuracy: late" in page
 
 
+def test_a_twin_that_is_not_exact_is_the_first_thing_to_read(rows: list[Row], make_run: MakeRun) -> None:
+    """A banner above all numbers, the count in every caption, and no claim of equality anywhere."""
+    changed = [{**row, "differing": 2, "max_abs": 1, "argmax_differing": 1} if row["kind"] == "parity" else row
+               for row in rows if row["model"] == "audio"]
+    html = render(make_run(changed)).read_text(encoding="utf-8")
+    text = Page(html).text
+    banner = text.index("Do not use these figures")
+    assert banner < text.index("Where to start") and "8 of 12,000 output codes differ" in text
+    assert "NOT TFLite Micro: 8 output codes differ on 1,200 inputs re-run" in text
+    assert "= TFLite Micro," not in text and 'class="bad"' in html
+    assert "TFLite Micro judges adversarial inputs otherwise than the twin" in text[banner:banner + 1000]
+
+
+def test_a_failed_check_is_in_the_banner_and_a_clean_drop_is_not(rows: list[Row], make_run: MakeRun) -> None:
+    """Errors of the evaluation stop a reader; a bad model is a result."""
+    mine = [row for row in rows if row["model"] == "audio"]
+    changed = [{**row, "value": 0.2} if row["kind"] == "probe" and row["name"] == "unbounded" and
+               row["precision"] == "w6" else row for row in mine]
+    text = Page(render(make_run(changed)).read_text(encoding="utf-8")).text
+    assert "audio w6: samples survive an attack that may change all inputs at will (20.0% of 30 samples" in text
+
+
+def test_a_twin_without_parity_rows_is_called_unproven(rows: list[Row], make_run: MakeRun) -> None:
+    """Silence must not look like equality."""
+    mine = [row for row in rows if row["model"] == "audio" and row["kind"] != "parity"]
+    text = Page(render(make_run(mine)).read_text(encoding="utf-8")).text
+    assert "its figures are unproven" in text and "twin (not compared with TFLite Micro here)" in text
+    assert "TFLite Micro," not in text.replace("= TFLite Micro?", "")
+
+
+def test_checks_that_were_not_made_are_listed(html: str) -> None:
+    """With their point of the checklist and the reason; the probes that were made are in a table."""
+    text = Page(html).text
+    assert "point 1, outside-the-threat (A): no probe 'audit'" in text
+    assert "point 6" not in text and "accuracy when the attack may change all inputs over their full range" in text
+    assert "0.3 (image float; 90.0% against 20 random corners)" in text
+
+
+def test_the_transfer_matrix_is_what_the_rows_say(rows: list[Row]) -> None:
+    """Made for w6, judged on w8 and on w6 itself, at the table's budget; samples wrong when clean count as broken."""
+    view = view_of(rows)
+    table = next(table for table in transfer_tables(view) if table["title"] == "audio")
+    assert table["sources"] == ["float", "w6", "w8", "worst case"] and [row["precision"] for row in table["rows"]] == [
+        "float", "w6", "w7", "w8", "w9"]
+    for target, criterion, column in (("w8", "replayed", 1), ("w6", "last-iterate", 1), ("float", "replayed", 2)):
+        source = table["sources"][column]
+        left = np.ones(100, dtype=bool)
+        for row in rows:
+            if (row["model"], row["precision"]) == ("audio", target) and row.get("executor") != "litert" and (
+                    row["kind"] == "clean" or (row["kind"] == "attack" and row["attack"] == "pgd" and
+                    (row["criterion"], row["source"]) == (criterion, source) and row["epsilon"] <= 0.05)):
+                left &= unpack_survivors(row["survivors"], row["n"])
+        cells = next(row["cells"] for row in table["rows"] if row["precision"] == target)
+        assert cells[column]["text"] == f"{100 * left.mean():.1f}", (target, source)
+        assert cells[column]["own"] == (target == source)
+    line = next(line for line in view.lines if (line.model, line.precision) == ("audio", "w7"))
+    assert table["rows"][2]["cells"][3]["text"] == f"{100 * line.robust_integer['audio'].value:.1f}"
+
+
+def test_one_source_needs_no_matrix(rows: list[Row]) -> None:
+    """Transfer from float alone is a column of the main table."""
+    view = view_of([row for row in rows if row.get("source", "") in ("", "float", row["precision"])])
+    assert transfer_tables(view) == []
+
+
+def test_without_the_papers_profile_there_is_no_chapter_about_it(rows: list[Row], make_run: MakeRun) -> None:
+    """Last iterates of other profiles are not the literature's protocol."""
+    mine = [{**row, "profile": "raw"} if row.get("profile") == "paper" and row["criterion"] == "last-iterate" else row
+            for row in rows if row["model"] == "image" and row.get("criterion") != "replayed"]
+    page = render(make_run(mine)).read_text(encoding="utf-8")
+    assert "literature" not in Page(page).text.split("How to reproduce")[0].replace("most of the literature", "")
+
+
 def test_another_budget_can_be_asked_for(rows: list[Row], make_run: MakeRun) -> None:
     """The table's robust columns follow it."""
     text = Page(render(make_run(rows[:150]), epsilon=0.01).read_text(encoding="utf-8")).text
@@ -191,7 +283,15 @@ def test_render_is_repeatable_and_writes_the_summary(rows: list[Row], make_run: 
     run = make_run(rows[:150])
     first = render(run).read_bytes()
     assert render(run).read_bytes() == first
-    assert (run / "summary.csv").read_text().startswith("model,precision,seed,executor,")
+    with (run / "summary.csv").open(newline="") as handle:
+        table = list(csv.DictReader(handle))
+    for line, cells in zip(view_of(rows[:150]).summary, table, strict=True):
+        assert (line.model, line.precision, line.executor) == (cells["model"], cells["precision"], cells["executor"])
+        for name, found in (("robust_float", line.robust_float), ("robust_integer", line.robust_integer),
+                            ("robust_real", line.robust_real), ("transfer", line.transfer)):
+            assert cells[f"{name}_image"] == (str(found["image"].value) if "image" in found else "")
+        assert (cells["rerun"], cells["differing"]) == (str(line.rerun), "0")
+    assert any(cells["robust_real_image"] and cells["transfer_image"] for cells in table)
 
 
 def test_not_a_run(tmp_path: Path) -> None:

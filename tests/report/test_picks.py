@@ -7,7 +7,7 @@ from tinyfuse.report.picks import picks
 
 
 def line(precision: str, packed_bytes: int | None, clean: float, robust: float | None, model: str = "late",
-         executor: str = "tflm") -> SummaryRow:
+         executor: str = "twin") -> SummaryRow:
     """A line with an interval of ± 5 points."""
     found = {} if robust is None else {"both": Accuracy(robust, robust - 0.05, robust + 0.05, 400)}
     return SummaryRow(model=model, precision=precision, seed=0, epsilon=0.1, executor=executor,

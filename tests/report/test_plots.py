@@ -9,7 +9,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tinyfuse.report.plots import robustness_figure, size_figure, to_svg, width_figure
+from tinyfuse.report.curves import literature_figure, robustness_figure, threats_figure
+from tinyfuse.report.plots import size_figure, width_figure
+from tinyfuse.report.style import to_svg
 from tinyfuse.report.view import RunView, view_of
 from tinyfuse.results import Row
 
@@ -23,8 +25,10 @@ def view(rows: list[Row]) -> RunView:
 @pytest.fixture(scope="module")
 def figures(view: RunView) -> dict[str, Figure]:
     """One figure of each kind, and the single-modality one."""
-    made = {"late": robustness_figure(view.curves, view.lines, "late", norm=view.norm),
-            "audio": robustness_figure(view.curves, view.lines, "audio", norm=view.norm),
+    made = {"late": robustness_figure(view, "late"), "audio": robustness_figure(view, "audio"),
+            "threats": threats_figure(view, "late", ("w6", "image6-audio9-shared8")),
+            "threats-alone": threats_figure(view, "audio", ("w6", "w7", "w8", "w9")),
+            "literature": literature_figure(view, "late"),
             "size": size_figure(view.lines, epsilon=view.epsilon),
             "widths": width_figure(view.lines, epsilon=view.epsilon)}
     return {name: figure for name, figure in made.items() if figure is not None}
@@ -37,7 +41,7 @@ def pixels(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())
 
 
-@pytest.mark.parametrize("name", ["late", "audio", "size", "widths"])
+@pytest.mark.parametrize("name", ["late", "audio", "threats", "threats-alone", "literature", "size", "widths"])
 def test_no_panel_is_blank(figures: dict[str, Figure], name: str) -> None:
     """Each panel has marks of its own, not just a frame."""
     figure = figures[name]
@@ -49,7 +53,7 @@ def test_no_panel_is_blank(figures: dict[str, Figure], name: str) -> None:
         assert inside.reshape(-1, 3).std(axis=0).max() > 3, axes
 
 
-@pytest.mark.parametrize("name", ["late", "audio", "size", "widths"])
+@pytest.mark.parametrize("name", ["late", "audio", "threats", "threats-alone", "literature", "size", "widths"])
 def test_tick_labels_and_titles_do_not_overlap(figures: dict[str, Figure], name: str) -> None:
     """Neither within a figure's texts outside the panels nor with the legend."""
     figure = figures[name]
@@ -85,16 +89,61 @@ def test_curves_float_dashed_integer_solid(figures: dict[str, Figure], view: Run
     upper = {line.get_label(): line for line in panels[2].get_lines()}
     assert set(upper) == {"float", "w6", "w7", "w8", "w9"}
     assert upper["float"].get_linestyle() == "--" and upper["w8"].get_linestyle() == "-"
-    points = view.curves["late", "w8"]["both"]
+    points = view.curves["late", "w8"].own["both"]
     drawn = list(zip(*upper["w8"].get_data(), strict=True))
-    assert drawn[0][0] == 0.0
+    start = view.curves["late", "w8"].start
+    assert start and drawn[0] == (0.0, 100 * start.value)
     assert drawn[1:] == [(point.epsilon, 100 * point.accuracy.value) for point in points]
     assert len({line.get_color() for line in upper.values()}) == 5
 
 
+def test_every_threat_model_has_its_own_line(figures: dict[str, Figure], view: RunView) -> None:
+    """Float, G, R and transfer, each with its own values and look, in the panel of its recipe and modality."""
+    panels = figures["threats"].axes
+    assert len(panels) == 6 and [panel.get_ylabel() for panel in panels[::3]] == ["w6", "image6-\naudio9-\nshared8"]
+    lines = {str(line.get_label()): line for line in panels[4].get_lines()}
+    assert set(lines) == {"float", "G: codes", "R: real, then rounded", "T: transfer from float"}
+    curves = view.curves["late", "image6-audio9-shared8"]
+    for label, points in (("float", view.curves["late", "float"].own["audio"]), ("G: codes", curves.own["audio"]),
+                          ("R: real, then rounded", curves.real["audio"]),
+                          ("T: transfer from float", curves.transfer["audio"])):
+        assert list(lines[label].get_ydata())[1:] == [100 * point.accuracy.value for point in points], label
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines.values()}
+    assert len(looks) == 4
+    legend = panels[2].get_legend()
+    assert legend is not None and {text.get_text() for text in legend.get_texts()} == set(lines)
+
+
+def test_a_float_simulation_has_no_threat_models_of_integers(rows: list[Row]) -> None:
+    """Weights rounded in a float network read real values and round nothing."""
+    simulated = [{**row, "precision": "minmax6", "key": f"m{row['key']}"} |
+                 ({"source": "minmax6"} if row.get("source") else {}) for row in rows
+                 if (row["model"], row["precision"]) == ("late", "float") and row.get("criterion") != "replayed"]
+    view = view_of([*rows, *simulated])
+    line = next(line for line in view.lines if line.precision == "minmax6")
+    assert line.executor == "keras" and line.robust_integer and not line.robust_real and not line.transfer
+    assert threats_figure(view, "late", ("minmax6",)) is None
+
+
+def test_threat_models_of_one_input_stand_side_by_side(figures: dict[str, Figure]) -> None:
+    """One row with a column per recipe."""
+    assert [panel.get_title() for panel in figures["threats-alone"].axes] == ["w6", "w7", "w8", "w9"]
+
+
+def test_the_literature_is_one_attack_and_its_last_iterate(figures: dict[str, Figure], rows: list[Row]) -> None:
+    """Not the worst case: the rows of profile "paper", one row of panels for each attack."""
+    panels = figures["literature"].axes
+    assert [panel.get_ylabel().split(",")[0] for panel in panels[::3]] == ["fgsm", "pgd"]
+    drawn = next(line for line in panels[4].get_lines() if line.get_label() == "w7")
+    expected = [100 * row["accuracy"] for row in rows if row.get("profile") == "paper" and row["attack"] == "pgd" and
+                (row["model"], row["precision"], row["modality"]) == ("late", "w7", "audio") and
+                row["criterion"] == "last-iterate"]
+    assert list(drawn.get_ydata())[1:] == expected
+
+
 def test_pareto_line_joins_what_no_smaller_recipe_beats(figures: dict[str, Figure], view: RunView) -> None:
     """Recomputed from the summary for one panel."""
-    panel = figures["size"].axes[4]
+    panel = figures["size"].axes[2]
     assert panel.get_title() == "late"
     mine = sorted((line.packed_bytes / 1024, 100 * line.clean.value) for line in view.lines
                   if line.model == "late" and line.precision != "float" and line.packed_bytes and line.clean)
@@ -107,7 +156,7 @@ def test_pareto_line_joins_what_no_smaller_recipe_beats(figures: dict[str, Figur
 
 def test_heat_map_cells_are_the_measured_recipes(figures: dict[str, Figure], view: RunView) -> None:
     """8 of 16 cells are filled, row = image bits, column = audio bits; the rest stays empty."""
-    panel = figures["widths"].axes[2]
+    panel = figures["widths"].axes[0]
     grid = np.ma.filled(panel.get_images()[0].get_array().astype(float), np.nan)
     assert grid.shape == (4, 4) and np.isfinite(grid).sum() == 8
     line = next(line for line in view.lines if (line.model, line.precision) == ("late", "image6-audio9-shared8"))
@@ -125,7 +174,7 @@ def test_svg_is_well_formed_and_themed(figures: dict[str, Figure]) -> None:
 
 def test_svg_is_deterministic(view: RunView) -> None:
     """Two figures from the same rows are the same bytes."""
-    first, second = (robustness_figure(view.curves, view.lines, "audio", norm=view.norm) for _ in range(2))
+    first, second = (robustness_figure(view, "audio") for _ in range(2))
     assert first is not None and second is not None and to_svg(first) == to_svg(second)
 
 
@@ -143,9 +192,10 @@ def test_hostile_names_stay_text_in_svg(rows: list[Row]) -> None:
 def test_nothing_to_draw(rows: list[Row]) -> None:
     """Partial runs have no figures instead of empty ones."""
     view = view_of([row for row in rows if row["kind"] == "model"])
-    assert robustness_figure(view.curves, view.lines, "late", norm="linf") is None
+    assert robustness_figure(view, "late") is None and literature_figure(view, "late") is None
+    assert threats_figure(view, "late", ("w6",)) is None and robustness_figure(view, "nobody") is None
     assert size_figure(view.lines, epsilon=None) is None
     assert width_figure(view.lines, epsilon=None) is None
     unattacked = view_of([row for row in rows if row["kind"] in ("model", "clean")])
     figure = size_figure(unattacked.lines, epsilon=None)
-    assert figure is not None and len(figure.axes) == 5
+    assert figure is not None and len(figure.axes) == 3

@@ -20,7 +20,8 @@ def clean_row(number: int = 0, **changes: Any) -> Row:
     """A valid "clean" row with 3 of 5 correct."""
     return {
         "kind": "clean", "key": row_key({"number": number}), "model": "early", "precision": f"w{number}",
-        "executor": "tflm", "attack": "none", "criterion": "clean", "source": "", "modality": "none", "norm": "",
+        "executor": "tflm", "profile": "", "attack": "none", "criterion": "clean", "source": "", "modality": "none",
+        "norm": "", "loss": "", "restarts": 0, "queries": 0, "mask": "",
         "epsilon": 0.0, "epsilon_image": 0.0, "epsilon_audio": 0.0, "steps": 0, "step_size": None,
         "random_start": False, "threat": "", "data": "embedded", "data_checksum": "c", "split": "official",
         "part": "test", "n": 5, "seed": 0, "attack_seed": 0, "correct": 3, "accuracy": 0.6, "ci_low": 0.2,
@@ -30,8 +31,23 @@ def clean_row(number: int = 0, **changes: Any) -> Row:
 
 def attack_row(**changes: Any) -> Row:
     """A valid "attack" row on the image."""
-    return clean_row(kind="attack", attack="fgsm", criterion="any-iterate", source="w0", modality="image", norm="linf",
-                     **{"epsilon": 0.1, "epsilon_image": 0.1, "steps": 1, "threat": "codes", **changes})
+    return clean_row(**{"kind": "attack", "attack": "fgsm", "criterion": "any-iterate", "source": "w0",
+                        "modality": "image", "norm": "linf", "epsilon": 0.1, "epsilon_image": 0.1, "steps": 1,
+                        "threat": "codes", **changes})
+
+
+def parity_row(**changes: Any) -> Row:
+    """A valid "parity" row without a difference."""
+    return {"kind": "parity", "key": row_key({"parity": 0}), "model": "early", "precision": "w8", "a": "twin",
+            "b": "tflm", "where": "adversarial", "samples": 5, "values": 50, "differing": 0, "max_abs": 0,
+            "argmax_differing": 0, "seed": 0, "data_checksum": "c", **changes}
+
+
+def probe_row(**changes: Any) -> Row:
+    """A valid "probe" row."""
+    return {"kind": "probe", "key": row_key({"probe": 0}), "model": "early", "precision": "w8", "executor": "twin",
+            "name": "double-steps", "value": -0.5, "n": 5, "detail": "both 0.1", "seed": 0, "data_checksum": "c",
+            **changes}
 
 
 def keys(store: ResultStore) -> list[str]:
@@ -175,6 +191,46 @@ def test_a_wrong_row_is_refused(tmp_path: Path, changes: dict[str, Any], message
         store.append(clean_row(**changes))
     assert "\n" not in str(caught.value)
     assert not store.path.exists()
+
+
+def test_parity_and_probes_are_rows_of_their_own(tmp_path: Path) -> None:
+    """They come back as written and are found by their own fields; a probe may be negative."""
+    store = ResultStore(tmp_path / "r.jsonl")
+    for row in (parity_row(), probe_row(), clean_row()):
+        assert store.append(row)
+    again = ResultStore(store.path)
+    assert again.rows("parity", a="twin") == [parity_row()] and again.rows(name="double-steps") == [probe_row()]
+
+
+@pytest.mark.parametrize(("row", "message"), [
+    (parity_row(where="everywhere"), "one of 'clean', 'adversarial'"),
+    (parity_row(b="tlfm"), "did you mean 'tflm'"),
+    (parity_row(differing=-1), "at least 0"),
+    (parity_row(max_abs=0.5), "expected int"),
+    (parity_row(executor="twin"), "unknown field 'executor' in a 'parity' row"),
+    (probe_row(value=math.nan), "only finite"),
+    (probe_row(value=None), "expected float"),
+    (probe_row(nam="x"), "did you mean 'name'"),
+    (probe_row(executor="keros"), "did you mean 'keras'"),
+    (clean_row(queries=-1), "at least 0"),
+    (clean_row(restarts=0.5), "expected int"),
+    (clean_row(loss=None), "expected str"),
+    (attack_row(criterion="unions"), "did you mean 'union'"),
+    (attack_row(threat="code"), "did you mean 'codes'"),
+])
+def test_wrong_values_of_any_kind_are_refused(row: Row, message: str) -> None:
+    """One line that names the field, or what was meant."""
+    with pytest.raises(DataError, match=message) as caught:
+        validate(row)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [
+    {"executor": "twin"}, {"criterion": "union", "attack": "strong"}, {"threat": "naive"},
+    {"profile": "paper", "loss": "margin", "restarts": 5, "queries": 200, "mask": "pad"}])
+def test_the_suite_of_an_attack_is_part_of_its_row(changes: dict[str, Any]) -> None:
+    """What says how strong an attack was is kept."""
+    assert validate(attack_row(**changes)) == attack_row(**changes)
 
 
 def test_a_missing_field_is_refused() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinyfuse.attacks.losses import cross_entropy
 from tinyfuse.attacks.target import Batch
 from tinyfuse.attacks.threat import Threat
 
@@ -21,7 +22,7 @@ class Adversarial:
     carry all inputs. ``broken``: the target misclassifies ``strongest``; ``broken_last``: it misclassifies
     ``last``. ``zero_gradient``: at the clean point the gradient is 0 at every attackable coordinate of every
     attacked modality; ``floored``: an L2 gradient there is shorter than the floor, so the step was shorter
-    than asked.
+    than asked. ``queries`` counts gradients (or, for attacks without them, forward passes) over all samples.
     """
 
     attack: str
@@ -33,6 +34,7 @@ class Adversarial:
     broken_last: np.ndarray = field(repr=False)
     zero_gradient: np.ndarray = field(repr=False)
     floored: np.ndarray = field(repr=False)
+    queries: int = 0
 
     def describe(self) -> dict[str, Parameter]:
         """Return attack, threat and hyper-parameters as one flat table for a results row."""
@@ -44,14 +46,8 @@ def misclassified(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(np.argmax(logits, axis=1) != labels)
 
 
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return float64 [n]: log sum exp(logits) - logits[label]; float64 keeps confident samples apart."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return np.asarray(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels])
-
-
 class Strongest:
-    """Keeps, per sample, the iterate that hurts most: misclassified first, then the higher loss."""
+    """Keeps, per sample, the iterate that hurts most: misclassified first, then the higher cross-entropy."""
 
     def __init__(self, clean: Batch, labels: np.ndarray, modalities: tuple[str, ...]) -> None:
         self.labels = labels
@@ -60,14 +56,15 @@ class Strongest:
         self.wrong = np.zeros(len(labels), bool)
         self.loss = np.full(len(labels), -np.inf)
 
-    def offer(self, point: Batch, logits: np.ndarray) -> None:
-        """Take the samples of ``point`` that beat what is held."""
-        loss, wrong = cross_entropy(logits, self.labels), misclassified(logits, self.labels)
-        better = (wrong & ~self.wrong) | ((wrong == self.wrong) & (loss > self.loss))
-        self.replace(better, point)
-        self.wrong[better], self.loss[better] = wrong[better], loss[better]
+    def offer(self, rows: np.ndarray, point: Batch, logits: np.ndarray) -> np.ndarray:
+        """Take of ``point``, whose samples stand for ``rows``, what beats those held; return bool: misclassified."""
+        loss, wrong = cross_entropy(logits, self.labels[rows])[0], misclassified(logits, self.labels[rows])
+        better = (wrong & ~self.wrong[rows]) | ((wrong == self.wrong[rows]) & (loss > self.loss[rows]))
+        self.replace(rows[better], point, better)
+        self.wrong[rows[better]], self.loss[rows[better]] = wrong[better], loss[better]
+        return wrong
 
-    def replace(self, rows: np.ndarray, point: Batch) -> None:
-        """Copy the samples ``rows`` (bool [n]) of ``point``."""
+    def replace(self, rows: np.ndarray, point: Batch, of_point: np.ndarray) -> None:
+        """Copy the samples ``of_point`` (bool or int) of ``point`` to ``rows``."""
         for name in self.modalities:
-            self.point[name][rows] = point[name][rows]
+            self.point[name][rows] = point[name][of_point]

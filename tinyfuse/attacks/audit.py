@@ -10,7 +10,7 @@ import numpy as np
 from tinyfuse.attacks.grid import FLOAT32_STEP
 from tinyfuse.attacks.norms import SIZES
 from tinyfuse.attacks.target import Batch
-from tinyfuse.attacks.threat import Threat
+from tinyfuse.attacks.threat import Bound, Threat
 from tinyfuse.errors import TinyfuseError, UsageError
 from tinyfuse.integer.grid import InputGrid
 
@@ -46,8 +46,10 @@ def _audit_real(name: str, candidate: np.ndarray, clean: np.ndarray, threat: Thr
     if name not in threat.epsilon:
         _untouched(name, candidate, clean)
         return None
-    _within(name, candidate, threat.low, threat.high, "the box")
+    _within(name, candidate, *threat.box(name), "the box")
     delta = candidate.astype(np.float64) - clean
+    if threat.lattice and np.any(candidate != np.rint(candidate)):
+        _fail(name, "holds fractions", "the threat allows whole codes only")
     _unmasked(name, delta, threat)
     return _budget(name, delta, threat, _tolerance(threat, name, delta))
 
@@ -62,7 +64,7 @@ def _audit_codes(name: str, codes: np.ndarray, clean: np.ndarray, threat: Threat
         _untouched(name, codes, start)
         return None
     _within(name, codes, grid.low, grid.high, "the code range")
-    low, high = grid.quantise(np.array([threat.low, threat.high]))
+    low, high = (grid.quantise(np.asarray(bound)) for bound in threat.box(name))
     _within(name, codes, low, high, "the codes of the box")
     change = codes.astype(np.float64) - start
     _unmasked(name, change, threat)
@@ -75,8 +77,10 @@ def _audit_codes(name: str, codes: np.ndarray, clean: np.ndarray, threat: Threat
 
 def _tolerance(threat: Threat, name: str, delta: np.ndarray) -> float:
     """Rounding of clean + delta in float32: one step per coordinate, and of epsilon itself."""
+    if threat.lattice:
+        return 0.0 if threat.norm == "linf" else FLOAT32_STEP * threat.epsilon[name]
     coordinates = delta[0].size if threat.norm == "l2" and len(delta) else 1
-    largest = max(1.0, abs(threat.low), abs(threat.high))
+    largest = max(1.0, *(float(np.abs(bound).max()) for bound in threat.box(name)))
     return FLOAT32_STEP * (largest * float(np.sqrt(coordinates)) + 8.0 * threat.epsilon[name])
 
 
@@ -89,9 +93,10 @@ def _budget(name: str, delta: np.ndarray, threat: Threat, tolerance: float) -> f
     return largest
 
 
-def _within(name: str, values: np.ndarray, low: float, high: float, what: str) -> None:
+def _within(name: str, values: np.ndarray, low: Bound, high: Bound, what: str) -> None:
     if not np.all((values >= np.asarray(low, values.dtype)) & (values <= np.asarray(high, values.dtype))):
-        _fail(name, f"has values from {values.min()} to {values.max()}", f"{what} is [{low}, {high}]")
+        _fail(name, f"has values from {values.min()} to {values.max()}",
+              f"{what} is [{np.min(low)}, {np.max(high)}]" + " and narrower by sample" * (np.ndim(low) > 0))
 
 
 def _unmasked(name: str, delta: np.ndarray, threat: Threat) -> None:

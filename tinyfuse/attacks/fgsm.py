@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial, misclassified
 from tinyfuse.attacks.guards import check_request, checked_gradient, checked_logits
+from tinyfuse.attacks.losses import check_loss
 from tinyfuse.attacks.norms import GRADIENT_FLOOR
 from tinyfuse.attacks.steps import ascend, floored, zero_gradient
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient
@@ -15,12 +16,12 @@ from tinyfuse.attacks.threat import Threat
 
 
 def fgsm(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threats: Sequence[Threat], *,
-         gradient_floor: float = GRADIENT_FLOOR) -> list[Adversarial]:
+         loss: str = "cross-entropy", gradient_floor: float = GRADIENT_FLOOR) -> list[Adversarial]:
     """Return one Adversarial per threat: clip(x + epsilon * sign(g)), or x + epsilon * g / ||g|| for L2.
 
-    ``batch``: float32 [n, 28, 28, 1] per input; ``labels``: true classes, int [n]. g is the gradient of the
-    softmax cross-entropy, computed once for the union of the attacked modalities. Numerically CleverHans
-    4.0's ``fast_gradient_method``; ``gradient_floor`` = 0 lifts its lower bound on ||g||^2.
+    ``batch``: float32 [n, 28, 28, 1] per input; ``labels``: true classes, int [n]. g is the gradient of ``loss``,
+    computed once for the union of the attacked modalities. Numerically CleverHans 4.0's ``fast_gradient_method``;
+    ``gradient_floor`` = 0 lifts its lower bound on ||g||^2.
 
     Raises:
         UsageError: a threat that does not fit the target or the batch, or labels of the wrong kind.
@@ -31,15 +32,18 @@ def fgsm(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threats
         return []
     labels = np.asarray(labels)
     wrt = tuple(dict.fromkeys(name for threat in threats for name in threat.modalities))
-    gradient = checked_gradient(target, batch, labels, wrt)
-    return [_one(target, batch, labels, threat, gradient, gradient_floor) for threat in threats]
+    check_loss(loss)
+    gradient = checked_gradient(target, batch, labels, wrt, loss)
+    return [one_step(target, batch, labels, threat, gradient, loss=loss, gradient_floor=gradient_floor)
+            for threat in threats]
 
 
-def _one(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, gradient: Gradient,
-         floor: float) -> Adversarial:
-    point = ascend(batch, gradient.wrt, threat, threat.epsilon, floor)
+def one_step(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, gradient: Gradient, *,
+             loss: str = "cross-entropy", gradient_floor: float = GRADIENT_FLOOR) -> Adversarial:
+    """The fast gradient method for one ``threat``, given the ``gradient`` at ``batch`` for its modalities."""
+    point = threat.realise(ascend(batch, gradient.wrt, threat, threat.epsilon, gradient_floor), batch)
     broken = misclassified(checked_logits(target, point, labels), labels)
-    return Adversarial(attack="fgsm", threat=threat, parameters={"gradient_floor": floor}, last=point,
-                       strongest=point, broken=broken, broken_last=broken,
-                       zero_gradient=zero_gradient(gradient.wrt, threat),
-                       floored=floored(gradient.wrt, threat, floor))
+    return Adversarial(attack="fgsm", threat=threat, last=point,
+                       parameters={"loss": loss, "gradient_floor": gradient_floor}, strongest=point, broken=broken,
+                       broken_last=broken, zero_gradient=zero_gradient(gradient.wrt, threat),
+                       floored=floored(gradient.wrt, threat, gradient_floor), queries=len(labels))

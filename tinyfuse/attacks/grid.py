@@ -39,7 +39,7 @@ def _codes(name: str, adversarial: Batch, clean: Batch, threat: Threat, grid: In
     delta = adversarial[name].astype(np.float64) - clean[name]
     change = _CHANGES[threat.norm](delta, grid, threat.epsilon[name])
     change = change * threat.attackable(name, delta.shape[1:])
-    low, high = grid.quantise(np.array([threat.low, threat.high]))
+    low, high = (grid.quantise(np.asarray(bound)) for bound in threat.box(name))
     return np.asarray(np.clip(start + change.astype(np.int32), low, high))
 
 

@@ -31,41 +31,49 @@ def check_request(target: Target, batch: Batch, labels: np.ndarray, threats: Seq
 
 
 def refuse_probabilities(logits: np.ndarray, name: str, *, tolerance: float = 1e-3) -> None:
-    """Raise TinyfuseError when every row of ``logits`` [n, k] lies in [0, 1] and sums to 1.
+    """Raise TinyfuseError when every row of ``logits`` [n, k], n > 1, lies in [0, 1] and sums to 1.
 
     Cross-entropy of probabilities taken for logits hides the gradient and makes a model look robust. An int8
-    softmax output sums to 1 within k / 512: give that as ``tolerance``.
+    softmax output sums to 1 within k / 512: give that as ``tolerance``. One row alone proves nothing: the logits of a
+    last survivor may happen to look like that.
     """
     inside = np.all((logits >= 0) & (logits <= 1))
-    if logits.size and inside and np.all(np.abs(logits.sum(axis=1, dtype=np.float64) - 1) <= tolerance):
+    sums = np.abs(logits.sum(axis=1, dtype=np.float64) - 1) <= tolerance
+    if len(logits) > 1 and logits.size and inside and np.all(sums):
         raise TinyfuseError(f"'{name}' returns probabilities (rows in [0, 1] that sum to 1), "
                             "but attacks need logits; remove the softmax from its last layer")
 
 
 def checked_logits(target: Target, batch: Batch, labels: np.ndarray) -> np.ndarray:
     """Return ``target.logits(batch)``; raise TinyfuseError if NaN, infinite, misshapen or probabilities."""
-    return _sound(np.asarray(target.logits(batch)), target.name, labels)
+    return sound_logits(np.asarray(target.logits(batch)), target.name, labels)
 
 
-def checked_gradient(target: DifferentiableTarget, batch: Batch, labels: np.ndarray,
-                     wrt: tuple[str, ...]) -> Gradient:
+def checked_gradient(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
+                     loss: str = "cross-entropy") -> Gradient:
     """Return ``target.gradient(...)``; raise TinyfuseError if any of it is NaN, infinite or misshapen."""
-    gradient = target.gradient(batch, labels, wrt)
-    _sound(gradient.logits, target.name, labels)
-    for name in wrt:
-        values = gradient.wrt[name]
-        if values.shape != batch[name].shape:
-            raise TinyfuseError(f"gradient of '{target.name}' for '{name}' has shape {values.shape}; "
-                                f"the input has {batch[name].shape}")
-        bad = int(np.sum(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
-        if bad:
-            raise TinyfuseError(f"gradient of '{target.name}' for '{name}' is NaN or infinite in {bad} of "
+    return sound_gradient(target.gradient(batch, labels, wrt, loss), target.name, batch, labels, wrt)
+
+
+def sound_gradient(gradient: Gradient, name: str, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...]) -> Gradient:
+    """Return ``gradient`` of the target ``name`` at ``batch``; raise TinyfuseError if it is no use to an attack."""
+    sound_logits(gradient.logits, name, labels)
+    for modality in wrt:
+        values = gradient.wrt[modality]
+        if values.shape != batch[modality].shape:
+            raise TinyfuseError(f"gradient of '{name}' for '{modality}' has shape {values.shape}; "
+                                f"the input has {batch[modality].shape}")
+        # One sum in float64, which cannot overflow, is finite only if every value is.
+        if not np.isfinite(values.sum(dtype=np.float64)):
+            bad = int(np.sum(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+            raise TinyfuseError(f"gradient of '{name}' for '{modality}' is NaN or infinite in {bad} of "
                                 f"{len(values)} samples; an attack on it would look like robustness: "
                                 "repair the model")
     return gradient
 
 
-def _sound(logits: np.ndarray, name: str, labels: np.ndarray) -> np.ndarray:
+def sound_logits(logits: np.ndarray, name: str, labels: np.ndarray) -> np.ndarray:
+    """Return ``logits`` of the target ``name``; raise TinyfuseError if NaN, infinite, misshapen or probabilities."""
     if logits.ndim != 2 or len(logits) != len(labels):
         raise TinyfuseError(f"'{name}' returned logits of shape {logits.shape} for {len(labels)} samples")
     if not np.isfinite(logits).all():

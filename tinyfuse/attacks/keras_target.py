@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.attacks.guards import refuse_probabilities
+from tinyfuse.attacks.keras_focus import KerasCut, KerasFocus, cut
+from tinyfuse.attacks.losses import check_loss
 from tinyfuse.attacks.target import Batch, Gradient
 from tinyfuse.backend import tensorflow
 from tinyfuse.errors import UsageError, nearest
@@ -47,26 +49,49 @@ class KerasTarget:
         self._model = model
         self._shapes = {name: tuple(tensor.shape[1:])
                         for name, tensor in zip(self.inputs, model.inputs, strict=True)}
+        self._cuts: dict[tuple[str, ...], tuple[KerasCut, KerasTarget] | None] = {}
         self._forward = self._compile_forward()
-        self._backward: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self._backward: dict[tuple[tuple[str, ...], str], Callable[..., Any]] = {}
 
     def logits(self, batch: Batch) -> np.ndarray:
         """Return float32 logits [n, k] in inference mode."""
         parts = [self._forward(self._rows(batch, rows))[:count].numpy() for rows, count in self._parts(batch)]
         return self._checked(np.concatenate(parts))
 
-    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...]) -> Gradient:
-        """Return per-sample float32 gradients of the softmax cross-entropy to ``labels`` for ``wrt``.
+    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
+                 loss: str = "cross-entropy") -> Gradient:
+        """Return per-sample float32 gradients of ``loss`` to ``labels`` for ``wrt``.
 
         Only these inputs are differentiated; one that the model ignores has gradient 0.
         """
-        backward, labels = self._backward_for(wrt), np.asarray(labels, np.int64)
+        check_loss(loss)
+        backward, labels = self._backward_for(wrt, loss), np.asarray(labels, np.int64)
         if np.max(labels, initial=0) >= (classes := self._model.output_shape[-1]):
             raise UsageError(f"a label is {np.max(labels)}, but '{self.name}' has {classes} classes")
         parts = [[values[:count].numpy() for values in backward(self._rows(batch, rows), labels[rows])]
                  for rows, count in self._parts(batch)]
-        logits, loss, *gradients = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Gradient(self._checked(logits), loss, dict(zip(wrt, gradients, strict=True)))
+        logits, losses, *gradients = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Gradient(self._checked(logits), losses, dict(zip(wrt, gradients, strict=True)))
+
+    def focus(self, batch: Batch, modalities: tuple[str, ...]) -> KerasFocus | None:
+        """The same target while only ``modalities`` of ``batch`` change; None if no part of it could run ahead."""
+        varying = tuple(name for name in self.inputs if name in modalities)
+        if varying not in self._cuts:
+            found = cut(self._model, varying)
+            self._cuts[varying] = None if found is None else (
+                found, KerasTarget(found.moving, batch_size=self.batch_size, loss_dtype=self.loss_dtype))
+        ready = self._cuts[varying]
+        if ready is None:
+            return None
+        found, moving = ready
+        parts = [[values[:count] for values in self._border(found, rows, batch)] for rows, count in self._parts(batch)]
+        features = {name: np.concatenate(column) for name, column in
+                    zip(found.border, zip(*parts, strict=True), strict=True)}
+        return KerasFocus(moving, varying, features)
+
+    def _border(self, found: KerasCut, rows: np.ndarray, batch: Batch) -> list[np.ndarray]:
+        values = found.run([self._rows(batch, rows)[name] for name in found.fixed.input_names])
+        return [value.numpy() for value in values]
 
     def _checked(self, logits: np.ndarray) -> np.ndarray:
         refuse_probabilities(logits, self.name)
@@ -104,16 +129,16 @@ class KerasTarget:
         compiled: Callable[..., Any] = tf.function(forward, input_signature=[self._specs()])
         return compiled
 
-    def _backward_for(self, wrt: tuple[str, ...]) -> Callable[..., Any]:
+    def _backward_for(self, wrt: tuple[str, ...], loss: str) -> Callable[..., Any]:
         for name in wrt:
             if name not in self.inputs:
                 raise UsageError(f"'{self.name}' has no input '{name}'{nearest(name, self.inputs)}; "
                                  f"it has {', '.join(self.inputs)}")
-        if wrt not in self._backward:
-            self._backward[wrt] = self._compile_backward(wrt)
-        return self._backward[wrt]
+        if (wrt, loss) not in self._backward:
+            self._backward[wrt, loss] = self._compile_backward(wrt, _TF_LOSSES[loss])
+        return self._backward[wrt, loss]
 
-    def _compile_backward(self, wrt: tuple[str, ...]) -> Callable[..., Any]:
+    def _compile_backward(self, wrt: tuple[str, ...], loss_of: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         tf = tensorflow()
 
         def backward(inputs: dict[str, Any], labels: Any) -> list[Any]:
@@ -121,8 +146,7 @@ class KerasTarget:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(watched)
                 logits = self._model(inputs, training=False)
-                precise = tf.cast(logits, self.loss_dtype)
-                loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, precise)
+                loss = loss_of(labels, tf.cast(logits, self.loss_dtype))
             ignored = tf.UnconnectedGradients.ZERO
             gradients = tape.gradient(loss, watched, unconnected_gradients=ignored)
             return [logits, loss, *gradients]
@@ -130,3 +154,17 @@ class KerasTarget:
         labels = tf.TensorSpec((self.batch_size,), tf.int64, name="labels")
         compiled: Callable[..., Any] = tf.function(backward, input_signature=[self._specs(), labels])
         return compiled
+
+
+def _cross_entropy(labels: Any, logits: Any) -> Any:
+    return tensorflow().nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def _margin(labels: Any, logits: Any) -> Any:
+    tf = tensorflow()
+    own = tf.one_hot(labels, logits.shape[-1], on_value=True, off_value=False)
+    lowest = tf.constant(logits.dtype.min, logits.dtype)
+    return tf.reduce_max(tf.where(own, lowest, logits), axis=1) - tf.gather(logits, labels, batch_dims=1)
+
+
+_TF_LOSSES: dict[str, Callable[[Any, Any], Any]] = {"cross-entropy": _cross_entropy, "margin": _margin}

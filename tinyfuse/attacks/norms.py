@@ -42,7 +42,7 @@ def l2_ball(delta: np.ndarray, epsilon: float) -> np.ndarray:
 
 def linf_size(delta: np.ndarray) -> np.ndarray:
     """Return float64 [n]: the largest absolute coordinate of each sample."""
-    return np.asarray(np.abs(delta.astype(np.float64)).reshape(len(delta), -1).max(axis=1, initial=0.0))
+    return np.asarray(np.abs(delta.astype(np.float64)).max(axis=tuple(range(1, delta.ndim)), initial=0.0))
 
 
 def l2_size(delta: np.ndarray) -> np.ndarray:

@@ -1,79 +1,201 @@
-"""Projected gradient ascent: the fast gradient step, repeated, with a projection after each."""
+"""Projected gradient descent, with momentum and restarts; the loop that every iterated gradient attack here shares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial, Parameter, Strongest, misclassified
-from tinyfuse.attacks.guards import check_request, checked_gradient, checked_logits
+from tinyfuse.attacks.guards import check_request, sound_gradient, sound_logits
+from tinyfuse.attacks.losses import check_loss
 from tinyfuse.attacks.norms import GRADIENT_FLOOR
 from tinyfuse.attacks.starts import random_starts
 from tinyfuse.attacks.steps import ascend, floored, zero_gradient
-from tinyfuse.attacks.target import Batch, DifferentiableTarget
+from tinyfuse.attacks.target import Batch, DifferentiableTarget, Focus, Gradient, focused
 from tinyfuse.attacks.threat import Threat
 from tinyfuse.errors import UsageError, nearest
 
 
-def pgd(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, *, steps: int,
-        step_size: float | Mapping[str, float] | None = None, random_start: bool = False, seed: int = 0,
-        sample_ids: np.ndarray | None = None, gradient_floor: float = GRADIENT_FLOOR) -> Adversarial:
-    """Return the outcome of ``steps`` steps of ``step_size`` under ``threat`` (Madry et al. 2018).
+def pgd(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, *, steps: int = 20,
+        step_size: float | Mapping[str, float] | None = None, random_start: bool = False, restarts: int = 1,
+        seed: int = 0, sample_ids: np.ndarray | None = None, loss: str = "cross-entropy",
+        momentum: float | None = None, survivors_only: bool = False,
+        gradient_floor: float = GRADIENT_FLOOR) -> Adversarial:
+    """Return the last and the strongest iterate of ``steps`` steps up ``loss``, projected after each.
 
-    ``batch``: float32 [n, 28, 28, 1] per input; ``labels``: true classes, int [n]. ``step_size`` is in the
-    units of the input, one number for all attacked modalities or one per modality; default 2.5 * epsilon /
-    steps of each. The last iterate is CleverHans 4.0's ``projected_gradient_descent``, which in addition
-    refuses steps longer than epsilon; here such a step is allowed and the projection undoes the excess. A
-    random start depends on ``seed`` and ``sample_ids`` (int [n], default 0..n-1) only. Costs ``steps``
-    gradients and two forward passes, one gradient more with a random start.
+    ``batch``: float32 [n, 28, 28, 1] per input; ``labels``: true classes, int [n]. ``step_size`` is one number or
+    one per attacked modality, by default 2.5 epsilon / steps (on a lattice at least one code). Numerically
+    CleverHans 4.0's ``projected_gradient_descent``; ``gradient_floor`` = 0 lifts its lower bound on ||g||^2.
+
+    ``restarts`` runs in all; the first starts at the clean point unless ``random_start``, the others at points that
+    depend only on ``seed``, the sample's entry in ``sample_ids`` (int [n], default 0..n-1) and the restart.
+    ``momentum`` is the decay of Dong et al. 2018 (MIM; gradients are divided by their mean size per sample and
+    modality). ``survivors_only``: a sample leaves once an iterate is misclassified, and restarts run on the others;
+    "misclassified by any iterate" stays exact, and ``last`` is ``strongest``.
 
     Raises:
-        UsageError: a threat that does not fit the target or the batch, no steps, bad step size or labels.
+        UsageError: a threat that does not fit the target or the batch, or bad parameters.
         TinyfuseError: NaN or infinite gradients or logits, or probabilities instead of logits.
     """
     check_request(target, batch, labels, [threat])
+    check_loss(loss)
+    _check_counts(steps, restarts)
     labels, sizes = np.asarray(labels), _step_sizes(threat, steps, step_size)
     ids = _sample_ids(sample_ids, len(labels))
-    first = gradient = checked_gradient(target, batch, labels, threat.modalities)
-    point = random_starts(batch, threat, seed=seed, sample_ids=ids) if random_start else dict(batch)
-    best = Strongest(batch, labels, threat.modalities)
-    for step in range(steps):
-        if step > 0 or random_start:
-            gradient = checked_gradient(target, point, labels, threat.modalities)
-            best.offer(point, gradient.logits)
-        point = threat.project(ascend(point, gradient.wrt, threat, sizes, gradient_floor), batch)
-    broken, broken_last = _judge(target, labels, point, best)
+    run = _Run(focused(target, batch, threat.modalities), target.name, batch, labels, threat, loss, momentum,
+               sizes, steps, gradient_floor, survivors_only)
+    first = run.gradient(np.arange(len(labels)), batch)
+    best, queries = Strongest(batch, labels, threat.modalities), len(labels)
+    last, last_logits = dict(batch), np.zeros((0, 0))
+    rows = np.arange(len(labels))
+    for restart in range(restarts):
+        rows = np.flatnonzero(~best.wrong) if survivors_only else rows
+        if not len(rows):
+            break
+        random = random_start or restart > 0
+        start = random_starts(batch, threat, seed=seed, sample_ids=ids, restart=restart) if random else batch
+        end, logits, spent = run.climb(rows, start, best, None if random else first)
+        queries += spent
+        if restart == 0:
+            last, last_logits = end, logits
+    broken, broken_last = run.judge(last, last_logits, best)
     parameters: dict[str, Parameter] = {
-        "steps": steps, **{f"step_size_{name}": size for name, size in sizes.items()},
-        "random_start": random_start, **({"seed": seed} if random_start else {}),
-        "gradient_floor": gradient_floor}
-    return Adversarial(attack="pgd", threat=threat, parameters=parameters, last=point, strongest=best.point,
-                       broken=broken, broken_last=broken_last, zero_gradient=zero_gradient(first.wrt, threat),
-                       floored=floored(first.wrt, threat, gradient_floor))
+        "steps": steps, **{f"step_size_{name}": size for name, size in sizes.items()}, "loss": loss,
+        "random_start": random_start, "restarts": restarts,
+        **({"seed": seed} if random_start or restarts > 1 else {}),
+        **({} if momentum is None else {"momentum": momentum}), "gradient_floor": gradient_floor}
+    return Adversarial(attack="pgd" if momentum is None else "mim", threat=threat, parameters=parameters,
+                       last=best.point if survivors_only else last, strongest=best.point, broken=broken,
+                       broken_last=broken_last, zero_gradient=zero_gradient(first.wrt, threat),
+                       floored=floored(first.wrt, threat, gradient_floor), queries=queries)
 
 
-def _judge(target: DifferentiableTarget, labels: np.ndarray, last: Batch,
-           best: Strongest) -> tuple[np.ndarray, np.ndarray]:
-    """Return (broken, broken_last) as ``target.logits`` sees them, and let ``best`` hold what broke.
+def mim(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, *, momentum: float = 1.0,
+        **parameters: object) -> Adversarial:
+    """The momentum iterative method (Dong et al. 2018): :func:`pgd` with ``momentum``."""
+    return pgd(target, batch, labels, threat, momentum=momentum, **parameters)  # type: ignore[arg-type]
 
-    A backward pass may round its logits differently from a forward pass, so the flags come from the latter:
-    whoever evaluates the returned inputs again finds the same flags.
-    """
-    logits = checked_logits(target, last, labels)
-    best.offer(last, logits)
-    broken_last = misclassified(logits, labels)
-    broken = misclassified(checked_logits(target, best.point, labels), labels)
-    best.replace(broken_last & ~broken, last)
-    return broken | broken_last, broken_last
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What stays the same over all steps and restarts of one attack."""
+
+    focus: Focus
+    name: str
+    clean: Batch
+    labels: np.ndarray
+    threat: Threat
+    loss: str
+    momentum: float | None
+    sizes: dict[str, float]
+    steps: int
+    floor: float
+    survivors_only: bool
+
+    def gradient(self, rows: np.ndarray, point: Batch) -> Gradient:
+        """Gradient at ``point``, which stands for ``rows``; only attacked inputs have to be in it."""
+        found = self.focus.gradient(point, self.labels[rows], rows, self.loss)
+        return sound_gradient(found, self.name, point, self.labels[rows], self.threat.modalities)
+
+    def climb(self, rows: np.ndarray, start: Batch, best: Strongest,
+              first: Gradient | None) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
+        """Run all steps for ``rows`` from ``start``, offering each iterate to ``best``.
+
+        ``first`` is the gradient at ``start`` where it is known already (and the clean point is no iterate). Returns
+        the last iterate of the whole batch, its logits (of the samples that stayed) and the number of gradients.
+        """
+        last = {**start, **{name: np.array(start[name]) for name in self.threat.modalities}}
+        spent, gathered = 0, _Momentum(self.momentum)
+        threat, clean, point = self._rows(rows, start)
+        for step in range(self.steps):
+            if step == 0 and first is not None:
+                gradient = _take(first, rows)
+            else:
+                seen = threat.realise(point, clean)
+                gradient, spent = self.gradient(rows, seen), spent + len(rows)
+                wrong = best.offer(rows, seen, gradient.logits)
+                if self.survivors_only and wrong.any():
+                    rows, gradient = rows[~wrong], _take(gradient, ~wrong)
+                    threat, clean = threat.take(~wrong), {name: clean[name][~wrong] for name in clean}
+                    point = {name: point[name][~wrong] for name in point}
+                    gathered.keep(~wrong)
+                    if not len(rows):
+                        break
+            direction = gathered.add(threat.masked(gradient.wrt))
+            point = threat.project(ascend(point, direction, threat, self.sizes, self.floor), clean)
+        seen = threat.realise(point, clean)
+        for name in self.threat.modalities:
+            last[name][rows] = seen[name]
+        logits = np.zeros((0, 0))
+        if len(rows):
+            logits = self._logits(seen, rows)
+            best.offer(rows, seen, logits)
+        return last, logits, spent
+
+    def judge(self, last: Batch, last_logits: np.ndarray, best: Strongest) -> tuple[np.ndarray, np.ndarray]:
+        """Return (broken, broken_last) as the target's forward pass sees them.
+
+        A backward pass may round its logits differently, so the flags come from the forward pass: whoever evaluates
+        the returned inputs again finds the same flags. What the last iterate broke counts as broken in ``best``.
+        """
+        rows = np.arange(len(self.labels))
+        broken = misclassified(self._logits(best.point, rows), self.labels)
+        if self.survivors_only:
+            return broken, broken
+        broken_last = misclassified(last_logits, self.labels)
+        missed = broken_last & ~broken
+        best.replace(rows[missed], last, missed)
+        return broken | broken_last, broken_last
+
+    def _logits(self, point: Batch, rows: np.ndarray) -> np.ndarray:
+        return sound_logits(np.asarray(self.focus.logits(point, rows)), self.name, self.labels[rows])
+
+    def _rows(self, rows: np.ndarray, start: Batch) -> tuple[Threat, dict[str, np.ndarray], dict[str, np.ndarray]]:
+        names = self.threat.modalities
+        return (self.threat.take(rows), {name: self.clean[name][rows] for name in names},
+                {name: start[name][rows] for name in names})
+
+
+class _Momentum:
+    """The accumulated gradient of MIM; without a decay, the gradient itself."""
+
+    def __init__(self, decay: float | None) -> None:
+        self._decay = decay
+        self._sum: dict[str, np.ndarray] = {}
+
+    def add(self, gradient: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return decay * sum + gradient / mean |gradient| (per sample), and keep it."""
+        if self._decay is None:
+            return gradient
+        for name, values in gradient.items():
+            mean = np.abs(values).mean(axis=tuple(range(1, values.ndim)), keepdims=True)
+            scaled = np.divide(values, mean, out=np.zeros_like(values), where=mean > 0)
+            self._sum[name] = np.float32(self._decay) * self._sum.get(name, np.float32(0)) + scaled
+        return dict(self._sum)
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Forget all samples but ``rows``."""
+        self._sum = {name: values[rows] for name, values in self._sum.items()}
+
+
+def _take(gradient: Gradient, rows: np.ndarray) -> Gradient:
+    return replace(gradient, logits=gradient.logits[rows], loss=gradient.loss[rows],
+                   wrt={name: values[rows] for name, values in gradient.wrt.items()})
+
+
+def _check_counts(steps: int, restarts: int) -> None:
+    for name, value in (("steps", steps), ("restarts", restarts)):
+        if value < 1:
+            raise UsageError(f"pgd: {name} is {value}; give at least 1")
 
 
 def _step_sizes(threat: Threat, steps: int,
                 step_size: float | Mapping[str, float] | None) -> dict[str, float]:
-    if steps < 1:
-        raise UsageError(f"pgd: steps is {steps}; give at least 1")
     if step_size is None:
-        return {name: 2.5 * epsilon / steps for name, epsilon in threat.epsilon.items()}
+        least = 1.0 if threat.lattice else 0.0
+        return {name: max(2.5 * epsilon / steps, min(least, epsilon)) for name, epsilon in threat.epsilon.items()}
     if not isinstance(step_size, Mapping):
         step_size = dict.fromkeys(threat.modalities, step_size)
     for name in step_size:

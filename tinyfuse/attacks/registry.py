@@ -2,35 +2,70 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial
+from tinyfuse.attacks.corners import corners
+from tinyfuse.attacks.evolution import nes, spsa
 from tinyfuse.attacks.fgsm import fgsm
-from tinyfuse.attacks.pgd import pgd
-from tinyfuse.attacks.target import Batch, DifferentiableTarget
+from tinyfuse.attacks.pgd import mim, pgd
+from tinyfuse.attacks.square import square
+from tinyfuse.attacks.target import Batch, Target
 from tinyfuse.attacks.threat import Threat
 from tinyfuse.errors import UsageError, nearest
 
 
-def _pgd_each(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threats: Sequence[Threat],
-              **parameters: Any) -> list[Adversarial]:
-    return [pgd(target, batch, labels, threat, **parameters) for threat in threats]
+def _each(one: Callable[..., Adversarial]) -> Callable[..., list[Adversarial]]:
+    """An attack on one threat as an attack on a list of them."""
+    def attack_each(target: Target, batch: Batch, labels: np.ndarray, threats: Sequence[Threat],
+                    **parameters: Any) -> list[Adversarial]:
+        return [one(target, batch, labels, threat, **parameters) for threat in threats]
+
+    return attack_each
 
 
-ATTACKS: dict[str, Callable[..., list[Adversarial]]] = {"fgsm": fgsm, "pgd": _pgd_each}
+_ONE: dict[str, Callable[..., Any]] = {
+    "fgsm": fgsm, "pgd": pgd, "mim": mim, "square": square, "corners": corners, "nes": nes, "spsa": spsa}
+
+ATTACKS: dict[str, Callable[..., list[Adversarial]]] = {
+    name: one if one is fgsm else _each(one) for name, one in _ONE.items()}
 """Name -> f(target, batch, labels, threats, **parameters); a new attack is one new file and one row here."""
 
 
-ITERATIVE = ("pgd",)
-"""Attacks that take ``steps`` and ``random_start``; the others take one step of the whole budget."""
+ITERATIVE = ("pgd", "mim")
+"""Attacks that take ``steps``, ``step_size``, ``restarts`` and ``survivors_only``."""
+
+GRADIENT_FREE = ("square", "corners", "nes", "spsa")
+"""Attacks that ask a target for nothing but logits."""
+
+SEEDED = (*ITERATIVE, *GRADIENT_FREE)
+"""Attacks that take ``seed`` and ``sample_ids``."""
 
 
-def attack(name: str, target: DifferentiableTarget, batch: Batch, labels: np.ndarray,
+def attack(name: str, target: Target, batch: Batch, labels: np.ndarray,
            threats: Sequence[Threat], **parameters: Any) -> list[Adversarial]:
     """Run attack ``name`` with its own keyword ``parameters`` under each of ``threats``."""
+    check_attack(name, target)
+    return ATTACKS[name](target, batch, labels, threats, **parameters)
+
+
+def check_attack(name: str, target: Target) -> None:
+    """Raise UsageError unless ``name`` is an attack that ``target`` can be attacked with."""
     if name not in ATTACKS:
         raise UsageError(f"unknown attack '{name}'{nearest(name, ATTACKS)}; use one of {', '.join(ATTACKS)}")
-    return ATTACKS[name](target, batch, labels, threats, **parameters)
+    if name not in GRADIENT_FREE and not hasattr(target, "gradient"):
+        raise UsageError(f"'{target.name}' on {target.executor} has no gradients, which {name} needs; "
+                         f"use one of {', '.join(GRADIENT_FREE)}")
+
+
+def parameters_of(name: str) -> tuple[str, ...]:
+    """The keyword parameters that attack ``name`` takes, but those that a caller's batch decides."""
+    taken = dict(inspect.signature(_ONE[name]).parameters)
+    if name == "mim":
+        taken = {**inspect.signature(pgd).parameters, **taken}
+    return tuple(key for key, parameter in taken.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+                 and key not in ("sample_ids", "survivors_only"))

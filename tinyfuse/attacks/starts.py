@@ -11,11 +11,11 @@ from tinyfuse.attacks.threat import Threat
 from tinyfuse.errors import UsageError
 
 
-def random_starts(clean: Batch, threat: Threat, *, seed: int,
-                  sample_ids: np.ndarray) -> dict[str, np.ndarray]:
+def random_starts(clean: Batch, threat: Threat, *, seed: int, sample_ids: np.ndarray,
+                  restart: int = 0) -> dict[str, np.ndarray]:
     """Return ``clean`` moved to a uniformly random point of each attacked modality's ball, then projected.
 
-    The point depends on (seed, sample id, modality) alone: batching, order and the other modalities change
+    The point depends on (seed, sample id, modality, restart) alone: batching, order and the other modalities change
     nothing, and the direction is the same for every epsilon. ``sample_ids``: int [n], >= 0.
     """
     if seed < 0 or np.min(sample_ids) < 0:
@@ -23,13 +23,14 @@ def random_starts(clean: Batch, threat: Threat, *, seed: int,
     moved = {}
     for name in threat.modalities:
         mask, draw = threat.attackable(name, clean[name].shape[1:]), _UNIT_BALLS[threat.norm]
-        points = np.stack([draw(_generator(seed, int(sample), name), mask) for sample in sample_ids])
+        points = np.stack([draw(generator(seed, int(sample), name, restart), mask) for sample in sample_ids])
         moved[name] = clean[name] + np.float32(threat.epsilon[name]) * points
     return threat.project({**clean, **moved}, clean)
 
 
-def _generator(seed: int, sample: int, modality: str) -> np.random.Generator:
-    return np.random.default_rng([seed, sample, zlib.crc32(modality.encode())])
+def generator(seed: int, sample: int, modality: str, restart: int = 0) -> np.random.Generator:
+    """The random numbers of one sample, modality and restart, whatever the batch."""
+    return np.random.default_rng([seed, sample, zlib.crc32(modality.encode()), *([restart] if restart else [])])
 
 
 def _in_unit_cube(generator: np.random.Generator, mask: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ def ascend(point: Batch, gradient: Batch, threat: Threat, sizes: Mapping[str, fl
     """
     masked = threat.masked({name: gradient[name].astype(point[name].dtype) for name in threat.modalities})
     direction = DIRECTIONS[threat.norm]
-    moved = {name: threat.boxed(point[name] + np.asarray(sizes[name], point[name].dtype)
+    moved = {name: threat.boxed(name, point[name] + np.asarray(sizes[name], point[name].dtype)
                                 * direction(masked[name], floor)) for name in threat.modalities}
     return {**point, **moved}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tinyfuse.evaluate.checks import CHECKS, LEVELS, Check, Flag, run_checks
-from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, wilson
+from tinyfuse.evaluate.checks import CHECKS, LEVELS, Check, Flag, coverage, gate, run_checks
+from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, paired_difference, ratio, wilson
 from tinyfuse.evaluate.summary import (
     Accuracy,
     CurvePoint,
@@ -26,10 +26,14 @@ __all__ = [
     "Flag",
     "SummaryRow",
     "accuracy_fields",
+    "coverage",
     "current_rows",
+    "gate",
     "judge_of",
     "last_iterate",
     "mcnemar",
+    "paired_difference",
+    "ratio",
     "reference_epsilon",
     "run_checks",
     "summarise",

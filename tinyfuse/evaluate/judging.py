@@ -1,4 +1,4 @@
-"""The judging step of a sweep: saved inputs on every integer model, spread over worker processes."""
+"""What interpreters do in a sweep, spread over worker processes: clean pairs judged again, and parity with the twin."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 
 from tinyfuse.evaluate import replay, samples
 from tinyfuse.evaluate.conversion import IntegerFile
-from tinyfuse.evaluate.crafting import attacked, plan
+from tinyfuse.evaluate.parity import Parity, ParityTask, run_parity
 from tinyfuse.evaluate.replay import Judgement, Replay
-from tinyfuse.evaluate.rows import CLEAN, Attacked, Subject, outcome_key, outcome_row
+from tinyfuse.evaluate.rows import CLEAN, Subject, outcome_key, outcome_row
 from tinyfuse.evaluate.run import Run
 from tinyfuse.nn.obtain import Network
+from tinyfuse.results import Row, row_key
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,7 @@ class Pending:
 
     key: str
     subject: Subject
-    attacked: Attacked
-    task: Replay
+    task: Replay | ParityTask
     cost: int
 
 
@@ -34,24 +34,24 @@ def clean_path(run: Run, count: int) -> Path:
     return path
 
 
-def pending(run: Run, network: Network, files: list[IntegerFile]) -> Iterator[Pending]:
-    """Rows of ``network``'s integer models that the store does not hold yet."""
-    counts = {len(run.judged(n)): n for n in (run.matrix.attack_pairs, run.matrix.clean_pairs)}
-    few = len(run.judged(run.matrix.attack_pairs))
-    crafts = plan(run.matrix, Subject(network.name, "float", "keras", network.sha256), run.samples, run.scope)
+def pending_clean(run: Run, network: Network, files: list[IntegerFile]) -> Iterator[Pending]:
+    """Clean rows of ``network``'s integer models in the other executors that the store does not hold yet."""
+    count = run.matrix.attack_pairs
     for made in files:
         for executor in run.matrix.executors:
             subject = Subject(network.name, made.precision.name, executor, made.table["sha256"])
-            planned = [(CLEAN, n, Replay(str(made.path), executor, str(clean_path(run, asked))))
-                       for n, asked in counts.items()]
-            planned += [(attacked(run.matrix, crafted, "replayed", "codes"), few,
-                         Replay(str(made.path), executor, str(clean_path(run, run.matrix.attack_pairs)),
-                                str(crafted.path), crafted.threat))
-                        for crafted in crafts]
-            for settings, n, task in planned:
-                key = outcome_key(subject, run.scope, settings, n, network.sha256)
-                if not run.store.has(key):
-                    yield Pending(key, subject, settings, task, n * made.table["macs"])
+            task = Replay(str(made.path), executor, str(clean_path(run, count)))
+            key = outcome_key(subject, run.scope, CLEAN, len(run.judged(count)), network.sha256)
+            if not run.store.has(key):
+                yield Pending(key, subject, task, count * made.table["macs"])
+
+
+def pending_parity(run: Run, model: str, made: IntegerFile, sample: Path, count: int) -> Iterator[Pending]:
+    """The parity row of one integer model, if the store does not hold it yet."""
+    subject = Subject(model, made.precision.name, "tflm", made.table["sha256"])
+    key = row_key({"kind": "parity", **vars(subject), **run.scope.fields(), "sample": sample.name, "samples": count})
+    if not run.store.has(key):
+        yield Pending(key, subject, ParityTask(str(made.path), str(sample)), count * made.table["macs"])
 
 
 def judge_all(run: Run, work: list[Pending], *, jobs: int, tick: Callable[[int, str], None]) -> float:
@@ -67,14 +67,22 @@ def judge_all(run: Run, work: list[Pending], *, jobs: int, tick: Callable[[int, 
     results = Parallel(n_jobs=min(jobs, max(len(work), 1)), return_as="generator_unordered", batch_size=1)(
         delayed(_keyed)(item.key, item.task) for item in ordered)
     peak_mib = 0.0
-    for key, judgement in results:
-        peak_mib = max(peak_mib, judgement.peak_mib)
+    for key, found in results:
+        peak_mib = max(peak_mib, found.peak_mib)
         item = by_key[key]
-        run.store.append(outcome_row(key, item.subject, run.scope, item.attacked, judgement.correct,
-                                     seconds=judgement.seconds))
+        run.store.append(_row(run, item, found))
         tick(item.cost, f"{item.subject.model} {item.subject.precision} {item.subject.executor}")
     return peak_mib
 
 
-def _keyed(key: str, task: Replay) -> tuple[str, Judgement]:
-    return key, replay.run(task)
+def _row(run: Run, item: Pending, found: Judgement | Parity) -> Row:
+    if isinstance(found, Judgement):
+        return outcome_row(item.key, item.subject, run.scope, CLEAN, found.correct, seconds=found.seconds)
+    return {"kind": "parity", "key": item.key, "model": item.subject.model, "precision": item.subject.precision,
+            "a": "twin", "b": item.subject.executor, "where": "adversarial", "samples": found.samples,
+            "values": found.values, "differing": found.differing, "max_abs": found.max_abs,
+            "argmax_differing": found.argmax_differing, "seed": run.seed, "data_checksum": run.dataset.checksum}
+
+
+def _keyed(key: str, task: Replay | ParityTask) -> tuple[str, Judgement | Parity]:
+    return key, run_parity(task) if isinstance(task, ParityTask) else replay.run(task)

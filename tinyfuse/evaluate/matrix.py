@@ -9,38 +9,48 @@ from pathlib import Path
 from typing import Any
 
 from tinyfuse import tables
-from tinyfuse.attacks import ATTACKS
 from tinyfuse.attacks.norms import NORMS
+from tinyfuse.attacks.profiles import PROFILES, Profile, profile
 from tinyfuse.errors import UsageError, nearest
-from tinyfuse.integer.interpreters import EXECUTORS
+from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.nn.fusion import MODELS, check_name, modalities_of
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.quantize.precision import Precision, precision
 
 MIXES = ("image6-audio8-shared8", "image8-audio6-shared8", "image6-audio9-shared8", "image9-audio6-shared8")
-_CHOICES = {"executors": tuple(EXECUTORS), "attacks": tuple(ATTACKS), "norm": NORMS}
-_COUNTS = ("steps", "attack_pairs", "clean_pairs", "calibration_pairs", "proof_pairs", "epochs", "batch_size")
+_CHOICES = {"executors": tuple(name for name in EXECUTORS if name != "twin"), "profiles": tuple(PROFILES),
+            "norm": NORMS}
+_COUNTS = ("steps", "attack_pairs", "clean_pairs", "raw_pairs", "probe_pairs", "parity_samples", "calibration_pairs",
+           "proof_pairs", "epochs", "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
     """One sweep. ``precisions`` apply to every network, ``mixes`` to the fusions only.
 
-    ``epsilons`` are budgets in input units ([0, 1]), the same for each attacked modality; ``attack_pairs`` and
-    ``clean_pairs`` are numbers of test pairs, classes balanced. The defaults fit two cores in five minutes.
+    ``epsilons`` are budgets in input units ([0, 1]), the same for each attacked modality; ``steps`` are those of the
+    iterated attacks of every profile but "paper". ``executors`` judge clean pairs beside the twin, which is always
+    there. Numbers of test pairs, classes balanced: ``attack_pairs`` are attacked, ``clean_pairs`` judged clean;
+    ``raw_pairs`` and ``probe_pairs`` are those of them that the checks attack again without short cuts.
+    ``parity_samples`` adversarial inputs of each integer model run on TFLite Micro as well. ``transfer_from``: recipes
+    (or "float") whose adversarial inputs are replayed on the other precisions. The defaults fit two cores in five
+    minutes.
     """
 
     models: tuple[str, ...] = MODELS
     precisions: tuple[str, ...] = ("w6", "w7", "w8", "w9")
     mixes: tuple[str, ...] = MIXES
-    executors: tuple[str, ...] = ("tflm", "litert")
-    attacks: tuple[str, ...] = ("fgsm", "pgd")
+    executors: tuple[str, ...] = ("litert",)
+    profiles: tuple[str, ...] = ("standard",)
     norm: str = "linf"
     epsilons: tuple[float, ...] = (0.01, 0.03, 0.1)
     steps: int = 10
-    random_start: bool = False
+    transfer_from: tuple[str, ...] = ("float",)
     attack_pairs: int = 30
-    clean_pairs: int = 100
+    clean_pairs: int = 500
+    raw_pairs: int = 30
+    probe_pairs: int = 30
+    parity_samples: int = 300
     calibration_pairs: int = 200
     proof_pairs: int = 8
     epochs: int = 8
@@ -63,8 +73,12 @@ class Matrix:
         for epsilon in self.epsilons:
             if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)) or not 0 <= epsilon < math.inf:
                 raise UsageError(f"matrix: epsilon {epsilon!r}; a number of at least 0 is expected")
-        if not (self.models and self.epsilons and self.executors and self.attacks):
-            raise UsageError("matrix: models, executors, attacks and epsilons need at least one entry each")
+        if not (self.models and self.epsilons and self.profiles):
+            raise UsageError("matrix: models, profiles and epsilons need at least one entry each")
+        for source in self.transfer_from:
+            if source not in (allowed := ("float", *self.precisions)):
+                raise UsageError(f"matrix: transfer_from '{source}'{nearest(source, allowed)}; "
+                                 f"allowed: {', '.join(allowed)}")
         for model in self.models:
             self.precisions_of(model)
 
@@ -83,14 +97,18 @@ class Matrix:
         modes = {name: (name,) for name in inputs}
         return modes | ({"both": inputs} if len(inputs) > 1 else {})
 
+    def suites(self) -> list[Profile]:
+        """The profiles with this matrix's number of steps."""
+        return [profile(name).with_steps(self.steps) for name in self.profiles]
+
     def to_table(self) -> dict[str, Any]:
         """Plain values, tuples as lists."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
 QUICK = Matrix(models=("image", "audio", "early"), precisions=("w6", "w8"), mixes=("image6-audio8-shared8",),
-               executors=("tflm", "litert"), epsilons=(0.03,), steps=5, attack_pairs=20, clean_pairs=50,
-               proof_pairs=4, calibration_pairs=100, epochs=4)
+               epsilons=(0.03,), steps=5, attack_pairs=20, clean_pairs=100, raw_pairs=10, probe_pairs=10, proof_pairs=4,
+               calibration_pairs=100, epochs=4)
 
 
 def read_matrix(path: str | Path) -> Matrix:

@@ -37,26 +37,30 @@ class Scope:
                 "part": self.part, "seed": self.seed}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """Which attack made the inputs: settings as in :class:`tinyfuse.results.OutcomeRow`."""
+    """Which attack made the inputs: settings as in :class:`tinyfuse.results.OutcomeRow`; the defaults are "clean"."""
 
-    attack: str
-    criterion: str
-    source: str
-    modality: str
-    norm: str
-    epsilon: float
-    epsilon_image: float
-    epsilon_audio: float
-    steps: int
-    step_size: float | None
-    random_start: bool
-    threat: str
-    attack_seed: int
+    profile: str = ""
+    attack: str = "none"
+    criterion: str = "clean"
+    source: str = ""
+    modality: str = "none"
+    norm: str = ""
+    epsilon: float = 0.0
+    epsilon_image: float = 0.0
+    epsilon_audio: float = 0.0
+    loss: str = ""
+    steps: int = 0
+    step_size: float | None = None
+    random_start: bool = False
+    restarts: int = 0
+    threat: str = ""
+    mask: str = ""
+    attack_seed: int = 0
 
 
-CLEAN = Attacked("none", "clean", "", "none", "", 0.0, 0.0, 0.0, 0, None, False, "", 0)
+CLEAN = Attacked()
 
 
 def outcome_key(subject: Subject, scope: Scope, attacked: Attacked, n: int, source_sha256: str = "") -> str:
@@ -67,11 +71,19 @@ def outcome_key(subject: Subject, scope: Scope, attacked: Attacked, n: int, sour
 
 
 def outcome_row(key: str, subject: Subject, scope: Scope, attacked: Attacked, correct: np.ndarray, *,
-                seconds: float, zero_gradient_share: float | None = None) -> Row:
+                seconds: float, zero_gradient_share: float | None = None, queries: int = 0) -> Row:
     """The row of ``correct`` bool [n]: still classified correctly, sample by sample."""
     return {
         "kind": "clean" if attacked is CLEAN else "attack", "key": key,
         "model": subject.model, "precision": subject.precision, "executor": subject.executor,
-        **vars(attacked), **scope.fields(), **accuracy_fields(correct),
+        **vars(attacked), **scope.fields(), **accuracy_fields(correct), "queries": queries,
         "zero_gradient_share": zero_gradient_share, "seconds": round(seconds, 3),
     }
+
+
+def probe_row(subject: Subject, scope: Scope, name: str, value: float, n: int, detail: str = "") -> Row:
+    """The row of one measurement that a check needs; see evaluate/checks.py for the names."""
+    identity = {"kind": "probe", "model": subject.model, "precision": subject.precision, "executor": subject.executor,
+                "name": name, "n": n, "detail": detail, "seed": scope.seed,
+                "data_checksum": scope.dataset.checksum}
+    return {**identity, "value": float(value), "key": row_key({**identity, "sha256": subject.sha256})}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tinyfuse.data import Dataset, Pairs
 from tinyfuse.evaluate.matrix import Matrix
-from tinyfuse.evaluate.rows import Scope
+from tinyfuse.evaluate.rows import CLEAN, Scope, Subject, outcome_key, outcome_row
 from tinyfuse.evaluate.samples import Samples
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.results import ResultStore
@@ -51,3 +55,13 @@ class Run:
         pairs = self.dataset.test
         chosen = pairs if count >= len(pairs) else pairs.balanced(count, seed=SAMPLE_SEED)
         return Samples(chosen.inputs(), chosen.label)
+
+    def judge_clean(self, subject: Subject, counts: Iterable[int], source_sha256: str,
+                    judge: Callable[[Samples], np.ndarray]) -> None:
+        """Append the clean rows of ``subject`` that are missing; ``judge`` returns bool [n]: correct."""
+        for asked in sorted(set(counts)):
+            pairs, began = self.judged(asked), time.monotonic()
+            key = outcome_key(subject, self.scope, CLEAN, len(pairs), source_sha256)
+            if not self.store.has(key):
+                self.store.append(outcome_row(key, subject, self.scope, CLEAN, judge(pairs),
+                                              seconds=time.monotonic() - began))

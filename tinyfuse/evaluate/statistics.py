@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,18 @@ from tinyfuse.errors import UsageError
 from tinyfuse.results import pack_survivors
 
 _Z_95 = 1.959963984540054
+SMALLEST_DENOMINATOR = 0.05
+"""A ratio of accuracies below this share of a denominator is noise divided by noise."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``b - a`` of two accuracies on the same n samples, with a 95 % interval; all between -1 and 1."""
+
+    value: float
+    low: float
+    high: float
+    n: int
 
 
 def wilson(correct: int, n: int) -> tuple[float, float]:
@@ -42,6 +55,39 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     if only_a + only_b == 0:
         return 1.0
     return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+
+
+def paired_difference(a: np.ndarray, b: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> Difference:
+    """Accuracy of ``b`` minus that of ``a``, bool [n] each, "correct" on the same samples; bootstrap interval.
+
+    Samples are drawn with their pair of verdicts (Efron 1979, percentile interval). Of each resample only the number
+    of samples that one side alone has right matters, which is multinomial: it is drawn directly. If every sample
+    tells the same (no verdict differs, for instance), resampling knows no spread; the interval then reaches as far as
+    it could if the share of samples that tell otherwise were at its 97.5 % bound, 1 - 0.025^(1/n).
+
+    Raises:
+        UsageError: shapes differ, or no samples or resamples.
+    """
+    only_a, only_b = _discordant(a, b)
+    n = len(a)
+    if n < 1 or resamples < 1:
+        raise UsageError(f"a paired difference needs samples and resamples, got {n} and {resamples}")
+    value = (only_b - only_a) / n
+    if max(only_a, only_b, n - only_a - only_b) == n:
+        # From "a alone is right" to "b alone is right" one sample counts twice.
+        reach = (1 - 0.025 ** (1 / n)) * (2 if only_a or only_b else 1)
+        return Difference(value, max(-1.0, value - reach), min(1.0, value + reach), n)
+    shares = [only_a / n, only_b / n, (n - only_a - only_b) / n]
+    drawn = np.random.default_rng(seed).multinomial(n, shares, size=resamples)
+    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, [0.025, 0.975])
+    return Difference(value, min(float(low), value), max(float(high), value), n)
+
+
+def ratio(after: float, before: float) -> float | None:
+    """``after`` / ``before`` of two accuracies, or None if ``before`` is below 5 %: no figure is better than noise."""
+    if not (0 <= after <= 1 and 0 <= before <= 1):
+        raise UsageError(f"a ratio of accuracies needs shares between 0 and 1, got {after} and {before}")
+    return after / before if before >= SMALLEST_DENOMINATOR else None
 
 
 def accuracy_fields(still_correct: np.ndarray) -> dict[str, Any]:

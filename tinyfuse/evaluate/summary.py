@@ -23,7 +23,10 @@ FLOAT_EXECUTOR = "keras"
 _MODEL_ORDER = ("image", "audio", "early", "intermediate", "late")
 _MEASURES = ("weight_bits_mean", "bits_image", "bits_audio", "bits_shared", "activation_bits", "stored_bytes",
              "packed_bytes", "arena_bytes", "macs", "max_abs_difference")
-_OUTCOMES = {"key", "correct", "accuracy", "ci_low", "ci_high", "survivors", "zero_gradient_share", "seconds"}
+_OUTCOMES = {"key", "correct", "accuracy", "ci_low", "ci_high", "survivors", "zero_gradient_share", "seconds",
+             "queries"}
+_FINDINGS = {"key", "value", "values", "differing", "max_abs", "argmax_differing"}
+INTEGER_EXECUTOR = "twin"
 _SAME_BUDGET = 1e-12
 
 
@@ -53,12 +56,14 @@ class SummaryRow:
     """One line of the table: what one (model, precision) costs and what it withstands.
 
     ``executor`` judged the line: Keras for the float network and for weights rounded in a float network,
-    otherwise the integer executor. Robust accuracies are worst cases at ``epsilon`` by attacked modality;
-    one that was not measured is absent. ``p_clean`` and ``p_robust`` are McNemar p-values, float against
-    integer. ``agreement`` is the share of clean samples on which both are right or both wrong. ``pareto``:
-    no deployable recipe of the same model is at least as good in packed bytes, clean and worst robust
-    accuracy, and better in one of them. ``clean_float`` of an integer line is measured on the same samples as
-    ``clean_integer`` wherever float verdicts on those exist.
+    otherwise the integer executor. Robust accuracies are worst cases at ``epsilon`` by attacked modality; one that
+    was not measured is absent. ``robust_integer`` is threat model G (the adversary writes codes), ``robust_real`` R
+    (real values that the device rounds), ``transfer`` what inputs made on the float network leave. ``rerun`` inputs
+    that the twin judged were run on TFLite Micro as well, where ``differing`` output codes were others; exact means 0.
+    ``p_clean`` and ``p_robust`` are McNemar p-values, float against integer. ``agreement`` is the share of clean
+    samples on which both are right or both wrong. ``pareto``: no deployable recipe of the same model is at least as
+    good in packed bytes, clean and worst robust accuracy, and better in one of them. ``clean_float`` of an integer
+    line is measured on the same samples as ``clean_integer`` wherever float verdicts on those exist.
     """
 
     model: str
@@ -80,6 +85,10 @@ class SummaryRow:
     clean_integer: Accuracy | None = None
     robust_float: dict[str, Accuracy] = field(default_factory=dict)
     robust_integer: dict[str, Accuracy] = field(default_factory=dict)
+    robust_real: dict[str, Accuracy] = field(default_factory=dict)
+    transfer: dict[str, Accuracy] = field(default_factory=dict)
+    rerun: int = 0
+    differing: int = 0
     p_clean: float | None = None
     p_robust: dict[str, float] = field(default_factory=dict)
     agreement: float | None = None
@@ -103,7 +112,8 @@ class SummaryRow:
 
 
 def worst_case(rows: Iterable[Row], model: str, precision: str, executor: str, modality: str, *,
-               norm: str = "linf", n: int | None = None) -> list[CurvePoint]:
+               norm: str = "linf", n: int | None = None, threat: str | None = None,
+               criterion: str | None = None) -> list[CurvePoint]:
     """Robust accuracy against the union of all attacks, by rising budget; never rising with it.
 
     A sample is broken at a budget (ε_image, ε_audio) if it is misclassified when clean, or if any attack
@@ -111,12 +121,15 @@ def worst_case(rows: Iterable[Row], model: str, precision: str, executor: str, m
     alone is a member of the threat set for both. Only budgets that were measured for ``modality`` itself are
     returned.
 
-    Uses the largest sample count present unless ``n`` says otherwise; empty without attack or clean rows for
-    it. Rows of several trainings or data sets must be told apart first (`current_rows`, or filters on seed).
+    ``threat``: "codes" or "real" for integer models (default: codes where there are any). ``criterion``: only rows
+    of this one, such as "replayed". Uses the largest sample count present unless ``n`` says otherwise; empty without
+    attack or clean rows for it. Rows of several trainings or data sets must be told apart first (`current_rows`, or
+    filters on seed).
     """
     mine = [row for row in rows if (row["model"], row["precision"]) == (model, precision)]
     attacks = _one_population([row for row in mine if row["kind"] == "attack" and
-                               (row["executor"], row["norm"]) == (executor, norm)], n)
+                               (row["executor"], row["norm"]) == (executor, norm) and not row["mask"] and
+                               criterion in (None, row["criterion"])], n, threat)
     wanted = sorted({(row["epsilon"], *_budget(row)) for row in attacks if row["modality"] == modality})
     clean = clean_survivors(mine, executor).get(attacks[0]["n"]) if attacks else None
     if clean is None:
@@ -139,11 +152,11 @@ def last_iterate(rows: Iterable[Row], model: str, precision: str, executor: str,
               (row["model"], row["precision"], row["executor"]) == (model, precision, executor) and
               (row["modality"], row["attack"], row["norm"]) == (modality, attack, norm)]
     return [CurvePoint(row["epsilon"], *_budget(row), accuracy_of(survivors_of(row)), survivors_of(row))
-            for row in sorted(_one_population(chosen, None), key=lambda row: float(row["epsilon"]))]
+            for row in sorted(_one_population(chosen, None, None), key=lambda row: float(row["epsilon"]))]
 
 
 def summarise(rows: Iterable[Row], *, epsilon: float | None = None, norm: str = "linf",
-              executor: str = "tflm", flags: Sequence[Flag] | None = None) -> list[SummaryRow]:
+              executor: str = INTEGER_EXECUTOR, flags: Sequence[Flag] | None = None) -> list[SummaryRow]:
     """One line per (model, precision, seed): float first, then by mean weight bits.
 
     ``epsilon`` is the budget of the robust columns (default: `reference_epsilon`), ``executor`` the integer
@@ -198,7 +211,7 @@ def current_rows(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
         return known, []
     scope = _scope(judged[-1])
     checksums = {row["seed"]: row["data_checksum"] for row in judged if _scope(row) == scope}
-    kept = [row for row in known if (row["kind"] in ("model", "failed") or _scope(row) == scope) and
+    kept = [row for row in known if (row["kind"] not in ("clean", "attack") or _scope(row) == scope) and
             checksums.get(row["seed"], row["data_checksum"]) == row["data_checksum"]]
     newest = {_settings(row): row for row in kept}
     current = [row for row in kept if newest[_settings(row)] is row]
@@ -212,7 +225,12 @@ def _scope(row: Row) -> tuple[object, ...]:
 
 
 def _settings(row: Row) -> tuple[object, ...]:
-    measured = _OUTCOMES if row["kind"] in ("clean", "attack") else row.keys() - {"kind", "model", "precision", "seed"}
+    if row["kind"] in ("clean", "attack"):
+        measured = _OUTCOMES
+    elif row["kind"] in ("parity", "probe"):
+        measured = _FINDINGS
+    else:
+        measured = row.keys() - {"kind", "model", "precision", "seed"}
     return tuple(value for name, value in row.items() if name not in measured)
 
 
@@ -236,26 +254,35 @@ def accuracy_of(survivors: np.ndarray) -> Accuracy:
 
 @dataclass(frozen=True)
 class _Cell:
-    """Verdicts of one executor on one (model, precision): clean by n, worst case by modality."""
+    """Verdicts of one executor on one (model, precision): clean by n; worst cases by modality, in threat model R and
+    by transfer too.
+    """
 
     clean: dict[int, np.ndarray] = field(default_factory=dict)
     points: dict[str, CurvePoint] = field(default_factory=dict)
+    real: dict[str, CurvePoint] = field(default_factory=dict)
+    transfer: dict[str, CurvePoint] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Sequence[Row], executor: str, epsilon: float | None, norm: str) -> _Cell:
-        points: dict[str, CurvePoint] = {}
-        for modality in ATTACKED if rows else ():
-            curve = worst_case(rows, rows[0]["model"], rows[0]["precision"], executor, modality, norm=norm)
-            points.update((modality, point) for point in curve if point.epsilon == epsilon)
-        return cls(clean_survivors(rows, executor), points)
+        def at_budget(chosen: Sequence[Row], **wanted: str) -> dict[str, CurvePoint]:
+            return {modality: point for modality in (ATTACKED if rows else ()) for point in worst_case(
+                chosen, rows[0]["model"], rows[0]["precision"], executor, modality, norm=norm, **wanted)  # type: ignore[arg-type]
+                    if point.epsilon == epsilon}
+
+        replayed = [row for row in rows if row["kind"] != "attack" or row["source"] == FLOAT]
+        rounded = rows if executor != FLOAT_EXECUTOR else []  # a float network rounds nothing
+        return cls(clean_survivors(rows, executor), at_budget(rows), at_budget(rounded, threat="real"),
+                   at_budget(replayed, criterion="replayed"))
 
     def clean_accuracy(self, n: int | None = None) -> Accuracy | None:
         """Clean accuracy on n samples, or on the largest sample if that one was not judged."""
         return accuracy_of(self.clean[n if n in self.clean else max(self.clean)]) if self.clean else None
 
-    @property
-    def robust(self) -> dict[str, Accuracy]:
-        return {modality: point.accuracy for modality, point in self.points.items()}
+
+
+def _accuracies(points: dict[str, CurvePoint]) -> dict[str, Accuracy]:
+    return {modality: point.accuracy for modality, point in points.items()}
 
 
 def _summary_row(rows: Sequence[Row], before: _Cell, after: _Cell, epsilon: float | None) -> SummaryRow:
@@ -266,25 +293,33 @@ def _summary_row(rows: Sequence[Row], before: _Cell, after: _Cell, epsilon: floa
     return SummaryRow(
         model=rows[0]["model"], precision=rows[0]["precision"], seed=rows[0]["seed"], epsilon=epsilon,
         clean_float=before.clean_accuracy(max(after.clean, default=None)), clean_integer=after.clean_accuracy(),
-        robust_float=before.robust, robust_integer=after.robust,
+        robust_float=_accuracies(before.points), robust_integer=_accuracies(after.points),
+        robust_real=_accuracies(after.real), transfer=_accuracies(after.transfer),
+        rerun=sum(row["samples"] for row in _compared(rows)),
+        differing=sum(row["differing"] for row in _compared(rows)),
         p_clean=mcnemar(*clean_pair) if clean_pair else None,
         p_robust={name: mcnemar(before.points[name].survivors, point.survivors)
                   for name, point in after.points.items() if _paired(before.points.get(name), point)},
         agreement=float(np.mean(clean_pair[0] == clean_pair[1])) if clean_pair else None, **measures)
 
 
+def _compared(rows: Sequence[Row]) -> list[Row]:
+    """The parity rows of the twin and TFLite Micro."""
+    return [row for row in rows if row["kind"] == "parity" and {row["a"], row["b"]} == {"twin", "tflm"}]
+
+
 def _paired(before: CurvePoint | None, after: CurvePoint) -> bool:
     return before is not None and len(before.survivors) == len(after.survivors)
 
 
-def _one_population(attacks: Sequence[Row], n: int | None) -> list[Row]:
+def _one_population(attacks: Sequence[Row], n: int | None, threat: str | None) -> list[Row]:
     """Keep attack rows on the same samples under one threat model; a union over others would be wrong."""
     if len({(row["seed"], row["data_checksum"]) for row in attacks}) > 1:
         raise DataError("the rows mix several seeds or data sets: filter by seed and data_checksum first")
     size = n if n is not None else max((row["n"] for row in attacks), default=0)
     threats = {row["threat"] for row in attacks}
-    threat = "codes" if "codes" in threats else next(iter(threats), "")
-    return [row for row in attacks if row["n"] == size and row["threat"] == threat]
+    chosen = threat or ("codes" if "codes" in threats else next(iter(threats), ""))
+    return [row for row in attacks if row["n"] == size and row["threat"] == chosen]
 
 
 def _budget(row: Row) -> tuple[float, float]:
@@ -322,11 +357,13 @@ def _order(line: SummaryRow) -> tuple[int, str, int, bool, float, str]:
 def _csv_cells(line: SummaryRow) -> dict[str, object]:
     cells: dict[str, object] = {name: getattr(line, name)
                                 for name in ("model", "precision", "seed", "executor", *_MEASURES, "epsilon")}
-    for kind, clean, robust in (("float", line.clean_float, line.robust_float),
-                                ("integer", line.clean_integer, line.robust_integer)):
-        named = {f"clean_{kind}": clean, **{f"robust_{kind}_{name}": robust.get(name) for name in ATTACKED}}
-        for name, accuracy in named.items():
+    for clean, label, robust in (("float", "robust_float", line.robust_float),
+                                 ("integer", "robust_integer", line.robust_integer),
+                                 ("", "robust_real", line.robust_real), ("", "transfer", line.transfer)):
+        own = {f"clean_{clean}": line.clean_float if clean == "float" else line.clean_integer} if clean else {}
+        for name, accuracy in (own | {f"{label}_{name}": robust.get(name) for name in ATTACKED}).items():
             cells |= {name: accuracy and accuracy.value, f"{name}_low": accuracy and accuracy.low,
                       f"{name}_high": accuracy and accuracy.high, f"{name}_n": accuracy and accuracy.n}
     cells |= {"p_clean": line.p_clean, **{f"p_robust_{name}": line.p_robust.get(name) for name in ATTACKED}}
+    cells |= {"rerun": line.rerun, "differing": line.differing}
     return cells | {"agreement": line.agreement, "flags": "".join(line.flags), "pareto": int(line.pareto)}

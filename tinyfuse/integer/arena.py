@@ -7,7 +7,8 @@ import re
 import tempfile
 
 from tinyfuse.errors import ModelError
-from tinyfuse.integer.interpreters import ARENA_BYTES_LIMIT, IntegerModel
+from tinyfuse.integer.executors import ARENA_BYTES_LIMIT
+from tinyfuse.integer.interpreters import IntegerModel
 
 
 def tflm_arena_bytes(model: IntegerModel) -> int:

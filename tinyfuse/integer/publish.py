@@ -11,10 +11,11 @@ import numpy as np
 
 from tinyfuse import tables
 from tinyfuse.data import Pairs
-from tinyfuse.errors import ConversionError
+from tinyfuse.errors import ConversionError, ParityError
 from tinyfuse.files import sha256_hex, write_bytes, write_text
 from tinyfuse.integer.arena import tflm_arena_bytes
-from tinyfuse.integer.interpreters import EXECUTORS, Interpreter, dequantize, load
+from tinyfuse.integer.executors import EXECUTORS
+from tinyfuse.integer.interpreters import Interpreter, dequantize, load
 from tinyfuse.quantize.convert import Conversion
 from tinyfuse.quantize.readback import check_written
 
@@ -43,6 +44,10 @@ def prove(conversion: Conversion, pairs: Pairs, float_logits: np.ndarray) -> Pro
     model = load(conversion.data, name=f"{conversion.model}__{conversion.precision.name}")
     codes = {name: grid.quantise(pairs.inputs()[name]) for name, grid in model.grids.items()}
     outputs = {executor: Interpreter(model, executor).run(codes) for executor in EXECUTORS}
+    differing = int((outputs["twin"] != outputs["tflm"]).sum())
+    if differing:
+        raise ParityError(f"{model.name}: the twin differs from TFLite Micro in {differing} output codes of "
+                          f"{len(pairs)} pairs; it was not written, report this model")
     logits = dequantize(outputs["tflm"], model.output)
     if float_logits.shape != logits.shape:
         raise ConversionError(f"{model.name}: {logits.shape[1]} logits; the float network has {float_logits.shape[1]}")

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.errors import ModelError
+from tinyfuse.quantize import bounds
 
 ALIGNMENT = 16  # TFLite kernels and CMSIS-NN load weights with vector instructions
 MAX_MODEL_BYTES = 64 << 20
+SCHEMA_VERSION = 3
 
 
 def schema() -> Any:
@@ -22,17 +24,30 @@ def schema() -> Any:
 
 
 def read(data: bytes, name: str) -> Any:
-    """The object tree (``ModelT``) of a ``.tflite``; ``name`` is used in errors."""
+    """The object tree (``ModelT``) of a ``.tflite`` from anywhere; ``name`` is used in errors.
+
+    It has operator codes, buffers, and one subgraph with tensors and operators. Everything else may be missing or
+    absurd (indices, shapes, scales): see :func:`tinyfuse.integer.graph.read_graph`.
+    """
     if len(data) > MAX_MODEL_BYTES:
         raise ModelError(f"{name}: {len(data)} bytes, but at most {MAX_MODEL_BYTES} are read")
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise ModelError(f"{name}: not a .tflite file (no TFL3 identifier)")
     try:
+        bounds.check(data)
         model = schema().ModelT.InitFromPackedBuf(data, 0)
-    except (struct.error, IndexError, TypeError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-        raise ModelError(f"{name}: damaged .tflite ({type(error).__name__}: {error})") from error
-    if not model.subgraphs or len(model.subgraphs) != 1 or not model.operatorCodes or not model.buffers:
-        raise ModelError(f"{name}: a .tflite with exactly one subgraph is expected")
+    except (struct.error, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise ModelError(f"{name}: damaged .tflite ({error}); fetch or convert it again") from error
+    if model.version != SCHEMA_VERSION:
+        raise ModelError(f"{name}: a .tflite of version {model.version}, but only version {SCHEMA_VERSION} is read")
+    if not model.subgraphs or len(model.subgraphs) != 1:
+        raise ModelError(f"{name}: {len(model.subgraphs or ())} subgraphs, but exactly one is read; export one "
+                         "function")
+    graph = model.subgraphs[0]
+    for what, present in (("operator codes", model.operatorCodes), ("buffers", model.buffers),
+                          ("tensors", graph.tensors), ("operators", graph.operators)):
+        if not present:
+            raise ModelError(f"{name}: a .tflite without {what}; convert the model again")
     return model
 
 
@@ -59,6 +74,8 @@ def _pack_aligned(buffer: Any, builder: Any) -> int:
     schema().BufferStart(builder)
     if vector:
         schema().BufferAddData(builder, vector)
+    schema().BufferAddOffset(builder, buffer.offset)
+    schema().BufferAddSize(builder, buffer.size)
     return int(schema().BufferEnd(builder))
 
 
@@ -66,8 +83,14 @@ def operator_name(model: Any, operator: Any) -> str:
     """The builtin name of ``operator``, such as ``CONV_2D``."""
     code = model.operatorCodes[operator.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    names = {v: k for k, v in vars(schema().BuiltinOperator).items() if isinstance(v, int)}
-    return str(names.get(number, f"operator {number}"))
+    return value_name("BuiltinOperator", number) or f"operator {number}"
+
+
+@functools.lru_cache(maxsize=1024)
+def value_name(enum: str, value: int) -> str | None:
+    """The name of a ``value`` of an ``enum`` of the schema, None if it has no such value."""
+    return next((name for name, known in vars(getattr(schema(), enum)).items()
+                 if isinstance(known, int) and known == value), None)
 
 
 def operator_code(model: Any, name: str, version: int) -> int:

@@ -8,20 +8,29 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyfuse.evaluate.checks import CHECKS, LEVELS
-from tinyfuse.evaluate.summary import write_csv
+from tinyfuse.evaluate.summary import FLOAT, write_csv
 from tinyfuse.files import write_text
-from tinyfuse.report import sections
+from tinyfuse.report import sections, trust
+from tinyfuse.report.curves import literature_figure, robustness_figure, threats_figure
+from tinyfuse.report.method import identity, method
 from tinyfuse.report.picks import picks
-from tinyfuse.report.plots import robustness_figure, size_figure, to_svg, width_figure
+from tinyfuse.report.plots import size_figure, width_figure
+from tinyfuse.report.style import is_uniform, to_svg
 from tinyfuse.report.tables import common_letters
+from tinyfuse.report.tracks import LITERATURE
+from tinyfuse.report.transfer import transfer_tables
 from tinyfuse.report.view import RunView, load
+from tinyfuse.report.words import KINDS, integer_judge, kinds_of, profile_text, span
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FOLDER = Path(__file__).parent
 _PIXELS_PER_INCH = 96
+_CURVES_LEAD = ("From the clean accuracy of the attacked samples at ε = 0 on. G, R and transfer are explained under "
+                "“What was run”.")
+_LITERATURE_LEAD = ("Profile “{name}”: {text}. Every attack runs on every sample at every budget. For comparison with "
+                    "published figures; the worst case above is the figure to trust.")
 
 
 def render(run_dir: str | Path, *, epsilon: float | None = None) -> Path:
@@ -53,9 +62,12 @@ def _context(view: RunView) -> dict[str, Any]:
     return {
         "facts": view.facts,
         "tiles": sections.tiles(view),
+        "banner": trust.banner(view),
         "missing": view.missing,
         "notes": view.notes,
         "epsilon": view.epsilon,
+        "judge": integer_judge(view.summary),
+        "kinds": [(kind, KINDS[kind]) for kind in kinds_of(view.summary)],
         "picks": [{"title": pick.title, "line": pick.line, "reason": pick.reason,
                    "numbers": sections.pick_numbers(pick.line)} for pick in picks(view.lines)],
         "seeds": int(len({line.seed for line in view.summary}) > 1),
@@ -63,39 +75,83 @@ def _context(view: RunView) -> dict[str, Any]:
         "lines": [sections.table_line(line, view.summary) for line in view.summary],
         "failed": view.failed,
         "common": "".join(common_letters(view.summary)),
-        "figures": list(_figures(view)),
-        "litert": sections.litert_table(view),
-        "method": sections.method(view),
-        "flags": list(_flag_groups(view)),
-        "identity": sections.identity(view),
+        "method": method(view),
+        "chapters": [chapter for chapter in _chapters(view) if chapter["figures"]],
+        "transfer": transfer_tables(view),
+        "parity": trust.parity(view),
+        "flags": list(trust.flag_groups(view)),
+        "gaps": trust.gaps(view),
+        "probes": trust.probes(view),
+        "executors": trust.executors(view),
+        "identity": identity(view),
     }
 
 
-def _figures(view: RunView) -> Iterator[dict[str, Any]]:
+def _chapters(view: RunView) -> list[dict[str, Any]]:
+    return [{"id": "curves", "title": "Robust accuracy against ε", "lead": _CURVES_LEAD, "figures": [*_curves(view)]},
+            {"id": "literature", "title": "The literature's protocol: last iterate only",
+             "lead": _literature_lead(view), "figures": [*_literature(view)]},
+            {"id": "cost", "title": "Size and widths", "lead": "", "figures": [*_costs(view)]}]
+
+
+def _curves(view: RunView) -> Iterator[dict[str, Any]]:
+    judge = _judged(view)
+    for model in view.models:
+        curves = robustness_figure(view, model)
+        if curves is None:
+            continue
+        yield _figure(curves, f"Robust accuracy: {model}", "Worst case over all attacks at any budget up to ε, sample "
+                      f"by sample. Dashed: float network; solid: integers, threat model G{judge}. Bands: 95 % "
+                      "intervals.", [sections.curve_table(view, model)])
+        integers = [line.precision for line in view.lines if line.model == model and line.precision in
+                    {name for _, name in view.curves} and line.precision != FLOAT]
+        uniform = [name for name in integers if is_uniform(name)] or integers[:4]
+        for names, folded in ((uniform, False), ([name for name in integers if name not in uniform], True)):
+            threats = threats_figure(view, model, names)
+            if threats is not None:
+                yield _figure(threats, f"Threat models: {model}{', mixed widths' if folded else ''}",
+                              f"Float, G, R and transfer for each recipe{judge}. A transfer curve above G means that "
+                              "replaying float attacks overrates the integers. Band: 95 % interval of G.",
+                              folded=folded)
+
+
+def _literature(view: RunView) -> Iterator[dict[str, Any]]:
+    for model in view.models:
+        figure = literature_figure(view, model)
+        if figure is not None:
+            yield _figure(figure, f"Last iterate only: {model}", "Accuracy under one attack at one budget, as most "
+                          f"papers report it{_judged(view)}; integers in threat model G. Bands: 95 % intervals.",
+                          [sections.literature_table(view, model)])
+
+
+def _literature_lead(view: RunView) -> str:
+    rows = [row for row in view.rows if row["kind"] == "attack" and row["profile"] == LITERATURE]
+    return _LITERATURE_LEAD.format(name=LITERATURE, text=profile_text(LITERATURE, rows)) if rows else ""
+
+
+def _costs(view: RunView) -> Iterator[dict[str, Any]]:
     size = size_figure(view.lines, epsilon=view.epsilon)
     if size is not None:
         yield _figure(size, "Accuracy against size", "Packed weights are what n-bit storage would take in flash. "
-                      "The line joins the recipes that no smaller recipe beats; crosses are beaten by a smaller one.")
-    for model in view.models:
-        curves = robustness_figure(view.curves, view.lines, model, norm=view.norm)
-        if curves is not None:
-            yield _figure(curves, f"Robust accuracy: {model}", "Worst case over all attacks at any budget up to ε, "
-                          "per sample. Dashed: float network; solid: integer models. Bands: 95 % intervals.",
-                          sections.curve_tables(view, model))
+                      "The line joins the recipes that no smaller recipe beats; crosses are beaten by a smaller one. "
+                      f"Robust accuracy: worst of the attacked modalities, threat model G{_judged(view)}.")
     widths = width_figure(view.lines, epsilon=view.epsilon)
     if widths is not None:
         yield _figure(widths, "Widths per modality", "Each cell is a measured recipe; hatched cells were not "
-                      "measured. Where several recipes share a cell, the one with the widest shared layers is shown.")
+                      "measured. Where several recipes share a cell, the one with the widest shared layers is shown. "
+                      f"Robust accuracy: threat model G{_judged(view)}.")
 
 
-def _figure(figure: Figure, title: str, caption: str, tables: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
+def _judged(view: RunView) -> str:
+    """The integer executor and the sample for the end of a clause."""
+    counts = span(accuracy.n for line in view.lines for accuracy in line.robust.values())
+    judge = integer_judge(view.lines)
+    return ", ".join(["", *([f"judged by {judge}"] if judge else []), f"n={counts}, training seed {view.seed}"])
+
+
+def _figure(figure: Figure, title: str, caption: str, tables: Iterable[dict[str, Any]] = (), *,
+            folded: bool = False) -> dict[str, Any]:
     width, height = (round(float(inches) * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
     data = base64.b64encode(to_svg(figure).encode("utf-8")).decode("ascii")
     return {"title": title, "caption": caption, "width": width, "height": height, "data": data,
-            "tables": list(tables)}
-
-
-def _flag_groups(view: RunView) -> Iterator[dict[str, Any]]:
-    for code in sorted({flag.code for flag in view.flags}):
-        found = [flag for flag in view.flags if flag.code == code]
-        yield {"code": code, "title": CHECKS[code].title, "level": LEVELS[found[0].level], "found": found}
+            "tables": list(tables), "folded": folded}

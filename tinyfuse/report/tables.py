@@ -14,9 +14,9 @@ from rich.text import Text
 
 from tinyfuse.evaluate.checks import CHECKS, LEVELS, Flag
 from tinyfuse.evaluate.summary import ATTACKED, FLOAT, FLOAT_EXECUTOR, SummaryRow
+from tinyfuse.report.words import KINDS, NOTHING, integer_judge, kinds_of, robust_of, span, widest
 from tinyfuse.results import Row
 
-NOTHING = "–"
 _PIPE_WIDTH = 200
 
 
@@ -30,12 +30,16 @@ class Column:
     spare: int = 0
 
 
-def columns_for(lines: Sequence[SummaryRow], hidden: Iterable[str] = ()) -> list[Column]:
-    """The columns that say something about ``lines``; ``hidden`` letters are left out of the flags."""
-    unwanted = set(hidden)
+def columns_for(lines: Sequence[SummaryRow], hidden: Iterable[str] = (), *, decimals: int = 1,
+                between: str = " ") -> list[Column]:
+    """The columns that say something about ``lines``; ``hidden`` letters are left out of the flags.
+
+    Robust accuracies have ``decimals``; those of an integer model stand ``between`` each other.
+    """
+    unwanted, kinds = set(hidden), kinds_of(lines)
     seeds = [Column("seed", lambda line: str(line.seed))] if len({line.seed for line in lines}) > 1 else []
-    robust = [Column(f"{name}\nfloat | int", _robust_cell(name)) for name in ATTACKED
-              if any(name in line.robust_float or name in line.robust_integer for line in lines)]
+    legend = "float → " + between.join(kinds) if kinds else "float"
+    robust = [Column(f"{name} %\n{legend}", _robust_cell(name, kinds, decimals, between)) for name in measured(lines)]
     return [
         Column("model", lambda line: line.model, right=False),
         Column("precision", lambda line: line.precision + (" *" if line.pareto else ""), right=False),
@@ -51,60 +55,56 @@ def columns_for(lines: Sequence[SummaryRow], hidden: Iterable[str] = ()) -> list
     ]
 
 
-def summary_table(lines: Sequence[SummaryRow], *, width: int | None = None) -> Table:
-    """A rich table that fits into ``width`` characters, dropping the least needed columns and saying so.
+def summary_table(lines: Sequence[SummaryRow], *, width: int | None = None, scope: str = "") -> Table:
+    """A rich table that fits into ``width`` characters: first tenths of percent go, then the least needed columns.
 
-    The best value of each model is bold, recipes that another recipe of the same model dominates are dim.
+    The caption names what was left out, the executors, the threat models, the samples (``scope``: data, split and
+    norm) and the intervals. The best value of each model is bold, recipes that another one dominates are dim.
     """
     common = common_letters(lines)
-    columns = columns_for(lines, common)
-    dropped: list[str] = []
+    notes = _notes(lines, scope, [f"flags {''.join(common)} hold for every integer line"] if common else [])
+    columns, dropped, rounded = columns_for(lines, common), list[str](), False
     while True:
         table = _build(lines, columns)
-        table.caption = _caption(lines, common, dropped)
+        table.caption = "\n".join([*notes, *_left_out(rounded, dropped)])
         spare = max(columns, key=lambda column: column.spare)
-        if width is None or not spare.spare or _natural_width(table) <= width:
+        if width is None or _natural_width(table) <= width or (rounded and not spare.spare):
             return table
-        dropped.append(spare.title.split("\n")[0])
-        columns = [column for column in columns if column is not spare]
+        if rounded:
+            dropped.append(spare.title.split("\n")[0])
+            columns = [column for column in columns if column is not spare]
+        else:
+            rounded, columns = True, columns_for(lines, common, decimals=0)
 
 
 def print_summary(lines: Sequence[SummaryRow], flags: Iterable[Flag] = (), *, failed: Sequence[Row] = (),
-                  console: Console | None = None) -> None:
+                  scope: str = "", console: Console | None = None) -> None:
     """Print table, failures and legend to stdout; in a pipe the table gets the width that it needs."""
     target = console or Console(highlight=False)
     if not target.is_terminal and console is None:
         target = Console(highlight=False, width=_PIPE_WIDTH)
-    target.print(summary_table(lines, width=target.width))
+    target.print(summary_table(lines, width=target.width, scope=scope))
     for row in failed:
         name = f"{row['model']} {row['precision']}"
         target.print(Text(f"{name}: failed in {row['stage']}: {row['reason']}", style="red"), soft_wrap=True)
-    for sentence in legend(flags):
-        target.print(Text(sentence), soft_wrap=True)
+    for first, sentence in _by_letter(flags):
+        target.print(Text(sentence, style="red" if first.level == "E" else ""), soft_wrap=True)
 
 
-def markdown_table(lines: Sequence[SummaryRow]) -> str:
-    """The same as a Markdown table, for a README."""
-    columns = columns_for(lines)
+def markdown_table(lines: Sequence[SummaryRow], *, scope: str = "") -> str:
+    """The same as a Markdown table for a README, and a paragraph that says what its numbers are."""
+    columns = columns_for(lines, between=" / ")
     rows = [[column.title.replace("\n", " ") for column in columns],
             ["---:" if column.right else "---" for column in columns],
             *([column.cell(line) for column in columns] for line in lines)]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
+    table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
+    notes = "; ".join(_notes(lines, scope, [])).replace("* =", "`*` =")
+    return f"{table}\nNote: {notes}.\n"
 
 
 def legend(flags: Iterable[Flag]) -> list[str]:
     """One sentence per letter that occurs among errors and warnings: meaning, number of lines, an example."""
-    found: dict[str, list[Flag]] = {}
-    for flag in flags:
-        if flag.level != "I":
-            found.setdefault(flag.code, []).append(flag)
-    sentences = []
-    for code in sorted(found):
-        first = found[code][0]
-        lines = "1 line" if len(found[code]) == 1 else f"{len(found[code])} lines"
-        sentences.append(f"{code} ({LEVELS[first.level]}, {lines}): {CHECKS[code].title}. "
-                         f"E.g. {first.model} {first.precision}: {first.text}.")
-    return sentences
+    return [sentence for _, sentence in _by_letter(flags)]
 
 
 def common_letters(lines: Sequence[SummaryRow]) -> tuple[str, ...]:
@@ -116,6 +116,12 @@ def common_letters(lines: Sequence[SummaryRow]) -> tuple[str, ...]:
 def flag_letters(line: SummaryRow, hidden: Iterable[str] = ()) -> str:
     """The letters of a line without those said elsewhere, or an empty text."""
     return "".join(letter for letter in line.flags if letter not in set(hidden))
+
+
+def measured(lines: Sequence[SummaryRow]) -> list[str]:
+    """The attacked modalities that at least one line has."""
+    return [name for name in ATTACKED if any(name in line.robust_float or name in line.robust_integer
+                                             for line in lines)]
 
 
 def bits(line: SummaryRow) -> str:
@@ -133,9 +139,9 @@ def mega(count: int | None) -> str:
     return NOTHING if count is None else f"{count / 1e6:.1f}"
 
 
-def percent(share: float | None) -> str:
-    """A share as percent with one decimal, without the sign."""
-    return NOTHING if share is None else f"{100 * share:.1f}"
+def percent(share: float | None, decimals: int = 1) -> str:
+    """A share as percent without the sign."""
+    return NOTHING if share is None else f"{100 * share:.{decimals}f}"
 
 
 def clean(line: SummaryRow) -> str:
@@ -145,13 +151,14 @@ def clean(line: SummaryRow) -> str:
     return before if line.precision == FLOAT else f"{before} → {after}"
 
 
-def _robust_cell(modality: str) -> Callable[[SummaryRow], str]:
+def _robust_cell(modality: str, kinds: Sequence[str], decimals: int, between: str) -> Callable[[SummaryRow], str]:
     def cell(line: SummaryRow) -> str:
-        before, after = line.robust_float.get(modality), line.robust_integer.get(modality)
-        if before is None and after is None:
+        found = [line.robust_float, *(robust_of(line, kind) for kind in kinds)]
+        accuracies = [each.get(modality) for each in found]
+        if not any(accuracies):
             return NOTHING
-        left = percent(before.value if before else None)
-        return left if line.precision == FLOAT else f"{left} | {percent(after.value if after else None)}"
+        before, *after = (percent(each.value if each else None, decimals) for each in accuracies)
+        return before if line.precision == FLOAT else f"{before} → {between.join(after)}"
     return cell
 
 
@@ -187,16 +194,46 @@ def _natural_width(table: Table) -> int:
     return width
 
 
-def _caption(lines: Sequence[SummaryRow], common: Sequence[str], dropped: Sequence[str]) -> str:
+def _notes(lines: Sequence[SummaryRow], scope: str, further: Sequence[str]) -> list[str]:
+    """What the numbers are: budget, executors, threat models, samples, seeds and intervals."""
     epsilon = next((line.epsilon for line in lines if line.epsilon is not None), None)
-    counts = sorted({line.clean.n for line in lines if line.clean})
-    parts = ["* = Pareto: no recipe of that model is better in packed bytes, clean and robust accuracy",
-             f"clean: n={', '.join(map(str, counts)) or 0}"]
-    if epsilon is not None:
-        attacked = sorted({accuracy.n for line in lines for accuracy in line.robust.values()})
-        parts.append(f"robust % = worst case at ε={epsilon:g}, n={', '.join(map(str, attacked)) or 0}")
-    if common:
-        parts.append(f"flags {''.join(common)} hold for every integer line")
-    if dropped:
-        parts.append(f"columns left out for lack of width: {', '.join(dropped)}")
-    return "; ".join(parts)
+    kinds = kinds_of(lines)
+    shown = [accuracy for line in lines for found in (line.robust_float, *(robust_of(line, kind) for kind in kinds))
+             for accuracy in found.values()]
+    judge, cleans = integer_judge(lines), [line.clean for line in lines if line.clean]
+    parts = [", ".join(part for part in (scope, _seeds(lines)) if part)]
+    if cleans:
+        parts.append(f"clean %: n={span(accuracy.n for accuracy in cleans)}, widest 95 % interval {widest(cleans)}")
+    if epsilon is not None and shown:
+        parts.append(f"robust %: worst case at ε={epsilon:g} when image, audio or both are attacked, "
+                     f"n={span(accuracy.n for accuracy in shown)}, widest 95 % interval {widest(shown)}")
+    parts.append("float in keras" + (f", integers in {judge}" if judge else ""))
+    parts += [f"{kind} = {KINDS[kind]}" for kind in kinds]
+    parts.append("* = Pareto: no recipe of that model is better in packed bytes, clean and robust accuracy")
+    return [part for part in (*parts, *further) if part]
+
+
+def _seeds(lines: Sequence[SummaryRow]) -> str:
+    seeds = sorted({line.seed for line in lines})
+    return f"training seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
+
+
+def _left_out(rounded: bool, dropped: Sequence[str]) -> list[str]:
+    """What a narrow terminal lost."""
+    notes = ["robust % rounded for lack of width"] if rounded else []
+    return notes + ([f"columns left out for lack of width: {', '.join(dropped)}"] if dropped else [])
+
+
+def _by_letter(flags: Iterable[Flag]) -> list[tuple[Flag, str]]:
+    """For each letter among errors and warnings its most serious flag and a sentence; errors first."""
+    found: dict[str, list[Flag]] = {}
+    for flag in flags:
+        if flag.level != "I":
+            found.setdefault(flag.code, []).append(flag)
+    sentences = []
+    for code in sorted(found, key=lambda code: (min(list(LEVELS).index(flag.level) for flag in found[code]), code)):
+        first = min(found[code], key=lambda flag: list(LEVELS).index(flag.level))
+        lines = "1 line" if len(found[code]) == 1 else f"{len(found[code])} lines"
+        sentences.append((first, f"{code} ({LEVELS[first.level]}, {lines}): {CHECKS[code].title}. "
+                                 f"E.g. {first.model} {first.precision}: {first.text}."))
+    return sentences

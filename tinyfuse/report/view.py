@@ -8,31 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyfuse.errors import DataError, UsageError
-from tinyfuse.evaluate.checks import Flag, run_checks
+from tinyfuse.evaluate.checks import Flag, Gap, coverage, run_checks
 from tinyfuse.evaluate.summary import (
-    ATTACKED,
     FLOAT,
     FLOAT_EXECUTOR,
-    CurvePoint,
+    INTEGER_EXECUTOR,
     SummaryRow,
     current_rows,
     reference_epsilon,
     summarise,
-    worst_case,
 )
 from tinyfuse.provenance import RunFacts, read_run
+from tinyfuse.report.tracks import LineCurves, curves_of
+from tinyfuse.report.words import NORMS
 from tinyfuse.results import ResultStore, Row
-
-INTEGER_EXECUTOR = "tflm"
-Curves = dict[tuple[str, str], dict[str, list[CurvePoint]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
-    """Rows in scope and everything derived from them; ``curves`` is by (model, precision), then by modality.
+    """Rows in scope and everything derived from them; ``curves`` is by (model, precision).
 
-    ``seed`` is the training seed that the figures show; the table has the lines of every seed.
-    ``missing`` and ``notes`` are sentences for the reader.
+    ``seed`` is the training seed that the figures show; the table has the lines of every seed. ``gaps`` are the
+    checks that could not be made. ``missing`` and ``notes`` are sentences for the reader.
     """
 
     rows: Sequence[Row]
@@ -41,9 +38,10 @@ class RunView:
     epsilon: float | None
     seed: int
     flags: Sequence[Flag]
+    gaps: Sequence[Gap]
     summary: Sequence[SummaryRow]
     failed: Sequence[Row]
-    curves: Curves
+    curves: dict[tuple[str, str], LineCurves]
     missing: Sequence[str]
     notes: Sequence[str]
 
@@ -51,6 +49,18 @@ class RunView:
     def lines(self) -> list[SummaryRow]:
         """The summary lines of the seed that the figures show."""
         return [line for line in self.summary if line.seed == self.seed]
+
+    @property
+    def scope(self) -> str:
+        """On what and in which norm was judged, for captions: "embedded, official split, test part, L∞"."""
+        judged = [row for row in self.rows if row["kind"] in ("clean", "attack")]
+        where = f"{judged[-1]['data']}, {judged[-1]['split']} split, {judged[-1]['part']} part, " if judged else ""
+        return where + NORMS.get(self.norm, self.norm)
+
+    @property
+    def seed_rows(self) -> list[Row]:
+        """The rows of the seed that the figures show."""
+        return [row for row in self.rows if row["seed"] == self.seed]
 
     @property
     def models(self) -> list[str]:
@@ -86,25 +96,11 @@ def view_of(rows: Iterable[Row], facts: RunFacts | None = None, *, notes: Iterab
     done = {(line.model, line.precision, line.seed) for line in summary}
     failed = [row for row in kept if row["kind"] == "failed" and
               (row["model"], row["precision"], row["seed"]) not in done]
-    return RunView(rows=kept, facts=facts, norm=norm, epsilon=budget, seed=seed, flags=flags, summary=summary,
-                   failed=failed, curves=_curves(kept, summary, seed, norm),
+    return RunView(rows=kept, facts=facts, norm=norm, epsilon=budget, seed=seed, flags=flags,
+                   gaps=coverage(kept), summary=summary, failed=failed,
+                   curves=curves_of(kept, [line for line in summary if line.seed == seed], norm),
                    missing=[*_missing_facts(facts, kept), *_missing_rows(kept, summary)],
                    notes=[*notes, *scope_notes, *extra])
-
-
-def _curves(rows: Sequence[Row], summary: Sequence[SummaryRow], seed: int, norm: str) -> Curves:
-    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        if row["kind"] in ("clean", "attack") and row["seed"] == seed:
-            groups[row["model"], row["precision"]].append(row)
-    curves: Curves = {}
-    for line in summary:
-        key = (line.model, line.precision)
-        if line.seed == seed:
-            found = {modality: worst_case(groups[key], *key, line.executor, modality, norm=norm)
-                     for modality in ATTACKED}
-            curves[key] = {modality: points for modality, points in found.items() if points}
-    return curves
 
 
 def _missing_facts(facts: RunFacts | None, rows: Sequence[Row]) -> list[str]:
@@ -125,24 +121,30 @@ def _missing_rows(rows: Sequence[Row], summary: Sequence[SummaryRow]) -> list[st
     for row in rows:
         key = (row["model"], row["precision"], row["seed"])
         if row["kind"] in ("clean", "attack") and row["executor"] == judges[key]:
-            done[key].add((row["attack"], row["criterion"], row["modality"], row["epsilon"]))
+            done[key].add(_measurement(row))
     expected: dict[tuple[object, ...], set[tuple[object, ...]]] = defaultdict(set)
     for line in summary:
         expected[_kind(line)] |= done[line.model, line.precision, line.seed]
     sentences = []
     for line in summary:
-        total = expected[_kind(line)]
-        lacking = total - done[line.model, line.precision, line.seed]
-        attacked = any(modality != "none" for _, _, modality, _ in done[line.model, line.precision, line.seed])
+        # Nothing is replayed on the precision that it was made for.
+        total = {each for each in expected[_kind(line)] if each[0] != line.precision}
+        found = done[line.model, line.precision, line.seed]
         if line.clean is None:
             sentences.append(f"{line.model} {line.precision}: the clean accuracy ({line.executor})")
-        elif attacked and not line.robust:
+        elif any(modality != "none" for *_, modality, _ in found) and not line.robust:
             sentences.append(f"{line.model} {line.precision}: clean verdicts on the attacked samples or an attack "
                              f"at the shown ε ({line.executor})")
-        elif lacking:
-            sentences.append(f"{line.model} {line.precision}: {len(lacking)} of {len(total)} results "
+        elif total - found:
+            sentences.append(f"{line.model} {line.precision}: {len(total - found)} of {len(total)} results "
                              f"({line.executor})")
     return sentences
+
+
+def _measurement(row: Row) -> tuple[object, ...]:
+    """What was measured; the source is named only where inputs were made for another precision."""
+    source = row["source"] if row["source"] not in ("", row["precision"]) else ""
+    return (source, row["profile"], row["attack"], row["criterion"], row["threat"], row["modality"], row["epsilon"])
 
 
 def _kind(line: SummaryRow) -> tuple[object, ...]:

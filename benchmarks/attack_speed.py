@@ -1,0 +1,288 @@
+"""Seconds of an FGSM and a PGD sweep against CleverHans, ART and Foolbox: one network, the same pairs, one run.
+
+    python benchmarks/attack_speed.py [--model FILE.keras] [--pairs 100] [--steps 40] [--only cleverhans] [--json]
+
+A sweep attacks the image, the audio and both at ten budgets, 0.01 to 0.10, and judges the result: which samples are
+broken in each of the 30 cells. PGD takes steps of 0.01 from the clean point. tinyfuse answers for the union over
+iterates, smaller budgets and single modalities, so it skips what is decided already; the others do what they offer:
+each cell from scratch, last iterate. All of them take one input. CleverHans and Foolbox get a closure over the other
+one for each mode and batch; ART gets both along the channels and a mask. "cleverhans (per call)" makes the closure
+anew for each budget, as a loop over budgets around a loop over batches does, and so traces the network anew.
+
+Seconds include what the first call costs (tracing, compiling); "warm" is without it. CPU seconds sum all threads and
+suffer less from other work on the machine. Libraries run as they are; needs the extras `dev` and `peers`.
+Exit code 4: somewhere tinyfuse leaves a higher robust accuracy than a peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyfuse import data, options
+from tinyfuse.attacks import KerasTarget, Threat, fgsm
+from tinyfuse.attacks.profiles import Entry, Profile
+from tinyfuse.attacks.suite import Cell, run_suite
+from tinyfuse.backend import tensorflow
+from tinyfuse.errors import GateError
+from tinyfuse.nn.obtain import load_network
+
+MODEL = Path(__file__).resolve().parent.parent / "models" / "digits" / "intermediate.keras"
+EPSILONS = tuple(round(0.01 * step, 2) for step in range(1, 11))
+MODES = {"image": ("image",), "audio": ("audio",), "both": ("image", "audio")}
+STEP = 0.01
+PEER_BATCH = 100
+OUR_BATCH = 20  # survivors fill small batches better; a larger one is faster from about 500 pairs on
+
+Broken = dict[tuple[str, float], np.ndarray]
+Sweep = Callable[[Sequence[float], int], Broken]
+"""f(budgets, steps) -> bool [n] for each (mode, budget): the sample is misclassified."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What every library gets: the network, pairs and labels."""
+
+    model: Any
+    inputs: Mapping[str, np.ndarray]
+    label: np.ndarray
+
+    def stacked(self, names: Sequence[str], rows: slice = slice(None)) -> np.ndarray:
+        """The inputs ``names`` of ``rows`` side by side in the last axis."""
+        return np.concatenate([self.inputs[name][rows] for name in names], axis=-1)
+
+    def closure(self, names: Sequence[str], rows: slice) -> Callable[..., Any]:
+        """The network as a function of one tensor that holds the inputs ``names``; the other input is fixed."""
+        fixed = {name: tensorflow().constant(values[rows]) for name, values in self.inputs.items() if name not in names}
+
+        def logits(x: Any, training: bool = False) -> Any:
+            given = {name: x[..., index:index + 1] for index, name in enumerate(names)}
+            return self.model({**fixed, **given}, training=training)
+
+        return logits
+
+    def batches(self) -> Iterator[slice]:
+        """Rows that a peer attacks together."""
+        for start in range(0, len(self.label), PEER_BATCH):
+            yield slice(start, start + PEER_BATCH)
+
+    def by_mode(self, attack: Callable[..., np.ndarray]) -> Broken:
+        """Flags by cell from ``attack(names, rows)`` -> bool [budgets, m], over all modes and batches."""
+        found = {mode: np.concatenate([attack(names, rows) for rows in self.batches()], axis=1)
+                 for mode, names in MODES.items()}
+        return {(mode, epsilon): flags for mode, table in found.items()
+                for epsilon, flags in zip(EPSILONS, table, strict=False)}
+
+
+def our_fgsm(case: Case) -> Sweep:
+    """One gradient for all cells."""
+    target = KerasTarget(case.model, batch_size=min(PEER_BATCH, len(case.label)))
+
+    def sweep(epsilons: Sequence[float], steps: int) -> Broken:
+        keys = [(mode, epsilon) for mode in MODES for epsilon in epsilons]
+        threats = [Threat("linf", dict.fromkeys(MODES[mode], epsilon)) for mode, epsilon in keys]
+        found = fgsm(target, case.inputs, case.label, threats)
+        return {key: one.broken for key, one in zip(keys, found, strict=True)}
+
+    return sweep
+
+
+def our_pgd(case: Case) -> Sweep:
+    """The suite that holds nothing but PGD, in union semantics."""
+    target = KerasTarget(case.model, batch_size=min(OUR_BATCH, len(case.label)))
+
+    def sweep(epsilons: Sequence[float], steps: int) -> Broken:
+        cells = [Cell(mode, epsilon, Threat("linf", dict.fromkeys(names, epsilon)))
+                 for mode, names in MODES.items() for epsilon in epsilons]
+        suite = Profile("pgd", (Entry("pgd", {"steps": steps, "step_size": STEP}),))
+        return {found.cell.key: found.broken for found in run_suite(target, case.inputs, case.label, cells, suite)}
+
+    return sweep
+
+
+def cleverhans(case: Case, attack: str, keep: bool) -> Sweep:
+    """``keep``: one closure for each mode and batch serves all budgets, and later sweeps."""
+    from cleverhans.tf2.attacks.fast_gradient_method import fast_gradient_method
+    from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
+
+    tf = tensorflow()
+    kept = {(names, rows.start): case.closure(names, rows) for names in MODES.values() for rows in case.batches()}
+
+    def sweep(epsilons: Sequence[float], steps: int) -> Broken:
+        def one(names: Sequence[str], rows: slice, epsilon: float) -> np.ndarray:
+            model_fn = kept[names, rows.start] if keep else case.closure(names, rows)
+            x, y = tf.constant(case.stacked(names, rows)), tf.constant(case.label[rows])
+            box = {"clip_min": 0.0, "clip_max": 1.0, "y": y}
+            found = (fast_gradient_method(model_fn, x, epsilon, np.inf, **box) if attack == "fgsm" else
+                     projected_gradient_descent(model_fn, x, epsilon, min(STEP, epsilon), steps, np.inf, **box))
+            return np.argmax(model_fn(found), axis=1) != case.label[rows]
+
+        return case.by_mode(lambda names, rows: np.stack([one(names, rows, epsilon) for epsilon in epsilons]))
+
+    return sweep
+
+
+def art(case: Case, attack: str) -> Sweep:
+    """Both inputs as one tensor; the mask says which of them may change."""
+    from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
+    from art.estimators.classification import TensorFlowV2Classifier
+
+    names = MODES["both"]
+    x = case.stacked(names)
+    loss = tensorflow().keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier = TensorFlowV2Classifier(model=case.closure(names, slice(None)), nb_classes=case.model.output_shape[-1],
+                                        input_shape=x.shape[1:], loss_object=loss, clip_values=(0.0, 1.0))
+
+    def one(mode: str, epsilon: float, steps: int) -> np.ndarray:
+        mask = np.broadcast_to(np.array([name in MODES[mode] for name in names], np.float32), x.shape[1:])
+        method = (FastGradientMethod(classifier, eps=epsilon, batch_size=PEER_BATCH) if attack == "fgsm" else
+                  ProjectedGradientDescent(classifier, eps=epsilon, eps_step=min(STEP, epsilon), max_iter=steps,
+                                           batch_size=PEER_BATCH, verbose=False))
+        return classifier.predict(method.generate(x, case.label, mask=mask)).argmax(axis=1) != case.label
+
+    return lambda epsilons, steps: {(mode, epsilon): one(mode, epsilon, steps)
+                                    for mode in MODES for epsilon in epsilons}
+
+
+def foolbox(case: Case, attack: str) -> Sweep:
+    """All budgets in one call; Foolbox judges the result itself."""
+    from foolbox import TensorFlowModel
+    from foolbox.attacks import LinfFastGradientAttack, LinfProjectedGradientDescentAttack
+
+    tf = tensorflow()
+
+    def sweep(epsilons: Sequence[float], steps: int) -> Broken:
+        method = (LinfFastGradientAttack(random_start=False) if attack == "fgsm" else
+                  LinfProjectedGradientDescentAttack(abs_stepsize=STEP, steps=steps, random_start=False))
+
+        def one(names: Sequence[str], rows: slice) -> np.ndarray:
+            model = TensorFlowModel(case.closure(names, rows), bounds=(0, 1), device="/CPU:0")
+            x, y = tf.constant(case.stacked(names, rows)), tf.constant(case.label[rows])
+            return np.asarray(method(model, x, y, epsilons=list(epsilons))[2])
+
+        return case.by_mode(one)
+
+    return sweep
+
+
+OURS: dict[str, Callable[[Case], Sweep]] = {"fgsm": our_fgsm, "pgd": our_pgd}
+PEERS: dict[str, tuple[str, str, Callable[..., Sweep]]] = {
+    "cleverhans": ("cleverhans", "cleverhans", functools.partial(cleverhans, keep=True)),
+    "cleverhans (per call)": ("cleverhans", "cleverhans", functools.partial(cleverhans, keep=False)),
+    "art": ("art", "adversarial-robustness-toolbox", art),
+    "foolbox": ("foolbox", "foolbox", foolbox)}
+"""Row -> module, distribution, and f(case, attack) -> sweep."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One library and attack; seconds by clock and by processor, ``robust`` by mode for each budget."""
+
+    attack: str
+    library: str
+    version: str
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    warm_seconds: float = 0.0
+    warm_cpu_seconds: float = 0.0
+    robust: dict[str, list[float]] | None = None
+    problem: str = ""
+
+
+def measure(case: Case, attack: str, library: str, version: str, steps: int,
+            prepare: Callable[[Case], Sweep]) -> Row:
+    """Time a sweep with and without its first call. FGSM runs twice; PGD is preceded by one short step in each mode."""
+    clean = np.argmax(KerasTarget(case.model).logits(case.inputs), axis=1) == case.label
+    began = _clocks()
+    sweep = prepare(case)
+    found = sweep(EPSILONS, 1) if attack == "fgsm" else sweep(EPSILONS[:1], 1)
+    ready = _clocks()
+    found = sweep(EPSILONS, steps)
+    done = _clocks()
+    warm, whole = done - ready, ready - began if attack == "fgsm" else done - began
+    robust = {mode: [float(np.mean(clean & ~found[mode, epsilon])) for epsilon in EPSILONS] for mode in MODES}
+    return Row(attack, library, version, *map(float, (*whole, *warm)), robust)
+
+
+def _clocks() -> np.ndarray:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def peer_row(case: Case, attack: str, library: str, steps: int) -> Row:
+    """The measured peer, or why there is none. Whatever it raises is its result: peers run as they are."""
+    module, distribution, prepare = PEERS[library]
+    if util.find_spec(module) is None:
+        return Row(attack, library, "", problem=f"not installed; pip install 'tinyfuse[dev,peers]' ({distribution})")
+    version = metadata.version(distribution)
+    try:
+        return measure(case, attack, library, version, steps, functools.partial(prepare, attack=attack))
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        return Row(attack, library, version, problem=f"fails: {type(error).__name__}: {said}")
+
+
+def weaker(ours: Row, peer: Row) -> list[str]:
+    """Cells in which ``ours`` leaves a higher robust accuracy than ``peer``."""
+    return [f"{mode} {epsilon:g}" for mode in MODES if ours.robust and peer.robust
+            for epsilon, mine, theirs in zip(EPSILONS, ours.robust[mode], peer.robust[mode], strict=True)
+            if mine > theirs]
+
+
+def show(row: Row, ours: Row) -> str:
+    """One line of the table, with ratios to tinyfuse, and the robust accuracies."""
+    if row.problem:
+        return f"  {row.library:22s} {row.version:7s} {row.problem}"
+    numbers = "   ".join(f"{getattr(row, name):7.1f} ({getattr(row, name) / getattr(ours, name):5.1f})"
+                         for name in ("seconds", "cpu_seconds", "warm_seconds", "warm_cpu_seconds"))
+    worse = weaker(ours, row)
+    verdict = "" if row is ours else "yes, in all 30" if not worse else f"NOT at {', '.join(worse)}"
+    accuracies = "".join(f"\n      {mode:6s}" + "".join(f"{100 * share:6.1f}" for share in shares)
+                         for mode, shares in (row.robust or {}).items())
+    return f"  {row.library:22s} {row.version:7s} {numbers}   {verdict}{accuracies}"
+
+
+def main() -> int:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=MODEL, help="a fusion network of `tinyfuse train`")
+    parser.add_argument("--pairs", type=options.positive, default=100)
+    parser.add_argument("--steps", type=options.positive, default=40)
+    parser.add_argument("--attack", action="append", choices=tuple(OURS), help="default: both")
+    parser.add_argument("--only", action="append", choices=tuple(PEERS), metavar="PEER",
+                        help=f"default: {', '.join(PEERS)}")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON lines")
+    return options.guarded(run, parser.parse_args())
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure tinyfuse first, then each peer, for each attack."""
+    pairs = data.load().test.balanced(args.pairs, seed=0)
+    case = Case(load_network(args.model).model, pairs.inputs(), pairs.label)
+    case.model({name: values[:1] for name, values in case.inputs.items()})  # nobody pays for TensorFlow's own start
+    missed = []
+    for attack in args.attack or OURS:
+        title = "FGSM" if attack == "fgsm" else f"PGD-{args.steps}"
+        ours = measure(case, attack, "tinyfuse", metadata.version("tinyfuse"), args.steps, OURS[attack])
+        if not args.json:
+            print(f"{title}, 3 modes x {len(EPSILONS)} budgets, {len(pairs)} pairs, {args.model.name}; seconds and "
+                  "(ratio to tinyfuse): all, CPU, warm, CPU warm; is tinyfuse's robust accuracy <= the peer's?")
+        for row in (ours, *(peer_row(case, attack, library, args.steps) for library in args.only or PEERS)):
+            print(json.dumps({"pairs": len(pairs), "model": args.model.name, **asdict(row)}) if args.json
+                  else show(row, ours), flush=True)
+            missed += [f"{title} {row.library} {cell}" for cell in weaker(ours, row)]
+    if missed:
+        raise GateError(f"a peer found more in {len(missed)} cells: {', '.join(missed[:5])}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

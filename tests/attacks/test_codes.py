@@ -1,0 +1,128 @@
+"""Threat models of integer inputs: whole codes, real perturbations that a device rounds, and naive rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyfuse.attacks import DequantisedTarget, DifferentiableTarget, Threat, audit, code_problem, pgd, whole_codes
+from tinyfuse.attacks.codes import covers, naive_codes, reachable, spent
+from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.integer.grid import InputGrid
+
+Build = Callable[..., DifferentiableTarget]
+Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]
+GRIDS = {"image": InputGrid(1 / 255, -128, -128, 127), "audio": InputGrid(0.0112, 3, -128, 127)}
+EPSILONS = st.floats(0.0, 0.4)
+
+
+@given(k=st.integers(0, 255), scale=st.floats(1e-6, 10.0))
+def test_a_budget_of_k_codes_is_k_codes_again(k: int, scale: float) -> None:
+    grid = InputGrid(scale, 0, -128, 127)
+    assert grid.budget(whole_codes(k, ("image",), {"image": grid})["image"]) == k
+
+
+def test_budgets_that_are_no_codes_are_refused() -> None:
+    for k, words in ((-1, "give 0 to 255"), (256, "give 0 to 255")):
+        with pytest.raises(UsageError, match=words):
+            whole_codes(k, ("image",), GRIDS)
+    with pytest.raises(UsageError, match="did you mean 'audio'"):
+        whole_codes(1, ("adio",), GRIDS)
+
+
+@settings(max_examples=60, deadline=None)
+@given(epsilon=EPSILONS, seed=st.integers(0, 2**32 - 1))
+def test_every_code_of_the_real_threat_has_a_legal_witness(epsilon: float, seed: int) -> None:
+    """A float32 input within epsilon and the box that the device rounds to that code, for the ends of the interval."""
+    clean = np.random.default_rng(seed).uniform(0, 1, (4, 6, 6, 1)).astype(np.float32)
+    threat = Threat("linf", {"audio": epsilon})
+    low, high = reachable(threat, "audio", clean, GRIDS["audio"])
+    grid = GRIDS["audio"]
+    for ends, sign in ((low, -1), (high, 1)):
+        exact = np.clip(clean.astype(np.float64) + sign * epsilon, 0, 1)
+        witness = exact.astype(np.float32)
+        # Rounding to float32 may leave the ball: step back inside.
+        witness = np.where(np.abs(witness - exact) * sign * np.sign(witness - exact) > 0, np.nextafter(witness, clean),
+                           witness)
+        assert (np.abs(witness - clean.astype(np.float64)) <= epsilon).all()
+        assert np.array_equal(grid.quantise(witness), ends)
+    assert (low <= grid.quantise(clean)).all() and (high >= grid.quantise(clean)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(epsilon=EPSILONS, seed=st.integers(0, 2**32 - 1), masked=st.booleans())
+def test_both_threats_hold_what_they_promise(samples: Draw, linear: Build, epsilon: float, seed: int,
+                                             masked: bool) -> None:
+    batch, labels = samples(4, seed)
+    mask = {"audio": (np.arange(784).reshape(28, 28, 1) % 3 > 0).astype(np.float32)} if masked else None
+    threat = Threat("linf", {"image": epsilon, "audio": epsilon / 2}, mask=mask)
+    target = DequantisedTarget(linear(), GRIDS)
+    start = {name: GRIDS[name].quantise(values) for name, values in batch.items()}
+    for domain in ("codes", "real"):
+        inside, codes = code_problem(threat, batch, GRIDS, domain)
+        found = pgd(target, codes, labels, inside, steps=3)
+        for point in (found.last, found.strongest):
+            audit(point, codes, inside)
+            moved = {name: np.abs(point[name] - start[name]) for name in point}
+            for name, grid in GRIDS.items():
+                slack = 0 if domain == "codes" else 1
+                assert moved[name].max() <= grid.budget(threat.epsilon[name]) + slack
+                assert np.array_equal(point[name], np.rint(point[name]))
+            assert not masked or not (moved["audio"] * (1 - mask["audio"])).any()
+
+
+def test_an_unattacked_input_keeps_its_codes(samples: Draw, linear: Build) -> None:
+    batch, labels = samples(5)
+    threat, codes = code_problem(Threat("linf", {"audio": 0.1}), batch, GRIDS, "codes")
+    found = pgd(DequantisedTarget(linear(), GRIDS), codes, labels, threat, steps=2)
+    assert found.last["image"] is codes["image"]
+    moved = {**found.last, "image": found.last["image"] + 1}
+    with pytest.raises(TinyfuseError, match="does not attack it"):
+        audit(moved, codes, threat)
+
+
+@settings(max_examples=40, deadline=None)
+@given(epsilon=st.floats(0.002, 0.3), seed=st.integers(0, 2**32 - 1))
+def test_l2_codes_stay_in_the_ball_and_still_move(samples: Draw, linear: Build, epsilon: float, seed: int) -> None:
+    """Steps far below one code add up in the shadow iterate; what the model sees never leaves the ball."""
+    batch, labels = samples(3, seed)
+    threat, codes = code_problem(Threat("l2", {"image": 20 * epsilon}), batch, GRIDS, "codes")
+    found = pgd(DequantisedTarget(linear(), GRIDS), codes, labels, threat, steps=20)
+    change = (found.last["image"] - codes["image"]).astype(np.float64) * GRIDS["image"].scale
+    assert (np.sqrt((change**2).sum(axis=(1, 2, 3))) <= 20 * epsilon * (1 + 1e-6)).all()
+    assert 20 * epsilon < 1.0 or change.any()
+
+
+def test_real_reaches_what_codes_reaches_and_a_little_more(samples: Draw) -> None:
+    batch, _ = samples(6)
+    for epsilon in (0.0, 0.01, 0.03, 0.05):
+        threat = Threat("linf", {"image": epsilon, "audio": epsilon})
+        (narrow, codes), (wide, _) = (code_problem(threat, batch, GRIDS, domain) for domain in ("codes", "real"))
+        assert covers(wide, narrow, codes).all()
+        assert covers(narrow, narrow, codes).all()
+    assert not covers(narrow, wide, codes).any()
+
+
+def test_naive_rounding_leaves_the_ball_and_says_by_how_much(samples: Draw) -> None:
+    """At a scale of 1/255 a budget of 0.01 becomes up to 3 codes, 0.0118."""
+    grid = {"image": GRIDS["image"]}
+    clean = {"image": grid["image"].dequantise(grid["image"].quantise(samples(3)[0]["image"]))}
+    moved = {"image": np.clip(clean["image"] + np.float32(0.01), 0, 1)}
+    excess = spent(naive_codes(moved, grid), clean, grid)["image"]
+    assert excess == pytest.approx(3 / 255, abs=1e-6) and excess > 0.01
+
+
+def test_what_is_refused(samples: Draw) -> None:
+    batch, _ = samples(2)
+    arguments: list[tuple[dict[str, Any], str, str]] = [
+        ({"norm": "linf", "epsilon": {"image": 0.1}}, "code", "did you mean 'codes'"),
+        ({"norm": "l2", "epsilon": {"image": 0.1}}, "real", "is no ball of codes"),
+        ({"norm": "linf", "epsilon": {"imgae": 0.1}}, "codes", "did you mean 'image'")]
+    for threat, domain, words in arguments:
+        with pytest.raises(UsageError, match=words):
+            code_problem(Threat(**threat), batch, GRIDS, domain)

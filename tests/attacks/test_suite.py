@@ -1,0 +1,129 @@
+"""The suite's short cuts leave its answer as it is."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tinyfuse.attacks import (
+    DequantisedTarget,
+    DifferentiableTarget,
+    InputGrid,
+    Threat,
+    attack,
+    code_problem,
+    misclassified,
+)
+from tinyfuse.attacks.profiles import PAPER, STANDARD, Entry, Profile, profile
+from tinyfuse.attacks.suite import Cell, run_suite
+from tinyfuse.errors import UsageError
+
+Build = Callable[..., DifferentiableTarget]
+Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]
+MODES = {"image": ("image",), "audio": ("audio",), "both": ("image", "audio")}
+EPSILONS = (0.001, 0.002, 0.004, 0.008)
+GRIDS = {name: InputGrid(1 / 255, -128, -128, 127) for name in ("image", "audio")}
+
+
+def cells_of(norm: str = "linf") -> list[Cell]:
+    return [Cell(mode, epsilon, Threat(norm, dict.fromkeys(names, epsilon * (10 if norm == "l2" else 1))))
+            for mode, names in MODES.items() for epsilon in EPSILONS]
+
+
+@pytest.fixture
+def problem(linear: Build, samples: Draw) -> tuple[DifferentiableTarget, dict[str, np.ndarray], np.ndarray]:
+    """A target that misclassifies some of its samples when clean."""
+    target, (batch, labels) = linear(scale=0.5), samples(40)
+    right = target.logits(batch).argmax(1)
+    return target, batch, np.where(np.arange(40) % 8 == 0, labels, right)
+
+
+def naive_union(target: DifferentiableTarget, batch: dict[str, np.ndarray], labels: np.ndarray, cells: list[Cell],
+                suite: Profile) -> dict[tuple[str, float], np.ndarray]:
+    """Every attack on every sample in every cell, then the union by hand."""
+    raw = {}
+    for cell in cells:
+        broken = misclassified(target.logits(batch), labels)
+        for entry in suite.entries:
+            broken = broken | attack(entry.attack, target, batch, labels, [cell.threat], **entry.parameters)[0].broken
+        raw[cell.key] = broken
+    return {cell.key: np.logical_or.reduce([
+        flags for (mode, epsilon), flags in raw.items()
+        if epsilon <= cell.epsilon and set(MODES[mode]) <= set(MODES[cell.mode])]) for cell in cells}
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_unions_equal_those_of_all_attacks_on_all_samples(problem: tuple, norm: str) -> None:
+    target, batch, labels = problem
+    suite = STANDARD.with_steps(4)
+    expected = naive_union(target, batch, labels, cells_of(norm), suite)
+    found = {outcome.cell.key: outcome for outcome in run_suite(target, batch, labels, cells_of(norm), suite)}
+    assert {key: flags.tolist() for key, flags in expected.items()} == {
+        key: outcome.broken.tolist() for key, outcome in found.items()}
+    shares = [outcome.broken.mean() for outcome in found.values()]
+    assert min(shares) < 0.5 < max(shares)
+
+
+def test_saved_points_break_what_they_are_said_to_break(problem: tuple) -> None:
+    target, batch, labels = problem
+    for outcome in run_suite(target, batch, labels, cells_of(), STANDARD.with_steps(3)):
+        full = {name: values[outcome.rows].copy() for name, values in batch.items()} | outcome.point
+        wrong = misclassified(target.logits(full), labels[outcome.rows])
+        assert np.array_equal(wrong, outcome.broken[outcome.rows])
+
+
+def test_nothing_is_attacked_twice(linear: Build, problem: tuple) -> None:
+    target, batch, labels = problem
+    outcomes = list(run_suite(target, batch, labels, cells_of(), STANDARD.with_steps(3)))
+    by_key = {outcome.cell.key: outcome for outcome in outcomes}
+    for mode in MODES:
+        for smaller, larger in itertools.pairwise(EPSILONS):
+            assert not by_key[mode, smaller].broken[by_key[mode, larger].rows].any()
+    singles = by_key["image", 0.008].broken | by_key["audio", 0.008].broken
+    assert not singles[by_key["both", 0.008].rows].any()
+
+
+def test_an_interrupted_suite_goes_on_where_it_stopped(problem: tuple) -> None:
+    target, batch, labels = problem
+    suite = STANDARD.with_steps(3)
+    whole = {outcome.cell.key: outcome for outcome in run_suite(target, batch, labels, cells_of(), suite)}
+    first = list(whole)[:5]
+    rest = list(run_suite(target, batch, labels, cells_of(), suite, known={key: whole[key].broken for key in first}))
+    assert [outcome.cell.key for outcome in rest] == list(whole)[5:]
+    for outcome in rest:
+        again = whole[outcome.cell.key]
+        assert np.array_equal(outcome.broken, again.broken) and np.array_equal(outcome.rows, again.rows)
+        assert all(np.array_equal(outcome.point[name], again.point[name]) for name in outcome.point)
+
+
+def test_the_literature_protocol_runs_in_full(problem: tuple) -> None:
+    target, batch, labels = problem
+    suite = replace(PAPER, entries=(Entry("fgsm"), Entry("pgd", {"steps": 5, "step_size": 0.001})))
+    for outcome in run_suite(target, batch, labels, cells_of()[:2], suite):
+        last = attack("pgd", target, batch, labels, [outcome.cell.threat], steps=5,
+                      step_size=min(0.001, outcome.cell.epsilon))[0]
+        assert np.array_equal(outcome.by_attack["pgd"], last.broken_last)
+        assert len(outcome.rows) == len(labels)
+
+
+def test_the_literature_step_is_whole_codes_on_an_integer_model(linear: Build, samples: Draw) -> None:
+    """eps_iter 0.01 is 2 codes of 1/255; with a budget of one code it is one."""
+    batch, labels = samples(6)
+    target = DequantisedTarget(linear(), GRIDS)
+    for epsilon, step in ((0.03, 2.0), (0.005, 1.0)):
+        threat, codes = code_problem(Threat("linf", {"image": epsilon}), batch, GRIDS, "codes")
+        once = replace(PAPER, entries=(Entry("pgd", {"steps": 1, "step_size": 0.01}),))
+        (outcome,) = run_suite(target, codes, labels, [Cell("image", epsilon, threat)], once)
+        moved = np.abs(outcome.point["image"] - codes["image"])
+        assert moved.max() == step
+
+
+def test_profiles_by_name() -> None:
+    assert profile("paper").with_steps(3) is profile("paper")
+    assert {entry.parameters.get("steps") for entry in profile("standard").with_steps(7).entries} == {None, 7}
+    with pytest.raises(UsageError, match="did you mean 'standard'"):
+        profile("standart")

@@ -1,0 +1,100 @@
+"""A seeded sample of everything that was judged by the twin, run again on TFLite Micro: 0 values may differ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyfuse.attacks import Batch, TwinTarget, code_problem
+from tinyfuse.attacks.suite import CellKey
+from tinyfuse.evaluate.campaign import Campaign, saved
+from tinyfuse.files import load_arrays, save_arrays
+from tinyfuse.integer.interpreters import Interpreter, load
+from tinyfuse.provenance import peak_memory_mib
+
+SAMPLE_SEED = 0
+
+
+@dataclass(frozen=True)
+class ParityTask:
+    """Codes with the twin's outputs in ``sample``, to be run on ``model`` by ``executor``."""
+
+    model: str
+    sample: str
+    executor: str = "tflm"
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What came out: samples and values compared, how many differ, by how much, and samples of another arg-max."""
+
+    samples: int
+    values: int
+    differing: int
+    max_abs: int
+    argmax_differing: int
+    seconds: float
+    peak_mib: float
+
+
+def write_sample(path: Path, target: TwinTarget, campaigns: Sequence[Campaign], count: int) -> int:
+    """Choose ``count`` adversarial inputs, evenly over modes and budgets, and save their codes with the twin's outputs.
+
+    Where the attacks left fewer, corners of the balls with random signs fill up. Returns how many were saved.
+    """
+    if path.exists():
+        return len(load_arrays(path)["output"])
+    rng = np.random.default_rng(SAMPLE_SEED)
+    cells = [(campaign, key) for campaign in campaigns for key in campaign.keys]
+    share = -(-count // len(cells))
+    parts = [_chosen(campaign, key, share, rng) for campaign, key in cells]
+    found = {name: np.concatenate([part[name] for part in parts]) for name in target.inputs}
+    missing = max(0, count - len(found[target.inputs[0]]))
+    if missing:
+        fill = [_corners(*cells[number % len(cells)], rng) for number in range(missing)]
+        found = {name: np.concatenate([values, *(part[name] for part in fill)]) for name, values in found.items()}
+    output = target.twin.run(found)
+    save_arrays(path, {**{name: values.astype(np.int16) for name, values in found.items()},
+                       "output": output.reshape(len(output), -1).astype(np.int16)})
+    return len(output)
+
+
+def _chosen(campaign: Campaign, key: CellKey, share: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """At most ``share`` saved inputs of one cell as complete codes."""
+    held, batch = saved(campaign, key), _clean_codes(campaign)
+    places = rng.permutation(len(held["rows"]))[:share]
+    codes = {name: values[held["rows"][places]].astype(np.int32) for name, values in batch.items()}
+    return codes | {name: held[name][places].astype(np.int32) for name in campaign.modes[key[0]]}
+
+
+def _corners(campaign: Campaign, key: CellKey, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """One sample moved by the whole budget in a random direction at each coordinate."""
+    assert campaign.grids is not None
+    threat, batch = code_problem(campaign.real_threat(key), campaign.clean, campaign.grids, "codes")
+    row = rng.integers(0, len(campaign.labels), 1)
+    clean = {name: values[row] for name, values in batch.items()}
+    moved = {name: clean[name] + threat.epsilon[name] * rng.choice([-1.0, 1.0], clean[name].shape).astype(np.float32)
+             for name in threat.modalities}
+    corner = threat.take(row).project({**clean, **moved}, clean)
+    whole = threat.take(row).realise(corner, clean)
+    return {name: values.astype(np.int32) for name, values in whole.items()}
+
+
+def _clean_codes(campaign: Campaign) -> Batch:
+    assert campaign.grids is not None
+    return {name: grid.quantise(campaign.clean[name]) for name, grid in campaign.grids.items()}
+
+
+def run_parity(task: ParityTask) -> Parity:
+    """Run the saved codes and compare the outputs."""
+    began = time.monotonic()
+    held = load_arrays(task.sample)
+    expected = held.pop("output").astype(np.int64)
+    found = Interpreter(load(task.model), task.executor).run(held).astype(np.int64)
+    gap = np.abs(found - expected)
+    return Parity(len(gap), gap.size, int(np.count_nonzero(gap)), int(gap.max(initial=0)),
+                  int(np.sum(found.argmax(1) != expected.argmax(1))), time.monotonic() - began, peak_memory_mib())

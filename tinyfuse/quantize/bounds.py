@@ -1,0 +1,114 @@
+"""Proof that a ``.tflite`` stays inside its own bytes; the generated code that reads it then trusts every length."""
+
+from __future__ import annotations
+
+MAX_TABLES = 1 << 15
+MAX_SHARED = 2  # bytes reached by all vectors together, in file sizes: parts of a sound file hardly overlap
+REFUSED_OPTIONS = {111: "VarHandleOptions"}  # of builtin_options: holds strings, and no executor here has variables
+
+LAYOUT = {
+    "Model": "4 [OperatorCode] [SubGraph] str [Buffer] [4] [Metadata] [SignatureDef] [ExternalBufferGroup] "
+             "[ExternalBuffer]",
+    "OperatorCode": "1 str 4 4",
+    "SubGraph": "[Tensor] [4] [4] [Operator] str 4",
+    "Tensor": "[4] 1 4 str QuantizationParameters 1 SparsityParameters [4] 1 [VariantSubType] 4",
+    "QuantizationParameters": "[4] [4] [4] [8] 1 any 4",
+    "SparsityParameters": "[4] [4] [DimensionMetadata]",
+    "DimensionMetadata": "1 4 1 any 1 any",
+    "VariantSubType": "[4] 1 1",
+    "Operator": "4 [4] [4] options any [1] 1 [1] [4] 8 8 none unread 4",
+    "Buffer": "[1] 8 8",
+    "Metadata": "str 4",
+    "SignatureDef": "[TensorMap] [TensorMap] str unread 4",
+    "TensorMap": "str 4",
+    "ExternalBufferGroup": "str",
+    "ExternalBuffer": "4 4 8 8 str",
+    "any": "",
+}
+"""The fields of each table in the order of ``schema.fbs``: bytes of a scalar, ``str``, a table, or [a vector of these].
+
+``any`` is a table of which only the outline is checked: its vectors become numpy views, which check themselves.
+``options`` and ``none`` are the types of unions.
+"""
+
+
+class OutOfBounds(ValueError):
+    """Something lies outside the file, or there is too much of it."""
+
+
+def check(data: bytes) -> None:
+    """Raise :class:`OutOfBounds` unless every table, vector and string reachable in ``data`` lies inside it.
+
+    Time and memory to read the file are then bounded: at most MAX_TABLES tables, and vectors and strings of at most
+    MAX_SHARED file sizes in total, however often they are referred to.
+    """
+    walk = _Walk(data)
+    walk.table("Model", walk.offset(0))
+
+
+class _Walk:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.tables, self.bytes_left = data, MAX_TABLES, MAX_SHARED * len(data)
+
+    def number(self, place: int, size: int, *, signed: bool = False) -> int:
+        self.inside(place, size)
+        return int.from_bytes(self.data[place:place + size], "little", signed=signed)
+
+    def inside(self, place: int, size: int) -> None:
+        if place < 0 or place + size > len(self.data):
+            raise OutOfBounds(f"{size} bytes at {place} lie outside its {len(self.data)} bytes")
+
+    def offset(self, place: int) -> int:
+        """Where the reference at ``place`` points."""
+        return place + self.number(place, 4)
+
+    def table(self, name: str, place: int) -> None:
+        self.tables -= 1
+        if self.tables < 0:
+            raise OutOfBounds(f"more than {MAX_TABLES} tables")
+        vtable = place - self.number(place, 4, signed=True)
+        length, size = self.number(vtable, 2), self.number(vtable + 2, 2)
+        self.inside(vtable, length)
+        self.inside(place, size)
+        kinds = LAYOUT[name].split()
+        for number, slot in enumerate(range(4, length - 1, 2)):
+            offset = self.number(vtable + slot, 2)
+            if offset >= size:
+                raise OutOfBounds(f"field {number} of {name} lies outside its table")
+            if offset and number < len(kinds):
+                self.field(kinds[number], place + offset)
+
+    def field(self, kind: str, place: int) -> None:
+        if kind.isdigit():
+            self.inside(place, int(kind))
+        elif kind in ("options", "none"):
+            self.union(kind, self.number(place, 1))
+        elif kind == "str":
+            start = self.vector(place, 1)
+            self.inside(start + self.number(start - 4, 4), 1)  # its terminating zero
+        elif kind.startswith("["):
+            self.elements(kind[1:-1], place)
+        elif kind != "unread":
+            self.table(kind, self.offset(place))
+
+    def union(self, kind: str, value: int) -> None:
+        if (kind == "none" and value) or value in REFUSED_OPTIONS:
+            raise OutOfBounds(f"an operator with {REFUSED_OPTIONS.get(value, 'StableHLO options')} is not read")
+
+    def vector(self, place: int, width: int) -> int:
+        """Where the elements of the vector referred to at ``place`` start."""
+        start = self.offset(place) + 4
+        size = self.number(start - 4, 4) * width
+        self.inside(start, size)
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise OutOfBounds("its parts overlap")
+        return start
+
+    def elements(self, kind: str, place: int) -> None:
+        if kind.isdigit():
+            self.vector(place, int(kind))
+            return
+        start = self.vector(place, 4)
+        for element in range(start, start + 4 * self.number(start - 4, 4), 4):
+            self.table(kind, self.offset(element))
