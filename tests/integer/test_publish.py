@@ -36,7 +36,8 @@ def test_the_file_travels_with_recipe_proof_and_provenance(lively: Lively, tiny_
     assert table["stored_bytes"] == path.stat().st_size
     assert table["proof"]["samples"] == 6
     assert 0 < table["proof"]["max_abs_difference"] < 1
-    assert set(table["proof"]["differing_codes"]) == {"litert", "litert-reference"}
+    assert set(table["proof"]["differing_codes"]) == {"twin", "litert", "litert-reference"}
+    assert table["proof"]["differing_codes"]["twin"] == 0
     assert [layer["name"] for layer in table["layers"]] == [layer.name for layer in conversion.layers]
 
 

@@ -39,7 +39,7 @@ def test_relu6_equals_tflm(dtype, scales, zeros):
 
 
 @settings(max_examples=40, deadline=None)
-@given(TYPES, st.tuples(SCALES, SCALES), st.tuples(ZEROS, ZEROS), st.floats(0.001, 3.0))
+@given(TYPES, st.tuples(SCALES, SCALES), st.tuples(ZEROS, ZEROS), st.floats(0.001, 1.0))
 def test_leaky_relu_equals_tflm(dtype, scales, zeros, alpha):
     assert differing(model("LEAKY_RELU", dtype, scales, zeros, alpha), [codes(dtype)]) == 0
 

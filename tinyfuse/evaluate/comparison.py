@@ -56,9 +56,13 @@ class Compared:
 def compare_model(model: IntegerModel, executors: Sequence[str] | None, dataset: Dataset | None, *, samples: int,
                   seed: int) -> Compared:
     """Compare ``executors`` (default: all) on ``samples`` test pairs of ``dataset``, or on random codes without one."""
+    from tinyfuse.integer.twin import Twin
+
     chosen = list(dict.fromkeys(executors or EXECUTORS))
     for name in chosen:
         check_executor(name)
+    # The interpreters trust a file and may end the process on a hostile one; what the twin accepts is sound.
+    Twin(model.graph)
     labels = None
     if dataset is None:
         codes, inputs = random_codes(model, samples, seed=seed), f"{samples} random inputs (seed {seed})"

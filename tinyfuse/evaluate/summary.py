@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyfuse.errors import DataError
 from tinyfuse.evaluate.checks import Flag, by_line, clean_survivors, letters, run_checks, survivors_of
-from tinyfuse.evaluate.statistics import mcnemar, wilson
+from tinyfuse.evaluate.statistics import Difference, mcnemar, paired_difference, ratio, wilson
 from tinyfuse.files import write_text
 from tinyfuse.results import Row
 
@@ -60,7 +60,9 @@ class SummaryRow:
     was not measured is absent. ``robust_integer`` is threat model G (the adversary writes codes), ``robust_real`` R
     (real values that the device rounds), ``transfer`` what inputs made on the float network leave. ``rerun`` inputs
     that the twin judged were run on TFLite Micro as well, where ``differing`` output codes were others; exact means 0.
-    ``p_clean`` and ``p_robust`` are McNemar p-values, float against integer. ``agreement`` is the share of clean
+    ``p_clean`` and ``p_robust`` are McNemar p-values, float against integer (G); ``change_clean`` and ``change_robust``
+    the paired differences, integer minus float, with bootstrap intervals; ``ratio_robust`` integer over float, absent
+    where float is below 5 %. ``agreement`` is the share of clean
     samples on which both are right or both wrong. ``pareto``: no deployable recipe of the same model is at least as
     good in packed bytes, clean and worst robust accuracy, and better in one of them. ``clean_float`` of an integer
     line is measured on the same samples as ``clean_integer`` wherever float verdicts on those exist.
@@ -91,6 +93,9 @@ class SummaryRow:
     differing: int = 0
     p_clean: float | None = None
     p_robust: dict[str, float] = field(default_factory=dict)
+    change_clean: Difference | None = None
+    change_robust: dict[str, Difference] = field(default_factory=dict)
+    ratio_robust: dict[str, float] = field(default_factory=dict)
     agreement: float | None = None
     flags: tuple[str, ...] = ()
     pareto: bool = False
@@ -289,6 +294,9 @@ def _summary_row(rows: Sequence[Row], before: _Cell, after: _Cell, epsilon: floa
     facts: Row = next((row for row in reversed(rows) if row["kind"] == "model"), {})
     common = before.clean.keys() & after.clean.keys()
     clean_pair = (before.clean[max(common)], after.clean[max(common)]) if common else None
+    pairs = {name: (before.points[name].survivors, point.survivors) for name, point in after.points.items()
+             if _paired(before.points.get(name), point)}
+    ratios = {name: ratio(float(np.mean(integer)), float(np.mean(own))) for name, (own, integer) in pairs.items()}
     measures: dict[str, Any] = {name: facts.get(name) for name in _MEASURES}
     return SummaryRow(
         model=rows[0]["model"], precision=rows[0]["precision"], seed=rows[0]["seed"], epsilon=epsilon,
@@ -298,8 +306,10 @@ def _summary_row(rows: Sequence[Row], before: _Cell, after: _Cell, epsilon: floa
         rerun=sum(row["samples"] for row in _compared(rows)),
         differing=sum(row["differing"] for row in _compared(rows)),
         p_clean=mcnemar(*clean_pair) if clean_pair else None,
-        p_robust={name: mcnemar(before.points[name].survivors, point.survivors)
-                  for name, point in after.points.items() if _paired(before.points.get(name), point)},
+        p_robust={name: mcnemar(*pair) for name, pair in pairs.items()},
+        change_clean=paired_difference(*clean_pair) if clean_pair else None,
+        change_robust={name: paired_difference(*pair) for name, pair in pairs.items()},
+        ratio_robust={name: share for name, share in ratios.items() if share is not None},
         agreement=float(np.mean(clean_pair[0] == clean_pair[1])) if clean_pair else None, **measures)
 
 
@@ -365,5 +375,11 @@ def _csv_cells(line: SummaryRow) -> dict[str, object]:
             cells |= {name: accuracy and accuracy.value, f"{name}_low": accuracy and accuracy.low,
                       f"{name}_high": accuracy and accuracy.high, f"{name}_n": accuracy and accuracy.n}
     cells |= {"p_clean": line.p_clean, **{f"p_robust_{name}": line.p_robust.get(name) for name in ATTACKED}}
+    changes = {"change_clean": line.change_clean,
+               **{f"change_robust_{name}": line.change_robust.get(name) for name in ATTACKED}}
+    for name, change in changes.items():
+        cells |= {name: change and change.value, f"{name}_low": change and change.low,
+                  f"{name}_high": change and change.high}
+    cells |= {f"ratio_robust_{name}": line.ratio_robust.get(name) for name in ATTACKED}
     cells |= {"rerun": line.rerun, "differing": line.differing}
     return cells | {"agreement": line.agreement, "flags": "".join(line.flags), "pareto": int(line.pareto)}

@@ -79,6 +79,7 @@ def _context(view: RunView) -> dict[str, Any]:
         "chapters": [chapter for chapter in _chapters(view) if chapter["figures"]],
         "transfer": transfer_tables(view),
         "parity": trust.parity(view),
+        "paired": trust.paired(view),
         "flags": list(trust.flag_groups(view)),
         "gaps": trust.gaps(view),
         "probes": trust.probes(view),

@@ -50,6 +50,23 @@ def parity(view: RunView) -> dict[str, Any]:
         other == "tflm" for (_, other), _ in _pairs(view))}
 
 
+def paired(view: RunView) -> dict[str, Any]:
+    """Integers (G) against their float network on the same samples: differences with intervals, p-values, ratios."""
+    rows = []
+    for line in view.summary:
+        changes = {"clean": line.change_clean, **line.change_robust}
+        for name, change in changes.items():
+            if change is not None and line.executor == INTEGER_EXECUTOR:
+                p_value = line.p_clean if name == "clean" else line.p_robust.get(name)
+                share = line.ratio_robust.get(name)
+                rows.append([line.model, line.precision, name, f"{100 * change.value:+.1f}",
+                             f"{100 * change.low:+.1f} to {100 * change.high:+.1f}",
+                             NOTHING if p_value is None else f"{p_value:.2g}",
+                             NOTHING if share is None else f"{share:.2f}", f"{change.n:,}"])
+    return {"rows": rows, "head": ["model", "precision", "attacked", "points", "95 % interval", "McNemar p", "ratio",
+                                   "n"]}
+
+
 def flag_groups(view: RunView) -> Iterator[dict[str, Any]]:
     """The findings by letter: errors first, then warnings, then information."""
     order = list(LEVELS)

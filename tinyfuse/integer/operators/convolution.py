@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,15 +11,14 @@ import numpy as np
 from tinyfuse.backend import tensorflow
 from tinyfuse.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, quantize_multipliers
-from tinyfuse.integer.graph import Graph, Operator
+from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
+from tinyfuse.integer.operators.checks import centred, one_scale
 from tinyfuse.integer.operators.kernels import aligned, expand, requantize, requantize64, spread_masked
+from tinyfuse.integer.operators.window import padding_before, window
 
-
-def padding_before(size: int, kernel: int, stride: int, output: int) -> tuple[int, int]:
-    """Rows of zero padding (before, after) of SAME and VALID alike: what ``output`` rows need beyond ``size``."""
-    total = max((output - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
+_BIAS_TYPES = {np.dtype(np.int8): ("int32",), np.dtype(np.int16): ("int32", "int64")}
+_MOST_TAPS = 1 << 24  # entries of a dilated kernel
 
 
 class Convolution:
@@ -27,13 +27,13 @@ class Convolution:
     def __init__(self, operator: Operator, graph: Graph) -> None:
         source, weights = graph.tensors[operator.inputs[0]], graph.tensors[operator.inputs[1]]
         target = graph.tensors[operator.outputs[0]]
-        if weights.data is None or weights.dtype != np.int8:
-            raise ModelError(f"'{weights.name}': CONV_2D needs constant int8 weights")
-        if weights.shape[3] != source.shape[3]:
-            raise ModelError(f"'{weights.name}': a grouped CONV_2D is not supported")
         options = operator.options
-        kernel = _dilated(weights.data.astype(np.int64).transpose(1, 2, 3, 0),
-                          int(options["dilation_h_factor"]), int(options["dilation_w_factor"]))
+        dilation = int(options["dilation_h_factor"]), int(options["dilation_w_factor"])
+        _check_images(operator, source, target)
+        content = _weights(operator, weights, source, target, dilation)
+        window(operator, source, target, (weights.shape[1], weights.shape[2]), dilation)
+        _check_bias(operator, graph, source, target)
+        kernel = _dilated(content.astype(np.int64).transpose(1, 2, 3, 0), *dilation)
         given = int(options["stride_h"]), int(options["stride_w"])
         self.top, self.left = (padding_before(source.shape[1 + axis], kernel.shape[axis], given[axis],
                                               target.shape[1 + axis])[0] for axis in (0, 1))
@@ -118,6 +118,44 @@ def sum_dtype(reach: int) -> type:
     if reach >= 1 << 53:
         raise ModelError(f"sums up to {reach} do not fit float64")
     return np.float32 if reach < 1 << 24 else np.float64
+
+
+def _check_images(operator: Operator, source: Tensor, target: Tensor) -> None:
+    for tensor in (source, target):
+        if tensor.dtype not in TYPE_RANGE or tensor.dtype != source.dtype or tensor.data is not None:
+            raise ModelError(f"'{tensor.name}': {operator.name} {source.dtype} -> {target.dtype} is not supported; use "
+                             "int8 or int16, computed, for both")
+        if len(tensor.shape) != 4 or tensor.shape[0] != 1:
+            raise ModelError(f"'{tensor.name}': {operator.name} needs shape [1, h, w, c], not {list(tensor.shape)}")
+        one_scale(operator, tensor)
+    centred(operator, source, target)
+
+
+def _weights(operator: Operator, weights: Tensor, source: Tensor, target: Tensor,
+             dilation: tuple[int, int]) -> np.ndarray:
+    """The codes [o, kh, kw, i] of ``weights``, refused unless they fit ``source`` and ``target``."""
+    if weights.data is None or weights.dtype != np.int8 or len(weights.shape) != 4:
+        raise ModelError(f"'{weights.name}': {operator.name} needs constant int8 weights with four axes")
+    if weights.shape[3] != source.shape[3] or weights.shape[0] != target.shape[3]:
+        raise ModelError(f"'{weights.name}': {operator.name} of {list(source.shape)} by weights {list(weights.shape)} "
+                         f"does not give {list(target.shape)}; a grouped one is not supported")
+    if len(weights.scale) not in (1, weights.shape[0]) or (len(weights.scale) > 1 and weights.axis != 0):
+        raise ModelError(f"'{weights.name}' has {len(weights.scale)} scales along axis {weights.axis}; "
+                         f"{operator.name} needs 1, or {weights.shape[0]} along axis 0")
+    if weights.zero_point.any():
+        raise ModelError(f"'{weights.name}': {operator.name} needs weights with zero point 0")
+    taps = math.prod((size - 1) * step + 1 for size, step in zip(weights.shape[1:3], dilation, strict=True))
+    if taps * weights.shape[0] * weights.shape[3] > _MOST_TAPS:
+        raise ModelError(f"'{weights.name}': {operator.name} of dilation {list(dilation)} is too wide")
+    return weights.data
+
+
+def _check_bias(operator: Operator, graph: Graph, source: Tensor, target: Tensor) -> None:
+    if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+        bias, allowed = graph.tensors[operator.inputs[2]], _BIAS_TYPES[source.dtype]
+        if str(bias.dtype) not in allowed or bias.shape != (target.shape[3],):
+            raise ModelError(f"'{bias.name}': the bias of {operator.name} with {source.dtype} input must be "
+                             f"{' or '.join(allowed)} [{target.shape[3]}], not {bias.dtype} {list(bias.shape)}")
 
 
 def _dilated(kernel: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -6,7 +6,12 @@ from typing import NamedTuple
 
 from tinyfuse.errors import ModelError
 from tinyfuse.integer.graph import Operator, Tensor
-from tinyfuse.integer.operators.convolution import padding_before
+
+
+def padding_before(size: int, kernel: int, stride: int, output: int) -> tuple[int, int]:
+    """Rows of zero padding (before, after) of SAME and VALID alike: what ``output`` rows need beyond ``size``."""
+    total = max((output - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
 
 
 class Window(NamedTuple):
