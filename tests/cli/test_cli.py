@@ -51,9 +51,11 @@ def test_a_report_draws_figures_without_tensorflow(tmp_path: Path) -> None:
     scope = Scope(make_dataset("none"), 0)
     store = ResultStore(tmp_path / "results.jsonl")
     correct = np.arange(20) % 4 > 0
-    for subject in (Subject("early", "float", "keras", "0"), Subject("early", "w6", "tflm", "1")):
-        for settings in (CLEAN, Attacked("fgsm", "replayed", "float", "both", "linf", 0.1, 0.1, 0.1, 1, 0.1, False,
-                                         "codes", 0)):
+    for subject in (Subject("early", "float", "keras", "0"), Subject("early", "w6", "twin", "1")):
+        attacked = Attacked(profile="standard", attack="standard", criterion="union", source=subject.precision,
+                            modality="both", norm="linf", epsilon=0.1, epsilon_image=0.1, epsilon_audio=0.1, steps=10,
+                            threat="real" if subject.precision == "float" else "codes")
+        for settings in (CLEAN, attacked):
             key = outcome_key(subject, scope, settings, 20)
             store.append(outcome_row(key, subject, scope, settings, correct, seconds=0.0))
     assert loaded_by("report", str(tmp_path)) == ["matplotlib"]

@@ -24,7 +24,6 @@ models = ["image", "early"]
 precisions = ["w6", "minmax5", "FINE"]
 mixes = ["image9-audio6-shared8"]
 executors = ["litert"]
-profiles = ["paper", "standard"]
 transfer_from = ["float", "w6"]
 epsilons = [0.02, 0.1]
 steps = 2
@@ -137,8 +136,8 @@ def test_the_rows_say_the_whole_matrix(whole: tuple[Path, str]) -> None:
     assert {(row["executor"], row["threat"]) for row in unions} == {("keras", "real"), ("twin", "codes"),
                                                                     ("twin", "real")}
     assert all(row["source"] == row["precision"] for row in unions)
-    literature = [row for row in attacks if row["profile"] == "paper" and row["criterion"] == "last-iterate"]
-    assert {(row["attack"], row["steps"]) for row in literature} == {("fgsm", 1), ("pgd", 40)}
+    full = [row for row in attacks if row["profile"] == "raw" and row["criterion"] == "last-iterate"]
+    assert {(row["attack"], row["steps"], row["n"]) for row in full} == {("fgsm", 1, 5), ("pgd", 2, 5)}
     replayed = [row for row in attacks if row["criterion"] == "replayed"]
     ways = {(row["source"], row["executor"]) for row in replayed}
     assert ways >= {("float", "twin"), ("w6", "keras"), ("w6", "twin")}
