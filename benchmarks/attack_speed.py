@@ -1,6 +1,6 @@
 """Seconds of an FGSM and a PGD sweep against CleverHans, ART and Foolbox: one network, the same pairs, one run.
 
-    python benchmarks/attack_speed.py [--model FILE.keras] [--pairs 100] [--steps 40] [--only cleverhans] [--json]
+    python benchmarks/attack_speed.py [--model FILE.keras] [--pairs N] [--steps 40] [--only PEER] [--json]
 
 A sweep attacks the image, the audio and both at ten budgets, 0.01 to 0.10, and judges the result: which samples are
 broken in each of the 30 cells. PGD takes steps of 0.01 from the clean point. tinyfuse answers for the union over
@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ MODEL = Path(__file__).resolve().parent.parent / "models" / "digits" / "intermed
 EPSILONS = tuple(round(0.01 * step, 2) for step in range(1, 11))
 MODES = {"image": ("image",), "audio": ("audio",), "both": ("image", "audio")}
 STEP = 0.01
+PAIRS = {"fgsm": 100, "pgd": 40}
 PEER_BATCH = 100
 OUR_BATCH = 20  # survivors fill small batches better; a larger one is faster from about 500 pairs on
 
@@ -180,107 +183,118 @@ PEERS: dict[str, tuple[str, str, Callable[..., Sweep]]] = {
     "cleverhans (per call)": ("cleverhans", "cleverhans", functools.partial(cleverhans, keep=False)),
     "art": ("art", "adversarial-robustness-toolbox", art),
     "foolbox": ("foolbox", "foolbox", foolbox)}
-"""Row -> module, distribution, and f(case, attack) -> sweep."""
+"""Row -> module, distribution, and f(case, attack=...) -> sweep."""
+
+FIGURES = ("seconds", "cpu_seconds", "warm_seconds", "warm_cpu_seconds")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """One library and attack; seconds by clock and by processor, ``robust`` by mode for each budget."""
+    """One library: ``figures`` by name, ``robust`` bool [n] for each cell; without them, the ``problem``."""
 
-    attack: str
     library: str
     version: str
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    warm_seconds: float = 0.0
-    warm_cpu_seconds: float = 0.0
-    robust: dict[str, list[float]] | None = None
+    figures: dict[str, float]
+    robust: Broken
     problem: str = ""
+
+    def accuracies(self) -> dict[str, list[float]]:
+        """Robust accuracy by mode, for each budget."""
+        return {mode: [float(np.mean(self.robust[mode, epsilon])) for epsilon in EPSILONS] for mode in MODES}
+
+    def below(self, ours: Row) -> list[str]:
+        """Cells in which this library leaves a lower robust accuracy than ``ours``."""
+        return [f"{mode} {epsilon:g}" for (mode, epsilon), flags in self.robust.items()
+                if flags.sum() < ours.robust[mode, epsilon].sum()]
+
+    def table(self, ours: Row) -> dict[str, Any]:
+        """All of it as one JSON object, with the ratios to ``ours``."""
+        found = {"library": self.library, "version": self.version}
+        if self.problem:
+            return {**found, "problem": self.problem}
+        ratios = {f"ratio_{name}": value / ours.figures[name] for name, value in self.figures.items()}
+        return {**found, **self.figures, **ratios, "robust_accuracy": self.accuracies(),
+                "below_tinyfuse": self.below(ours)}
+
+    def text(self, ours: Row) -> str:
+        """A line with the ratios to ``ours`` in brackets, and one for each mode."""
+        name = f"  {self.library:22s}{self.version:8s}"
+        if self.problem:
+            return name + self.problem
+        lower = self.below(ours)
+        verdict = "" if self is ours else f"no: {', '.join(lower)}" if lower else "yes, in all cells"
+        seconds = "".join(f"{value:9.1f} ({value / ours.figures[key]:5.1f})" for key, value in self.figures.items())
+        return "\n".join([name + seconds + "   " + verdict, *(
+            f"      {mode:6s}" + "".join(f"{100 * share:6.1f}" for share in shares)
+            for mode, shares in self.accuracies().items())])
 
 
 def measure(case: Case, attack: str, library: str, version: str, steps: int,
             prepare: Callable[[Case], Sweep]) -> Row:
-    """Time a sweep with and without its first call. FGSM runs twice; PGD is preceded by one short step in each mode."""
+    """Time a sweep with and without its first call: FGSM runs twice; before PGD, one step in each mode is the first."""
     clean = np.argmax(KerasTarget(case.model).logits(case.inputs), axis=1) == case.label
     began = _clocks()
     sweep = prepare(case)
-    found = sweep(EPSILONS, 1) if attack == "fgsm" else sweep(EPSILONS[:1], 1)
+    sweep(EPSILONS if attack == "fgsm" else EPSILONS[:1], 1)
     ready = _clocks()
-    found = sweep(EPSILONS, steps)
+    broken = sweep(EPSILONS, steps)
     done = _clocks()
-    warm, whole = done - ready, ready - began if attack == "fgsm" else done - began
-    robust = {mode: [float(np.mean(clean & ~found[mode, epsilon])) for epsilon in EPSILONS] for mode in MODES}
-    return Row(attack, library, version, *map(float, (*whole, *warm)), robust)
+    whole = ready - began if attack == "fgsm" else done - began
+    figures = dict(zip(FIGURES, map(float, (*whole, *(done - ready))), strict=True))
+    return Row(library, version, figures, {cell: clean & ~flags for cell, flags in broken.items()})
 
 
 def _clocks() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def peer_row(case: Case, attack: str, library: str, steps: int) -> Row:
+def peer(case: Case, attack: str, library: str, steps: int) -> Row:
     """The measured peer, or why there is none. Whatever it raises is its result: peers run as they are."""
     module, distribution, prepare = PEERS[library]
     if util.find_spec(module) is None:
-        return Row(attack, library, "", problem=f"not installed; pip install 'tinyfuse[dev,peers]' ({distribution})")
+        return Row(library, "", {}, {}, f"skipped: {distribution} is not installed; pip install 'tinyfuse[dev,peers]'")
     version = metadata.version(distribution)
     try:
-        return measure(case, attack, library, version, steps, functools.partial(prepare, attack=attack))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return measure(case, attack, library, version, steps, functools.partial(prepare, attack=attack))
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        return Row(attack, library, version, problem=f"fails: {type(error).__name__}: {said}")
-
-
-def weaker(ours: Row, peer: Row) -> list[str]:
-    """Cells in which ``ours`` leaves a higher robust accuracy than ``peer``."""
-    return [f"{mode} {epsilon:g}" for mode in MODES if ours.robust and peer.robust
-            for epsilon, mine, theirs in zip(EPSILONS, ours.robust[mode], peer.robust[mode], strict=True)
-            if mine > theirs]
-
-
-def show(row: Row, ours: Row) -> str:
-    """One line of the table, with ratios to tinyfuse, and the robust accuracies."""
-    if row.problem:
-        return f"  {row.library:22s} {row.version:7s} {row.problem}"
-    numbers = "   ".join(f"{getattr(row, name):7.1f} ({getattr(row, name) / getattr(ours, name):5.1f})"
-                         for name in ("seconds", "cpu_seconds", "warm_seconds", "warm_cpu_seconds"))
-    worse = weaker(ours, row)
-    verdict = "" if row is ours else "yes, in all 30" if not worse else f"NOT at {', '.join(worse)}"
-    accuracies = "".join(f"\n      {mode:6s}" + "".join(f"{100 * share:6.1f}" for share in shares)
-                         for mode, shares in (row.robust or {}).items())
-    return f"  {row.library:22s} {row.version:7s} {numbers}   {verdict}{accuracies}"
+        return Row(library, version, {}, {}, f"fails: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
 def main() -> int:
-    """Print both tables."""
+    """Parse the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=MODEL, help="a fusion network of `tinyfuse train`")
-    parser.add_argument("--pairs", type=options.positive, default=100)
-    parser.add_argument("--steps", type=options.positive, default=40)
+    parser.add_argument("--model", type=Path, default=MODEL, help="a network of `tinyfuse train` with both inputs")
+    parser.add_argument("--pairs", type=options.positive, metavar="N", help=f"default: {PAIRS}")
+    parser.add_argument("--steps", type=options.positive, default=40, help="steps of PGD (default 40)")
     parser.add_argument("--attack", action="append", choices=tuple(OURS), help="default: both")
     parser.add_argument("--only", action="append", choices=tuple(PEERS), metavar="PEER",
-                        help=f"default: {', '.join(PEERS)}")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON lines")
+                        help=f"default: {', '.join(PEERS)} (per call: FGSM only)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each library and attack")
     return options.guarded(run, parser.parse_args())
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure tinyfuse first, then each peer, for each attack."""
-    pairs = data.load().test.balanced(args.pairs, seed=0)
-    case = Case(load_network(args.model).model, pairs.inputs(), pairs.label)
-    case.model({name: values[:1] for name, values in case.inputs.items()})  # nobody pays for TensorFlow's own start
+    model = load_network(args.model).model
     missed = []
     for attack in args.attack or OURS:
+        pairs = data.load().test.balanced(args.pairs or PAIRS[attack], seed=0)
+        case = Case(model, pairs.inputs(), pairs.label)
+        model({name: values[:1] for name, values in case.inputs.items()})  # nobody pays for TensorFlow's own start
         title = "FGSM" if attack == "fgsm" else f"PGD-{args.steps}"
-        ours = measure(case, attack, "tinyfuse", metadata.version("tinyfuse"), args.steps, OURS[attack])
         if not args.json:
-            print(f"{title}, 3 modes x {len(EPSILONS)} budgets, {len(pairs)} pairs, {args.model.name}; seconds and "
-                  "(ratio to tinyfuse): all, CPU, warm, CPU warm; is tinyfuse's robust accuracy <= the peer's?")
-        for row in (ours, *(peer_row(case, attack, library, args.steps) for library in args.only or PEERS)):
-            print(json.dumps({"pairs": len(pairs), "model": args.model.name, **asdict(row)}) if args.json
-                  else show(row, ours), flush=True)
-            missed += [f"{title} {row.library} {cell}" for cell in weaker(ours, row)]
+            print(f"{title}, {len(MODES)} modes x {len(EPSILONS)} budgets, {len(pairs)} pairs, {args.model.name}\n"
+                  "  seconds (ratio to tinyfuse): all, CPU, warm, CPU warm; robust accuracy of tinyfuse <= this one's?")
+        ours = measure(case, attack, "tinyfuse", metadata.version("tinyfuse"), args.steps, OURS[attack])
+        peers = args.only or [name for name in PEERS if attack == "fgsm" or "per call" not in name]
+        for row in itertools.chain([ours], (peer(case, attack, name, args.steps) for name in peers)):
+            facts = {"attack": title, "pairs": len(pairs), "model": args.model.name}
+            print(json.dumps({**facts, **row.table(ours)}) if args.json else row.text(ours), flush=True)
+            missed += [f"{title} {row.library} {cell}" for cell in row.below(ours)]
     if missed:
-        raise GateError(f"a peer found more in {len(missed)} cells: {', '.join(missed[:5])}")
+        raise GateError(f"a peer leaves less in {len(missed)} cells: {', '.join(missed[:5])}")
     return 0
 
 

@@ -95,15 +95,15 @@ def _add_attack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.keras|MODEL.tflite",
                         help="a float network, or an integer model that is attacked itself, through its twin")
     what = parser.add_argument_group("attack")
-    what.add_argument("--attack", default="pgd", help="pgd (default), fgsm, mim, square, corners, nes or spsa")
+    what.add_argument("--attack", help="pgd (default), fgsm, mim, square, corners, nes or spsa")
     what.add_argument("--profile", metavar="NAME", help="a whole suite instead: paper, standard or strong")
     what.add_argument("--modality", default="both", help="image, audio or both (default)")
-    what.add_argument("--epsilon", type=options.budget, default=0.03, help="budget such as 0.03 (default) or 8/255")
+    what.add_argument("--epsilon", type=options.budget, help="budget such as 0.03 (default) or 8/255")
     what.add_argument("--eps-image", type=options.budget, metavar="E", help="budget of the image, where it differs")
     what.add_argument("--eps-audio", type=options.budget, metavar="E", help="budget of the audio, where it differs")
     what.add_argument("--codes", type=options.positive, metavar="K", help="budget of K whole codes instead (.tflite)")
-    what.add_argument("--norm", default="linf", help="linf (default) or l2")
-    what.add_argument("--threat", choices=("codes", "real", "naive"), default="codes",
+    what.add_argument("--norm", help="linf (default) or l2")
+    what.add_argument("--threat", choices=("codes", "real", "naive"),
                       help="what the adversary of a .tflite writes: codes (default), real values that the device "
                            "rounds, or naively rounded inputs of the float network that leave the ball")
     what.add_argument("--mask", action="append", metavar="MODALITY=WHERE",
@@ -126,6 +126,20 @@ def _add_attack(parser: argparse.ArgumentParser) -> None:
 
 
 _ATTACK_PARAMETERS = ("loss", "steps", "restarts", "queries", "draws")
+_IGNORED = {"--profile": ("attack", "eps_image", "eps_audio", "codes", "mask", "loss", "random_start", "restarts",
+                          "queries", "draws", "executor", "source", "minimal"),
+            "--minimal": ("epsilon", "eps_image", "eps_audio", "norm", "threat", "executor", "source"),
+            "--codes": ("epsilon", "eps_image", "eps_audio")}
+
+
+def _refuse_ignored(args: argparse.Namespace) -> None:
+    """Raise UsageError for an option that another one leaves without effect."""
+    for option, names in _IGNORED.items():
+        given = [name for name in names if getattr(args, name)] if getattr(args, option[2:]) else []
+        if given:
+            raise UsageError(f"--{given[0].replace('_', '-')} has no effect with {option}; leave one of them out")
+    if args.model.endswith(".keras") and args.threat:
+        raise UsageError("--threat is about the codes of a .tflite; a .keras network takes real values")
 
 
 def _attack(args: argparse.Namespace) -> int:
@@ -134,24 +148,27 @@ def _attack(args: argparse.Namespace) -> int:
 
     if args.model.endswith(".keras") and (args.executor or args.source):
         raise UsageError("--executor and --source are for a .tflite; a .keras network runs in Keras")
+    _refuse_ignored(args)
+    attack, norm, threat = args.attack or "pgd", args.norm or "linf", args.threat or "codes"
+    epsilon = 0.03 if args.epsilon is None else args.epsilon
     parameters = {name: getattr(args, name) for name in _ATTACK_PARAMETERS if getattr(args, name) is not None}
     parameters |= {"random_start": True} if args.random_start else {}
     mask = masks_of(args.mask or [])
     if args.minimal:
-        found = steps.minimal(args.model, options.load_data(args), attack=args.attack, modality=args.modality,
+        found = steps.minimal(args.model, options.load_data(args), attack=attack, modality=args.modality,
                               largest=args.codes, mask=mask, pairs=args.pairs, **parameters)
         print(json.dumps(found.to_json()) if args.json else found.text())
         return 0
     if args.profile:
         suite = steps.attack_profile(args.model, options.load_data(args), args.profile, modality=args.modality,
-                                     epsilon=args.epsilon, norm=args.norm, threat=args.threat, steps=args.steps,
+                                     epsilon=epsilon, norm=norm, threat=threat, steps=args.steps,
                                      pairs=args.pairs)
         return _print_rows(suite, as_json=args.json)
     given = {"image": args.eps_image, "audio": args.eps_audio}
-    budgets = {name: args.epsilon if given[name] is None else given[name]
+    budgets = {name: epsilon if given[name] is None else given[name]
                for name in steps.modalities_attacked(args.modality)}
-    rows = steps.attack(args.model, options.load_data(args), attack=args.attack, modality=args.modality,
-                        epsilon=budgets, codes=args.codes, norm=args.norm, threat=args.threat, mask=mask,
+    rows = steps.attack(args.model, options.load_data(args), attack=attack, modality=args.modality,
+                        epsilon=budgets, codes=args.codes, norm=norm, threat=threat, mask=mask,
                         pairs=args.pairs, executors=args.executor or ["tflm"], source=args.source, **parameters)
     return _print_rows(rows, as_json=args.json)
 

@@ -19,7 +19,7 @@ from tinyfuse import __version__
 from tinyfuse.errors import DataError, nearest
 from tinyfuse.files import write_text
 
-_DISTRIBUTIONS = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "numpy", "librosa",
+_DISTRIBUTIONS = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "numpy", "numba", "librosa",
                   "ai-edge-litert", "tflite-micro", "scipy", "scikit-learn")
 _TEXTS = ("command", "started", "finished", "data", "commit")
 _KIB_PER_MIB = 1024

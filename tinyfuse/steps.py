@@ -85,11 +85,11 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     among them, a single differing code is a :class:`ParityError`. With ``source``, or the threat "naive", the inputs
     are made on that ``.keras`` file instead (default: the one beside it) and replayed.
     """
-    from tinyfuse.attacks import Threat
+    from tinyfuse.attacks import Threat, TwinTarget
     from tinyfuse.attacks.codes import whole_codes
     from tinyfuse.attacks.losses import check_loss
     from tinyfuse.evaluate.rows import Subject
-    from tinyfuse.evaluate.single import Single, attack_float, attack_twin, replay_on
+    from tinyfuse.evaluate.single import Single, attack_float, attack_twin, check_inputs, replay_on
     from tinyfuse.integer.interpreters import check_executor, load
 
     path = Path(model)
@@ -114,6 +114,9 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     if source is None and threat != "naive":
         seed = _recorded_seed(path, dataset)
         return attack_twin(integer, subject, single, seed=seed, executors=executors)
+    # The interpreters trust a file and may end the process on a hostile one; what the twin accepts is sound.
+    TwinTarget(integer)
+    check_inputs(integer, dataset)
     found, rows = attack_float(_float_network(_source_of(path, source), dataset), single)
     for executor in executors:
         rows += replay_on(integer, replace(subject, executor=executor), found, single, seed=rows[0]["seed"])

@@ -108,7 +108,10 @@ def attack_integers(assault: Assault, float_subject: Subject, float_target: Diff
         _probe(assault, subject, target, found[0])
         judges[subject.precision] = Judge(subject, target, target.grids)
         if subject.precision in run.matrix.transfer_from:
-            sources[subject.precision] = _strongest(assault, found)
+            # A suite that skips what is broken already leaves no inputs for those samples: replays need one in full.
+            source = assault.campaign(subject, assault.transfer, threat="codes", grids=target.grids)
+            run_campaign(source, target, run.store, tick=_said(subject, tick))
+            sources[subject.precision] = source
         attacked.append((made, target, found))
     for name, source in sources.items():
         for precision, judge in judges.items():
@@ -140,7 +143,7 @@ def _legal_in(store: ResultStore, wider: Campaign, campaign: Campaign) -> dict[C
     """What any attack in ``campaign``'s threat model broke, where all that was legal there is legal in ``wider``."""
     rows = store.rows("attack", model=campaign.subject.model, precision=campaign.subject.precision,
                       executor=campaign.subject.executor, threat=campaign.threat, norm=campaign.norm,
-                      n=len(campaign.labels), seed=campaign.scope.seed)
+                      n=len(campaign.labels), **campaign.scope.fields())
     legal = {}
     for mode, epsilon in campaign.keys:
         broken = np.zeros(len(campaign.labels), bool)
@@ -151,12 +154,6 @@ def _legal_in(store: ResultStore, wider: Campaign, campaign: Campaign) -> dict[C
                                                    each.threat) for each in (wider, campaign))
         legal[mode, epsilon] = broken & covers(wide, narrow, codes)
     return legal
-
-
-def _strongest(assault: Assault, campaigns: Sequence[Campaign]) -> Campaign:
-    """The campaign to replay: one that ran in full on all samples if there is one."""
-    full = [c for c in campaigns if c.threat == "codes" and c.profile.last_iterate and c.profile != assault.raw]
-    return full[0] if full else next(c for c in campaigns if c.threat == "codes" and c.profile != assault.raw)
 
 
 def _parity(assault: Assault, made: IntegerFile, target: TwinTarget, found: Sequence[Campaign]) -> list[Pending]:

@@ -73,6 +73,8 @@ class Matrix:
         for epsilon in self.epsilons:
             if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)) or not 0 <= epsilon < math.inf:
                 raise UsageError(f"matrix: epsilon {epsilon!r}; a number of at least 0 is expected")
+            if epsilon > 1 and self.norm == "linf":
+                raise UsageError(f"matrix: epsilon {epsilon!r}; inputs lie in [0, 1], so at most 1 is expected")
         if not (self.models and self.epsilons and self.profiles):
             raise UsageError("matrix: models, profiles and epsilons need at least one entry each")
         for source in self.transfer_from:
