@@ -66,14 +66,21 @@ def run(args: argparse.Namespace) -> int:
 def check(folder: Path) -> None:
     """Raise :class:`ParityError` or :class:`GateError` if a figure of the run in ``folder`` must not be trusted."""
     from tinyfuse.evaluate.checks import gate
+    from tinyfuse.evaluate.sweep import ATTACK_STAGE
     from tinyfuse.report import load
     from tinyfuse.results import ResultStore
 
-    for row in ResultStore(folder / "results.jsonl").rows("parity"):
+    store = ResultStore(folder / "results.jsonl")
+    for row in store.rows("parity"):
         if row["differing"]:
             raise ParityError(f"{row['model']} {row['precision']}: {row['a']} and {row['b']} differ in "
                               f"{row['differing']} of {row['values']} output codes; the twin's figures of this model "
                               "are wrong, report it")
+    for row in store.rows("failed", stage=ATTACK_STAGE):
+        # Probes come last: where there are some, a later attempt went through.
+        if not store.rows("probe", model=row["model"], precision=row["precision"], seed=row["seed"]):
+            raise GateError(f"{row['model']} {row['precision']} could not be attacked, so it has no figures to trust: "
+                            f"{row['reason']}")
     failed = gate(load(folder).flags)
     if failed:
         first = failed[0]

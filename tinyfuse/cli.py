@@ -7,11 +7,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinyfuse import __version__, bench, doctor, options
 from tinyfuse.errors import UsageError
 from tinyfuse.nn.train import TrainConfig
-from tinyfuse.results import Row
+
+if TYPE_CHECKING:
+    from tinyfuse.evaluate.single import Rows
 
 EXAMPLES = """\
 examples:
@@ -95,7 +98,9 @@ def _add_attack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.keras|MODEL.tflite",
                         help="a float network, or an integer model that is attacked itself, through its twin")
     what = parser.add_argument_group("attack")
-    what.add_argument("--attack", help="pgd (default), fgsm, mim, square, corners, nes or spsa")
+    what.add_argument("--attack", help="pgd (default), fgsm, mim, square, corners, nes or spsa; universal: one "
+                      "perturbation, made on training pairs, for all test pairs; diva: inputs that the integers get "
+                      "wrong while the float network stays right")
     what.add_argument("--profile", metavar="NAME", help="a whole suite instead: paper, standard or strong")
     what.add_argument("--modality", default="both", help="image, audio or both (default)")
     what.add_argument("--epsilon", type=options.budget, help="budget such as 0.03 (default) or 8/255")
@@ -114,40 +119,54 @@ def _add_attack(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--restarts", type=options.positive, help="runs from other random starts (default 1)")
     what.add_argument("--queries", type=options.positive, help="forward passes of square for each sample")
     what.add_argument("--draws", type=options.positive, help="random points of corners for each sample")
+    what.add_argument("--epochs", type=options.positive, help="visits of universal to the training pairs (default 10)")
+    what.add_argument("--train-pairs", type=options.positive, metavar="N",
+                      help="training pairs that universal is made on (default 200)")
+    what.add_argument("--ensemble", action="store_true",
+                      help="use the mean of the gradients of a .tflite and of its float network")
     what.add_argument("--minimal", action="store_true",
                       help="find each sample's smallest budget in codes instead (.tflite; --codes is the largest)")
     parser.add_argument("--pairs", type=options.positive, default=100, metavar="N", help="test pairs (default 100)")
     parser.add_argument("--executor", action="append", metavar="NAME",
                         help="judge the codes again in tflm (default), litert or litert-reference; repeatable")
     parser.add_argument("--source", metavar="MODEL.keras",
-                        help="replay inputs made on this float network instead of attacking the integers")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON lines")
+                        help="replay inputs made on this float network instead of attacking the integers; with diva or "
+                             "--ensemble: the float network, if it is not the one beside the .tflite")
+    parser.add_argument("--save", metavar="FILE.npz",
+                        help="keep the attacked inputs (codes of a .tflite), labels and which are broken")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON lines, with what the checks find")
     options.add_data(parser)
 
 
-_ATTACK_PARAMETERS = ("loss", "steps", "restarts", "queries", "draws")
+_ATTACK_PARAMETERS = ("loss", "steps", "restarts", "queries", "draws", "epochs", "train_pairs")
 _IGNORED = {"--profile": ("attack", "eps_image", "eps_audio", "codes", "mask", "loss", "random_start", "restarts",
-                          "queries", "draws", "executor", "source", "minimal"),
-            "--minimal": ("epsilon", "eps_image", "eps_audio", "norm", "threat", "executor", "source"),
+                          "queries", "draws", "epochs", "train_pairs", "ensemble", "executor", "source", "minimal"),
+            "--minimal": ("epsilon", "eps_image", "eps_audio", "norm", "threat", "ensemble", "executor", "source",
+                          "save"),
             "--codes": ("epsilon", "eps_image", "eps_audio")}
 
 
 def _refuse_ignored(args: argparse.Namespace) -> None:
     """Raise UsageError for an option that another one leaves without effect."""
+    def given(name: str) -> bool:
+        return getattr(args, name) is not None and getattr(args, name) is not False
+
     for option, names in _IGNORED.items():
-        given = [name for name in names if getattr(args, name)] if getattr(args, option[2:]) else []
-        if given:
-            raise UsageError(f"--{given[0].replace('_', '-')} has no effect with {option}; leave one of them out")
-    if args.model.endswith(".keras") and args.threat:
-        raise UsageError("--threat is about the codes of a .tflite; a .keras network takes real values")
+        idle = [name for name in names if given(name)] if given(option[2:]) else []
+        if idle:
+            raise UsageError(f"--{idle[0].replace('_', '-')} has no effect with {option}; leave one of them out")
+    if args.model.endswith(".keras"):
+        if args.executor or args.source:
+            raise UsageError("--executor and --source are for a .tflite; a .keras network runs in Keras")
+        if args.threat:
+            raise UsageError("--threat is about the codes of a .tflite; a .keras network takes real values")
 
 
 def _attack(args: argparse.Namespace) -> int:
     from tinyfuse import steps
     from tinyfuse.attacks.masks import masks_of
+    from tinyfuse.evaluate.requests import modalities_attacked
 
-    if args.model.endswith(".keras") and (args.executor or args.source):
-        raise UsageError("--executor and --source are for a .tflite; a .keras network runs in Keras")
     _refuse_ignored(args)
     attack, norm, threat = args.attack or "pgd", args.norm or "linf", args.threat or "codes"
     epsilon = 0.03 if args.epsilon is None else args.epsilon
@@ -162,22 +181,30 @@ def _attack(args: argparse.Namespace) -> int:
     if args.profile:
         suite = steps.attack_profile(args.model, options.load_data(args), args.profile, modality=args.modality,
                                      epsilon=epsilon, norm=norm, threat=threat, steps=args.steps,
-                                     pairs=args.pairs)
+                                     pairs=args.pairs, save=args.save)
         return _print_rows(suite, as_json=args.json)
     given = {"image": args.eps_image, "audio": args.eps_audio}
-    budgets = {name: epsilon if given[name] is None else given[name]
-               for name in steps.modalities_attacked(args.modality)}
+    budgets = {name: epsilon if given[name] is None else given[name] for name in modalities_attacked(args.modality)}
     rows = steps.attack(args.model, options.load_data(args), attack=attack, modality=args.modality,
                         epsilon=budgets, codes=args.codes, norm=norm, threat=threat, mask=mask,
-                        pairs=args.pairs, executors=args.executor or ["tflm"], source=args.source, **parameters)
+                        pairs=args.pairs, executors=args.executor or ["tflm"], source=args.source,
+                        ensemble=args.ensemble, save=args.save, **parameters)
     return _print_rows(rows, as_json=args.json)
 
 
-def _print_rows(rows: Sequence[Row], *, as_json: bool) -> int:
-    from tinyfuse.steps import sentence
+def _print_rows(rows: Rows, *, as_json: bool) -> int:
+    """Print each row, then what the checks find; raise GateError if a figure must not be trusted."""
+    from tinyfuse.evaluate.wording import check, findings, flag_text, sentence
 
+    flags = findings(rows)
     for row in rows:
-        print(json.dumps(row) if as_json else sentence(row))
+        note = rows.notes.get(row["key"], {})
+        own = [{"code": flag.code, "level": flag.level, "text": flag.text} for flag in flags
+               if flag.line == (row["model"], row["precision"], row["seed"])]
+        print(json.dumps({**row, **note, "flags": own}) if as_json else sentence(row, note))
+    for flag in [] if as_json else flags:
+        print(flag_text(flag))
+    check(flags)
     return 0
 
 
@@ -232,12 +259,12 @@ def _add_ls(parser: argparse.ArgumentParser) -> None:
 
 
 def _lists() -> dict[str, list[str]]:
-    from tinyfuse.attacks import ATTACKS
+    from tinyfuse.attacks.registry import ATTACKS, SPECIAL
     from tinyfuse.evaluate.matrix import Matrix
     from tinyfuse.integer.executors import EXECUTORS
     from tinyfuse.nn.fusion import MODELS
 
-    return {"models": list(MODELS), "attacks": list(ATTACKS), "executors": list(EXECUTORS),
+    return {"models": list(MODELS), "attacks": [*ATTACKS, *SPECIAL], "executors": list(EXECUTORS),
             "recipes": [*(f"w{bits}" for bits in range(2, 10)), *(f"minmax{bits}" for bits in range(2, 10)),
                         *Matrix().mixes]}
 

@@ -99,7 +99,10 @@ class OutcomeRow(TypedDict):
 
 
 class ParityRow(TypedDict):
-    """Executors ``a`` and ``b`` on the same codes: output values compared and differing; exact means 0."""
+    """Executors ``a`` and ``b`` on the same codes: output values compared and differing; exact means 0.
+
+    ``where``: "corners" are random corners of the attacked balls, where attacks left too few inputs.
+    """
 
     kind: Literal["parity"]
     key: str
@@ -107,7 +110,7 @@ class ParityRow(TypedDict):
     precision: str
     a: Executor
     b: Executor
-    where: Literal["clean", "adversarial"]
+    where: Literal["clean", "adversarial", "corners"]
     samples: int
     values: int
     differing: int

@@ -7,24 +7,23 @@ Every step takes and leaves files, so that each can be run on its own: ``train``
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyfuse.console import console, progress
-from tinyfuse.errors import DataError, ModelError, UsageError, nearest
-from tinyfuse.files import sha256_hex
+from tinyfuse.errors import DataError, ModelError, UsageError
+from tinyfuse.files import save_arrays, sha256_hex
 
 if TYPE_CHECKING:
     import numpy as np
 
     from tinyfuse.data import Dataset
+    from tinyfuse.evaluate.single import Rows, Single
     from tinyfuse.evaluate.smallest import Smallest
+    from tinyfuse.integer.interpreters import IntegerModel
     from tinyfuse.nn.obtain import Network
-    from tinyfuse.results import Row
 
-MODES: Mapping[str, tuple[str, ...]] = {"image": ("image",), "audio": ("audio",), "both": ("image", "audio")}
-"""Attacked modalities by the name of the mode."""
+TRAIN_PAIRS = 200
 
 
 def train(name: str, dataset: Dataset, *, out: str | Path, **settings: Any) -> Path:
@@ -74,7 +73,8 @@ def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Da
 def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "both",
            epsilon: float | Mapping[str, float] = 0.03, codes: int | None = None, norm: str = "linf",
            threat: str = "codes", mask: Mapping[str, np.ndarray] | None = None, pairs: int = 100,
-           executors: Sequence[str] = ("tflm",), source: str | Path | None = None, **parameters: Any) -> list[Row]:
+           executors: Sequence[str] = ("tflm",), source: str | Path | None = None, ensemble: bool = False,
+           save: str | Path | None = None, **parameters: Any) -> Rows:
     """Attack a ``.keras`` network or a ``.tflite`` with its own gradients; return result rows.
 
     ``epsilon`` is one budget, or one for each attacked modality, in input units; ``codes`` is a budget in whole codes
@@ -83,83 +83,108 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
 
     A ``.tflite`` needs no network: its twin is attacked, and ``executors`` judge the same codes again; with ``tflm``
     among them, a single differing code is a :class:`ParityError`. With ``source``, or the threat "naive", the inputs
-    are made on that ``.keras`` file instead (default: the one beside it) and replayed.
+    are made on that ``.keras`` file instead (default: the one beside it) and replayed. ``ensemble`` takes the mean of
+    the gradients of both; the attack "diva" looks for inputs that the integers alone get wrong. "universal" is one
+    perturbation made on ``train_pairs`` (200) pairs of the training part. ``save``: an ``.npz`` file for ``made``.
     """
-    from tinyfuse.attacks import Threat, TwinTarget
+    from tinyfuse.attacks import Threat
     from tinyfuse.attacks.codes import whole_codes
-    from tinyfuse.attacks.losses import check_loss
-    from tinyfuse.evaluate.rows import Subject
-    from tinyfuse.evaluate.single import Single, attack_float, attack_twin, check_inputs, replay_on
-    from tinyfuse.integer.interpreters import check_executor, load
+    from tinyfuse.evaluate.requests import budget_of, check_attack
+    from tinyfuse.evaluate.single import Single
+    from tinyfuse.integer.interpreters import load
 
     path = Path(model)
-    for executor in executors:
-        check_executor(executor)
-    check_parameters(attack, parameters)
-    if "loss" in parameters:
-        check_loss(parameters["loss"])
-    if path.suffix == ".keras" and codes is not None:
-        raise UsageError("a budget in codes is for a .tflite; a .keras network takes real values: give epsilon")
-    wanted = _budget(modality, 0.0 if codes is not None else epsilon)
-    for name, value in wanted.items():
-        if not 0 <= value <= 1 and norm == "linf":
-            raise UsageError(f"epsilon of '{name}' is {value}; inputs lie in [0, 1], so give 0 to 1")
+    check_attack(path, attack, threat, executors, source, ensemble, codes, parameters)
+    _check_save(save)
+    wanted = budget_of(modality, 0.0 if codes is not None else epsilon, norm)
     integer = None if path.suffix == ".keras" else load(path)
     budget = wanted if codes is None or integer is None else whole_codes(codes, tuple(wanted), integer.grids)
-    single = Single(attack, parameters, Threat(norm, budget, mask=mask), modality, dataset, pairs, threat,
-                    _mask_name(mask))
-    if integer is None:
-        return attack_float(_float_network(path, dataset), single)[1]
-    subject = Subject(*_names(path), executors[0] if executors else "tflm", sha256_hex(integer.data))
-    if source is None and threat != "naive":
-        seed = _recorded_seed(path, dataset)
+    given = {"train_pairs": TRAIN_PAIRS, **parameters} if attack == "universal" else parameters
+    single = Single(attack, given, Threat(norm, budget, mask=mask), modality, dataset, pairs, threat, _mask_name(mask))
+    rows = (_attack_float(path, single) if integer is None else
+            _attack_integer(path, integer, single, executors, source, ensemble))
+    return _saved(rows, save)
+
+
+def _attack_float(path: Path, single: Single) -> Rows:
+    from tinyfuse.evaluate.single import attack_float
+    from tinyfuse.evaluate.special import universal_on_float
+
+    network = _float_network(path, single.dataset)
+    return universal_on_float(network, single) if single.attack == "universal" else attack_float(network, single)[1]
+
+
+def _attack_integer(path: Path, integer: IntegerModel, single: Single, executors: Sequence[str],
+                    source: str | Path | None, ensemble: bool) -> Rows:
+    from tinyfuse.attacks import TwinTarget
+    from tinyfuse.evaluate.rows import Subject
+    from tinyfuse.evaluate.single import Rows, attack_float, attack_twin, check_inputs, replay_on
+    from tinyfuse.evaluate.special import attack_diva, universal_on_twin
+
+    subject, dataset = Subject(*_names(path), "twin", sha256_hex(integer.data)), single.dataset
+    seed = _recorded_seed(path, dataset)
+    if single.attack == "universal":
+        return universal_on_twin(integer, subject, single, seed=seed, executors=executors)
+    if not (ensemble or source or single.attack == "diva" or single.domain == "naive"):
         return attack_twin(integer, subject, single, seed=seed, executors=executors)
     # The interpreters trust a file and may end the process on a hostile one; what the twin accepts is sound.
     TwinTarget(integer)
     check_inputs(integer, dataset)
-    found, rows = attack_float(_float_network(_source_of(path, source), dataset), single)
-    for executor in executors:
-        rows += replay_on(integer, replace(subject, executor=executor), found, single, seed=rows[0]["seed"])
-    return rows
+    network = _float_network(_source_of(path, source), dataset)
+    if single.attack == "diva":
+        return attack_diva(integer, network, subject, single, seed=seed, executors=executors)
+    if ensemble:
+        return attack_twin(integer, subject, single, seed=seed, executors=executors, beside=network)
+    found, rows = attack_float(network, single)
+    replayed = replay_on(integer, subject, executors, found, single, seed=rows[0]["seed"], made_by=network.sha256)
+    return Rows([*rows, *replayed], replayed.made, replayed.notes)
 
 
 def attack_profile(model: str | Path, dataset: Dataset, profile: str, *, modality: str = "both", epsilon: float = 0.03,
-                   norm: str = "linf", threat: str = "codes", steps: int | None = None, pairs: int = 100) -> list[Row]:
+                   norm: str = "linf", threat: str = "codes", steps: int | None = None, pairs: int = 100,
+                   save: str | Path | None = None) -> Rows:
     """Run a suite of attacks ("paper", "standard", "strong") on a ``.keras`` network or a ``.tflite``; return rows.
 
     A sample is robust if nothing in the suite breaks it, in ``modality`` or in one that changes less. ``steps``: those
-    of the iterated attacks, if not the profile's own (the paper's are fixed).
+    of the iterated attacks, if not the profile's own (the paper's are fixed). ``save``: an ``.npz`` file for ``made``.
     """
     from tinyfuse.attacks import KerasTarget, Threat, TwinTarget
     from tinyfuse.attacks.profiles import profile as profile_named
+    from tinyfuse.evaluate.requests import budget_of
     from tinyfuse.evaluate.rows import Subject
-    from tinyfuse.evaluate.single import BATCH, Single, attack_suite, check_inputs
+    from tinyfuse.evaluate.single import BATCH, Single, check_inputs
+    from tinyfuse.evaluate.whole import attack_suite
     from tinyfuse.integer.interpreters import load
 
     path, suite = Path(model), profile_named(profile)
     suite = suite if steps is None else suite.with_steps(steps)
-    single = Single("", {}, Threat(norm, _budget(modality, epsilon)), modality, dataset, pairs, threat)
+    _check_save(save)
+    single = Single("", {}, Threat(norm, budget_of(modality, epsilon, norm)), modality, dataset, pairs, threat)
     if path.suffix == ".keras":
         network = _float_network(path, dataset)
         subject = Subject(network.name, "float", "keras", network.sha256)
-        return attack_suite(subject, KerasTarget(network.model, batch_size=min(BATCH, pairs)), suite, single,
-                            seed=int(network.table["training"]["seed"]))
+        return _saved(attack_suite(subject, KerasTarget(network.model, batch_size=min(BATCH, pairs)), suite, single,
+                                   seed=int(network.table["training"]["seed"])), save)
     integer = load(path)
     check_inputs(integer, dataset)
     subject = Subject(*_names(path), "twin", sha256_hex(integer.data))
-    return attack_suite(subject, TwinTarget(integer), suite, single, seed=_recorded_seed(path, dataset))
+    return _saved(attack_suite(subject, TwinTarget(integer), suite, single, seed=_recorded_seed(path, dataset)), save)
 
 
 def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "both",
             largest: int | None = None, mask: Mapping[str, np.ndarray] | None = None, pairs: int = 100,
             **parameters: Any) -> Smallest:
     """Find, for each test pair, the smallest budget in whole codes (up to ``largest``) that breaks a ``.tflite``."""
+    from tinyfuse.attacks.registry import SPECIAL
+    from tinyfuse.evaluate.requests import check_parameters, modalities_attacked
     from tinyfuse.evaluate.smallest import smallest
     from tinyfuse.integer.interpreters import load
 
     path = Path(model)
     if path.suffix == ".keras":
         raise UsageError(f"{path}: smallest budgets are counted in codes, so give a .tflite")
+    if attack in SPECIAL:
+        raise UsageError(f"smallest budgets are those of single samples and one model, which {attack} is not about")
     check_parameters(attack, parameters)
     integer = load(path)
     _recorded_seed(path, dataset)
@@ -167,16 +192,15 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
                     largest=26 if largest is None else largest, parameters=parameters)
 
 
-def check_parameters(attack: str, parameters: Mapping[str, Any]) -> None:
-    """Raise :class:`UsageError` for an unknown attack, or a parameter that it does not take."""
-    from tinyfuse.attacks.registry import ATTACKS, parameters_of
+def _check_save(save: str | Path | None) -> None:
+    if save is not None and Path(save).suffix != ".npz":
+        raise UsageError(f"{save}: attacked inputs are saved as .npz; give a name that ends so")
 
-    if attack not in ATTACKS:
-        raise UsageError(f"unknown attack '{attack}'{nearest(attack, ATTACKS)}; use one of {', '.join(ATTACKS)}")
-    allowed = parameters_of(attack)
-    for name in parameters:
-        if name not in allowed:
-            raise UsageError(f"{attack} takes no '{name}'{nearest(name, allowed)}; it takes {', '.join(allowed)}")
+
+def _saved(rows: Rows, save: str | Path | None) -> Rows:
+    if save is not None:
+        save_arrays(save, rows.made)
+    return rows
 
 
 def _float_network(path: Path, dataset: Dataset) -> Network:
@@ -213,32 +237,6 @@ def _recorded_seed(path: Path, dataset: Dataset) -> int:
     _same_data(path, table, dataset)
     training = table.get("training")
     return int(training.get("seed", 0)) if isinstance(training, Mapping) else 0
-
-
-def sentence(row: Row) -> str:
-    """One result row in words: what was judged, by whom, against what, and how many held."""
-    against = "clean" if row["kind"] == "clean" else (
-        f"{row['attack']} on {row['modality']}, {row['norm']} {row['epsilon']:g}, {row['criterion']}")
-    share, low, high = (100 * row[name] for name in ("accuracy", "ci_low", "ci_high"))
-    return (f"{row['model']} {row['precision']} in {row['executor']}: {against}: {row['correct']} of {row['n']} "
-            f"correct, {share:.1f} % (95 % interval {low:.1f} to {high:.1f})")
-
-
-def modalities_attacked(mode: str) -> tuple[str, ...]:
-    """The modalities of ``mode``: image, audio or both."""
-    if mode not in MODES:
-        raise UsageError(f"unknown modality '{mode}'{nearest(mode, MODES)}: choose one of {', '.join(MODES)}")
-    return MODES[mode]
-
-
-def _budget(mode: str, epsilon: float | Mapping[str, float]) -> dict[str, float]:
-    wanted = modalities_attacked(mode)
-    if not isinstance(epsilon, Mapping):
-        return dict.fromkeys(wanted, float(epsilon))
-    if set(epsilon) != set(wanted):
-        raise UsageError(f"modality '{mode}' needs a budget for {' and '.join(wanted)}; "
-                         f"given: {', '.join(epsilon) or 'none'}")
-    return {name: float(epsilon[name]) for name in wanted}
 
 
 def _source_of(path: Path, source: str | Path | None) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyfuse.attacks import DequantisedTarget, DifferentiableTarget, Threat, audit, code_problem, pgd, whole_codes
-from tinyfuse.attacks.codes import covers, naive_codes, reachable, spent
+from tinyfuse.attacks.codes import covers, naive_codes, reachable, rounded_codes, spent
 from tinyfuse.errors import TinyfuseError, UsageError
 from tinyfuse.integer.grid import InputGrid
 
@@ -115,6 +115,20 @@ def test_naive_rounding_leaves_the_ball_and_says_by_how_much(samples: Draw) -> N
     moved = {"image": np.clip(clean["image"] + np.float32(0.01), 0, 1)}
     excess = spent(naive_codes(moved, grid), clean, grid)["image"]
     assert excess == pytest.approx(3 / 255, abs=1e-6) and excess > 0.01
+
+
+def test_a_device_rounds_real_inputs_to_codes_that_the_real_threat_allows(samples: Draw) -> None:
+    """Also where float32 put an input an ulp outside its ball, just beyond the border between two codes."""
+    grid, edge = {"image": GRIDS["image"]}, np.float32(2.5 / 255)
+    clean = {"image": np.zeros((1, 2, 1, 1), np.float32)}
+    threat = Threat("linf", {"image": float(np.nextafter(edge, np.float32(0)))})
+    outside = {"image": np.array([edge, 0.001], np.float32).reshape(1, 2, 1, 1)}
+    assert (naive_codes(outside, grid)["image"] + 128).ravel().tolist() == [3, 0]
+    assert (rounded_codes(outside, clean, threat, grid)["image"] + 128).ravel().tolist() == [2, 0]
+    batch, _ = samples(3)
+    moved = {name: np.clip(values + np.float32(0.03), 0, 1) for name, values in batch.items()}
+    found = rounded_codes(moved, batch, Threat("linf", {"image": 0.0301, "audio": 0.0301}), GRIDS)
+    assert all(np.array_equal(found[name], GRIDS[name].quantise(moved[name])) for name in GRIDS)
 
 
 def test_what_is_refused(samples: Draw) -> None:

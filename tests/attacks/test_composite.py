@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tinyfuse.attacks import DequantisedTarget, InputGrid, Threat, attack, audit
-from tinyfuse.attacks.composite import DivaTarget, EnsembleTarget, evasive, evasive_rate
+from tinyfuse.attacks.composite import DivaTarget, EnsembleTarget, diva, evasive, evasive_rate
 from tinyfuse.attacks.losses import cross_entropy
 from tinyfuse.attacks.target import focused
 from tinyfuse.errors import UsageError
@@ -124,15 +124,17 @@ def a_pair(count: int = 150) -> tuple[analytic.Analytic, analytic.Analytic, dict
 def test_diva_tells_the_models_apart_where_a_plain_attack_breaks_both() -> None:
     real, integer, batch, labels = a_pair()
     threat, target = Threat("linf", dict.fromkeys(NAMES, 0.08)), DivaTarget(real, integer)
-    diva = attack("pgd", target, batch, labels, [threat], steps=20, survivors_only=True)[0]
+    apart = attack("pgd", target, batch, labels, [threat], steps=20, survivors_only=True)[0]
+    short = diva(real, integer, batch, labels, threat, steps=20)
+    assert all(np.array_equal(short.strongest[name], apart.strongest[name]) for name in NAMES)
     plain = attack("pgd", integer, batch, labels, [threat], steps=20)[0]
-    audit(diva.strongest, batch, threat)
-    rates = [evasive_rate(real, integer, found, labels) for found in (batch, plain.last, diva.strongest)]
+    audit(apart.strongest, batch, threat)
+    rates = [evasive_rate(real, integer, found, labels) for found in (batch, plain.last, apart.strongest)]
     assert rates[0] == 0 and rates[2] > rates[1] + 0.3 and rates[2] > 0.5
-    flags = evasive(real, integer, diva.strongest, labels)
+    flags = evasive(real, integer, apart.strongest, labels)
     assert flags.mean() == rates[2]
-    assert np.array_equal(flags, (real.logits(diva.strongest).argmax(axis=1) == labels)
-                          & (integer.logits(diva.strongest).argmax(axis=1) != labels))
+    assert np.array_equal(flags, (real.logits(apart.strongest).argmax(axis=1) == labels)
+                          & (integer.logits(apart.strongest).argmax(axis=1) != labels))
 
 
 def test_a_sample_on_which_both_models_err_does_not_end_diva() -> None:

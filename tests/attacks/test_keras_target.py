@@ -38,6 +38,17 @@ def test_a_sample_does_not_depend_on_how_many_others_there_are(target: KerasTarg
         assert np.array_equal(part.wrt[name], whole.wrt[name][:count])
 
 
+def test_a_sample_does_not_depend_on_its_place(target: KerasTarget, samples: Draw) -> None:
+    """Survivors of an attack move up, next to samples that are attacked with other budgets."""
+    clean, labels = samples(24)
+    order = np.random.default_rng(0).permutation(24)
+    there, here = (target.gradient({name: x[rows] for name, x in clean.items()}, labels[rows], ("image", "audio"))
+                   for rows in (np.arange(24), order))
+    assert np.array_equal(here.logits, there.logits[order])
+    for name in clean:
+        assert np.array_equal(here.wrt[name], there.wrt[name][order])
+
+
 def test_the_gradient_is_the_slope_of_the_loss(network: Any, samples: Draw) -> None:
     """A central difference in float32 along a random direction, against the inner product."""
     clean, labels = samples(4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from tinyfuse.attacks import (
     DequantisedTarget,
     DifferentiableTarget,
     InputGrid,
+    KerasTarget,
     Threat,
     attack,
     code_problem,
     misclassified,
 )
 from tinyfuse.attacks.profiles import PAPER, STANDARD, Entry, Profile, profile
+from tinyfuse.attacks.registry import ITERATIVE
 from tinyfuse.attacks.suite import Cell, run_suite
 from tinyfuse.errors import UsageError
 
@@ -34,10 +37,12 @@ def cells_of(norm: str = "linf") -> list[Cell]:
             for mode, names in MODES.items() for epsilon in EPSILONS]
 
 
-@pytest.fixture
-def problem(linear: Build, samples: Draw) -> tuple[DifferentiableTarget, dict[str, np.ndarray], np.ndarray]:
-    """A target that misclassifies some of its samples when clean."""
+@pytest.fixture(params=[0, 3, 16])
+def problem(request: pytest.FixtureRequest, linear: Build,
+            samples: Draw) -> tuple[DifferentiableTarget, dict[str, np.ndarray], np.ndarray]:
+    """A target that misclassifies some of its samples when clean; with batches, cells are attacked ahead of time."""
     target, (batch, labels) = linear(scale=0.5), samples(40)
+    target.batch_size = request.param  # type: ignore[attr-defined]
     right = target.logits(batch).argmax(1)
     return target, batch, np.where(np.arange(40) % 8 == 0, labels, right)
 
@@ -74,6 +79,52 @@ def test_saved_points_break_what_they_are_said_to_break(problem: tuple) -> None:
         full = {name: values[outcome.rows].copy() for name, values in batch.items()} | outcome.point
         wrong = misclassified(target.logits(full), labels[outcome.rows])
         assert np.array_equal(wrong, outcome.broken[outcome.rows])
+
+
+def alone(target: DifferentiableTarget, batch: dict[str, np.ndarray], labels: np.ndarray, cell: Cell, suite: Profile,
+          row: int) -> tuple[bool, dict[str, np.ndarray]]:
+    """One attack after the other on one sample: is it broken, and by what?"""
+    one = {name: values[row:row + 1] for name, values in batch.items()}
+    for entry in suite.entries:
+        parameters = dict(entry.parameters) | ({"survivors_only": True} if entry.attack in ITERATIVE else {})
+        found = attack(entry.attack, target, one, labels[row:row + 1], [cell.threat], **parameters)[0]
+        if found.broken[0]:
+            break
+    return bool(found.broken[0]), {name: found.strongest[name][0] for name in cell.threat.modalities}
+
+
+@pytest.mark.parametrize("by_attack", [True, False])
+def test_samples_that_share_batches_fare_as_if_alone(network: Any, samples: Draw, by_attack: bool) -> None:
+    """Bit for bit, for a float32 network, whatever is attacked ahead of time."""
+    batch, _ = samples(10)
+    target, alike = KerasTarget(network, batch_size=8), KerasTarget(network, batch_size=8)
+    labels = target.logits(batch).argmax(1)
+    cells = [Cell(mode, epsilon, Threat("linf", dict.fromkeys(names, epsilon)))
+             for mode, names in MODES.items() for epsilon in (0.003, 0.01, 0.03)]
+    suite = STANDARD.with_steps(3)
+    outcomes = list(run_suite(target, batch, labels, cells, suite, by_attack=by_attack))
+    assert 0.1 < np.mean([outcome.broken.mean() for outcome in outcomes]) < 0.9
+    for outcome in outcomes:
+        assert bool(outcome.by_attack) == by_attack
+        for place, row in enumerate(outcome.rows):
+            broken, point = alone(alike, batch, labels, outcome.cell, suite, row)
+            assert outcome.broken[row] == broken
+            assert all(outcome.point[name][place].tobytes() == values.tobytes() for name, values in point.items())
+
+
+def test_batches_are_filled_with_what_comes_next(linear: Build, samples: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 8 that a target computes, if it says so and if it does not."""
+    target, (batch, _) = linear(scale=0.1), samples(5)
+    labels, gradient, batches = target.logits(batch).argmax(1), target.gradient, [0, 0]
+    for run in range(2):
+        def counted(batch: Any, labels: Any, *rest: Any, run: int = run) -> Any:
+            batches[run] += -(-len(labels) // 8)
+            return gradient(batch, labels, *rest)
+
+        monkeypatch.setattr(target, "gradient", counted)
+        monkeypatch.setattr(target, "batch_size", (0, 8)[run], raising=False)
+        list(run_suite(target, batch, labels, cells_of(), Profile("pgd", (Entry("pgd", {"steps": 20}),))))
+    assert batches[1] < 0.8 * batches[0]
 
 
 def test_nothing_is_attacked_twice(linear: Build, problem: tuple) -> None:

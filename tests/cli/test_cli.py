@@ -104,6 +104,12 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
     (["attack", "x.keras", "--profile", "standart"], 2, "did you mean 'standard'"),
     (["attack", "x.tflite", "--profile", "standard", "--eps-audio", "0.1"], 2, "--eps-audio has no effect"),
     (["attack", "x.tflite", "--minimal", "--norm", "l2"], 2, "--norm has no effect with --minimal"),
+    (["attack", "x.tflite", "--minimal", "--save", "x.npz"], 2, "--save has no effect with --minimal"),
+    (["attack", "x.tflite", "--codes", "3", "--epsilon", "0"], 2, "--epsilon has no effect with --codes"),
+    (["attack", "x.tflite", "--save", "x.csv"], 2, "are saved as .npz"),
+    (["attack", "x.tflite", "--profile", "standard", "--epsilon", "1.5"], 2, "inputs lie in [0, 1]"),
+    (["attack", "x.keras", "--attack", "diva"], 2, "give the .tflite"),
+    (["attack", "x.tflite", "--attack", "univresal"], 2, "did you mean 'universal'"),
     (["attack", "x.keras", "--threat", "real"], 2, "--threat is about the codes of a .tflite"),
     (["attack", "x.keras", "--attack", "pdg"], 2, "did you mean 'pgd'"),
     (["attack", "x.keras", "--attack", "fgsm", "--queries", "5"], 2, "fgsm takes no 'queries'"),
@@ -172,9 +178,10 @@ def test_steps_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert cli.main(["attack", files[1], "--attack", "fgsm", "--modality", "audio", "--epsilon", "8/255",
                      "--pairs", "20", "--executor", "tflm", "--executor", "litert"]) == 0
     said = capsys.readouterr().out
-    assert "early image6-audio9-shared8 in twin: fgsm on audio, linf 0.0313725, any-iterate" in said
+    assert "early image6-audio9-shared8 in twin: fgsm on audio, linf 0.0313725, any-iterate, codes (G):" in said
     assert "early image6-audio9-shared8 in tflm: fgsm on audio, linf 0.0313725, any-iterate" in said
     assert "in litert: clean" in said
+    assert "warning S, early image6-audio9-shared8: only seed 0 was trained" in said
     assert cli.main(["attack", files[1], "--codes", "3", "--threat", "real", "--modality", "image", "--pairs", "10",
                      "--mask", "image=rows:4-20", "--loss", "margin", "--steps", "3", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

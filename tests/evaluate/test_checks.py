@@ -39,7 +39,7 @@ def test_every_measured_probe_is_understood() -> None:
     ("double-steps", -0.01, -0.005, "C", "W"), ("double-steps-loss", 0.02, 0.01, "C", "W"),
     ("double-restarts", 0.02, 0.0, "C", "W"), ("loss-falls", 0.06, 0.05, "L", "W"), ("softmax-output", 1, 0, "O", "E"),
     ("zero-gradient", 0.02, 0, "G", "W"), ("zero-gradient-audio", 0.01, 0, "G", "I"), ("bad-gradient", 1, 0, "G", "E"),
-    ("zero-gradient-hard", 0.9, 0, "H", "I"), ("saturated-loss", 0.02, 0, "Q", "W"),
+    ("saturated-loss", 0.02, 0, "Q", "W"),
     ("saturated-loss", 0.01, 0, "Q", "I"), ("repeat", 1, 0, "V", "E"), ("step-below-code", 1, 0, "St", "W"),
     ("planted", 0.9, 1, "Ac", "W"), ("analytic", 1, 0, "Am", "W"), ("certificate", 1, 0, "Ce", "E"),
     ("label-source", 0, 1, "La", "W"), ("padding-share", 0.3, 0, "Pa", "W"), ("padding-share", 0.01, 0, "Pa", "I")])
@@ -51,7 +51,7 @@ def test_probes(make_probe: Maker, name: str, bad: float, good: float, code: str
     assert LEVELS[CHECKS[code].level] and list(LEVELS).index(CHECKS[code].level) <= list(LEVELS).index(level)
     healthy = [make_probe(name, good), make_probe("zero-gradient", 0)]
     assert not found(healthy, code) and code not in reasons(healthy)
-    if code != "H" and code != "St":  # of the integer models only
+    if code != "St":  # of the integer models only
         assert code in reasons([make_probe("other", 0)])
 
 
@@ -157,7 +157,7 @@ def test_a_saturated_loss_beside_a_margin_is_information(make_outcome: Maker, ma
 
 def test_checks_of_integers_ask_only_integers_for_evidence(make_outcome: Maker) -> None:
     """Parity, hard rounding and code steps are no gaps of a float line."""
-    only_integer = {"J", "Y", "X", "H", "St", "D"}
+    only_integer = {"J", "Y", "X", "St", "D"}
     assert not only_integer & reasons([make_outcome(YES)]).keys()
     assert only_integer <= reasons([make_outcome(YES, precision="w8")]).keys()
 

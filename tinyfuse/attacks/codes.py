@@ -64,20 +64,20 @@ def _real(threat: Threat, clean: Batch, start: Batch, grids: Grids) -> Threat:
         high[name] = np.where(fixed, start[name], highest).astype(np.float32)
         reach = np.maximum(start[name] - low[name], high[name] - start[name])
         budgets[name] = float(reach.max(initial=0))
-    return Threat("linf", budgets, _wide(low), _wide(high), threat.mask, lattice=True)
+    return Threat("linf", budgets, low, high, threat.mask, lattice=True)
 
 
 def covers(wide: Threat, narrow: Threat, clean: Batch) -> np.ndarray:
     """Bool [n]: every code that the L-inf threat ``narrow`` allows at codes ``clean`` is allowed by ``wide``."""
     legal = np.ones(len(clean[narrow.modalities[0]]), bool)
     for name in narrow.modalities:
-        (low, high), (least, most) = _ends(wide, name, clean), _ends(narrow, name, clean)
+        (low, high), (least, most) = ends(wide, name, clean), ends(narrow, name, clean)
         inside = (low <= least) & (most <= high)
         legal &= inside.reshape(len(legal), -1).all(axis=1)
     return legal
 
 
-def _ends(threat: Threat, name: str, clean: Batch) -> tuple[np.ndarray, np.ndarray]:
+def ends(threat: Threat, name: str, clean: Batch) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and highest code of each coordinate."""
     low, high = threat.box(name)
     reach = threat.epsilon[name] * threat.attackable(name, clean[name].shape[1:])
@@ -112,10 +112,6 @@ def _box(threat: Threat, name: str, grid: InputGrid, start: np.ndarray) -> tuple
     return float(low), float(high)
 
 
-def _wide(bounds: dict[str, np.ndarray]) -> dict[str, Bound]:
-    return dict(bounds)
-
-
 def whole_codes(k: int, modalities: tuple[str, ...], grids: Grids) -> dict[str, float]:
     """The budget in input units, by modality, that is worth exactly ``k`` codes: k * scale.
 
@@ -136,6 +132,20 @@ def whole_codes(k: int, modalities: tuple[str, ...], grids: Grids) -> dict[str, 
 def naive_codes(adversarial: Batch, grids: Grids) -> dict[str, np.ndarray]:
     """Threat model N: ``adversarial`` real inputs rounded to the nearest code; int32 codes by name."""
     return {name: grid.quantise(adversarial[name]) for name, grid in grids.items()}
+
+
+def rounded_codes(adversarial: Batch, clean: Batch, threat: Threat, grids: Grids) -> dict[str, np.ndarray]:
+    """Threat model R: the codes int32 by name that the device computes for legal ``adversarial`` real inputs.
+
+    An L-inf change may leave its ball by the float32 rounding that :func:`audit` tolerates; where that would cost a
+    code that no legal input reaches, the code is brought back.
+    """
+    codes = naive_codes(adversarial, grids)
+    if threat.norm != "linf":
+        return codes
+    for name in threat.modalities:
+        codes[name] = np.clip(codes[name], *reachable(threat, name, clean[name], grids[name]))
+    return codes
 
 
 def spent(codes: Batch, clean: Batch, grids: Grids) -> dict[str, float]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks.adversarial import misclassified
+from tinyfuse.attacks.adversarial import Adversarial, misclassified
 from tinyfuse.attacks.guards import checked_logits
 from tinyfuse.attacks.losses import check_loss
+from tinyfuse.attacks.pgd import pgd
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Focus, Gradient, Target, focused
+from tinyfuse.attacks.threat import Threat
 from tinyfuse.errors import UsageError, nearest
 from tinyfuse.integer.grid import InputGrid
 
@@ -148,6 +151,16 @@ class DivaTarget(_Composite):
         both = np.flatnonzero(misclassified(real.logits, labels) & misclassified(logits, labels))
         logits[both, labels[both]] = logits[both].max(axis=1) + 1.0
         return Gradient(logits, p_real - self.c * p_integer, wrt)
+
+
+def diva(float_target: DifferentiableTarget, int_target: DifferentiableTarget, batch: Batch, labels: np.ndarray,
+         threat: Threat, *, c: float = 1.0, **parameters: Any) -> Adversarial:
+    """PGD on :class:`DivaTarget` that leaves a sample at the first point that tells the models apart.
+
+    Both targets take ``batch`` (see :class:`DequantisedTarget`); ``parameters`` are those of :func:`pgd` but the loss.
+    The flags are about the integer model alone: ask :func:`evasive` for the verdict on ``strongest``.
+    """
+    return pgd(DivaTarget(float_target, int_target, c), batch, labels, threat, survivors_only=True, **parameters)
 
 
 def evasive(float_target: Target, int_target: Target, batch: Batch, labels: np.ndarray) -> np.ndarray:

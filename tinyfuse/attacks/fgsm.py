@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial, misclassified
-from tinyfuse.attacks.guards import check_request, checked_gradient, checked_logits
+from tinyfuse.attacks.asking import Ask, Asking, Oracle, answered
+from tinyfuse.attacks.guards import check_request, checked_gradient
 from tinyfuse.attacks.losses import check_loss
 from tinyfuse.attacks.norms import GRADIENT_FLOOR
 from tinyfuse.attacks.steps import ascend, floored, zero_gradient
@@ -34,15 +35,19 @@ def fgsm(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threats
     wrt = tuple(dict.fromkeys(name for threat in threats for name in threat.modalities))
     check_loss(loss)
     gradient = checked_gradient(target, batch, labels, wrt, loss)
-    return [one_step(target, batch, labels, threat, gradient, loss=loss, gradient_floor=gradient_floor)
-            for threat in threats]
+    return [answered(one_step(batch, labels, threat, gradient, loss=loss, gradient_floor=gradient_floor),
+                     Oracle(target, batch, labels, threat.modalities)) for threat in threats]
 
 
-def one_step(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, gradient: Gradient, *,
-             loss: str = "cross-entropy", gradient_floor: float = GRADIENT_FLOOR) -> Adversarial:
-    """The fast gradient method for one ``threat``, given the ``gradient`` at ``batch`` for its modalities."""
+def one_step(batch: Batch, labels: np.ndarray, threat: Threat, gradient: Gradient, *, loss: str = "cross-entropy",
+             gradient_floor: float = GRADIENT_FLOOR, places: np.ndarray | None = None) -> Asking:
+    """The fast gradient method for one ``threat`` as a generator, given the ``gradient`` at ``batch``.
+
+    ``places`` (int [n], default 0..n-1): where the samples are in the batch that it asks about.
+    """
     point = threat.realise(ascend(batch, gradient.wrt, threat, threat.epsilon, gradient_floor), batch)
-    broken = misclassified(checked_logits(target, point, labels), labels)
+    logits = yield Ask(point, np.arange(len(labels)) if places is None else places)
+    broken = misclassified(logits, labels)
     return Adversarial(attack="fgsm", threat=threat, last=point,
                        parameters={"loss": loss, "gradient_floor": gradient_floor}, strongest=point, broken=broken,
                        broken_last=broken, zero_gradient=zero_gradient(gradient.wrt, threat),

@@ -23,8 +23,9 @@ class KerasTarget:
 
     Samples run in batches of exactly ``batch_size`` (the last one padded): float32 gradients depend on the
     shape of the batch, so a fixed shape makes the result of a sample independent of how many others there
-    are. The compiled functions are built once and never retraced. ``loss_dtype``: "float32" is what
-    CleverHans computes; "float64" keeps the gradient of samples whose probability rounds to 1 in float32.
+    are. Take a multiple of 8: with 50, for one, they depend on the place in the batch, too. The compiled
+    functions are built once and never retraced. ``loss_dtype``: "float32" is what CleverHans computes;
+    "float64" keeps the gradient of samples whose probability rounds to 1 in float32.
 
     Raises:
         UsageError: a model with several outputs, a bad batch size or loss dtype.
@@ -55,7 +56,7 @@ class KerasTarget:
 
     def logits(self, batch: Batch) -> np.ndarray:
         """Return float32 logits [n, k] in inference mode."""
-        parts = [self._forward(self._rows(batch, rows))[:count].numpy() for rows, count in self._parts(batch)]
+        parts = [self._forward(self._rows(batch, rows)).numpy()[:count] for rows, count in self._parts(batch)]
         return self._checked(np.concatenate(parts))
 
     def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
@@ -68,7 +69,7 @@ class KerasTarget:
         backward, labels = self._backward_for(wrt, loss), np.asarray(labels, np.int64)
         if np.max(labels, initial=0) >= (classes := self._model.output_shape[-1]):
             raise UsageError(f"a label is {np.max(labels)}, but '{self.name}' has {classes} classes")
-        parts = [[values[:count].numpy() for values in backward(self._rows(batch, rows), labels[rows])]
+        parts = [[values.numpy()[:count] for values in backward(self._rows(batch, rows), labels[rows])]
                  for rows, count in self._parts(batch)]
         logits, losses, *gradients = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Gradient(self._checked(logits), losses, dict(zip(wrt, gradients, strict=True)))

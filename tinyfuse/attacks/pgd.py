@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial, Parameter, Strongest, misclassified
-from tinyfuse.attacks.guards import check_request, sound_gradient, sound_logits
+from tinyfuse.attacks.asking import Ask, Asking, Oracle, answered, taken
+from tinyfuse.attacks.guards import check_request
 from tinyfuse.attacks.losses import check_loss
 from tinyfuse.attacks.norms import GRADIENT_FLOOR
 from tinyfuse.attacks.starts import random_starts
-from tinyfuse.attacks.steps import ascend, floored, zero_gradient
-from tinyfuse.attacks.target import Batch, DifferentiableTarget, Focus, Gradient, focused
+from tinyfuse.attacks.steps import ascend, floored, step_sizes, zero_gradient
+from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient
 from tinyfuse.attacks.threat import Threat
 from tinyfuse.errors import UsageError, nearest
 
@@ -40,27 +42,46 @@ def pgd(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: 
         TinyfuseError: NaN or infinite gradients or logits, or probabilities instead of logits.
     """
     check_request(target, batch, labels, [threat])
+    labels = np.asarray(labels)
+    asking = climbing(batch, labels, threat, steps=steps, step_size=step_size, random_start=random_start,
+                      restarts=restarts, seed=seed, sample_ids=sample_ids, loss=loss, momentum=momentum,
+                      survivors_only=survivors_only, gradient_floor=gradient_floor)
+    return answered(asking, Oracle(target, batch, labels, threat.modalities))
+
+
+def climbing(batch: Batch, labels: np.ndarray, threat: Threat, *, steps: int = 20,
+             step_size: float | Mapping[str, float] | None = None, random_start: bool = False, restarts: int = 1,
+             seed: int = 0, sample_ids: np.ndarray | None = None, loss: str = "cross-entropy",
+             momentum: float | None = None, survivors_only: bool = False, gradient_floor: float = GRADIENT_FLOOR,
+             places: np.ndarray | None = None, first: Gradient | None = None) -> Asking:
+    """:func:`pgd` as a generator.
+
+    ``places`` (int [n], default 0..n-1): where the samples are in the batch that it asks about. ``first``: gradients
+    of ``loss`` at ``batch``, where they are known already.
+    """
     check_loss(loss)
     _check_counts(steps, restarts)
-    labels, sizes = np.asarray(labels), _step_sizes(threat, steps, step_size)
-    ids = _sample_ids(sample_ids, len(labels))
-    run = _Run(focused(target, batch, threat.modalities), target.name, batch, labels, threat, loss, momentum,
-               sizes, steps, gradient_floor, survivors_only)
-    first = run.gradient(np.arange(len(labels)), batch)
-    best, queries = Strongest(batch, labels, threat.modalities), len(labels)
+    sizes, ids = _step_sizes(threat, steps, step_size), _sample_ids(sample_ids, len(labels))
+    every = np.arange(len(labels))
+    run = _Run(every if places is None else places, batch, labels, threat, loss, momentum, sizes, steps,
+               gradient_floor, survivors_only)
+    queries = 0
+    if first is None:
+        first, queries = (yield Ask(batch, run.places, loss)), len(labels)
+    best = Strongest(batch, labels, threat.modalities)
     last, last_logits = dict(batch), np.zeros((0, 0))
-    rows = np.arange(len(labels))
+    rows = every
     for restart in range(restarts):
         rows = np.flatnonzero(~best.wrong) if survivors_only else rows
         if not len(rows):
             break
         random = random_start or restart > 0
         start = random_starts(batch, threat, seed=seed, sample_ids=ids, restart=restart) if random else batch
-        end, logits, spent = run.climb(rows, start, best, None if random else first)
+        end, logits, spent = yield from run.climb(rows, start, best, None if random else first)
         queries += spent
         if restart == 0:
             last, last_logits = end, logits
-    broken, broken_last = run.judge(last, last_logits, best)
+    broken, broken_last = yield from run.judge(last, last_logits, best)
     parameters: dict[str, Parameter] = {
         "steps": steps, **{f"step_size_{name}": size for name, size in sizes.items()}, "loss": loss,
         "random_start": random_start, "restarts": restarts,
@@ -82,8 +103,7 @@ def mim(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: 
 class _Run:
     """What stays the same over all steps and restarts of one attack."""
 
-    focus: Focus
-    name: str
+    places: np.ndarray
     clean: Batch
     labels: np.ndarray
     threat: Threat
@@ -94,13 +114,8 @@ class _Run:
     floor: float
     survivors_only: bool
 
-    def gradient(self, rows: np.ndarray, point: Batch) -> Gradient:
-        """Gradient at ``point``, which stands for ``rows``; only attacked inputs have to be in it."""
-        found = self.focus.gradient(point, self.labels[rows], rows, self.loss)
-        return sound_gradient(found, self.name, point, self.labels[rows], self.threat.modalities)
-
     def climb(self, rows: np.ndarray, start: Batch, best: Strongest,
-              first: Gradient | None) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
+              first: Gradient | None) -> Generator[Ask, Any, tuple[dict[str, np.ndarray], np.ndarray, int]]:
         """Run all steps for ``rows`` from ``start``, offering each iterate to ``best``.
 
         ``first`` is the gradient at ``start`` where it is known already (and the clean point is no iterate). Returns
@@ -111,13 +126,13 @@ class _Run:
         threat, clean, point = self._rows(rows, start)
         for step in range(self.steps):
             if step == 0 and first is not None:
-                gradient = _take(first, rows)
+                gradient = taken(first, rows)
             else:
                 seen = threat.realise(point, clean)
-                gradient, spent = self.gradient(rows, seen), spent + len(rows)
+                gradient, spent = (yield Ask(seen, self.places[rows], self.loss)), spent + len(rows)
                 wrong = best.offer(rows, seen, gradient.logits)
                 if self.survivors_only and wrong.any():
-                    rows, gradient = rows[~wrong], _take(gradient, ~wrong)
+                    rows, gradient = rows[~wrong], taken(gradient, ~wrong)
                     threat, clean = threat.take(~wrong), {name: clean[name][~wrong] for name in clean}
                     point = {name: point[name][~wrong] for name in point}
                     gathered.keep(~wrong)
@@ -130,27 +145,24 @@ class _Run:
             last[name][rows] = seen[name]
         logits = np.zeros((0, 0))
         if len(rows):
-            logits = self._logits(seen, rows)
+            logits = yield Ask(seen, self.places[rows])
             best.offer(rows, seen, logits)
         return last, logits, spent
 
-    def judge(self, last: Batch, last_logits: np.ndarray, best: Strongest) -> tuple[np.ndarray, np.ndarray]:
+    def judge(self, last: Batch, last_logits: np.ndarray,
+              best: Strongest) -> Generator[Ask, Any, tuple[np.ndarray, np.ndarray]]:
         """Return (broken, broken_last) as the target's forward pass sees them.
 
         A backward pass may round its logits differently, so the flags come from the forward pass: whoever evaluates
         the returned inputs again finds the same flags. What the last iterate broke counts as broken in ``best``.
         """
-        rows = np.arange(len(self.labels))
-        broken = misclassified(self._logits(best.point, rows), self.labels)
+        broken = misclassified((yield Ask(best.point, self.places)), self.labels)
         if self.survivors_only:
             return broken, broken
         broken_last = misclassified(last_logits, self.labels)
         missed = broken_last & ~broken
-        best.replace(rows[missed], last, missed)
+        best.replace(np.flatnonzero(missed), last, missed)
         return broken | broken_last, broken_last
-
-    def _logits(self, point: Batch, rows: np.ndarray) -> np.ndarray:
-        return sound_logits(np.asarray(self.focus.logits(point, rows)), self.name, self.labels[rows])
 
     def _rows(self, rows: np.ndarray, start: Batch) -> tuple[Threat, dict[str, np.ndarray], dict[str, np.ndarray]]:
         names = self.threat.modalities
@@ -180,11 +192,6 @@ class _Momentum:
         self._sum = {name: values[rows] for name, values in self._sum.items()}
 
 
-def _take(gradient: Gradient, rows: np.ndarray) -> Gradient:
-    return replace(gradient, logits=gradient.logits[rows], loss=gradient.loss[rows],
-                   wrt={name: values[rows] for name, values in gradient.wrt.items()})
-
-
 def _check_counts(steps: int, restarts: int) -> None:
     for name, value in (("steps", steps), ("restarts", restarts)):
         if value < 1:
@@ -194,8 +201,7 @@ def _check_counts(steps: int, restarts: int) -> None:
 def _step_sizes(threat: Threat, steps: int,
                 step_size: float | Mapping[str, float] | None) -> dict[str, float]:
     if step_size is None:
-        least = 1.0 if threat.lattice else 0.0
-        return {name: max(2.5 * epsilon / steps, min(least, epsilon)) for name, epsilon in threat.epsilon.items()}
+        return step_sizes(threat, steps)
     if not isinstance(step_size, Mapping):
         step_size = dict.fromkeys(threat.modalities, step_size)
     for name in step_size:

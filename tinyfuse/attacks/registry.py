@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial
+from tinyfuse.attacks.composite import diva
 from tinyfuse.attacks.corners import corners
 from tinyfuse.attacks.evolution import nes, spsa
 from tinyfuse.attacks.fgsm import fgsm
@@ -16,6 +17,7 @@ from tinyfuse.attacks.pgd import mim, pgd
 from tinyfuse.attacks.square import square
 from tinyfuse.attacks.target import Batch, Target
 from tinyfuse.attacks.threat import Threat
+from tinyfuse.attacks.universal import universal
 from tinyfuse.errors import UsageError, nearest
 
 
@@ -42,6 +44,9 @@ ITERATIVE = ("pgd", "mim")
 GRADIENT_FREE = ("square", "corners", "nes", "spsa")
 """Attacks that ask a target for nothing but logits."""
 
+SPECIAL: dict[str, Callable[..., Any]] = {"universal": universal, "diva": diva}
+"""Attacks that need more than one model and one sample each, and so have calls of their own."""
+
 SEEDED = (*ITERATIVE, *GRADIENT_FREE)
 """Attacks that take ``seed`` and ``sample_ids``."""
 
@@ -62,10 +67,11 @@ def check_attack(name: str, target: Target) -> None:
                          f"use one of {', '.join(GRADIENT_FREE)}")
 
 
-def parameters_of(name: str) -> tuple[str, ...]:
-    """The keyword parameters that attack ``name`` takes, but those that a caller's batch decides."""
-    taken = dict(inspect.signature(_ONE[name]).parameters)
-    if name == "mim":
+def defaults_of(name: str) -> dict[str, Any]:
+    """The keyword parameters of attack ``name`` with their defaults, but those that a caller's batch decides."""
+    taken = dict(inspect.signature((_ONE | SPECIAL)[name]).parameters)
+    if name in ("mim", "diva"):
         taken = {**inspect.signature(pgd).parameters, **taken}
-    return tuple(key for key, parameter in taken.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-                 and key not in ("sample_ids", "survivors_only"))
+    left_out = {"sample_ids", "survivors_only"} | ({"loss"} if name == "diva" else set())
+    return {key: parameter.default for key, parameter in taken.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and key not in left_out}

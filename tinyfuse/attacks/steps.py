@@ -9,6 +9,9 @@ import numpy as np
 from tinyfuse.attacks.norms import DIRECTIONS, squared_lengths
 from tinyfuse.attacks.target import Batch
 from tinyfuse.attacks.threat import Threat
+from tinyfuse.integer.grid import InputGrid
+
+Grids = Mapping[str, InputGrid]
 
 
 def ascend(point: Batch, gradient: Batch, threat: Threat, sizes: Mapping[str, float],
@@ -24,6 +27,21 @@ def ascend(point: Batch, gradient: Batch, threat: Threat, sizes: Mapping[str, fl
     moved = {name: threat.boxed(name, point[name] + np.asarray(sizes[name], point[name].dtype)
                                 * direction(masked[name], floor)) for name in threat.modalities}
     return {**point, **moved}
+
+
+def step_sizes(threat: Threat, steps: int, size: float | None = None, grids: Grids | None = None) -> dict[str, float]:
+    """The step of an iterated attack by modality, in the units of ``threat`` and never longer than its budget.
+
+    ``size`` is in input units; by default 2.5 epsilon / ``steps``. A threat about codes, which need ``grids`` then,
+    takes whole codes for a given size and at least one code otherwise: rounding would undo less.
+    """
+    if size is None:
+        least = 1.0 if threat.lattice else 0.0
+        wanted = {name: max(2.5 * epsilon / steps, least) for name, epsilon in threat.epsilon.items()}
+    else:
+        wanted = {name: float(max(1, grids[name].budget(size))) if threat.lattice and grids else size
+                  for name in threat.modalities}
+    return {name: min(wanted[name], epsilon) for name, epsilon in threat.epsilon.items()}
 
 
 def zero_gradient(gradient: Batch, threat: Threat) -> np.ndarray:

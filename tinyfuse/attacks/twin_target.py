@@ -10,6 +10,7 @@ import numpy as np
 from tinyfuse.attacks.losses import loss_and_slope
 from tinyfuse.attacks.target import Batch, Gradient
 from tinyfuse.errors import ModelError, UsageError
+from tinyfuse.integer.fold import fold_doubled
 from tinyfuse.integer.grid import InputGrid
 from tinyfuse.integer.interpreters import IntegerModel
 
@@ -23,7 +24,9 @@ _SAME_VALUES = ("DEQUANTIZE", "RESHAPE", "QUANTIZE")
 class TwinTarget:
     """Logits and input gradients of the twin of ``model``; a batch holds whole codes as float32 [n, ...] by name.
 
-    A softmax at the end is left out: attacks need what goes into it. Gradients are d loss / d code, straight-through.
+    A softmax at the end is left out, as attacks need what goes into it, but it decides: where its codes name another
+    class (they may tie), the logit of that class is raised to just above the others. Gradients are d loss / d code,
+    straight-through.
     """
 
     executor = "twin"
@@ -34,7 +37,7 @@ class TwinTarget:
         self.model, self.name = model, model.name
         self.inputs: tuple[str, ...] = tuple(port.name for port in model.inputs)
         self.grids: Mapping[str, InputGrid] | None = model.grids
-        self.twin = Twin(model.graph)
+        self.twin = Twin(fold_doubled(model.graph))
         self._shapes = {port.name: port.shape[1:] for port in model.inputs}
         self._tensor = self._logit_tensor()
         tensor = model.graph.tensors[self._tensor]
@@ -69,8 +72,12 @@ class TwinTarget:
         return Gradient(self._real(values), losses, found)
 
     def _real(self, values: np.ndarray) -> np.ndarray:
-        flat = values.reshape(len(values), -1)
-        return (flat.astype(np.float64) - self._zero_point) * self._scale
+        logits = (values.reshape(len(values), -1).astype(np.float64) - self._zero_point) * self._scale
+        if self._tensor != self.twin.graph.outputs[0]:
+            final = self.twin.finish(values, self._tensor).reshape(logits.shape).argmax(axis=1)
+            other = np.flatnonzero(logits.argmax(axis=1) != final)
+            logits[other, final[other]] = np.nextafter(logits[other].max(axis=1), np.inf)
+        return logits
 
     def _checked(self, batch: Batch, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Int32 codes of ``names``; whole numbers inside the grid, or an error: nothing is rounded here."""

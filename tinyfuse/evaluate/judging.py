@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +46,14 @@ def pending_clean(run: Run, network: Network, files: list[IntegerFile]) -> Itera
                 yield Pending(key, subject, task, count * made.table["macs"])
 
 
-def pending_parity(run: Run, model: str, made: IntegerFile, sample: Path, count: int) -> Iterator[Pending]:
-    """The parity row of one integer model, if the store does not hold it yet."""
+def pending_parity(run: Run, model: str, made: IntegerFile, samples: Mapping[str, Path]) -> Iterator[Pending]:
+    """The parity rows of one integer model that the store does not hold yet; ``samples``: files by what they hold."""
     subject = Subject(model, made.precision.name, "tflm", made.table["sha256"])
-    key = row_key({"kind": "parity", **vars(subject), **run.scope.fields(), "sample": sample.name, "samples": count})
-    if not run.store.has(key):
-        yield Pending(key, subject, ParityTask(str(made.path), str(sample)), count * made.table["macs"])
+    for where, path in samples.items():
+        key = row_key({"kind": "parity", **vars(subject), **run.scope.fields(), "sample": path.name})
+        if not run.store.has(key):
+            task = ParityTask(str(made.path), str(path), where)
+            yield Pending(key, subject, task, run.matrix.parity_samples * made.table["macs"])
 
 
 def judge_all(run: Run, work: list[Pending], *, jobs: int, tick: Callable[[int, str], None]) -> float:
@@ -79,7 +81,7 @@ def _row(run: Run, item: Pending, found: Judgement | Parity) -> Row:
     if isinstance(found, Judgement):
         return outcome_row(item.key, item.subject, run.scope, CLEAN, found.correct, seconds=found.seconds)
     return {"kind": "parity", "key": item.key, "model": item.subject.model, "precision": item.subject.precision,
-            "a": "twin", "b": item.subject.executor, "where": "adversarial", "samples": found.samples,
+            "a": "twin", "b": item.subject.executor, "where": found.where, "samples": found.samples,
             "values": found.values, "differing": found.differing, "max_abs": found.max_abs,
             "argmax_differing": found.argmax_differing, "seed": run.seed, "data_checksum": run.dataset.checksum}
 

@@ -17,7 +17,7 @@ from tinyfuse.nn.fusion import MODELS, check_name, modalities_of
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.quantize.precision import Precision, precision
 
-MIXES = ("image6-audio8-shared8", "image8-audio6-shared8", "image6-audio9-shared8", "image9-audio6-shared8")
+MIXES = ("image6-audio8-shared8", "image8-audio6-shared8")
 _CHOICES = {"executors": tuple(name for name in EXECUTORS if name != "twin"), "profiles": tuple(PROFILES),
             "norm": NORMS}
 _COUNTS = ("steps", "attack_pairs", "clean_pairs", "raw_pairs", "probe_pairs", "parity_samples", "calibration_pairs",
@@ -29,7 +29,8 @@ class Matrix:
     """One sweep. ``precisions`` apply to every network, ``mixes`` to the fusions only.
 
     ``epsilons`` are budgets in input units ([0, 1]), the same for each attacked modality; ``steps`` are those of the
-    iterated attacks of every profile but "paper". ``executors`` judge clean pairs beside the twin, which is always
+    iterated attacks of every profile but "paper". ``raw_epsilons`` (default: ``epsilons``) are those of the uncarried
+    curve that the checks need. ``executors`` judge clean pairs beside the twin, which is always
     there. Numbers of test pairs, classes balanced: ``attack_pairs`` are attacked, ``clean_pairs`` judged clean;
     ``raw_pairs`` and ``probe_pairs`` are those of them that the checks attack again without short cuts.
     ``parity_samples`` adversarial inputs of each integer model run on TFLite Micro as well. ``transfer_from``: recipes
@@ -44,16 +45,17 @@ class Matrix:
     profiles: tuple[str, ...] = ("standard",)
     norm: str = "linf"
     epsilons: tuple[float, ...] = (0.03, 0.1)
-    steps: int = 10
+    raw_epsilons: tuple[float, ...] = ()
+    steps: int = 8
     transfer_from: tuple[str, ...] = ("float",)
-    attack_pairs: int = 30
+    attack_pairs: int = 24
     clean_pairs: int = 500
     raw_pairs: int = 12
     probe_pairs: int = 10
     parity_samples: int = 300
     calibration_pairs: int = 200
     proof_pairs: int = 8
-    epochs: int = 8
+    epochs: int = 6
     batch_size: int = TrainConfig.batch_size
     learning_rate: float = TrainConfig.learning_rate
 
@@ -70,7 +72,7 @@ class Matrix:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UsageError(f"matrix: {name} is {value!r}; a whole number of at least 1 is expected")
-        for epsilon in self.epsilons:
+        for epsilon in (*self.epsilons, *self.raw_epsilons):
             if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float)) or not 0 <= epsilon < math.inf:
                 raise UsageError(f"matrix: epsilon {epsilon!r}; a number of at least 0 is expected")
             if epsilon > 1 and self.norm == "linf":
@@ -98,6 +100,11 @@ class Matrix:
         inputs = modalities_of(model)
         modes = {name: (name,) for name in inputs}
         return modes | ({"both": inputs} if len(inputs) > 1 else {})
+
+    @property
+    def raw_budgets(self) -> tuple[float, ...]:
+        """The budgets of the uncarried curve."""
+        return self.raw_epsilons or self.epsilons
 
     def suites(self) -> list[Profile]:
         """The profiles with this matrix's number of steps."""
@@ -129,9 +136,9 @@ def from_table(table: Mapping[str, Any], where: str) -> Matrix:
         if not isinstance(value, list if kinds[key] is tuple else kinds[key]):
             raise UsageError(f"{where}: {key} is {value!r}; a {'list' if kinds[key] is tuple else kinds[key].__name__} "
                              "is expected")
-        wanted = (int, float) if key == "epsilons" else str
+        numbers = key.endswith("epsilons")
+        wanted = (int, float) if numbers else str
         if isinstance(value, list) and not all(isinstance(entry, wanted) for entry in value):
-            raise UsageError(f"{where}: {key} is {value!r}; a list of "
-                             f"{'numbers' if key == 'epsilons' else 'names'} is expected")
+            raise UsageError(f"{where}: {key} is {value!r}; a list of {'numbers' if numbers else 'names'} is expected")
         values[key] = tuple(value) if isinstance(value, list) else value
     return Matrix(**values)

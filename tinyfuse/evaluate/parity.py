@@ -21,10 +21,11 @@ SAMPLE_SEED = 0
 
 @dataclass(frozen=True)
 class ParityTask:
-    """Codes with the twin's outputs in ``sample``, to be run on ``model`` by ``executor``."""
+    """Codes with the twin's outputs in ``sample``, of kind ``where``, to be run on ``model`` by ``executor``."""
 
     model: str
     sample: str
+    where: str
     executor: str = "tflm"
 
 
@@ -32,6 +33,7 @@ class ParityTask:
 class Parity:
     """What came out: samples and values compared, how many differ, by how much, and samples of another arg-max."""
 
+    where: str
     samples: int
     values: int
     differing: int
@@ -41,33 +43,47 @@ class Parity:
     peak_mib: float
 
 
-def write_sample(path: Path, target: TwinTarget, campaigns: Sequence[Campaign], count: int) -> int:
+def write_samples(stem: Path, target: TwinTarget, campaigns: Sequence[Campaign], count: int) -> dict[str, Path]:
     """Choose ``count`` adversarial inputs, evenly over modes and budgets, and save their codes with the twin's outputs.
 
-    Where the attacks left fewer, corners of the balls with random signs fill up. Returns how many were saved.
+    Where the attacks left fewer, corners of the balls with random signs fill up, in a file of their own. Returns the
+    paths by what they hold: "adversarial" or "corners".
     """
-    if path.exists():
-        return len(load_arrays(path)["output"])
     rng = np.random.default_rng(SAMPLE_SEED)
     cells = [(campaign, key) for campaign in campaigns for key in campaign.keys]
-    share = -(-count // len(cells))
-    parts = [_chosen(campaign, key, share, rng) for campaign, key in cells]
-    found = {name: np.concatenate([part[name] for part in parts]) for name in target.inputs}
-    missing = max(0, count - len(found[target.inputs[0]]))
-    if missing:
-        fill = [_corners(*cells[number % len(cells)], rng) for number in range(missing)]
-        found = {name: np.concatenate([values, *(part[name] for part in fill)]) for name, values in found.items()}
-    output = target.twin.run(found)
-    save_arrays(path, {**{name: values.astype(np.int16) for name, values in found.items()},
-                       "output": output.reshape(len(output), -1).astype(np.int16)})
-    return len(output)
+    chosen = _deal([rng.permutation(len(saved(*cell)["rows"])) for cell in cells], count)
+    parts = [_codes(*cell, places) for cell, places in zip(cells, chosen, strict=True) if len(places)]
+    missing = count - sum(map(len, chosen))
+    fill = [_corners(*cells[number % len(cells)], rng) for number in range(missing)]
+    paths = {}
+    for what, found in (("adversarial", parts), ("corners", fill)):
+        if found:
+            paths[what] = stem.with_name(f"{stem.name}__{what}.npz")
+            _write(paths[what], target, {name: np.concatenate([part[name] for part in found])
+                                         for name in target.inputs})
+    return paths
 
 
-def _chosen(campaign: Campaign, key: CellKey, share: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """At most ``share`` saved inputs of one cell as complete codes."""
-    held, batch = saved(campaign, key), _clean_codes(campaign)
-    places = rng.permutation(len(held["rows"]))[:share]
-    codes = {name: values[held["rows"][places]].astype(np.int32) for name, values in batch.items()}
+def _write(path: Path, target: TwinTarget, codes: dict[str, np.ndarray]) -> None:
+    if not path.exists():
+        output = target.twin.run(codes)
+        save_arrays(path, {**{name: values.astype(np.int16) for name, values in codes.items()},
+                           "output": output.reshape(len(output), -1).astype(np.int16)})
+
+
+def _deal(heaps: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """Take ``count`` entries from ``heaps``, one of each in turn, until they are used up."""
+    sizes, taken = np.array([len(heap) for heap in heaps]), np.zeros(len(heaps), int)
+    while taken.sum() < min(count, sizes.sum()):
+        left = np.flatnonzero(taken < sizes)[:count - taken.sum()]
+        taken[left] += 1
+    return [heap[:size] for heap, size in zip(heaps, taken, strict=True)]
+
+
+def _codes(campaign: Campaign, key: CellKey, places: np.ndarray) -> dict[str, np.ndarray]:
+    """The saved inputs ``places`` of one cell as complete codes."""
+    held = saved(campaign, key)
+    codes = {name: values[held["rows"][places]].astype(np.int32) for name, values in _clean_codes(campaign).items()}
     return codes | {name: held[name][places].astype(np.int32) for name in campaign.modes[key[0]]}
 
 
@@ -96,5 +112,5 @@ def run_parity(task: ParityTask) -> Parity:
     expected = held.pop("output").astype(np.int64)
     found = Interpreter(load(task.model), task.executor).run(held).astype(np.int64)
     gap = np.abs(found - expected)
-    return Parity(len(gap), gap.size, int(np.count_nonzero(gap)), int(gap.max(initial=0)),
+    return Parity(task.where, len(gap), gap.size, int(np.count_nonzero(gap)), int(gap.max(initial=0)),
                   int(np.sum(found.argmax(1) != expected.argmax(1))), time.monotonic() - began, peak_memory_mib())

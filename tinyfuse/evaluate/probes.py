@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from tinyfuse.attacks import (
+    Adversarial,
     Batch,
     DifferentiableTarget,
+    Gradient,
     Threat,
     attack,
     audit,
@@ -24,6 +27,7 @@ from tinyfuse.attacks import (
 )
 from tinyfuse.attacks.steps import zero_gradient
 from tinyfuse.errors import TinyfuseError
+from tinyfuse.evaluate.linear import linear_problem
 
 NOISE_DRAWS = 20
 BLACK_BOX_QUERIES = 100
@@ -31,18 +35,65 @@ BLACK_BOX_QUERIES = 100
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A target with a small batch, its labels, and the threat on all its modalities at the largest budget."""
+    """A target with a small batch, its labels, and the threat on all its modalities at the largest budget.
+
+    ``truth`` int [n]: the classes read from the data once more. ``shortest_step``: of all iterated attacks that were
+    made on the target, in its units. ``padding``: by input, 1 where the values carry no information.
+    """
 
     target: DifferentiableTarget
     batch: Batch = field(repr=False)
     labels: np.ndarray = field(repr=False)
+    truth: np.ndarray = field(repr=False)
     threat: Threat
     steps: int
+    shortest_step: float | None = None
     padding: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def correct(self, point: Batch) -> np.ndarray:
         """Bool [n]: ``point`` is still classified correctly."""
         return ~misclassified(self.target.logits(point), self.labels)
+
+    def loss(self, point: Batch) -> np.ndarray:
+        """Cross-entropy float64 [n]."""
+        return loss_and_slope("cross-entropy", self.target.logits(point), self.labels)[0]
+
+    @cached_property
+    def climb(self) -> tuple[Adversarial, np.ndarray]:
+        """PGD with the usual number of steps, and its loss [steps + 1, n] from the clean point to the last."""
+        watched = _Watched(self.target)
+        found = pgd(watched, self.batch, self.labels, self.threat, steps=self.steps)
+        return found, np.stack([*watched.losses, self.loss(found.last)])
+
+    @cached_property
+    def twice(self) -> Adversarial:
+        """PGD with twice as many steps."""
+        return pgd(self.target, self.batch, self.labels, self.threat, steps=2 * self.steps)
+
+    @cached_property
+    def one_step(self) -> Adversarial:
+        """The fast gradient method."""
+        return attack("fgsm", self.target, self.batch, self.labels, [self.threat])[0]
+
+    @cached_property
+    def corners(self) -> Adversarial:
+        """The worst of random corners of the ball."""
+        return attack("corners", self.target, self.batch, self.labels, [self.threat], draws=NOISE_DRAWS)[0]
+
+
+class _Watched:
+    """A target that notes the loss wherever its gradient is asked for."""
+
+    def __init__(self, inner: DifferentiableTarget) -> None:
+        self.name, self.executor, self.inputs, self.grids = inner.name, inner.executor, inner.inputs, inner.grids
+        self.logits, self._inner = inner.logits, inner
+        self.losses: list[np.ndarray] = []
+
+    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
+                 loss: str = "cross-entropy") -> Gradient:
+        found = self._inner.gradient(batch, labels, wrt, loss)
+        self.losses.append(found.loss)
+        return found
 
 
 @dataclass(frozen=True)
@@ -72,9 +123,8 @@ def zero_budget(bench: Bench) -> Finding:
 
 def fgsm_equals_one_step(bench: Bench) -> Finding:
     """Coordinates in which one PGD step of the whole budget differs from the fast gradient method."""
-    once = attack("fgsm", bench.target, bench.batch, bench.labels, [bench.threat])[0]
     looped = pgd(bench.target, bench.batch, bench.labels, bench.threat, steps=1, step_size=dict(bench.threat.epsilon))
-    differing = sum(int(np.sum(once.last[name] != looped.last[name])) for name in bench.threat.modalities)
+    differing = sum(int(np.sum(bench.one_step.last[name] != looped.last[name])) for name in bench.threat.modalities)
     return Finding(differing, len(bench.labels))
 
 
@@ -91,11 +141,40 @@ def unbounded(bench: Bench) -> Finding:
 
 def noise(bench: Bench) -> Finding:
     """Accuracy under the worst of random corners of the ball, minus that under FGSM; below 0 noise is the stronger."""
-    found = attack("corners", bench.target, bench.batch, bench.labels, [bench.threat], draws=NOISE_DRAWS)[0]
-    gradient = attack("fgsm", bench.target, bench.batch, bench.labels, [bench.threat])[0]
-    return Finding(float(np.mean(~found.broken) - np.mean(~gradient.broken)), len(bench.labels),
-                   f"{np.mean(~found.broken):.1%} against {NOISE_DRAWS} random corners, "
-                   f"{np.mean(~gradient.broken):.1%} against FGSM")
+    corners, gradient = (float(np.mean(~found.broken)) for found in (bench.corners, bench.one_step))
+    return Finding(corners - gradient, len(bench.labels),
+                   f"{corners:.1%} against {NOISE_DRAWS} random corners, {gradient:.1%} against FGSM")
+
+
+def planted(bench: Bench) -> Finding:
+    """Share of planted examples that PGD reaches: the boundary moved to where the best random corner just crosses it.
+
+    An active test after Zimmermann et al. 2022: an attack that does not get as far as a point known to lie in the ball
+    says nothing about robustness.
+    """
+    found = bench.loss(bench.climb[0].strongest) >= bench.loss(bench.corners.strongest)
+    return Finding(float(np.mean(found | bench.climb[0].broken)), len(bench.labels),
+                   f"each at the strongest of {NOISE_DRAWS} random corners")
+
+
+def analytic(bench: Bench) -> Finding | None:
+    """Samples on which FGSM or PGD misses what the closed form of a linear model on the same inputs allows."""
+    return _on_linear_model(bench, lambda broken, breakable: breakable & ~broken)
+
+
+def certificate(bench: Bench) -> Finding | None:
+    """Samples of a linear model that are broken although its closed form certifies them."""
+    return _on_linear_model(bench, lambda broken, breakable: broken & ~breakable)
+
+
+def _on_linear_model(bench: Bench, wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Finding | None:
+    if bench.threat.norm != "linf":
+        return None
+    target, labels, breakable = linear_problem(bench.batch, bench.threat, bench.target.grids)
+    found = [pgd(target, bench.batch, labels, bench.threat, steps=bench.steps),
+             attack("fgsm", target, bench.batch, labels, [bench.threat])[0]]
+    faults = np.logical_or.reduce([wrong(one.broken, breakable) for one in found])
+    return Finding(float(faults.sum()), len(labels), "a linear model with the same inputs and budget, closed form")
 
 
 def black_box_only(bench: Bench) -> Finding:
@@ -116,38 +195,40 @@ def black_box_only(bench: Bench) -> Finding:
 
 def double_steps(bench: Bench) -> Finding:
     """Accuracy that twice as many steps take away."""
-    once, twice = (pgd(bench.target, bench.batch, bench.labels, bench.threat, steps=steps, survivors_only=True).broken
-                   for steps in (bench.steps, 2 * bench.steps))
-    return Finding(float(np.mean(twice) - np.mean(once)), len(bench.labels))
+    gain = np.mean(bench.twice.broken) - np.mean(bench.climb[0].broken)
+    return Finding(float(gain), len(bench.labels))
+
+
+def double_steps_loss(bench: Bench) -> Finding:
+    """Relative change of the mean loss with twice as many steps."""
+    once, twice = (float(np.mean(bench.loss(found.strongest))) for found in (bench.climb[0], bench.twice))
+    return Finding((twice - once) / max(once, 1e-12), len(bench.labels))
 
 
 def double_restarts(bench: Bench) -> Finding:
     """Accuracy that a second, random start takes away."""
-    once, twice = (pgd(bench.target, bench.batch, bench.labels, bench.threat, steps=bench.steps, restarts=restarts,
-                       survivors_only=True).broken for restarts in (1, 2))
-    return Finding(float(np.mean(twice) - np.mean(once)), len(bench.labels))
+    rows = np.flatnonzero(~bench.climb[0].broken)
+    if not len(rows):
+        return Finding(0.0, len(bench.labels))
+    again = pgd(bench.target, {name: values[rows] for name, values in bench.batch.items()}, bench.labels[rows],
+                bench.threat.take(rows), steps=bench.steps, random_start=True, sample_ids=rows, survivors_only=True)
+    return Finding(float(again.broken.sum() / len(bench.labels)), len(bench.labels))
 
 
 def loss_falls(bench: Bench) -> Finding:
-    """Share of (sample, window of steps) in which PGD's loss fell; one trajectory, seen after 1, 2, 4, ... steps."""
-    size = {name: max(2.5 * epsilon / bench.steps, min(1.0, epsilon) if bench.threat.lattice else 0.0)
-            for name, epsilon in bench.threat.epsilon.items()}
-    losses = [loss_and_slope("cross-entropy", bench.target.logits(bench.batch), bench.labels)[0]]
-    length = 1
-    while length <= bench.steps:
-        found = pgd(bench.target, bench.batch, bench.labels, bench.threat, steps=length, step_size=size)
-        losses.append(loss_and_slope("cross-entropy", bench.target.logits(found.last), bench.labels)[0])
-        length *= 2
-    gains = np.diff(np.stack(losses), axis=0)
+    """Share of (sample, window of steps) in which PGD's loss fell; one trajectory, seen after 0, 1, 2, 4, ... steps."""
+    losses = bench.climb[1]
+    seen = [0, *(1 << power for power in range(bench.steps.bit_length()))]
+    gains = np.diff(losses[seen], axis=0)
     return Finding(float(np.mean(gains < -1e-6)), len(bench.labels))
 
 
 def repeat(bench: Bench) -> Finding:
-    """Verdicts that differ when half of the samples is attacked alone."""
+    """Verdicts that differ when half of the samples is attacked again, alone."""
     half = np.arange(0, len(bench.labels), 2)
-    whole, part = (pgd(bench.target, {name: values[rows] for name, values in bench.batch.items()}, bench.labels[rows],
-                       bench.threat.take(rows), steps=bench.steps) for rows in (np.arange(len(bench.labels)), half))
-    return Finding(float(np.sum(whole.broken[half] != part.broken)), len(half))
+    part = pgd(bench.target, {name: values[half] for name, values in bench.batch.items()}, bench.labels[half],
+               bench.threat.take(half), steps=bench.steps)
+    return Finding(float(np.sum(bench.climb[0].broken[half] != part.broken)), len(half))
 
 
 def saturated_loss(bench: Bench) -> Finding:
@@ -175,40 +256,42 @@ def bad_gradient(bench: Bench) -> Finding:
 
 
 def audited(bench: Bench) -> Finding:
-    """Adversarial inputs that leave the threat; every other input of a sweep is audited too, and one would end it."""
-    violations, seen = 0, 0
-    for name, parameters in (("fgsm", {}), ("pgd", {"steps": bench.steps}), ("corners", {"draws": 1})):
-        found = attack(name, bench.target, bench.batch, bench.labels, [bench.threat], **parameters)[0]
-        for point in (found.last, found.strongest):
-            seen += len(bench.labels)
-            try:
-                audit(point, bench.batch, bench.threat)
-            except TinyfuseError:
-                violations += 1
-    return Finding(float(violations), seen)
+    """Adversarial inputs that leave the threat; all others of a sweep are audited too, and one ends its attack."""
+    points = [point for found in (bench.climb[0], bench.twice, bench.one_step, bench.corners)
+              for point in (found.last, found.strongest)]
+    return Finding(float(sum(_violations(point, bench) for point in points)), len(points) * len(bench.labels))
+
+
+def _violations(point: Batch, bench: Bench) -> int:
+    def allowed(rows: np.ndarray) -> bool:
+        try:
+            audit({name: values[rows] for name, values in point.items()},
+                  {name: values[rows] for name, values in bench.batch.items()}, bench.threat.take(rows))
+        except TinyfuseError:
+            return False
+        return True
+
+    everything = np.arange(len(bench.labels))
+    return 0 if allowed(everything) else sum(not allowed(everything[row:row + 1]) for row in everything)
 
 
 def label_source(bench: Bench) -> Finding:
-    """1: attacks climb away from the true labels; a model's own answers would leak into the attack."""
-    return Finding(1.0, len(bench.labels))
+    """1 if attacks climb away from the true labels; a model's own answers would leak into the attack."""
+    return Finding(float(np.array_equal(bench.labels, bench.truth)), len(bench.labels))
 
 
 def step_below_code(bench: Bench) -> Finding | None:
-    """1 if PGD's step is below half a code on inputs that are rounded, so that it could not move them."""
-    if not bench.threat.lattice:
+    """1 if an attack took steps below half a code on inputs that are rounded, so that it could not move."""
+    if not bench.threat.lattice or bench.shortest_step is None:
         return None
-    found = pgd(bench.target, bench.batch, bench.labels, bench.threat, steps=bench.steps)
-    sizes = [float(found.parameters[f"step_size_{name}"]) for name in bench.threat.modalities]
-    return Finding(float(any(size < 0.5 and bench.threat.epsilon[name] >= 1
-                             for size, name in zip(sizes, bench.threat.modalities, strict=True))), len(bench.labels))
+    return Finding(float(bench.shortest_step < 0.5), len(bench.labels), f"shortest step {bench.shortest_step:g} codes")
 
 
 def padding_share(bench: Bench) -> Finding | None:
     """Share of the perturbation's L1 size in coordinates that are constant padding in every sample."""
     if not any(mask.any() for name, mask in bench.padding.items() if name in bench.threat.modalities):
         return None
-    found = pgd(bench.target, bench.batch, bench.labels, bench.threat, steps=bench.steps)
-    spent = {name: np.abs(found.last[name] - bench.batch[name]) for name in bench.threat.modalities}
+    spent = {name: np.abs(bench.climb[0].last[name] - bench.batch[name]) for name in bench.threat.modalities}
     wasted = sum(float((change * bench.padding[name]).sum()) for name, change in spent.items() if name in bench.padding)
     return Finding(wasted / max(sum(float(change.sum()) for change in spent.values()), 1e-12), len(bench.labels))
 
@@ -228,11 +311,9 @@ def _zero_gradient(modality: str) -> Callable[[Bench], Finding | None]:
 PROBES: dict[str, Callable[[Bench], Finding | None]] = {
     "zero-budget": zero_budget, "fgsm-equals-pgd1": fgsm_equals_one_step, "unbounded": unbounded, "noise": noise,
     "black-box-only": black_box_only, "softmax-output": softmax_output, "bad-gradient": bad_gradient,
-    "double-steps": double_steps, "double-restarts": double_restarts, "loss-falls": loss_falls, "repeat": repeat,
+    "double-steps": double_steps, "double-steps-loss": double_steps_loss, "double-restarts": double_restarts,
+    "loss-falls": loss_falls, "repeat": repeat, "planted": planted, "analytic": analytic, "certificate": certificate,
     "audit": audited, "label-source": label_source, "step-below-code": step_below_code,
     "saturated-loss": saturated_loss, "padding-share": padding_share,
     "zero-gradient-image": _zero_gradient("image"), "zero-gradient-audio": _zero_gradient("audio")}
 """Name in the rows -> experiment."""
-
-OPTIONAL = frozenset({"padding-share", "step-below-code", "zero-gradient-image", "zero-gradient-audio"})
-"""Probes that do not apply to every target."""

@@ -81,9 +81,6 @@ def outcome_row(key: str, subject: Subject, scope: Scope, attacked: Attacked, co
     }
 
 
-def probe_row(subject: Subject, scope: Scope, name: str, value: float, n: int, detail: str = "") -> Row:
-    """The row of one measurement that a check needs; see evaluate/checks.py for the names."""
-    identity = {"kind": "probe", "model": subject.model, "precision": subject.precision, "executor": subject.executor,
-                "name": name, "n": n, "detail": detail, "seed": scope.seed,
-                "data_checksum": scope.dataset.checksum}
-    return {**identity, "value": float(value), "key": row_key({**identity, "sha256": subject.sha256})}
+def probe_key(subject: Subject, seed: int, name: str, settings: Mapping[str, Any]) -> str:
+    """The key of a probe row, known before it is measured; ``settings``: whatever else decides the value."""
+    return row_key({"kind": "probe", **vars(subject), "seed": seed, "name": name, "settings": settings})

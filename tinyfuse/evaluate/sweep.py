@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tinyfuse import tables
 from tinyfuse.attacks import KerasTarget, misclassified
 from tinyfuse.console import console, progress
-from tinyfuse.errors import RecipeError
-from tinyfuse.evaluate.assault import Assault, attack_integers, attack_keras
+from tinyfuse.errors import DataError, ParityError, RecipeError, TinyfuseError
+from tinyfuse.evaluate.assault import FLOAT, Assault, attack_integer, attack_keras, attack_rounded, exchange, parity
 from tinyfuse.evaluate.conversion import IntegerFile, convert_network, failed_row
 from tinyfuse.evaluate.judging import Pending, judge_all, pending_clean
 from tinyfuse.evaluate.rows import Subject
 from tinyfuse.evaluate.run import Run
+from tinyfuse.evaluate.transfer import Judge
 from tinyfuse.files import sha256_hex
 from tinyfuse.nn.obtain import Network, obtain
 from tinyfuse.nn.train import steps_per_epoch
 from tinyfuse.quantize.minmax import simulate
 from tinyfuse.quantize.precision import Precision
 
-KERAS_BATCH = 50
+KERAS_BATCH = 40  # full batches of 50 round differently by place in the batch
+ATTACK_STAGE = "attack"
 
 
 def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None) -> float:
@@ -58,22 +61,57 @@ def convert_all(run: Run, networks: list[Network]) -> dict[str, list[IntegerFile
 
 def attack_all(run: Run, networks: list[Network], files: dict[str, list[IntegerFile]],
                after_stage: Callable[[], None]) -> list[Pending]:
-    """Attack every network as float and as integers; return the parity runs that are left for interpreters."""
+    """Attack every network as float and as integers; return the parity runs that are left for interpreters.
+
+    What cannot be attacked (gradients that are not finite, probabilities, inputs outside their threat) leaves a failed
+    row; the rest goes on.
+    """
     work: list[Pending] = []
     assaults = {network.name: Assault(run, network.name) for network in networks}
-    total = sum(assaults[network.name].cells_of_float for network in networks) + sum(
-        assaults[network.name].cells_of_integer * len(files[network.name]) for network in networks)
+    total = sum(assaults[network.name].cells(name) for network in networks
+                for name in (FLOAT, *(made.precision.name for made in files[network.name])))
     with progress("attacking", total) as advance:
         for network in networks:
-            assault, subject = assaults[network.name], Subject(network.name, "float", "keras", network.sha256)
-            target = KerasTarget(network.model, batch_size=min(KERAS_BATCH, run.matrix.attack_pairs))
-            _judge_clean(run, subject, target)
-            own = attack_keras(assault, subject, target, tick=lambda note: advance(note=note))
-            work += attack_integers(assault, subject, target, own, files[network.name],
-                                    tick=lambda note: advance(note=note))
-            _attack_simulations(run, assault, network)
+            work += _attack_network(run, assaults[network.name], network, files[network.name],
+                                    lambda note: advance(note=note))
+            _attack_simulations(run, assaults[network.name], network)
             after_stage()
     return work
+
+
+def _attack_network(run: Run, assault: Assault, network: Network, files: list[IntegerFile],
+                    tick: Callable[[str], None]) -> list[Pending]:
+    """First everything with its own gradients in threat model G, then replays, then threat model R."""
+    subject = Subject(network.name, FLOAT, "keras", network.sha256)
+    target = KerasTarget(network.model, batch_size=min(KERAS_BATCH, run.matrix.attack_pairs))
+    judges, sources = {FLOAT: Judge(subject, target, None)}, {}
+    _judge_clean(run, subject, target)
+    with _failing(run, network, FLOAT):
+        sources[FLOAT] = attack_keras(assault, subject, target, tick=tick)
+    found = []
+    for made in files:
+        with _failing(run, network, made.precision.name):
+            found.append(attack_integer(assault, made, source_sha256=network.sha256, tick=tick))
+    for attacked in found:
+        judges[attacked.subject.precision] = Judge(attacked.subject, attacked.target, attacked.target.grids)
+        sources[attacked.subject.precision] = attacked.source
+    exchange(assault, sources, judges)
+    work: list[Pending] = []
+    for attacked in found:
+        with _failing(run, network, attacked.subject.precision):
+            work += parity(assault, attacked, attack_rounded(assault, attacked, tick=tick))
+    return work
+
+
+@contextmanager
+def _failing(run: Run, network: Network, precision: str) -> Iterator[None]:
+    """Turn what makes the figures of one subject worthless into a failed row."""
+    try:
+        yield
+    except (DataError, ParityError):
+        raise
+    except TinyfuseError as error:
+        run.store.append(failed_row(run, network, precision, ATTACK_STAGE, str(error)))
 
 
 def _attack_simulations(run: Run, assault: Assault, network: Network) -> None:
@@ -88,8 +126,9 @@ def _attack_simulations(run: Run, assault: Assault, network: Network) -> None:
             run.store.append(failed_row(run, network, recipe.name, "simulate", str(error)))
             continue
         target = KerasTarget(model, batch_size=min(KERAS_BATCH, run.matrix.attack_pairs))
-        _judge_clean(run, subject, target)
-        attack_keras(assault, subject, target, tick=lambda note: None)
+        with _failing(run, network, recipe.name):
+            _judge_clean(run, subject, target)
+            attack_keras(assault, subject, target, tick=lambda note: None)
 
 
 def _simulated(network: Network, recipe: Precision) -> Subject:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tinyfuse.attacks import Target, audit, misclassified, to_codes
 from tinyfuse.attacks.suite import CellKey
-from tinyfuse.evaluate.campaign import Campaign, attacked_by, last_points
-from tinyfuse.evaluate.rows import Subject, outcome_key, outcome_row
+from tinyfuse.evaluate.campaign import Campaign, last_points
+from tinyfuse.evaluate.rows import Attacked, Subject, outcome_key, outcome_row
 from tinyfuse.integer.grid import InputGrid
 from tinyfuse.results import ResultStore
 
@@ -33,7 +32,7 @@ def replay(source: Campaign, judge: Judge, store: ResultStore) -> None:
     """
     for key in source.keys:
         settings = _attacked(source, key, "real" if judge.grids is None else "codes")
-        row_key = outcome_key(judge.subject, source.scope, settings, len(source.labels), source.subject.sha256)
+        row_key = outcome_key(judge.subject, source.scope, settings, len(source.labels), source.digest(key))
         if store.has(row_key):
             continue
         began, threat = time.monotonic(), source.real_threat(key)
@@ -63,10 +62,12 @@ def real_points(source: Campaign, key: CellKey) -> dict[str, np.ndarray]:
     return threat.project(real, source.clean)
 
 
-def _attacked(source: Campaign, key: CellKey, threat: str) -> Any:
+def _attacked(source: Campaign, key: CellKey, threat: str) -> Attacked:
     mode, epsilon = key
     budget = source.real_threat(key).epsilon
-    return attacked_by(source.profile.entries[-1], "replayed", {
-        "profile": source.profile.name, "source": source.subject.precision, "modality": mode, "norm": source.norm,
-        "epsilon": epsilon, "epsilon_image": budget.get("image", 0.0), "epsilon_audio": budget.get("audio", 0.0),
-        "threat": threat})
+    entries = source.profile.entries
+    return Attacked(
+        profile=source.profile.name, attack=entries[0].attack if len(entries) == 1 else source.profile.name,
+        criterion="replayed", source=source.subject.precision, modality=mode, norm=source.norm, epsilon=epsilon,
+        epsilon_image=budget.get("image", 0.0), epsilon_audio=budget.get("audio", 0.0),
+        steps=max(int(entry.parameters.get("steps", 1)) for entry in entries), restarts=1, threat=threat)

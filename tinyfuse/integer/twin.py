@@ -15,7 +15,7 @@ from tinyfuse.errors import ModelError, UsageError, nearest
 from tinyfuse.integer.graph import Graph, read_graph
 from tinyfuse.integer.operators import OPERATORS, Node
 
-CHUNK = 32  # samples that run together: few enough for their activations to stay in the cache
+CHUNK = 16  # samples that run together: their activations stay in the cache, and small batches waste little
 THREADS = len(os.sched_getaffinity(0)) + 1  # one more than cores: while one converts to codes, another convolves
 Values = dict[int, np.ndarray]
 Seed = Callable[[np.ndarray, slice], np.ndarray]
@@ -79,6 +79,10 @@ class Twin:
             return part[wanted]
 
         return np.concatenate(_each_chunk(self._columns(codes, prefix), one))
+
+    def finish(self, values: np.ndarray, tensor: int) -> np.ndarray:
+        """Codes [n, ...] of the first output for codes [n, ...] of ``tensor``, on which alone it depends."""
+        return self.run({}, prefix=Prefix((), {tensor: values}))
 
     def tensors(self, codes: Mapping[str, np.ndarray]) -> Values:
         """Every computed tensor by index, the inputs among them, as integers [n, ...]."""

@@ -36,16 +36,6 @@ def _zero_gradient(evidence: Evidence) -> Answer:
     return Finding(level, f"{share:.1%} of the samples have an all-zero gradient{what}") if share else None
 
 
-@register("H", 13, "hard-rounding", "I", "without straight-through rounding there is no gradient to follow")
-def _hard_rounding(evidence: Evidence) -> Answer:
-    """What makes naive white-box attacks on integer models look weak; no fault of the attacks used here."""
-    probe = evidence.worst(probes.ZERO_GRADIENT_HARD)
-    if probe is None:
-        return no_probe(probes.ZERO_GRADIENT_HARD) if evidence.integer else NO_MEANING
-    text = f"{probe['value']:.1%} of the gradients are zero where rounding is differentiated as it is{where(probe)}"
-    return Finding("I", text) if probe["value"] else None
-
-
 @register("Q", 14, "saturated-loss", "W", "the cross-entropy is saturated and no margin loss stands beside it")
 def _saturated_loss(evidence: Evidence) -> Answer:
     probe = evidence.worst(probes.SATURATED_LOSS)

@@ -14,7 +14,6 @@ DOUBLE_RESTARTS = "double-restarts"
 LOSS_FALLS = "loss-falls"
 SOFTMAX_OUTPUT = "softmax-output"
 ZERO_GRADIENT = ("zero-gradient", "zero-gradient-image", "zero-gradient-audio")
-ZERO_GRADIENT_HARD = "zero-gradient-hard"
 BAD_GRADIENT = "bad-gradient"
 SATURATED_LOSS = "saturated-loss"
 REPEAT = "repeat"
@@ -40,14 +39,13 @@ PROBES: dict[str, str] = {
     **{name: "share of samples whose gradient is 0 at every coordinate" +
              (f" of {name.removeprefix('zero-gradient-')}" if name != "zero-gradient" else "") +
              ", with straight-through rounding" for name in ZERO_GRADIENT},
-    ZERO_GRADIENT_HARD: "the same without straight-through rounding: what an unprepared attack would see",
     BAD_GRADIENT: "samples of n whose gradient is not finite or missing; 0 is right",
     SATURATED_LOSS: "share of samples with a float32 probability of exactly 1 for their class",
     REPEAT: "verdicts that differ between two runs or batch sizes; 0 is right",
     STEP_BELOW_CODE: "1 if a step is below half a code on a model that rounds, 0 otherwise",
-    PLANTED: "share of planted adversarial examples that the attack found; 1 is right",
-    ANALYTIC: "models with a known answer, of n, on which the attack missed it; 0 is right",
-    CERTIFICATE: "samples of n broken within a budget that a sound certificate rules out; 0 is right",
+    PLANTED: "share of samples on which PGD gets as far as the best random corner, planted as adversarial; 1 is right",
+    ANALYTIC: "samples of n on which FGSM or PGD misses the known answer of a linear model; 0 is right",
+    CERTIFICATE: "samples of n broken although a sound certificate, a closed form, rules it out; 0 is right",
     LABEL_SOURCE: "1 if the attack used true labels, 0 if it used the model's own answers",
     PADDING_SHARE: "share of the perturbation's L1 size that lies in constant padding",
 }

@@ -148,7 +148,7 @@ def _fails_on_known_models(evidence: Evidence) -> Answer:
     probe = evidence.worst(probes.ANALYTIC)
     if probe is None:
         return no_probe(probes.ANALYTIC)
-    text = f"the attack missed the answer on {probe['value']:.0f} of {probe['n']} models{where(probe)}"
+    text = f"the attack missed the answer on {probe['value']:.0f} of {probe['n']} samples{where(probe)}"
     return Finding("W", text) if probe["value"] else None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from tinyfuse.backend import tensorflow
 from tinyfuse.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, quantize_multipliers
+from tinyfuse.integer.fold import weight_types
 from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import centred, one_scale
@@ -134,7 +135,7 @@ def _check_images(operator: Operator, source: Tensor, target: Tensor) -> None:
 def _weights(operator: Operator, weights: Tensor, source: Tensor, target: Tensor,
              dilation: tuple[int, int]) -> np.ndarray:
     """The codes [o, kh, kw, i] of ``weights``, refused unless they fit ``source`` and ``target``."""
-    if weights.data is None or weights.dtype != np.int8 or len(weights.shape) != 4:
+    if weights.data is None or weights.dtype not in weight_types(operator) or len(weights.shape) != 4:
         raise ModelError(f"'{weights.name}': {operator.name} needs constant int8 weights with four axes")
     if weights.shape[3] != source.shape[3] or weights.shape[0] != target.shape[3]:
         raise ModelError(f"'{weights.name}': {operator.name} of {list(source.shape)} by weights {list(weights.shape)} "

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyfuse.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, quantize_multipliers
+from tinyfuse.integer.fold import weight_types
 from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import centred, same_type, source_and_target
@@ -61,7 +62,7 @@ class FullyConnected:
 def _weights(operator: Operator, graph: Graph, source: Tensor, target: Tensor) -> tuple[Tensor, np.ndarray]:
     """The weights and their codes [outputs, depth], refused unless they fit ``source`` and ``target``."""
     weights = graph.tensors[operator.inputs[1]]
-    if weights.data is None or weights.dtype != np.int8 or len(weights.shape) != 2:
+    if weights.data is None or weights.dtype not in weight_types(operator) or len(weights.shape) != 2:
         raise ModelError(f"'{weights.name}': {operator.name} needs constant int8 weights with two axes")
     outputs, depth = weights.shape
     rows, left = divmod(int(np.prod(source.shape)), depth)
