@@ -1,0 +1,93 @@
+/* Types, the choice of an implementation, and the arithmetic that every kernel shares.
+ *
+ * Everything here is static: a package is one translation unit, whose only global symbols carry the model's prefix.
+ * TNY_IMPL selects the hot kernels: 0 portable C99, 1 DSP extension (Armv7E-M, Armv8-M), 2 MVE (Armv8.1-M).
+ * No heap, no stdio, no floating point, no recursion.
+ */
+#ifndef TNY_CORE_H
+#define TNY_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef TNY_IMPL
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#define TNY_IMPL 2
+#elif defined(__ARM_FEATURE_DSP)
+#define TNY_IMPL 1
+#else
+#define TNY_IMPL 0
+#endif
+#endif
+
+#if TNY_IMPL == 2
+#include <arm_mve.h>
+#endif
+
+#if defined(__GNUC__)
+#define TNY_INLINE static inline __attribute__((always_inline))
+#define TNY_NOINLINE static __attribute__((noinline))
+#else
+#define TNY_INLINE static inline
+#define TNY_NOINLINE static
+#endif
+
+/* What the hot kernels read: codes that are widened and centred (x - zero point) or, for MVE, plain int8 codes whose
+ * zero point is folded into the bias. */
+#if TNY_IMPL == 2
+typedef int8_t tny_lane_t;
+#else
+typedef int16_t tny_lane_t;
+#endif
+
+/* Called with every value of every tensor when a package is verified; nothing otherwise. */
+#ifndef TNY_TRACE
+#define TNY_TRACE(tensor, index, value) ((void)(tensor), (void)(index), (void)(value))
+#endif
+
+/* Called at the start of every piece of work of a layer when a package is profiled; nothing otherwise. */
+#ifndef TNY_ENTER
+#define TNY_ENTER(layer) ((void)(layer))
+#endif
+
+/* Output side of one channel: y = clamp(round(sum * multiplier * 2^(shift - 31)) + zero_out). */
+typedef struct {
+  int32_t multiplier;
+  int32_t shift; /* right shift after the product, 0..31; a left shift is negative */
+} tny_scale_t;
+
+/* round(x * multiplier / 2^31), halves up. The exporter proves for each model that 2 x fits 32 bits. */
+TNY_INLINE int32_t tny_high(int32_t x, int32_t multiplier)
+{
+#if TNY_IMPL >= 1
+  int32_t high; /* (2 x m + 2^31) >> 32 */
+  __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(x * 2), "r"(multiplier));
+  return high;
+#else
+  return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << 30)) >> 31);
+#endif
+}
+
+/* round(x / 2^shift), halves away from zero, for shift > 0. */
+TNY_INLINE int32_t tny_divide(int32_t x, int32_t shift)
+{
+  return (x + ((int32_t)1 << (shift - 1)) + (x >> 31)) >> shift;
+}
+
+/* TFLite Micro's two roundings; a negative shift multiplies first. No intermediate leaves 32 bits (proven on export). */
+TNY_INLINE int32_t tny_requantize(int32_t x, tny_scale_t scale)
+{
+  if (scale.shift > 0) {
+    return tny_divide(tny_high(x, scale.multiplier), scale.shift);
+  }
+  return tny_high(x * ((int32_t)1 << -scale.shift), scale.multiplier);
+}
+
+TNY_INLINE int32_t tny_clamp(int32_t x, int32_t low, int32_t high)
+{
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+
+#endif

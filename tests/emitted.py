@@ -1,0 +1,86 @@
+"""Compile an emitted program with the host's compiler under its sanitizers, run it, and collect every value."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tinyfuse.firmware import emit
+from tinyfuse.firmware.emit import Program
+
+RUNTIME = Path(__file__).resolve().parents[1] / "firmware_export" / "runtime"
+COMPILER = shutil.which("gcc") or shutil.which("cc") or ""
+FLAGS = ["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fsanitize=address,undefined",
+         "-fno-sanitize-recover=all"]
+MAIN = """
+#include <stdio.h>
+#include "NAME.h"
+FILE *values;
+static union {{ long long aligned; unsigned char bytes[{arena}]; }} memory;
+int main(void)
+{{
+  values = fopen("values.bin", "wb");
+  for (int sample = 0; sample < {samples}; sample++) {{
+    NAME_inputs_t in = NAME_inputs(memory.bytes);
+{reads}
+    const int8_t *out = NAME_infer(memory.bytes);
+    for (int i = 0; i < {outputs}; i++) {{
+      const int all[3] = {{-1, i, out[i]}};
+      fwrite(all, sizeof all, 1, values);
+    }}
+  }}
+  return fclose(values);
+}}
+"""
+TRACE = """
+#include <stddef.h>
+#include <stdio.h>
+extern FILE *values;
+#define TNY_TRACE(tensor, index, value) \\
+  do { \\
+    const int all[3] = {(int)(tensor), (int)(index), (int)(value)}; \\
+    fwrite(all, sizeof all, 1, values); \\
+  } while (0)
+"""
+
+
+def write(program: Program, folder: Path) -> None:
+    """The source files of ``program``, with its runtime."""
+    shutil.copytree(RUNTIME, folder / "runtime")
+    (folder / f"{program.name}.h").write_text(emit.header(program))
+    (folder / f"{program.name}.c").write_text(emit.source(program))
+
+
+def values_of(program: Program, codes: Mapping[str, np.ndarray], folder: Path,
+              flags: list[str] | None = None) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Output codes [n, k], and every tensor [n, size] by index, as the C code computes them."""
+    write(program, folder)
+    count = len(next(iter(codes.values())))
+    reads = "\n".join(f"    if (fread(in.{port.name}, 1, {port.size}, stdin) != {port.size}) return 1;"
+                      for port in program.inputs)
+    (folder / "main.c").write_text(MAIN.format(
+        arena=program.plan.arena_bytes, samples=count, reads=reads,
+        outputs=program.output.size).replace("NAME", program.name))
+    (folder / "trace.h").write_text(TRACE)
+    subprocess.run([COMPILER, *(FLAGS if flags is None else flags), "-I.", "main.c", "-include", "trace.h",
+                    f"{program.name}.c", "-o", "program"], cwd=folder, check=True)
+    flat = [codes[port.name].reshape(count, -1).astype(np.int8) for port in program.inputs]
+    data = np.concatenate(flat, axis=1).tobytes()
+    subprocess.run(["./program"], cwd=folder, input=data, check=True)
+    found = np.fromfile(folder / "values.bin", np.int32).reshape(-1, 3)
+    tensors = {int(index): found[found[:, 0] == index] for index in np.unique(found[:, 0])}
+    sorted_ = {index: _by_sample(rows, count) for index, rows in tensors.items()}
+    return sorted_.pop(-1), sorted_
+
+
+def _by_sample(rows: np.ndarray, count: int) -> np.ndarray:
+    """Values [n, size] in the order of their index; each index came once for every sample."""
+    parts = rows.reshape(count, -1, 3)
+    order = np.argsort(parts[:, :, 1], axis=1)
+    assert np.array_equal(np.take_along_axis(parts[:, :, 1], order, 1),
+                          np.broadcast_to(np.arange(parts.shape[1]), parts.shape[:2]))
+    return np.take_along_axis(parts[:, :, 2], order, 1)

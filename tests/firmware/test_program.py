@@ -1,0 +1,144 @@
+"""The emitted C99 computes what the twin computes, on every tensor, under the address and undefined sanitizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from emitted import COMPILER, values_of
+from one_operator import Spec, Step, build
+
+from tinyfuse.errors import ModelError, UsageError
+from tinyfuse.firmware import emit
+from tinyfuse.firmware.layers import Conv
+from tinyfuse.firmware.plan import BlockStep, check
+from tinyfuse.firmware.program import program_of
+from tinyfuse.integer.compare import random_codes
+from tinyfuse.integer.interpreters import IntegerModel, load
+from tinyfuse.integer.twin import Twin
+from tinyfuse.nn.fusion import MODELS
+from tinyfuse.quantize.convert import Baseline, convert
+from tinyfuse.quantize.precision import precision
+
+Lively = Callable[[str], tuple[Any, Baseline]]
+needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")
+
+
+@pytest.fixture(scope="module")
+def model(lively: Lively) -> Callable[[str, str], IntegerModel]:
+    return lambda name, recipe: load(convert(lively(name)[1], precision(recipe)).data, name=name)
+
+
+def differing(found: IntegerModel, optimize: str, folder: Path, flags: list[str] | None = None) -> dict[str, int]:
+    """Values that differ from the twin, by tensor; three samples, two of them saturated."""
+    program = program_of(found, "net", optimize)
+    codes = random_codes(found, 3, seed=1)
+    output, tensors = values_of(program, codes, folder, flags)
+    expected = Twin(found.graph).tensors(codes)
+    wrong = {found.graph.tensors[index].name: int(np.sum(values != expected[index].reshape(values.shape)))
+             for index, values in tensors.items()}
+    wrong["output"] = int(np.sum(output != expected[found.graph.outputs[0]].reshape(output.shape)))
+    joined = {operator.outputs[0] for operator in found.graph.operators
+              if operator.name != "CONCATENATION" or len(set(operator.inputs)) > 1}
+    silent = {operator.outputs[0] for operator in found.graph.operators if operator.name == "RESHAPE"}
+    assert tensors.keys() == joined - silent
+    return wrong
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("recipe, optimize", [("w6", "ram"), ("w9", "speed")])
+def test_every_tensor_is_the_twins(model: Callable[[str, str], IntegerModel], tmp_path: Path, name: str, recipe: str,
+                                   optimize: str) -> None:
+    """On the host under the sanitizers."""
+    wrong = differing(model(name, recipe), optimize, tmp_path / "net")
+    assert set(wrong.values()) == {0}, wrong
+
+
+@needs_compiler
+def test_every_width_is_decoded_exactly(model: Callable[[str, str], IntegerModel], tmp_path: Path) -> None:
+    """One network with a layer of each width from 2 to 9."""
+    layers = ["stem_conv", "block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2", "block2_shortcut",
+              "block3_conv1", "block3_conv2"]
+    rules = "".join(f'[[layer]]\npattern = "shared_{layer}"\nbits = {bits}\n' for bits, layer in enumerate(layers, 2))
+    (tmp_path / "all.toml").write_text(f'name = "all"\n[weights]\nimage = 8\naudio = 8\nshared = 8\n{rules}')
+    found = model("early", str(tmp_path / "all.toml"))
+    widths = {layer.bits for layer in program_of(found, "net").layers if isinstance(layer, Conv)}
+    assert widths == set(range(2, 10))
+    wrong = differing(found, "ram", tmp_path / "net")
+    assert set(wrong.values()) == {0}, wrong
+
+
+@needs_compiler
+def test_the_interface_is_valid_cxx(model: Callable[[str, str], IntegerModel], tmp_path: Path) -> None:
+    """Warnings are errors, and the header can be included from C++."""
+    import subprocess
+
+    program = program_of(model("early", "w6"), "net")
+    (tmp_path / "net.h").write_text(emit.header(program))
+    (tmp_path / "user.cpp").write_text('#include "net.h"\nint use(void *m) { return net_argmax(net_infer(m)); }\n')
+    subprocess.run(["g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", "-c", "user.cpp"], cwd=tmp_path, check=True)
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", range(8))
+def test_single_convolutions_of_all_kinds(tmp_path: Path, seed: int) -> None:
+    """Random shapes, strides, paddings, dilations, clamps, scales up to large ones, and odd channel counts."""
+    wrong = differing(load(one_convolution(np.random.default_rng(seed)), name="one"), "ram", tmp_path / "net")
+    assert set(wrong.values()) == {0}, wrong
+
+
+def one_convolution(rng: np.random.Generator) -> bytes:
+    in_c, out_c = int(rng.integers(1, 9)), int(rng.integers(1, 8))
+    kernel, stride = rng.integers(1, 4, 2), int(rng.integers(1, 3))
+    dilation = int(rng.choice([1, 1, 2])) if stride == 1 else 1
+    size = rng.integers(6, 11, 2)
+    same = bool(rng.integers(2))
+    reach = (kernel - 1) * dilation + 1
+    out = -(-size // stride) if same else (size - reach) // stride + 1
+    weights = rng.integers(-127, 128, (out_c, *kernel, in_c))
+    scale = np.exp(rng.uniform(-9, 1, out_c))
+    options = {"padding": 0 if same else 1, "strideH": stride, "strideW": stride, "dilationHFactor": dilation,
+               "dilationWFactor": dilation, "fusedActivationFunction": int(rng.choice([0, 1, 3]))}
+    return build([Spec([1, *size, in_c], zero_point=[int(rng.integers(-128, 128))], name="x"),
+                  Spec(weights.shape, scale=scale, zero_point=[0] * out_c, data=weights),
+                  Spec([out_c], np.int32, scale=scale, zero_point=[0] * out_c, data=rng.integers(-9000, 9000, out_c)),
+                  Spec([1, *out, out_c], scale=[rng.uniform(0.5, 30)], zero_point=[int(rng.integers(-128, 128))])],
+                 [Step("CONV_2D", [0, 1, 2], [3], "Conv2DOptions", options)], [0], [3])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_two_living_buffers_overlap(model: Callable[[str, str], IntegerModel], name: str) -> None:
+    for optimize in ("ram", "speed"):
+        check(program_of(model(name, "w6"), "net", optimize).plan)
+    plan = program_of(model(name, "w6"), "net").plan
+    assert sum(isinstance(step, BlockStep) for step in plan.steps) >= 3
+    squeezed = replace(plan, buffers={key: replace(one, offset=0) for key, one in plan.buffers.items()})
+    with pytest.raises(ModelError, match="overlap"):
+        check(squeezed)
+
+
+def test_the_early_fusion_fits_less_than_half_of_tflite_micros_arena(model: Callable[[str, str], IntegerModel]) -> None:
+    """TFLite Micro needs 44 kB; all memory but the stack is planned."""
+    assert program_of(model("early", "w6"), "net").plan.arena_bytes <= 19_600
+
+
+def test_what_the_firmware_lacks_is_refused_in_one_line(model: Callable[[str, str], IntegerModel]) -> None:
+    found = model("early", "w6")
+    with pytest.raises(UsageError, match="'9lives' is no name for C"):
+        program_of(found, "9lives")
+    with pytest.raises(UsageError, match="allowed: ram, speed"):
+        program_of(found, "net", "beauty")
+    data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[1 / 256], zero_point=[-128])],
+                 [Step("SOFTMAX", [0], [1], "SoftmaxOptions", {"beta": 1.0})], [0], [1])
+    with pytest.raises(ModelError, match="operator SOFTMAX has no firmware kernel; supported: ADD"):
+        program_of(load(data, name="softmax"), "net")
+
+
+def test_the_same_model_gives_the_same_bytes(model: Callable[[str, str], IntegerModel]) -> None:
+    one, two = (program_of(model("late", "w7"), "net") for _ in range(2))
+    assert emit.source(one) == emit.source(two) and emit.header(one) == emit.header(two)

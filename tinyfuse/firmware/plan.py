@@ -1,0 +1,300 @@
+"""In which order, in which memory: residual blocks run in place row by row, everything else tensor by tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tinyfuse.errors import ModelError
+from tinyfuse.firmware.layers import Add, Conv, Join, Layer, Pool
+
+ALIGNMENT = 16
+LANE_BYTES = 2
+"""Of the widened codes that the kernels read; MVE needs one byte only, the arena is planned for two."""
+OPTIMIZE = ("ram", "speed")
+PIXELS = (1, 8, 15, 29, 57, 113)
+"""Output pixels for which weights are decoded once, at least: more cost less time and more memory for rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """Memory that the steps from ``first`` on need: ``sizes`` bytes in each, from ``offset`` in the arena."""
+
+    name: str
+    first: int
+    sizes: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def last(self) -> int:
+        """The last step that needs it."""
+        return self.first + len(self.sizes) - 1
+
+    @property
+    def size(self) -> int:
+        """The most that it needs."""
+        return max(self.sizes)
+
+    def end(self, other: Buffer) -> int:
+        """Where it ends while ``other`` lives; its offset if they never meet."""
+        first, last = max(self.first, other.first), min(self.last, other.last)
+        return self.offset + max(self.sizes[first - self.first:last - self.first + 1], default=0)
+
+
+@dataclass(frozen=True, eq=False)
+class ConvStep:
+    """One convolution; ``group`` output rows share decoded weights, ``rows`` input rows are held as lanes."""
+
+    conv: Conv
+    group: int
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class BlockStep:
+    """A residual block in place: convolutions a and b, the shortcut (None: the input itself) and the addition."""
+
+    a: Conv
+    b: Conv
+    shortcut: Conv | None
+    add: Add
+    group_a: int
+    group_b: int
+    rows_a: int
+    rows_b: int
+
+
+Step = ConvStep | BlockStep | Pool | Join | Add
+Group = Callable[[Conv], int]
+"""The output rows of a convolution for which weights are decoded once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Steps, and buffers by name: ``t<index>`` for tensors, ``rows<step>``, ``more<step>``, ``scratch<step>``."""
+
+    steps: tuple[Step, ...]
+    buffers: dict[str, Buffer] = field(repr=False)
+    home: dict[int, str] = field(repr=False)
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory that all buffers need."""
+        return max(buffer.offset + buffer.size for buffer in self.buffers.values())
+
+
+def plan(layers: Sequence[Layer], inputs: Iterable[int], outputs: Iterable[int], sizes: dict[int, int],
+         optimize: str = "ram") -> Plan:
+    """Order ``layers`` and place their memory; ``sizes``: bytes of each tensor.
+
+    ``optimize``: "ram" decodes weights for as many rows at a time as the smallest arena allows, "speed" for many.
+    """
+    ends = tuple(inputs), tuple(outputs)
+    if optimize == "speed":
+        return _plan(layers, ends, sizes, {}, PIXELS[-1])
+    pixels: dict[int, int] = {}
+    found = _plan(layers, ends, sizes, pixels, PIXELS[0])
+    limit = found.arena_bytes
+    for conv in sorted((layer for layer in layers if isinstance(layer, Conv)), key=lambda conv: -conv.weights.size):
+        for wanted in PIXELS[1:]:
+            more = _plan(layers, ends, sizes, {**pixels, conv.target: wanted}, PIXELS[0])
+            if more.arena_bytes > limit:
+                break
+            found, pixels = more, {**pixels, conv.target: wanted}
+    return found
+
+
+def _plan(layers: Sequence[Layer], ends: tuple[tuple[int, ...], tuple[int, ...]], sizes: dict[int, int],
+          pixels: Mapping[int, int], usual: int) -> Plan:
+    """``pixels``: for the convolutions (by output tensor) that do not have the ``usual`` number."""
+    def group(conv: Conv) -> int:
+        return min(conv.out_shape[0], -(-pixels.get(conv.target, usual) // conv.out_shape[1]))
+
+    steps = _steps(layers, {*ends[0], *ends[1]}, group)
+    home = _homes(steps)
+    buffers = _buffers(steps, list(ends[0]), list(ends[1]), sizes, home)
+    return Plan(tuple(steps), {buffer.name: buffer for buffer in _placed(buffers)}, home)
+
+
+def _steps(layers: Sequence[Layer], fixed: set[int], group: Group) -> list[Step]:
+    """The layers as steps; what belongs to a block is taken out and done where its addition stands."""
+    made = {layer.target: layer for layer in layers}
+    users: dict[int, list[Layer]] = {}
+    for layer in layers:
+        for source in _sources(layer):
+            users.setdefault(source, []).append(layer)
+    blocks = {add: block for add in layers if isinstance(add, Add)
+              for block in [_block(add, made, users, fixed, group)] if block is not None}
+    inside = {layer for block in blocks.values() for layer in (block.a, block.b, block.shortcut)}
+    steps: list[Step] = []
+    for layer in layers:
+        if isinstance(layer, Add) and layer in blocks:
+            steps.append(blocks[layer])
+        elif layer not in inside:
+            steps.append(ConvStep(layer, group(layer), _held(layer, group(layer))) if isinstance(layer, Conv)
+                         else layer)
+    return steps
+
+
+def _sources(layer: Layer) -> tuple[int, ...]:
+    if isinstance(layer, Add):
+        return layer.sources
+    return tuple(part for part, _ in layer.parts) if isinstance(layer, Join) else (layer.source,)
+
+
+def _held(conv: Conv, group: int) -> int:
+    """Rows of the ring that ``group`` output rows read."""
+    return group if conv.gathered else (group - 1) * conv.stride[0] + conv.runs
+
+
+def _block(add: Add, made: dict[int, Layer], users: dict[int, list[Layer]], fixed: set[int],
+           group: Group) -> BlockStep | None:
+    """The residual block that ends in ``add``, if there is one that can run in place."""
+    for main, other in (add.sources, add.sources[::-1]):
+        b = made.get(main)
+        a = made.get(b.source) if isinstance(b, Conv) else None
+        if not isinstance(a, Conv) or not isinstance(b, Conv) or main == other:
+            continue
+        x, last = a.source, made.get(other)
+        shortcut = last if isinstance(last, Conv) and last.source == x else None
+        if shortcut is None and other != x:
+            continue
+        private = [a.target, b.target] + ([] if shortcut is None else [shortcut.target])
+        readers = {a, shortcut if shortcut is not None else add}
+        if {*private, x} & fixed or any(len(users[tensor]) != 1 for tensor in private) or set(users[x]) != readers:
+            continue
+        block = BlockStep(a, b, shortcut, add.turned(main), group(a), group(b), 0, 0)
+        block = replace(block, rows_a=_held(a, block.group_a), rows_b=_held(b, block.group_b))
+        if _streams(block) and _in_place(block):
+            return block
+    return None
+
+
+def _streams(block: BlockStep) -> bool:
+    """Whether b can read a's rows as they come, and the shortcut those of a."""
+    a, b, shortcut = block.a, block.b, block.shortcut
+    plain = not a.gathered and not b.gathered and b.stride == (1, 1) and b.out_shape[:2] == a.out_shape[:2]
+    if shortcut is None:
+        return plain and a.in_shape == b.out_shape
+    return (plain and not shortcut.gathered and shortcut.weights.shape[1:3] == (1, 1) and
+            shortcut.stride == a.stride and shortcut.padding == (0, 0) and shortcut.zero_in == a.zero_in and
+            shortcut.out_shape == b.out_shape)
+
+
+def _in_place(block: BlockStep) -> bool:
+    """Whether no output row replaces a row of the input that is still to be read; follows runtime/tny_block.h."""
+    a, b = block.a, block.b
+    in_row, out_row = a.in_shape[1] * a.in_shape[2], b.out_shape[1] * b.out_shape[2]
+    if b.out_shape[0] * out_row > a.in_shape[0] * in_row:
+        return False
+    filled = done = 0
+    for row in range(0, b.out_shape[0], block.group_b):
+        count = min(block.group_b, b.out_shape[0] - row)
+        until = min(row + count - 1 + b.runs - b.padding[0], b.in_shape[0])
+        while done < until:
+            more = min(block.group_a, until - done)
+            filled = max(filled, (done + more - 1) * a.stride[0] + a.runs)
+            done += more
+            free = max(0, min(filled - a.padding[0], a.in_shape[0])) * in_row
+            if block.shortcut is not None and done * out_row > free:
+                return False
+        free = max(0, min(filled - a.padding[0], a.in_shape[0])) * in_row
+        if (row + count) * out_row > free:
+            return False
+    return True
+
+
+def _homes(steps: Sequence[Step]) -> dict[int, str]:
+    """The buffer of each tensor that exists: a block's output has that of its input, a reshape moves nothing."""
+    home: dict[int, str] = {}
+
+    def of(tensor: int) -> str:
+        return home.setdefault(tensor, f"t{tensor}")
+
+    for step in steps:
+        if isinstance(step, BlockStep):
+            home[step.add.target] = of(step.a.source)
+        elif isinstance(step, Join) and len(step.parts) == 1:
+            home[step.target] = of(step.parts[0][0])
+        else:
+            for tensor in (*_read(step), _written(step)):
+                of(tensor)
+    return home
+
+
+def _read(step: Step) -> tuple[int, ...]:
+    if isinstance(step, BlockStep):
+        return (step.a.source,)
+    return _sources(step.conv if isinstance(step, ConvStep) else step)
+
+
+def _written(step: Step) -> int:
+    if isinstance(step, BlockStep):
+        return step.add.target
+    return step.conv.target if isinstance(step, ConvStep) else step.target
+
+
+def _buffers(steps: Sequence[Step], inputs: list[int], outputs: list[int], sizes: dict[int, int],
+             home: dict[int, str]) -> list[Buffer]:
+    """Unplaced buffers. A tensor that is overwritten by a smaller one gives back what that leaves."""
+    needed: dict[str, dict[int, int]] = {}
+    for index, tensors in enumerate([(*inputs,), *((*_read(step), _written(step)) for step in steps), (*outputs,)]):
+        for tensor in tensors:
+            spans = needed.setdefault(home.setdefault(tensor, f"t{tensor}"), {})
+            spans[index] = max(spans.get(index, 0), sizes[tensor])
+    found = []
+    for name, spans in needed.items():
+        first, last = min(spans), max(spans)
+        # Between two uses it holds what the next one reads.
+        following = [next(spans[later] for later in range(index, last + 1) if later in spans)
+                     for index in range(first, last + 1)]
+        found.append(Buffer(name, first, tuple(following)))
+    for index, step in enumerate(steps, start=1):
+        found += [Buffer(f"{name}{index - 1}", index, (_aligned(lanes * LANE_BYTES),))
+                  for name, lanes in _working(step).items()]
+    return found
+
+
+def _working(step: Step) -> dict[str, int]:
+    """Lanes that a step needs beside its tensors."""
+    if isinstance(step, ConvStep):
+        return {"rows": step.rows * step.conv.row_lanes, "scratch": _decoded([step.conv])}
+    if isinstance(step, BlockStep):
+        convs = [conv for conv in (step.a, step.b, step.shortcut) if conv is not None]
+        return {"rows": step.rows_a * step.a.row_lanes, "more": step.rows_b * step.b.row_lanes,
+                "scratch": _decoded(convs)}
+    return {}
+
+
+def _decoded(convs: Sequence[Conv]) -> int:
+    return max(2 * conv.runs * conv.run_length for conv in convs)
+
+
+def _aligned(size: int) -> int:
+    return size + -size % ALIGNMENT
+
+
+def _placed(buffers: list[Buffer]) -> list[Buffer]:
+    """Offsets by decreasing size, each in the first gap that is free for its whole life."""
+    placed: list[Buffer] = []
+    for buffer in sorted(buffers, key=lambda one: (-one.size, one.first, one.name)):
+        offset = 0
+        for other in sorted(placed, key=lambda one: one.offset):
+            if other.end(buffer) > other.offset and offset + buffer.end(other) - buffer.offset > other.offset:
+                offset = max(offset, _aligned(other.end(buffer)))
+        placed.append(replace(buffer, offset=offset))
+    return placed
+
+
+def check(found: Plan) -> Plan:
+    """Return ``found``.
+
+    Raises:
+        ModelError: two buffers that live at a time overlap.
+    """
+    buffers = list(found.buffers.values())
+    for number, one in enumerate(buffers):
+        for other in buffers[:number]:
+            if one.offset < other.end(one) and other.offset < one.end(other):
+                raise ModelError(f"internal: buffers {one.name} and {other.name} overlap in the arena")
+    return found
