@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  python -m tinyfuse.bench                         embedded digits, everything, some ten minutes on two cores
+  python -m tinyfuse.bench                         embedded digits, everything, some minutes on two cores
   python -m tinyfuse.bench --quick                 a smoke run in under a minute
   python -m tinyfuse.bench --data DIR --matrix benchmarks/matrices/digits.toml --out runs/digits
 """
