@@ -28,7 +28,6 @@ typedef struct {
   uint16_t row_offset, lane_offset; /* where the first window starts in a ring that was made for another layer */
   uint16_t group;                   /* output rows for which weights are decoded once */
   uint8_t gathered;                 /* a ring row holds the whole windows of one output row */
-  uint8_t wide;                     /* weights beyond 8 bits */
   uint8_t odd;                      /* some shift is not positive, or the clamp is narrower than int8 */
   uint16_t layer, tensor;           /* names for profiles and traces */
 } tny_conv_t;

@@ -11,8 +11,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Weights beyond 8 bits do not fit the lanes of MVE; the DSP extension, which those cores have too, takes them. */
+#ifndef TNY_WIDE
+#define TNY_WIDE 0
+#endif
+
 #ifndef TNY_IMPL
-#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#if !TNY_WIDE && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define TNY_IMPL 2
 #elif defined(__ARM_FEATURE_DSP)
 #define TNY_IMPL 1

@@ -10,17 +10,14 @@ Attacks run in code units: a batch holds whole codes as float32, and a threat ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient
 from tinyfuse.attacks.threat import Bound, Threat
 from tinyfuse.errors import UsageError, nearest
-from tinyfuse.integer.grid import InputGrid
+from tinyfuse.integer.grid import Grids, InputGrid
 
 DOMAINS = ("codes", "real")
-Grids = Mapping[str, InputGrid]
 
 
 def code_problem(threat: Threat, clean: Batch, grids: Grids, domain: str) -> tuple[Threat, dict[str, np.ndarray]]:
@@ -78,7 +75,7 @@ def covers(wide: Threat, narrow: Threat, clean: Batch) -> np.ndarray:
 
 
 def ends(threat: Threat, name: str, clean: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and highest code of each coordinate."""
+    """The lowest and highest value of each coordinate under an L-inf ``threat`` around ``clean``."""
     low, high = threat.box(name)
     reach = threat.epsilon[name] * threat.attackable(name, clean[name].shape[1:])
     return np.maximum(clean[name] - reach, low), np.minimum(clean[name] + reach, high)

@@ -9,9 +9,7 @@ import numpy as np
 from tinyfuse.attacks.norms import DIRECTIONS, squared_lengths
 from tinyfuse.attacks.target import Batch
 from tinyfuse.attacks.threat import Threat
-from tinyfuse.integer.grid import InputGrid
-
-Grids = Mapping[str, InputGrid]
+from tinyfuse.integer.grid import Grids
 
 
 def ascend(point: Batch, gradient: Batch, threat: Threat, sizes: Mapping[str, float],

@@ -73,7 +73,7 @@ class Assault:
 
 
 @dataclass(frozen=True, eq=False)
-class Attacked:
+class AttackedModel:
     """An integer model after the attacks in threat model G; ``source``: what is replayed on other models."""
 
     made: IntegerFile
@@ -89,7 +89,7 @@ def attack_keras(assault: Assault, subject: Subject, target: DifferentiableTarge
                    assault.campaign(subject, assault.transfer), tick)
 
 
-def attack_integer(assault: Assault, made: IntegerFile, *, source_sha256: str, tick: Tick) -> Attacked:
+def attack_integer(assault: Assault, made: IntegerFile, *, source_sha256: str, tick: Tick) -> AttackedModel:
     """Attack an integer model in threat model G; ``source_sha256`` is that of its float network."""
     target = TwinTarget(load(made.path))
     subject = Subject(assault.model, made.precision.name, "twin", made.table["sha256"])
@@ -97,7 +97,7 @@ def attack_integer(assault: Assault, made: IntegerFile, *, source_sha256: str, t
     found = [assault.campaign(subject, suite, threat="codes", grids=target.grids) for suite in assault.suites]
     source = _attack(assault, subject, target, found,
                      assault.campaign(subject, assault.transfer, threat="codes", grids=target.grids), tick)
-    return Attacked(made, subject, target, found, source)
+    return AttackedModel(made, subject, target, found, source)
 
 
 def _attack(assault: Assault, subject: Subject, target: DifferentiableTarget, campaigns: Sequence[Campaign],
@@ -119,7 +119,7 @@ def exchange(assault: Assault, sources: Mapping[str, Campaign], judges: Mapping[
                 replay(sources[name], judge, assault.run.store)
 
 
-def attack_rounded(assault: Assault, attacked: Attacked, *, tick: Tick) -> list[Campaign]:
+def attack_rounded(assault: Assault, attacked: AttackedModel, *, tick: Tick) -> list[Campaign]:
     """Every suite in threat model R on what it did not break in G with inputs that are legal in R as well."""
     rounded, name = [], f"{assault.model} {attacked.subject.precision}"
     for campaign in attacked.campaigns:
@@ -140,7 +140,7 @@ def _legal(wider: Campaign, campaign: Campaign, key: CellKey) -> np.ndarray:
     return covers(wide, narrow, codes)
 
 
-def parity(assault: Assault, attacked: Attacked, rounded: Sequence[Campaign]) -> list[Pending]:
+def parity(assault: Assault, attacked: AttackedModel, rounded: Sequence[Campaign]) -> list[Pending]:
     """Choose the samples for TFLite Micro from all campaigns; return the runs that are left."""
     run, count = assault.run, assault.run.matrix.parity_samples
     campaigns = [*attacked.campaigns, *rounded]

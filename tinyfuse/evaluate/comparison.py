@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyfuse.console import progress
-from tinyfuse.errors import ModelError, ParityError
+from tinyfuse.errors import ParityError
+from tinyfuse.evaluate.samples import real_codes
 from tinyfuse.integer.compare import Comparison, PairDifference, compare, random_codes
 from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.integer.interpreters import IntegerModel, check_executor
@@ -82,18 +83,6 @@ def compare_model(model: IntegerModel, executors: Sequence[str] | None, dataset:
     accuracy = {} if labels is None else {name: float(np.mean(output.argmax(1) == labels))
                                           for name, output in found.outputs.items()}
     return Compared(model.name, inputs, found, accuracy)
-
-
-def real_codes(model: IntegerModel, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Codes of real ``inputs`` for ``model``; :class:`ModelError` if its inputs have other names or shapes."""
-    codes = {}
-    for port in model.inputs:
-        if port.name not in inputs or inputs[port.name].shape[1:] != port.shape[1:]:
-            given = ", ".join(f"'{name}' {list(value.shape[1:])}" for name, value in inputs.items())
-            raise ModelError(f"{model.name} takes '{port.name}' {list(port.shape[1:])}, but the data has {given}; "
-                             "use --random N for models of other inputs")
-        codes[port.name] = port.grid.quantise(inputs[port.name])
-    return codes
 
 
 def _pair_json(pair: PairDifference) -> dict[str, Any]:

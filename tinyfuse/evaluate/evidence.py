@@ -35,13 +35,16 @@ class Evidence:
 
     @cached_property
     def white_box(self) -> list[Row]:
-        """Attack rows whose inputs were made with the gradients of this line."""
-        return [row for row in self.attacks if row["source"] == self.line[1] and row["attack"] not in GRADIENT_FREE]
+        """Attack rows whose inputs were made with the gradients of this line, alone or together with others."""
+        return [row for row in self.attacks if self._own(row)]
 
     @cached_property
     def others(self) -> list[Row]:
         """The other attack rows: without gradients, or with those of another precision."""
-        return [row for row in self.attacks if row["source"] != self.line[1] or row["attack"] in GRADIENT_FREE]
+        return [row for row in self.attacks if not self._own(row)]
+
+    def _own(self, row: Row) -> bool:
+        return self.line[1] in row["source"].split("+") and row["attack"] not in GRADIENT_FREE
 
     @cached_property
     def integer(self) -> bool:

@@ -24,13 +24,14 @@ from tinyfuse.attacks import (
     misclassified,
     to_codes,
 )
-from tinyfuse.attacks.codes import Grids, naive_codes, rounded_codes, spent
+from tinyfuse.attacks.codes import naive_codes, rounded_codes, spent
 from tinyfuse.attacks.registry import GRADIENT_FREE, ITERATIVE, defaults_of
 from tinyfuse.attacks.steps import step_sizes
 from tinyfuse.data import Dataset
-from tinyfuse.errors import ModelError, ParityError, UsageError
+from tinyfuse.errors import ParityError, UsageError
 from tinyfuse.evaluate.rows import CLEAN, Attacked, Scope, Subject, outcome_key, outcome_row
-from tinyfuse.evaluate.samples import Samples
+from tinyfuse.evaluate.samples import Samples, real_codes
+from tinyfuse.integer.grid import Grids
 from tinyfuse.integer.interpreters import IntegerModel, Interpreter, dequantize
 from tinyfuse.nn.fusion import modalities_of
 from tinyfuse.nn.obtain import Network
@@ -257,12 +258,7 @@ _REPLAYED = {"codes": _within_codes, "real": rounded_codes, "naive": _just_round
 
 def check_inputs(model: IntegerModel, dataset: Dataset) -> None:
     """Raise ModelError unless the data has every input of ``model`` in its shape."""
-    inputs = dataset.test.balanced(1, seed=0).inputs()
-    for port in model.inputs:
-        if port.name not in inputs or inputs[port.name].shape[1:] != port.shape[1:]:
-            given = " and ".join(f"'{name}' {list(value.shape[1:])}" for name, value in inputs.items())
-            raise ModelError(f"{model.name} takes '{port.name}' {list(port.shape[1:])}, but the data has {given}; "
-                             "attack a model of these inputs, or rename its inputs when converting")
+    real_codes(model, dataset.test.balanced(1, seed=0).inputs())
 
 
 def kept(inputs: Sequence[str], point: Batch, labels: np.ndarray, broken: np.ndarray,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinyfuse.attacks.registry import GRADIENT_FREE, SPECIAL
+from tinyfuse.attacks.registry import GRADIENT_FREE
 from tinyfuse.errors import GateError
 from tinyfuse.evaluate.checks import LEVELS, Flag, gate, run_checks
 from tinyfuse.results import Row
@@ -57,13 +57,8 @@ def _beside(note: Mapping[str, Any]) -> str:
 
 
 def findings(rows: Sequence[Row]) -> list[Flag]:
-    """The errors and warnings of the checks on ``rows``: when a number must not be trusted; errors come first.
-
-    That an unbounded attack must win (U) holds for attacks on every coordinate of single samples, so not under a mask,
-    and neither for one perturbation of all samples nor for inputs that another model has to get right.
-    """
-    free = all(row["attack"] not in SPECIAL and not row["mask"] for row in rows)
-    return [flag for flag in run_checks(rows) if flag.level != "I" and (free or flag.code != "U")]
+    """The errors and warnings of the checks on ``rows``: when a number must not be trusted; errors come first."""
+    return [flag for flag in run_checks(rows) if flag.level != "I"]
 
 
 def flag_text(flag: Flag) -> str:

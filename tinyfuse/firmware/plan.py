@@ -11,6 +11,8 @@ from tinyfuse.firmware.layers import Add, Conv, Join, Layer, Pool
 ALIGNMENT = 16
 LANE_BYTES = 2
 """Of the widened codes that the kernels read; MVE needs one byte only, the arena is planned for two."""
+LEAST_LANES = 16
+"""Of decoded weights: a vector load takes as many words at once, used or not."""
 OPTIMIZE = ("ram", "speed")
 PIXELS = (1, 8, 15, 29, 57, 113)
 """Output pixels for which weights are decoded once, at least: more cost less time and more memory for rows."""
@@ -267,7 +269,7 @@ def _working(step: Step) -> dict[str, int]:
 
 
 def _decoded(convs: Sequence[Conv]) -> int:
-    return max(2 * conv.runs * conv.run_length for conv in convs)
+    return max(LEAST_LANES, *(2 * conv.runs * conv.run_length for conv in convs))
 
 
 def _aligned(size: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,10 @@ class InputGrid:
     def budget(self, epsilon: float) -> int:
         """Return floor(epsilon / scale): the whole codes that an L-inf adversary may move an input."""
         return math.floor(epsilon / self.scale * (1.0 + SCALE_SLACK))
+
+
+Grids = Mapping[str, InputGrid]
+"""The grid of each input by name."""
 
 
 def round_half_away(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from tinyfuse.attacks.registry import SPECIAL
 from tinyfuse.evaluate.checklist import probes
 from tinyfuse.evaluate.checklist.registry import NO_MEANING, Answer, Finding, Missing, no_probe, register
 from tinyfuse.evaluate.evidence import (
@@ -66,12 +67,15 @@ def _fgsm_beats_pgd(evidence: Evidence) -> Answer:
 
 @register("U", 6, "unbounded-attack-fails", "E", "samples survive an attack that may change all inputs at will")
 def _unbounded_attack_fails(evidence: Evidence) -> Answer:
-    """Only where every input is attacked: one modality alone may leave enough information in the other."""
+    """Only where every value of every input may change: one modality alone, or what a mask leaves, may hold enough
+    information; and not where one perturbation serves all samples or another model has to stay right.
+    """
     probe = evidence.worst(probes.UNBOUNDED)
     left, n, detail = (probe["value"], probe["n"], where(probe)) if probe else (0.0, 0, "")
     whole = "both" if evidence.line[0] not in ("image", "audio") else evidence.line[0]
-    at_will = [row for row in evidence.white_box if row["norm"] == "linf" and row["modality"] == whole and
-               row["attack"] != "fgsm" and all(size >= 1 for size in budget_of(row) if size)]
+    at_will = [row for row in evidence.white_box
+               if row["norm"] == "linf" and row["modality"] == whole and row["attack"] not in ("fgsm", *SPECIAL) and
+               not row["mask"] and all(size >= 1 for size in budget_of(row) if size)]
     for rows in populations(at_will).values():
         share = float(np.mean(np.logical_and.reduce([survivors_of(row) for row in rows])))
         if share > left:
