@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emitted import COMPILER, values_of
+from emitted import COMPILER, values_of, write
 from one_operator import Spec, Step, build
 
 from tinyfuse.errors import ModelError, UsageError
@@ -73,15 +75,18 @@ def test_every_width_is_decoded_exactly(model: Callable[[str, str], IntegerModel
     assert set(wrong.values()) == {0}, wrong
 
 
-@needs_compiler
-def test_the_interface_is_valid_cxx(model: Callable[[str, str], IntegerModel], tmp_path: Path) -> None:
-    """Warnings are errors, and the header can be included from C++."""
-    import subprocess
-
-    program = program_of(model("early", "w6"), "net")
-    (tmp_path / "net.h").write_text(emit.header(program))
+@pytest.mark.skipif(not (shutil.which("g++") and shutil.which("nm")), reason="no g++ or no nm on PATH")
+def test_the_interface_is_valid_cxx_and_every_symbol_has_the_prefix(model: Callable[[str, str], IntegerModel],
+                                                                    tmp_path: Path) -> None:
+    """Warnings are errors, the header can be included from C++, and nothing else reaches the linker."""
+    write(program_of(model("early", "w6"), "net"), tmp_path)
     (tmp_path / "user.cpp").write_text('#include "net.h"\nint use(void *m) { return net_argmax(net_infer(m)); }\n')
-    subprocess.run(["g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", "-c", "user.cpp"], cwd=tmp_path, check=True)
+    flags = ["-Wall", "-Wextra", "-Werror", "-c", "-I."]
+    subprocess.run(["g++", "-std=c++11", *flags, "user.cpp"], cwd=tmp_path, check=True)
+    subprocess.run(["g++", "-x", "c", "-std=c99", *flags, "net.c"], cwd=tmp_path, check=True)
+    listed = subprocess.run(["nm", "-g", "--defined-only", "net.o"], cwd=tmp_path, check=True, capture_output=True)
+    names = [line.split()[-1] for line in listed.stdout.decode().splitlines()]
+    assert names and all(name.startswith("net_") for name in names), names
 
 
 @needs_compiler
