@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse.firmware import emit
+from tinyfuse.firmware import emit, interface
 from tinyfuse.firmware.emit import Program
 
 RUNTIME = Path(__file__).resolve().parents[1] / "firmware_export" / "runtime"
@@ -20,16 +20,16 @@ MAIN = """
 #include <stdio.h>
 #include "NAME.h"
 FILE *values;
-static union {{ long long aligned; unsigned char bytes[{arena}]; }} memory;
+static NAME_arena_t arena;
 int main(void)
 {{
   values = fopen("values.bin", "wb");
   for (int sample = 0; sample < {samples}; sample++) {{
-    NAME_inputs_t in = NAME_inputs(memory.bytes);
+    NAME_inputs_t in = NAME_inputs(&arena);
 {reads}
-    const int8_t *out = NAME_infer(memory.bytes);
+    const NAME_outputs_t out = NAME_infer(&arena);
     for (int i = 0; i < {outputs}; i++) {{
-      const int all[3] = {{-1, i, out[i]}};
+      const int all[3] = {{-1, i, out.{output}[i]}};
       fwrite(all, sizeof all, 1, values);
     }}
   }}
@@ -51,7 +51,7 @@ extern FILE *values;
 def write(program: Program, folder: Path) -> None:
     """The source files of ``program``, with its runtime."""
     shutil.copytree(RUNTIME, folder / "runtime")
-    (folder / f"{program.name}.h").write_text(emit.header(program))
+    (folder / f"{program.name}.h").write_text(interface.header(program))
     (folder / f"{program.name}.c").write_text(emit.source(program))
 
 
@@ -60,10 +60,10 @@ def values_of(program: Program, codes: Mapping[str, np.ndarray], folder: Path,
     """Output codes [n, k], and every tensor [n, size] by index, as the C code computes them."""
     write(program, folder)
     count = len(next(iter(codes.values())))
-    reads = "\n".join(f"    if (fread(in.{port.name}, 1, {port.size}, stdin) != {port.size}) return 1;"
-                      for port in program.inputs)
+    reads = "\n".join(f"    if (fread(in.{port.name}, sizeof *in.{port.name}, {port.size}, stdin) != {port.size})"
+                      " return 1;" for port in program.inputs)
     (folder / "main.c").write_text(MAIN.format(
-        arena=program.plan.arena_bytes, samples=count, reads=reads,
+        samples=count, reads=reads, output=program.output.name,
         outputs=program.output.size).replace("NAME", program.name))
     (folder / "trace.h").write_text(TRACE)
     subprocess.run([COMPILER, *(FLAGS if flags is None else flags), "-I.", "main.c", "-include", "trace.h",

@@ -15,7 +15,7 @@ from emitted import COMPILER, values_of, write
 from one_operator import Spec, Step, build
 
 from tinyfuse.errors import ModelError, UsageError
-from tinyfuse.firmware import emit
+from tinyfuse.firmware import emit, interface
 from tinyfuse.firmware.layers import Conv
 from tinyfuse.firmware.plan import BlockStep, check
 from tinyfuse.firmware.program import program_of
@@ -80,7 +80,8 @@ def test_the_interface_is_valid_cxx_and_every_symbol_has_the_prefix(model: Calla
                                                                     tmp_path: Path) -> None:
     """Warnings are errors, the header can be included from C++, and nothing else reaches the linker."""
     write(program_of(model("early", "w6"), "net"), tmp_path)
-    (tmp_path / "user.cpp").write_text('#include "net.h"\nint use(void *m) { return net_argmax(net_infer(m)); }\n')
+    (tmp_path / "user.cpp").write_text(
+        '#include "net.h"\nint use(net_arena_t *arena) { return net_argmax(net_infer(arena)); }\n')
     flags = ["-Wall", "-Wextra", "-Werror", "-c", "-I."]
     subprocess.run(["g++", "-std=c++11", *flags, "user.cpp"], cwd=tmp_path, check=True)
     subprocess.run(["g++", "-x", "c", "-std=c99", *flags, "net.c"], cwd=tmp_path, check=True)
@@ -146,4 +147,4 @@ def test_what_the_firmware_lacks_is_refused_in_one_line(model: Callable[[str, st
 
 def test_the_same_model_gives_the_same_bytes(model: Callable[[str, str], IntegerModel]) -> None:
     one, two = (program_of(model("late", "w7"), "net") for _ in range(2))
-    assert emit.source(one) == emit.source(two) and emit.header(one) == emit.header(two)
+    assert emit.source(one) == emit.source(two) and interface.header(one) == interface.header(two)

@@ -46,16 +46,16 @@ class Matrix:
     norm: str = "linf"
     epsilons: tuple[float, ...] = (0.03, 0.1)
     raw_epsilons: tuple[float, ...] = ()
-    steps: int = 8
+    steps: int = 6
     transfer_from: tuple[str, ...] = ("float",)
     attack_pairs: int = 24
-    clean_pairs: int = 500
-    raw_pairs: int = 12
-    probe_pairs: int = 10
+    clean_pairs: int = 300
+    raw_pairs: int = 10
+    probe_pairs: int = 8
     parity_samples: int = 300
     calibration_pairs: int = 200
     proof_pairs: int = 8
-    epochs: int = 6
+    epochs: int = 5
     batch_size: int = TrainConfig.batch_size
     learning_rate: float = TrainConfig.learning_rate
 

@@ -1,0 +1,113 @@
+"""Emulated boards: a program and its vectors go in, the records that it sends over its serial port come out."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.firmware.cores import VECTOR_BYTES, Core
+
+SECONDS = 1800
+RECORD_LIMIT = 1 << 20
+NO_EMULATOR = ("no emulator of {core}: install qemu-system-arm (Debian: qemu-system-arm), or "
+               "pip install 'tinyfuse[emulator]' (all cores but m55)")
+
+
+class EmulationError(TinyfuseError):
+    """A program on an emulated core crashed, hung or said nothing."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a program sent: records (tag, content); ``instructions_per_tick`` of its counter."""
+
+    records: tuple[tuple[str, bytes], ...]
+    instructions_per_tick: float
+
+
+class Emulator(Protocol):
+    """Runs programs for one of the cores."""
+
+    name: str
+
+    def run(self, core: Core, program: Path, vectors: bytes, *, counted: bool) -> Ran:
+        """Run ``program`` (ELF) with ``vectors`` in its memory; ``counted``: ticks count instructions exactly."""
+
+
+class Qemu:
+    """qemu-system-arm; with -icount each instruction takes one nanosecond of the emulated time."""
+
+    name = "qemu-system-arm"
+
+    def run(self, core: Core, program: Path, vectors: bytes, *, counted: bool) -> Ran:
+        """See :class:`Emulator`. The emulated board reaches nothing of the host but its serial port's file."""
+        check_size(vectors)
+        folder = program.parent
+        (folder / "vectors.bin").write_bytes(vectors)
+        sent = folder / "serial.bin"
+        sent.unlink(missing_ok=True)
+        command = ["qemu-system-arm", "-M", core.machine, "-display", "none", "-monitor", "none", "-nodefaults",
+                   "-no-reboot", "-serial", f"file:{sent.name}", "-kernel", program.name,
+                   "-device", f"loader,file=vectors.bin,addr=0x{core.vectors:x},force-raw=on"]
+        if counted:
+            command += ["-icount", "shift=0,sleep=off"]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False,
+                                  stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired as error:
+            raise EmulationError(f"{core.name}: the program did not end in {SECONDS} seconds") from error
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise EmulationError(f"{core.name}: qemu-system-arm failed ({said})")
+        return Ran(tuple(records(sent.read_bytes(), core)), 1e9 / core.clock_hz)
+
+
+def check_size(vectors: bytes) -> None:
+    """Raise unless ``vectors`` fit the board's memory."""
+    if len(vectors) > VECTOR_BYTES:
+        raise UsageError(f"the test vectors have {len(vectors)} bytes; an emulated board takes {VECTOR_BYTES}: export "
+                         "with fewer --vectors")
+
+
+def records(sent: bytes, core: Core) -> Iterator[tuple[str, bytes]]:
+    """Split what came over the serial port."""
+    at = 0
+    while at < len(sent):
+        if at + 5 > len(sent):
+            raise EmulationError(f"{core.name}: the last record is cut off")
+        tag, (size,) = chr(sent[at]), struct.unpack_from("<I", sent, at + 1)
+        if tag == "F":
+            raise EmulationError(f"{core.name}: the program ended in a processor fault")
+        if size > RECORD_LIMIT or at + 5 + size > len(sent):
+            raise EmulationError(f"{core.name}: a record of {size} bytes is damaged")
+        yield tag, sent[at + 5:at + 5 + size]
+        at += 5 + size
+
+
+def emulators(core: Core) -> dict[str, Emulator]:
+    """The emulators of ``core`` that are here, the preferred one first."""
+    found: dict[str, Emulator] = {}
+    if shutil.which("qemu-system-arm"):
+        found["qemu-system-arm"] = Qemu()
+    if core.unicorn and importlib.util.find_spec("unicorn"):
+        from tinyfuse.firmware.unicorn_machine import Unicorn
+
+        found["unicorn"] = Unicorn()
+    return found
+
+
+def emulator(core: Core, name: str | None = None) -> Emulator:
+    """The emulator ``name`` of ``core``, or the best one; :class:`UsageError` if there is none."""
+    found = emulators(core)
+    if name is not None and name not in found:
+        raise UsageError(f"emulator '{name}' of {core.name} is not here; found: {', '.join(found) or 'none'}")
+    if not found:
+        raise UsageError(NO_EMULATOR.format(core=core.name))
+    return found[name] if name is not None else next(iter(found.values()))

@@ -1,0 +1,207 @@
+"""One folder that CMake, Arduino, PlatformIO, Zephyr and ESP-IDF take as it is; the same model gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyfuse import __version__
+from tinyfuse.errors import UsageError
+from tinyfuse.files import sha256_hex
+from tinyfuse.firmware import emit, resources, tflm
+from tinyfuse.firmware.boards import BOARDS
+from tinyfuse.firmware.build import OPTIMIZATION
+from tinyfuse.firmware.emit import Port, Program
+from tinyfuse.firmware.interface import header
+from tinyfuse.firmware.layers import Conv
+from tinyfuse.firmware.plan import ALIGNMENT
+from tinyfuse.firmware.program import program_of
+from tinyfuse.firmware.templates import render
+from tinyfuse.firmware.vectors import Vectors, crc32
+from tinyfuse.integer.arena import tflm_arena_bytes
+from tinyfuse.integer.interpreters import IntegerModel
+
+FORMAT = 1
+CODE_BYTES = 10 * 1024
+STACK_BYTES = 1024
+"""What code and stack take at most on the emulated cores (tests hold the fusion models to it)."""
+SELF_TEST = 4
+"""Vectors that travel in C."""
+WIDTH = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Package:
+    """All that a package is made of. ``provenance``: the table beside the ``.tflite``, where there is one."""
+
+    model: IntegerModel
+    program: Program
+    optimize: str
+    vectors: Vectors = field(repr=False)
+    vectors_source: str
+    provenance: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Packed weights in flash."""
+        return sum(layer.words().nbytes for layer in self.program.layers if isinstance(layer, Conv))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference, those of doubled channels counted once."""
+        return sum(getattr(layer, "macs", 0) for layer in self.program.layers)
+
+
+def package(model: IntegerModel, name: str, vectors: Vectors, *, optimize: str = "ram", vectors_source: str,
+            provenance: Mapping[str, Any] | None = None) -> Package:
+    """Plan ``model`` under ``name``, a C identifier; errors as :func:`tinyfuse.firmware.program.program_of`."""
+    return Package(model, program_of(model, name, optimize), optimize, vectors, vectors_source, provenance or {})
+
+
+def write(found: Package, folder: Path, *, force: bool = False) -> Path:
+    """Write the package as ``folder``, whole or not at all; ``force`` replaces an older package.
+
+    Raises:
+        UsageError: ``folder`` is there and not empty; with ``force`` also if it is no package.
+    """
+    check_free(folder, force=force)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        made = Path(temporary) / "package"
+        contents = dict(_contents(found))
+        contents["metadata.json"] = _json(metadata(found, contents))
+        for path, data in contents.items():
+            (made / path).parent.mkdir(parents=True, exist_ok=True)
+            (made / path).write_bytes(data)
+        if folder.exists():
+            folder.rename(Path(temporary) / "older")
+        made.rename(folder)
+    return folder
+
+
+def check_free(folder: Path, *, force: bool) -> None:
+    """Raise :class:`UsageError` if ``folder`` must not be written."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UsageError(f"{folder} is not a folder; give another --out")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not force:
+        raise UsageError(f"{folder} exists and is not empty; give another --out, or --force to replace the package in "
+                         "it")
+    if not (folder / "metadata.json").is_file() or not (folder / "src").is_dir():
+        raise UsageError(f"{folder} is no package of tinyfuse, so --force does not replace it; give another --out")
+
+
+def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
+    """All files but metadata.json, as (path, content)."""
+    program, name = found.program, found.program.name
+    for file, text in sources(program).items():
+        yield f"src/{file}", text.encode()
+    skeleton, values = resources.folder("skeleton"), _values(found)
+    for template in sorted(path for path in skeleton.rglob("*") if path.is_file()):
+        target = str(template.relative_to(skeleton)).replace("NAME", name)
+        if target.endswith(".j2"):
+            yield target.removesuffix(".j2"), render(template, **values).encode()
+        else:
+            yield target, template.read_bytes()
+    yield f"extras/{name}.tflite", found.model.data
+    yield "extras/vectors.bin", found.vectors.stream()
+    yield "extras/outputs.bin", found.vectors.output_stream()
+
+
+def sources(program: Program) -> dict[str, str]:
+    """The files of ``src`` by their path in it."""
+    name = program.name
+    found = {f"{name}.h": header(program), f"{name}.c": emit.source(program),
+             f"{name}_weights.h": emit.weights(program)}
+    for path in resources.files("runtime", "*.h"):
+        found[f"runtime/{path.name}"] = path.read_text(encoding="ascii")
+    return found
+
+
+def _values(found: Package) -> dict[str, Any]:
+    """What the templates use."""
+    program, model, stored = found.program, found.model, found.model.data
+    convs = [layer for layer in program.layers if isinstance(layer, Conv)]
+    widths = sorted({layer.bits for layer in convs})
+    tables = table_bytes(program)
+    flash, ram = found.weight_bytes + tables + CODE_BYTES, program.plan.arena_bytes + STACK_BYTES
+    boards = [{"title": board.title, "core": board.core, "mhz": board.mhz, "flash_kib": board.flash_kib,
+               "ram_kib": board.ram_kib, "verdict": board.verdict(flash, ram)} for board in BOARDS.values()]
+    few = found.vectors.outputs[_self_test_rows(found.vectors)]
+    return {
+        "name": program.name, "tinyfuse": __version__, "model": found.provenance.get("model"), "macs": found.macs,
+        "sha256": sha256_hex(stored), "widths": " and ".join(map(str, widths)) + " bit", "optimize": found.optimize,
+        "flag": OPTIMIZATION[found.optimize], "arena_bytes": program.plan.arena_bytes, "alignment": ALIGNMENT,
+        "tflm_arena_bytes": tflm_arena_bytes(model), "stored_bytes": len(stored), "packed_bytes": found.weight_bytes,
+        "inputs": [_described(port, shape.shape) for port, shape in zip(program.inputs, model.inputs, strict=True)],
+        "output": _described(program.output, model.output.shape), "labels": list(found.provenance.get("labels", [])),
+        "boards": boards, "flash_bytes": flash, "ram_bytes": ram, "code_bytes": CODE_BYTES,
+        "stack_bytes": STACK_BYTES, "count": len(found.vectors), "vectors_source": found.vectors_source,
+        "self_test_vectors": len(few), "vectors": _self_test(found),
+        "crc32": crc32(few.astype(few.dtype.newbyteorder("<")).tobytes()),
+        "resolver": tflm.resolver(model.graph), "model_bytes": tflm.byte_table(stored)}
+
+
+def table_bytes(program: Program) -> int:
+    """Constants beside the packed weights: biases, scales, descriptors; at most, on a 32-bit core."""
+    channels = sum(layer.out_shape[2] + layer.out_shape[2] % 2 for layer in program.layers if isinstance(layer, Conv))
+    return 12 * channels + 96 * len(program.layers)
+
+
+def _described(port: Port, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"name": port.name, "size": port.size, "ctype": port.ctype, "scale": port.scale,
+            "zero_point": port.zero_point, "shape": list(shape)}
+
+
+def _self_test_rows(vectors: Vectors) -> list[int]:
+    """Lowest and highest codes, then the first ordinary ones."""
+    extreme = list(range(min(2, vectors.extreme)))
+    return [*extreme, *range(vectors.extreme, len(vectors))][:SELF_TEST]
+
+
+def _self_test(found: Package) -> list[dict[str, str]]:
+    rows = []
+    for row in _self_test_rows(found.vectors):
+        codes = {port.name: found.vectors.codes[tensor.name][row]
+                 for port, tensor in zip(found.program.inputs, found.model.inputs, strict=True)}
+        rows.append({name: tflm.table([str(value) for value in value.reshape(-1)], "    ")
+                     for name, value in {**codes, "expected": found.vectors.outputs[row]}.items()})
+    return rows
+
+
+def metadata(found: Package, contents: Mapping[str, bytes]) -> dict[str, Any]:
+    """``metadata.json``: what a tool, or a person in a year, needs to know."""
+    program, model, vectors = found.program, found.model, found.vectors
+    kept = ("model", "labels", "precision", "audio_features", "data", "training", "float_sha256", "layers")
+    return {
+        "format": FORMAT, "name": program.name, "tinyfuse": __version__, "optimize": found.optimize,
+        "arena_bytes": program.plan.arena_bytes, "arena_alignment": ALIGNMENT,
+        "packed_weight_bytes": found.weight_bytes, "macs": found.macs, "tflm_arena_bytes": tflm_arena_bytes(model), "tflite_bytes": len(model.data),
+        "tflite_sha256": sha256_hex(model.data), "operators": sorted({one.name for one in model.graph.operators}),
+        "inputs": [_described(port, tensor.shape) | {"tensor": tensor.name}
+                   for port, tensor in zip(program.inputs, model.inputs, strict=True)],
+        "output": _described(program.output, model.output.shape) | {"tensor": model.output.name},
+        "layers": [layer.name for layer in program.layers],
+        "vectors": {"count": len(vectors), "extreme": vectors.extreme, "source": found.vectors_source,
+                    "inputs_crc32": crc32(vectors.stream()), "outputs_crc32": crc32(vectors.output_stream())},
+        "provenance": {key: found.provenance[key] for key in kept if key in found.provenance},
+        "files": {path: sha256_hex(data) for path, data in sorted(contents.items())}}
+
+
+def _json(table: Mapping[str, Any]) -> bytes:
+    return (json.dumps(table, indent=2, allow_nan=False, default=_plain) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} in metadata")
+
+

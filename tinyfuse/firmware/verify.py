@@ -1,0 +1,202 @@
+"""Is a package what it claims to be? Compiled strictly, run on emulated cores, codes compared with TFLite Micro's."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyfuse.errors import ParityError, UsageError
+from tinyfuse.firmware.build import build
+from tinyfuse.firmware.cores import Core
+from tinyfuse.firmware.footprint import Footprint, footprint
+from tinyfuse.firmware.host import run_on_host
+from tinyfuse.firmware.machine import EmulationError, Emulator, Ran, emulators
+from tinyfuse.firmware.reading import Exported
+from tinyfuse.firmware.toolchain import Compiler, compiler
+from tinyfuse.integer.interpreters import Interpreter
+
+TRACED = 3
+"""Vectors of which every tensor is compared."""
+HOST_VECTORS = 16
+_RECORD = np.dtype([("tensor", "<u2"), ("value", "<i2"), ("index", "<u4")])
+Tick = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CoreResult:
+    """One core: whether all codes are TFLM's, and what an inference costs.
+
+    ``instructions`` is the most of any traced vector; ``stack_bytes`` the high-water mark; ``layers`` instructions by
+    layer; ``first_difference`` names the first layer (in the order of the graph) whose codes differ.
+    """
+
+    core: str
+    compiler: str
+    emulator: str
+    vectors: int
+    differing: int
+    values: int
+    instructions: int
+    flash: Footprint
+    stack_bytes: int
+    layers: Mapping[str, int] = field(repr=False)
+    first_difference: str = ""
+
+    @property
+    def parity(self) -> bool:
+        """No code of the outputs and of the traced tensors differs."""
+        return not self.differing and not self.first_difference
+
+
+@dataclass(frozen=True)
+class Verified:
+    """All cores; those that could not be run, with the reason; and ``host``: "" or why the sanitizers did not run."""
+
+    package: Exported = field(repr=False)
+    cores: tuple[CoreResult, ...]
+    missing: Mapping[str, str]
+    host: str
+
+    def check(self) -> None:
+        """Raise :class:`ParityError` with the first layer that differs."""
+        for one in self.cores:
+            if not one.parity:
+                where = f"; the first layer that differs is '{one.first_difference}'" if one.first_difference else ""
+                raise ParityError(f"{self.package.table['name']} on {one.core}: {one.differing} of {one.vectors} "
+                                  f"vectors give other codes than TFLite Micro{where}")
+
+
+def verify(package: Exported, cores: Sequence[Core], *, compiler_name: str | None = None,
+           emulator_name: str | None = None, needed: bool = False, tick: Tick = lambda note: None) -> Verified:
+    """Run ``package`` on the host under sanitizers and on each of ``cores``.
+
+    ``needed``: a core that cannot be emulated here is an error and no gap.
+
+    Raises:
+        UsageError: no compiler, or no emulator for any core (any at all, or any ``needed`` one).
+        CompileError, EmulationError: the package does not compile, or a program crashes.
+    """
+    cross = compiler(compiler_name)
+    chosen = {core: _emulator(core, emulator_name) for core in cores}
+    missing = {core.name: f"no emulator ({'qemu-system-arm' if not core.unicorn else 'qemu-system-arm or unicorn'})"
+               for core, found in chosen.items() if found is None}
+    if missing and (needed or len(missing) == len(cores)):
+        raise UsageError(f"{', '.join(missing)}: no emulator here; install qemu-system-arm, or pip install "
+                         "'tinyfuse[emulator]' (all cores but m55)")
+    with tempfile.TemporaryDirectory(prefix="tinyfuse-") as folder:
+        tick("host")
+        host = run_on_host(package, Path(folder) / "host", HOST_VECTORS)
+        found = []
+        for core, machine in chosen.items():
+            if machine is not None:
+                tick(core.name)
+                found.append(_on_core(package, core, cross, machine, Path(folder) / core.name))
+    return Verified(package, tuple(found), missing, host)
+
+
+def _emulator(core: Core, name: str | None) -> Emulator | None:
+    found = emulators(core)
+    return found.get(name) if name is not None else next(iter(found.values()), None)
+
+
+def _on_core(package: Exported, core: Core, cross: Compiler, machine: Emulator, work: Path) -> CoreResult:
+    vectors = package.vectors
+    plain = build(package.folder / "src", package.interface, core, cross, "plain", work / "plain")
+    outputs = _outputs(machine.run(core, plain.program, vectors.stream(), counted=False), package, core)
+    wrong = np.flatnonzero(np.any(outputs != vectors.outputs, axis=1))
+    rows = _traced_rows(package, wrong)
+    counted = _results(machine.run(core, plain.program, vectors.stream(rows), counted=True), core)
+    layers = _layers(package, core, cross, machine, work, rows)
+    difference, values = _first_difference(package, core, cross, machine, work, rows)
+    return CoreResult(core.name, cross.name, machine.name, len(vectors), len(wrong), values, counted[0],
+                      footprint(plain.package), counted[1], layers, difference)
+
+
+def _traced_rows(package: Exported, wrong: np.ndarray) -> list[int]:
+    """The first vector that fails, if one does; lowest codes; ordinary ones."""
+    extreme, count = package.vectors.extreme, len(package.vectors)
+    wanted = [*(int(row) for row in wrong[:1]), 0, *range(extreme, count), *range(extreme)]
+    return list(dict.fromkeys(wanted))[:TRACED]
+
+
+def _outputs(ran: Ran, package: Exported, core: Core) -> np.ndarray:
+    wanted = package.vectors.outputs
+    kind = wanted.dtype.newbyteorder("<")
+    rows = [np.frombuffer(content, kind) for tag, content in ran.records if tag == "O"]
+    if len(rows) != len(wanted) or any(len(row) != wanted.shape[1] for row in rows):
+        raise EmulationError(f"{core.name}: {len(rows)} of {len(wanted)} outputs came back")
+    return np.stack(rows)
+
+
+def _results(ran: Ran, core: Core) -> list[int]:
+    """Instructions, bytes of stack, instructions of each layer."""
+    for tag, content in ran.records:
+        if tag == "R":
+            ticks = np.frombuffer(content, "<u4").astype(float)
+            ticks[[0, *range(2, len(ticks))]] *= ran.instructions_per_tick
+            return [round(value) for value in ticks]
+    raise EmulationError(f"{core.name}: the program ended without results")
+
+
+def _layers(package: Exported, core: Core, cross: Compiler, machine: Emulator, work: Path,
+            rows: list[int]) -> dict[str, int]:
+    built = build(package.folder / "src", package.interface, core, cross, "profile", work / "profile")
+    found = _results(machine.run(core, built.program, package.vectors.stream(rows[-1:]), counted=True), core)[2:]
+    return dict(zip(package.table["layers"], found, strict=True))
+
+
+def _first_difference(package: Exported, core: Core, cross: Compiler, machine: Emulator, work: Path,
+                      rows: list[int]) -> tuple[str, int]:
+    """The first tensor, in the order of the graph, that differs in a traced vector (""), and the values compared."""
+    built = build(package.folder / "src", package.interface, core, cross, "values", work / "values")
+    ran = machine.run(core, built.program, package.vectors.stream(rows), counted=False)
+    graph = package.model.graph
+    expected = Interpreter(package.model, "tflm").tensors({name: value[rows] for name, value in
+                                                           package.vectors.codes.items()})
+    order = {operator.outputs[0]: place for place, operator in enumerate(graph.operators)}
+    wrong, compared = set(), 0
+    for row, values in enumerate(_by_vector(ran)):
+        for tensor in np.unique(values["tensor"]):
+            mine = values[values["tensor"] == tensor]
+            want = expected[int(tensor)][row].reshape(-1)
+            compared += len(mine)
+            if len(np.unique(mine["index"])) != len(want) or np.any(want[mine["index"]] != mine["value"]):
+                wrong.add(int(tensor))
+    first = min(wrong, key=order.__getitem__, default=None)
+    return ("" if first is None else graph.tensors[first].name), compared
+
+
+def _by_vector(ran: Ran) -> Iterator[np.ndarray]:
+    """The traced values of each vector; its output record comes before the last part of them."""
+    parts: list[np.ndarray] = []
+    ended = False
+    for tag, content in ran.records:
+        if tag == "V":
+            parts.append(np.frombuffer(content, _RECORD))
+        ended = ended or tag == "O"
+        if ended and tag == "V":
+            yield np.concatenate(parts)
+            parts, ended = [], False
+
+
+def summary(found: Verified) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    table = found.package.table
+    return {
+        "name": table["name"], "tflm_arena_bytes": table["tflm_arena_bytes"], "host": found.host or "passed",
+        "changed_files": list(found.package.changed), "not_verified": dict(found.missing),
+        "cores": {one.core: {
+            "parity": one.parity, "vectors": one.vectors, "differing_vectors": one.differing,
+            "tensor_values": one.values, "first_difference": one.first_difference, "compiler": one.compiler,
+            "emulator": one.emulator, "instructions": one.instructions, "macs": table["macs"],
+            "flash_bytes": one.flash.flash, "text_bytes": one.flash.text, "weight_bytes": one.flash.weights,
+            "table_bytes": one.flash.tables, "ram_bytes": table["arena_bytes"] + one.stack_bytes + one.flash.data,
+            "arena_bytes": table["arena_bytes"], "stack_bytes": one.stack_bytes, "layers": dict(one.layers),
+        } for one in found.cores}}
+
+
