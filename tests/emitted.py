@@ -27,7 +27,7 @@ int main(void)
   for (int sample = 0; sample < {samples}; sample++) {{
     NAME_inputs_t in = NAME_inputs(memory.bytes);
 {reads}
-    const int8_t *out = NAME_infer(memory.bytes);
+    const {ctype} *out = NAME_infer(memory.bytes);
     for (int i = 0; i < {outputs}; i++) {{
       const int all[3] = {{-1, i, out[i]}};
       fwrite(all, sizeof all, 1, values);
@@ -53,6 +53,7 @@ def write(program: Program, folder: Path) -> None:
     shutil.copytree(RUNTIME, folder / "runtime")
     (folder / f"{program.name}.h").write_text(emit.header(program))
     (folder / f"{program.name}.c").write_text(emit.source(program))
+    (folder / f"{program.name}_weights.h").write_text(emit.weights(program))
 
 
 def values_of(program: Program, codes: Mapping[str, np.ndarray], folder: Path,
@@ -60,15 +61,16 @@ def values_of(program: Program, codes: Mapping[str, np.ndarray], folder: Path,
     """Output codes [n, k], and every tensor [n, size] by index, as the C code computes them."""
     write(program, folder)
     count = len(next(iter(codes.values())))
-    reads = "\n".join(f"    if (fread(in.{port.name}, 1, {port.size}, stdin) != {port.size}) return 1;"
-                      for port in program.inputs)
+    reads = "\n".join(f"    if (fread(in.{port.name}, sizeof *in.{port.name}, {port.size}, stdin) != {port.size}) "
+                      "return 1;" for port in program.inputs)
     (folder / "main.c").write_text(MAIN.format(
-        arena=program.plan.arena_bytes, samples=count, reads=reads,
+        arena=program.plan.arena_bytes, samples=count, reads=reads, ctype=program.output.ctype,
         outputs=program.output.size).replace("NAME", program.name))
     (folder / "trace.h").write_text(TRACE)
     subprocess.run([COMPILER, *(FLAGS if flags is None else flags), "-I.", "main.c", "-include", "trace.h",
                     f"{program.name}.c", "-o", "program"], cwd=folder, check=True)
-    flat = [codes[port.name].reshape(count, -1).astype(np.int8) for port in program.inputs]
+    flat = [codes[port.name].reshape(count, -1).astype(port.ctype.removesuffix("_t")).view(np.uint8)
+            for port in program.inputs]
     data = np.concatenate(flat, axis=1).tobytes()
     subprocess.run(["./program"], cwd=folder, input=data, check=True)
     found = np.fromfile(folder / "values.bin", np.int32).reshape(-1, 3)

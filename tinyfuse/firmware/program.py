@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyfuse.errors import UsageError
 from tinyfuse.firmware.emit import Port, Program
-from tinyfuse.firmware.layers import layers_of
+from tinyfuse.firmware.operators import layers_of
 from tinyfuse.firmware.plan import OPTIMIZE, check, plan
 from tinyfuse.integer.fold import fold_doubled
 from tinyfuse.integer.graph import Graph
@@ -31,14 +31,14 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program
         raise UsageError(f"optimize '{optimize}'; allowed: {', '.join(OPTIMIZE)}")
     graph = fold_doubled(model.graph)
     layers = layers_of(Twin(graph))
-    sizes = {tensor.index: int(np.prod(tensor.shape)) for tensor in graph.tensors}
+    sizes = {tensor.index: int(np.prod(tensor.shape)) * tensor.dtype.itemsize for tensor in graph.tensors}
     found = check(plan(layers, graph.inputs, graph.outputs, sizes, optimize))
-    return Program(name, found, layers, [_port(graph, index, sizes) for index in graph.inputs],
-                   _port(graph, graph.outputs[0], sizes))
+    return Program(name, found, layers, [_port(graph, index) for index in graph.inputs],
+                   _port(graph, graph.outputs[0]))
 
 
-def _port(graph: Graph, index: int, sizes: dict[int, int]) -> Port:
+def _port(graph: Graph, index: int) -> Port:
     tensor = graph.tensors[index]
     identifier = re.sub(r"[^A-Za-z0-9_]", "_", tensor.name)
-    return Port(identifier if identifier[0].isalpha() else f"in_{identifier}", index, sizes[index],
-                float(tensor.scale[0]), int(tensor.zero_point[0]))
+    return Port(identifier if identifier[0].isalpha() else f"in_{identifier}", index, f"{tensor.dtype}_t",
+                int(np.prod(tensor.shape)), float(tensor.scale[0]), int(tensor.zero_point[0]))
