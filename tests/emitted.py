@@ -53,6 +53,7 @@ def write(program: Program, folder: Path) -> None:
     shutil.copytree(RUNTIME, folder / "runtime")
     (folder / f"{program.name}.h").write_text(interface.header(program))
     (folder / f"{program.name}.c").write_text(emit.source(program))
+    (folder / f"{program.name}_weights.h").write_text(emit.weights(program))
 
 
 def values_of(program: Program, codes: Mapping[str, np.ndarray], folder: Path,
@@ -68,7 +69,8 @@ def values_of(program: Program, codes: Mapping[str, np.ndarray], folder: Path,
     (folder / "trace.h").write_text(TRACE)
     subprocess.run([COMPILER, *(FLAGS if flags is None else flags), "-I.", "main.c", "-include", "trace.h",
                     f"{program.name}.c", "-o", "program"], cwd=folder, check=True)
-    flat = [codes[port.name].reshape(count, -1).astype(np.int8) for port in program.inputs]
+    flat = [codes[port.name].reshape(count, -1).astype(port.ctype.removesuffix("_t")).view(np.uint8)
+            for port in program.inputs]
     data = np.concatenate(flat, axis=1).tobytes()
     subprocess.run(["./program"], cwd=folder, input=data, check=True)
     found = np.fromfile(folder / "values.bin", np.int32).reshape(-1, 3)

@@ -16,7 +16,7 @@ from one_operator import Spec, Step, build
 
 from tinyfuse.errors import ModelError, UsageError
 from tinyfuse.firmware import emit, interface
-from tinyfuse.firmware.layers import Conv
+from tinyfuse.firmware.operators.convolution import Conv
 from tinyfuse.firmware.plan import BlockStep, check
 from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.compare import random_codes

@@ -4,8 +4,8 @@ Flash, RAM and clocks are those of the makers' data sheets (for the MLPerf Tiny 
 descriptions). An estimate is instructions counted on the emulated core, times cycles per instruction, over the clock.
 The cycles per instruction of M4, M33 and M85 are fitted on published results of MLPerf Tiny's ResNet8 with CMSIS-NN
 kernels and the instructions of the same kernels on the emulated core (M4: 46.75 M cycles over 29.72 M, NUCLEO-L4R5ZI;
-kernels and the instructions of the same kernels on the emulated core (M4: 46.75 M cycles over 29.72 M, NUCLEO-L4R5ZI;
-are the M4's and the M85's, changed by what the processors' widths suggest, and their spread is wider.
+M33: 49.24 over 29.77, EK-RA6M4; M85: 4.07 over the M55's 4.80, EK-RA8D1). M3, M7 and M55 have no such row:
+theirs are the M4's and the M85's, changed by what the processors' widths suggest, with a wider spread.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tinyfuse.errors import UsageError
-from tinyfuse.firmware.plan import ALIGNMENT
+from tinyfuse.firmware.arena import ALIGNMENT
 
 if TYPE_CHECKING:
     from tinyfuse.firmware.emit import Port, Program

@@ -15,12 +15,12 @@ from tinyfuse import __version__
 from tinyfuse.errors import UsageError
 from tinyfuse.files import sha256_hex
 from tinyfuse.firmware import emit, resources, tflm
+from tinyfuse.firmware.arena import ALIGNMENT
 from tinyfuse.firmware.boards import BOARDS
 from tinyfuse.firmware.build import OPTIMIZATION
 from tinyfuse.firmware.emit import Port, Program
 from tinyfuse.firmware.interface import header
-from tinyfuse.firmware.layers import Conv
-from tinyfuse.firmware.plan import ALIGNMENT
+from tinyfuse.firmware.operators.convolution import Conv
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.templates import render
 from tinyfuse.firmware.vectors import Vectors, crc32
@@ -183,7 +183,8 @@ def metadata(found: Package, contents: Mapping[str, bytes]) -> dict[str, Any]:
     return {
         "format": FORMAT, "name": program.name, "tinyfuse": __version__, "optimize": found.optimize,
         "arena_bytes": program.plan.arena_bytes, "arena_alignment": ALIGNMENT,
-        "packed_weight_bytes": found.weight_bytes, "macs": found.macs, "tflm_arena_bytes": tflm_arena_bytes(model), "tflite_bytes": len(model.data),
+        "packed_weight_bytes": found.weight_bytes, "macs": found.macs,
+        "tflm_arena_bytes": tflm_arena_bytes(model), "tflite_bytes": len(model.data),
         "tflite_sha256": sha256_hex(model.data), "operators": sorted({one.name for one in model.graph.operators}),
         "inputs": [_described(port, tensor.shape) | {"tensor": tensor.name}
                    for port, tensor in zip(program.inputs, model.inputs, strict=True)],

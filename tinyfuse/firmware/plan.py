@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tinyfuse.errors import ModelError
-from tinyfuse.firmware.layers import Add, Conv, Join, Layer, Pool
+from tinyfuse.firmware.arena import Buffer, aligned, check_buffers, placed
+from tinyfuse.firmware.operators import Kernel, Layer
+from tinyfuse.firmware.operators.add import Add
+from tinyfuse.firmware.operators.convolution import Conv
 
-ALIGNMENT = 16
 LANE_BYTES = 2
 """Of the widened codes that the kernels read; MVE needs one byte only, the arena is planned for two."""
 LEAST_LANES = 16
@@ -16,31 +17,6 @@ LEAST_LANES = 16
 OPTIMIZE = ("ram", "speed")
 PIXELS = (1, 8, 15, 29, 57, 113)
 """Output pixels for which weights are decoded once, at least: more cost less time and more memory for rows."""
-
-
-@dataclass(frozen=True, eq=False)
-class Buffer:
-    """Memory that the steps from ``first`` on need: ``sizes`` bytes in each, from ``offset`` in the arena."""
-
-    name: str
-    first: int
-    sizes: tuple[int, ...]
-    offset: int = 0
-
-    @property
-    def last(self) -> int:
-        """The last step that needs it."""
-        return self.first + len(self.sizes) - 1
-
-    @property
-    def size(self) -> int:
-        """The most that it needs."""
-        return max(self.sizes)
-
-    def end(self, other: Buffer) -> int:
-        """Where it ends while ``other`` lives; its offset if they never meet."""
-        first, last = max(self.first, other.first), min(self.last, other.last)
-        return self.offset + max(self.sizes[first - self.first:last - self.first + 1], default=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +42,7 @@ class BlockStep:
     rows_b: int
 
 
-Step = ConvStep | BlockStep | Pool | Join | Add
+Step = ConvStep | BlockStep | Kernel
 Group = Callable[[Conv], int]
 """The output rows of a convolution for which weights are decoded once."""
 
@@ -113,9 +89,9 @@ def _plan(layers: Sequence[Layer], ends: tuple[tuple[int, ...], tuple[int, ...]]
         return min(conv.out_shape[0], -(-pixels.get(conv.target, usual) // conv.out_shape[1]))
 
     steps = _steps(layers, {*ends[0], *ends[1]}, group)
-    home = _homes(steps)
+    home = _homes(steps, {*ends[1]})
     buffers = _buffers(steps, list(ends[0]), list(ends[1]), sizes, home)
-    return Plan(tuple(steps), {buffer.name: buffer for buffer in _placed(buffers)}, home)
+    return Plan(tuple(steps), {buffer.name: buffer for buffer in placed(buffers)}, home)
 
 
 def _steps(layers: Sequence[Layer], fixed: set[int], group: Group) -> list[Step]:
@@ -132,16 +108,18 @@ def _steps(layers: Sequence[Layer], fixed: set[int], group: Group) -> list[Step]
     for layer in layers:
         if isinstance(layer, Add) and layer in blocks:
             steps.append(blocks[layer])
-        elif layer not in inside:
-            steps.append(ConvStep(layer, group(layer), _held(layer, group(layer))) if isinstance(layer, Conv)
-                         else layer)
+        elif isinstance(layer, Kernel):
+            steps.append(layer)
+        elif isinstance(layer, Conv) and layer not in inside:
+            steps.append(ConvStep(layer, group(layer), _held(layer, group(layer))))
     return steps
 
 
 def _sources(layer: Layer) -> tuple[int, ...]:
-    if isinstance(layer, Add):
-        return layer.sources
-    return tuple(part for part, _ in layer.parts) if isinstance(layer, Join) else (layer.source,)
+    """The computed tensors that ``layer`` reads."""
+    if isinstance(layer, Kernel):
+        return tuple(source for source in layer.sources if source not in layer.constants)
+    return layer.sources
 
 
 def _held(conv: Conv, group: int) -> int:
@@ -159,7 +137,7 @@ def _block(add: Add, made: dict[int, Layer], users: dict[int, list[Layer]], fixe
             continue
         x, last = a.source, made.get(other)
         shortcut = last if isinstance(last, Conv) and last.source == x else None
-        if shortcut is None and other != x:
+        if (shortcut is None and other != x) or _is_alias(made.get(x)):
             continue
         private = [a.target, b.target] + ([] if shortcut is None else [shortcut.target])
         readers = {a, shortcut if shortcut is not None else add}
@@ -170,6 +148,11 @@ def _block(add: Add, made: dict[int, Layer], users: dict[int, list[Layer]], fixe
         if _streams(block) and _in_place(block):
             return block
     return None
+
+
+def _is_alias(layer: Layer | None) -> bool:
+    """Whether the output lies in memory that others may still read."""
+    return isinstance(layer, Kernel) and layer.aliased is not None
 
 
 def _streams(block: BlockStep) -> bool:
@@ -206,21 +189,30 @@ def _in_place(block: BlockStep) -> bool:
     return True
 
 
-def _homes(steps: Sequence[Step]) -> dict[int, str]:
+def _homes(steps: Sequence[Step], outputs: set[int]) -> dict[int, str]:
     """The buffer of each tensor that exists: a block's output has that of its input, a reshape moves nothing."""
     home: dict[int, str] = {}
+    last = {tensor: index for index, step in enumerate(steps) for tensor in _read(step)}
+    last |= dict.fromkeys(outputs, len(steps))
 
     def of(tensor: int) -> str:
         return home.setdefault(tensor, f"t{tensor}")
 
-    for step in steps:
+    def dead(tensor: int, index: int) -> bool:
+        """Whether nothing that shares the memory of ``tensor`` is needed after step ``index``."""
+        return all(last.get(other, index) <= index for other, place in home.items() if place == of(tensor))
+
+    for index, step in enumerate(steps):
         if isinstance(step, BlockStep):
             home[step.add.target] = of(step.a.source)
-        elif isinstance(step, Join) and len(step.parts) == 1:
-            home[step.target] = of(step.parts[0][0])
-        else:
-            for tensor in (*_read(step), _written(step)):
-                of(tensor)
+            continue
+        for tensor in _read(step):
+            of(tensor)
+        if isinstance(step, Kernel):
+            over = [tensor for tensor in step.over if tensor not in step.constants and dead(tensor, index)]
+            for tensor in over[:1] if step.aliased is None else [step.aliased]:
+                home[step.target] = of(tensor)
+        of(_written(step))
     return home
 
 
@@ -252,8 +244,10 @@ def _buffers(steps: Sequence[Step], inputs: list[int], outputs: list[int], sizes
                      for index in range(first, last + 1)]
         found.append(Buffer(name, first, tuple(following)))
     for index, step in enumerate(steps, start=1):
-        found += [Buffer(f"{name}{index - 1}", index, (_aligned(lanes * LANE_BYTES),))
+        found += [Buffer(f"{name}{index - 1}", index, (aligned(lanes * LANE_BYTES),))
                   for name, lanes in _working(step).items()]
+        if isinstance(step, Kernel) and step.scratch_bytes:
+            found.append(Buffer(f"scratch{index - 1}", index, (aligned(step.scratch_bytes),)))
     return found
 
 
@@ -272,31 +266,11 @@ def _decoded(convs: Sequence[Conv]) -> int:
     return max(LEAST_LANES, *(2 * conv.runs * conv.run_length for conv in convs))
 
 
-def _aligned(size: int) -> int:
-    return size + -size % ALIGNMENT
-
-
-def _placed(buffers: list[Buffer]) -> list[Buffer]:
-    """Offsets by decreasing size, each in the first gap that is free for its whole life."""
-    placed: list[Buffer] = []
-    for buffer in sorted(buffers, key=lambda one: (-one.size, one.first, one.name)):
-        offset = 0
-        for other in sorted(placed, key=lambda one: one.offset):
-            if other.end(buffer) > other.offset and offset + buffer.end(other) - buffer.offset > other.offset:
-                offset = max(offset, _aligned(other.end(buffer)))
-        placed.append(replace(buffer, offset=offset))
-    return placed
-
-
 def check(found: Plan) -> Plan:
     """Return ``found``.
 
     Raises:
         ModelError: two buffers that live at a time overlap.
     """
-    buffers = list(found.buffers.values())
-    for number, one in enumerate(buffers):
-        for other in buffers[:number]:
-            if one.offset < other.end(one) and other.offset < one.end(other):
-                raise ModelError(f"internal: buffers {one.name} and {other.name} overlap in the arena")
+    check_buffers(found.buffers.values())
     return found

@@ -7,7 +7,7 @@ import numpy as np
 from tinyfuse.errors import UsageError
 from tinyfuse.firmware.emit import Port, Program
 from tinyfuse.firmware.interface import check_identifier, member_names
-from tinyfuse.firmware.layers import layers_of
+from tinyfuse.firmware.operators import layers_of
 from tinyfuse.firmware.plan import OPTIMIZE, check, plan
 from tinyfuse.integer.fold import fold_doubled
 from tinyfuse.integer.graph import Graph
@@ -27,7 +27,7 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program
         raise UsageError(f"optimize '{optimize}'; allowed: {', '.join(OPTIMIZE)}")
     graph = fold_doubled(model.graph)
     layers = layers_of(Twin(graph))
-    sizes = {tensor.index: int(np.prod(tensor.shape)) for tensor in graph.tensors}
+    sizes = {tensor.index: int(np.prod(tensor.shape)) * tensor.dtype.itemsize for tensor in graph.tensors}
     found = check(plan(layers, graph.inputs, graph.outputs, sizes, optimize))
     names = member_names(graph.tensors[index].name for index in (*graph.inputs, graph.outputs[0]))
     ports = [_port(graph, index, name) for index, name in zip((*graph.inputs, graph.outputs[0]), names, strict=True)]

@@ -27,6 +27,8 @@ from tinyfuse.integer.operators.fixed_point import (
 
 _INTEGER_BITS = 5  # of the argument of exp, and _SUM_BITS of the sum
 _SUM_BITS = 12
+STEP_WIDE = 10.0 / 65535.0
+"""Between two places in the table of 16-bit exponentials, as a difference of exponents."""
 _OUTPUT = {("int8", "int8"): (2.0**-8, -128, 511), ("int8", "int16"): (2.0**-16, -32768, 4095),
            ("int16", "int16"): (2.0**-15, 0, 65535)}
 """For each pair of types the output scale, the zero point, and the longest row whose sum fits."""
@@ -77,16 +79,23 @@ def _build(operator: Operator, graph: Graph) -> Node:
     return Softmax(source, target, beta, exps)
 
 
-def _exps(source: Tensor, beta: float) -> np.ndarray:
-    """Q0 exp(-beta * scale * difference) for the differences 0..255; those too far away count as 0."""
+def argument(source: Tensor, beta: float) -> tuple[int, int, int]:
+    """(multiplier, shift, radius): a difference d to the largest code stands for the Q5 exponent
+    -(d * 2^shift) * multiplier / 2^31 of e; beyond the radius the exponential counts as 0.
+    """
     real = min(beta * float(source.scale[0]) * 2.0 ** (31 - _INTEGER_BITS), 2.0**31 - 1)
     if not (real > 1 and math.isfinite(beta)):
         raise ModelError(f"'{source.name}': SOFTMAX cannot use scale {float(source.scale[0])} with beta {beta}")
-    shift = math.frexp(real)[1]
+    mantissa, shift = math.frexp(real)
     radius = math.floor((2**_INTEGER_BITS - 1) * 2.0 ** (31 - _INTEGER_BITS - shift))
+    return int(mantissa * 2.0**31 + 0.5), shift, min(radius, 255)
+
+
+def _exps(source: Tensor, beta: float) -> np.ndarray:
+    """Q0 exp(-beta * scale * difference) for the differences 0..255; those too far away count as 0."""
+    multiplier, shift, radius = argument(source, beta)
     exps = np.zeros(256, np.int64)
-    multiplier = int(math.frexp(real)[0] * 2.0**31 + 0.5)
-    for difference in range(min(radius, 255) + 1):
+    for difference in range(radius + 1):
         exps[difference] = exp_negative(multiply(-difference << shift, multiplier), _INTEGER_BITS)
     return exps
 
@@ -95,8 +104,8 @@ def _exps_wide(operator: Operator, source: Tensor, beta: float) -> np.ndarray:
     """Q15 exp(-beta * scale * difference) for the differences 0..65535, interpolated in a table over [-10, 0]."""
     centred(operator, source)
     scaled = rescaled_codes(operator, -np.arange(65536, dtype=np.int64),
-                            float(source.scale[0]) * beta / (10.0 / 65535.0))
-    return _interpolate(np.clip(scaled + 32767, -32768, 32767), _lookup_table(np.exp, -10.0, 0.0))
+                            float(source.scale[0]) * beta / STEP_WIDE)
+    return _interpolate(np.clip(scaled + 32767, -32768, 32767), EXPONENTIALS)
 
 
 def _lookup_table(function: Callable[[np.ndarray], np.ndarray], first: float, last: float) -> np.ndarray:
@@ -129,7 +138,9 @@ def _interpolate(codes: np.ndarray, table: np.ndarray) -> np.ndarray:
     return found
 
 
-_RECIPROCALS = _interpolate(np.arange(-32768, 32768), _lookup_table(lambda x: 1 / (1 + x), 0.0, 1.0))
+EXPONENTIALS, RECIPROCALS = _lookup_table(np.exp, -10.0, 0.0), _lookup_table(lambda x: 1 / (1 + x), 0.0, 1.0)
+"""Tables of 16-bit softmax."""
+_RECIPROCALS = _interpolate(np.arange(-32768, 32768), RECIPROCALS)
 
 
 @numba.njit(nogil=True, cache=True)

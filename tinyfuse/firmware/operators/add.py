@@ -1,0 +1,79 @@
+"""ADD of two tensors of one shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tinyfuse.errors import ModelError
+from tinyfuse.firmware.operators.base import At, Kernel, Layer, is_wide, register
+from tinyfuse.firmware.scale import Scale, fits, scale_of
+from tinyfuse.firmware.text import comment
+from tinyfuse.integer.arithmetic import activation_range
+from tinyfuse.integer.graph import Graph, Operator
+from tinyfuse.integer.operators.pairs import LEFT_SHIFT
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Kernel):
+    """ADD of ``size`` values; ``scales``: of both operands and of the sum."""
+
+    size: int
+    zeros: tuple[int, int, int]
+    scales: tuple[Scale, Scale, Scale]
+    low: int
+    high: int
+    wide: int
+
+    @property
+    def header(self) -> str:
+        """See :class:`Kernel`."""
+        return "tny_sum.h"
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """Each value is read before the one in its place is written."""
+        return self.sources
+
+    def turned(self, first: int) -> Add:
+        """The same sum with tensor ``first`` as its first operand."""
+        if self.sources[0] == first:
+            return self
+        (a, b), (zero_a, zero_b, zero), (scale_a, scale_b, scale) = self.sources, self.zeros, self.scales
+        return replace(self, sources=(b, a), zeros=(zero_b, zero_a, zero), scales=(scale_b, scale_a, scale))
+
+    def descriptor(self, number: int) -> str:
+        """See :class:`Kernel`."""
+        return (f"/* {comment(self.name)} */\nstatic const tny_add_t add{number} = {{"
+                f"{', '.join(map(str, self.scales))}, {self.zeros[0]}, {self.zeros[1]}, {self.zeros[2]}, "
+                f"{self.low}, {self.high}, {number}, {self.target}}};\n")
+
+    def calls(self, number: int, at: At, scratch: str) -> tuple[str, ...]:
+        """See :class:`Kernel`."""
+        function = "tny_add_wide" if self.wide else "tny_add_tensors"
+        return (f"{function}(&add{number}, {at(self.sources[0])}, {at(self.sources[1])}, {at(self.target)}, "
+                f"{self.size});",)
+
+
+@register("ADD")
+def _add(graph: Graph, operator: Operator, node: Any) -> Layer:
+    del node
+    left, right, target = (graph.tensors[index] for index in (*operator.inputs, operator.outputs[0]))
+    if not left.shape == right.shape == target.shape:
+        raise ModelError(f"'{target.name}': ADD with broadcasting, of {list(left.shape)} and {list(right.shape)}, has "
+                         "no firmware kernel")
+    bits = LEFT_SHIFT[target.dtype]
+    first, second, out = (float(tensor.scale[0]) for tensor in (left, right, target))
+    common = 2.0 * max(first, second)
+    scales = scale_of(first / common), scale_of(second / common), scale_of(common / ((1 << bits) * out))
+    if not is_wide(target):
+        for scale in scales:
+            fits(target.name, 255 << bits, scale)
+    low, high = activation_range(str(operator.options["fused_activation_function"]), out, int(target.zero_point[0]),
+                                 target.dtype)
+    zeros = int(left.zero_point[0]), int(right.zero_point[0]), int(target.zero_point[0])
+    constants = {tensor.index: tensor.data for tensor in (left, right) if tensor.data is not None}
+    return Add(target.name, (left.index, right.index), target.index, int(np.prod(target.shape)), zeros, scales, low,
+               high, is_wide(target), constants=constants)

@@ -1,0 +1,164 @@
+"""CONV_2D, and FULLY_CONNECTED on one or more pixels: the int8 ones run on the hot kernels of ``tny_conv.h``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyfuse.firmware.operators.base import Layer, Shape, ends, hwc, is_wide, register
+from tinyfuse.firmware.operators.direct import direct
+from tinyfuse.firmware.pack import QUAD, WORD_BITS, bits_of, packed, paired
+from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
+from tinyfuse.firmware.text import comment, table, words
+from tinyfuse.integer.graph import Graph, Operator
+from tinyfuse.integer.operators.convolution import Convolution
+from tinyfuse.integer.operators.fully_connected import FullyConnected
+
+MOST_RUNS = 16
+"""Stretches of a window that the runtime takes, TNY_MAX_RUNS."""
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """An int8 convolution. Shapes are (h, w, c); ``weights`` int [out_c, kh, kw, in_c]."""
+
+    name: str
+    source: int
+    target: int
+    in_shape: Shape
+    out_shape: Shape
+    weights: np.ndarray = field(repr=False)
+    bias: np.ndarray = field(repr=False)
+    scales: tuple[Scale, ...] = field(repr=False)
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+    zero_in: int
+    zero_out: int
+    low: int
+    high: int
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The one tensor that is read."""
+        return (self.source,)
+
+    @property
+    def bits(self) -> int:
+        """Width of a packed weight."""
+        return bits_of(self.weights)
+
+    @property
+    def gathered(self) -> bool:
+        """Whether windows are copied together, because stretches of theirs are no whole quads of lanes."""
+        return self.in_shape[2] % QUAD != 0 or self.dilation != (1, 1) or self.weights.shape[1] > MOST_RUNS
+
+    @property
+    def runs(self) -> int:
+        """Contiguous stretches of one window."""
+        return 1 if self.gathered else int(self.weights.shape[1])
+
+    @property
+    def run_length(self) -> int:
+        """Lanes of one stretch."""
+        taps = int(np.prod(self.weights.shape[1:]))
+        return taps + -taps % QUAD if self.gathered else taps // self.runs
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, as the `.tflite` has them without doubled channels."""
+        return int(np.prod(self.out_shape)) * int(np.prod(self.weights.shape[1:]))
+
+    @property
+    def row_lanes(self) -> int:
+        """Lanes of one row of the ring that this layer reads."""
+        if self.gathered:
+            return self.out_shape[1] * self.run_length
+        wide = (self.out_shape[1] - 1) * self.stride[1] + self.weights.shape[2]
+        return int(max(wide, self.padding[1] + self.in_shape[1])) * self.in_shape[2]
+
+    @property
+    def odd(self) -> bool:
+        """Whether the short way from sums to codes is not for this layer: a shift to the left, or a narrow clamp."""
+        return min(scale.shift for scale in self.scales) < 1 or (self.low, self.high) != (-128, 127)
+
+    def words(self) -> np.ndarray:
+        """Packed weights uint32 [pairs of channels, words]."""
+        return packed(paired(self.weights.reshape(len(self.weights), -1)), self.bits)
+
+    def tables(self, number: int) -> str:
+        """C text of weights, biases and scales; odd channels are filled up to pairs."""
+        even = [*self.scales, *[Scale(0, 1)] * (len(self.scales) % 2)]
+        bias = np.pad(self.bias, (0, len(self.bias) % 2))
+        folded = np.pad(self.bias - self.zero_in * self.weights.reshape(len(self.weights), -1).sum(axis=1),
+                        (0, len(self.bias) % 2))
+        return f"""/* {comment(self.name)}: {self.bits}-bit weights, {self.macs} multiply-accumulates */
+static const uint32_t weights{number}[] = {{
+{table(words(self.words().reshape(-1)))}
+}};
+static const int32_t bias{number}[] = {{
+#if TNY_IMPL == 2
+{table([str(value) for value in folded])}
+#else
+{table([str(value) for value in bias])}
+#endif
+}};
+static const tny_scale_t scale{number}[] = {{
+{table([str(one) for one in even])}
+}};
+"""
+
+
+@register("CONV_2D")
+def _convolution(graph: Graph, operator: Operator, node: Convolution) -> Layer:
+    source, target = ends(graph, operator)
+    weights, options = _content(graph, operator), operator.options
+    stride = int(options["stride_h"]), int(options["stride_w"])
+    dilation = int(options["dilation_h_factor"]), int(options["dilation_w_factor"])
+    padding = node.top, node.left
+    if is_wide(source):
+        return direct(source, target, node, weights, (hwc(source), hwc(target)), (stride, dilation, padding))
+    return _proven(Conv(target.name, source.index, target.index, hwc(source), hwc(target), weights, node.bias,
+                        scales_of(node.multiplier, node.shift), stride, dilation, padding, node.zero_in, node.zero_out,
+                        node.low, node.high))
+
+
+@register("FULLY_CONNECTED")
+def _fully_connected(graph: Graph, operator: Operator, node: FullyConnected) -> Layer:
+    """Each row is a pixel. A zero point of the weights makes them wider by one bit at most."""
+    source, target = ends(graph, operator)
+    tensor = graph.tensors[operator.inputs[1]]
+    outputs, depth = tensor.shape
+    weights = (_content(graph, operator) - int(tensor.zero_point[0])).reshape(outputs, 1, 1, depth)
+    rows = int(np.prod(source.shape)) // depth
+    # The kernel takes two pixels of a row at a time, and all of a row in memory.
+    width = 1 if rows % 2 else 2
+    shapes = (rows // width, width, depth), (rows // width, width, outputs)
+    if is_wide(source):
+        return direct(source, target, node, weights, shapes, ((1, 1), (1, 1), (0, 0)))
+    return _proven(Conv(target.name, source.index, target.index, *shapes, weights, node.bias,
+                        scales_of(node.multiplier, node.shift), (1, 1), (1, 1), (0, 0), node.zero_in, node.zero_out,
+                        node.low, node.high))
+
+
+def _content(graph: Graph, operator: Operator) -> np.ndarray:
+    weights = graph.tensors[operator.inputs[1]].data
+    assert weights is not None
+    return weights.astype(np.int64)
+
+
+def _proven(conv: Conv) -> Conv:
+    """``conv``, if no step of it can leave 32 bits; C has undefined behaviour beyond."""
+    reach = np.abs(conv.weights).reshape(len(conv.weights), -1).sum(axis=1) * max(127 - conv.zero_in,
+                                                                                conv.zero_in + 128)
+    folded = np.abs(conv.bias - conv.zero_in * conv.weights.reshape(len(conv.weights), -1).sum(axis=1))
+    largest = np.maximum(reach + np.abs(conv.bias), reach * 0 + folded + np.abs(conv.weights).reshape(
+        len(conv.weights), -1).sum(axis=1) * 128)
+    sized(conv.name, "sizes", (*conv.in_shape, *conv.out_shape, conv.run_length, conv.row_lanes,
+                               2 * conv.runs * conv.run_length * conv.bits // WORD_BITS), 16)
+    sized(conv.name, "kernel, stride or padding", (*conv.weights.shape[1:3], *conv.stride, *conv.dilation,
+                                                   *conv.padding), 8)
+    for bound, scale in zip(largest, conv.scales, strict=True):
+        fits(conv.name, int(bound), scale)
+    return conv
