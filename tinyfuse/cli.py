@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyfuse import __version__, bench, doctor, options
+from tinyfuse import __version__, bench, doctor, firmware_verbs, options
 from tinyfuse.errors import UsageError
 from tinyfuse.nn.train import TrainConfig
 
@@ -22,6 +22,8 @@ examples:
   tinyfuse quantize runs/mine/early.keras --recipe image6-audio8-shared8
   tinyfuse attack runs/mine/early__image6-audio8-shared8.tflite --attack pgd --modality audio --epsilon 0.03
   tinyfuse compare runs/mine/early__image6-audio8-shared8.tflite
+  tinyfuse export runs/mine/early__image6-audio8-shared8.tflite --out runs/mine/firmware
+  tinyfuse verify runs/mine/firmware --core m4,m55
   tinyfuse report runs/mnist-fsdd-official
   tinyfuse ls recipes
 """
@@ -261,10 +263,13 @@ def _add_ls(parser: argparse.ArgumentParser) -> None:
 def _lists() -> dict[str, list[str]]:
     from tinyfuse.attacks.registry import ATTACKS, SPECIAL
     from tinyfuse.evaluate.matrix import Matrix
+    from tinyfuse.firmware.boards import BOARDS
+    from tinyfuse.firmware.cores import CORES
     from tinyfuse.integer.executors import EXECUTORS
     from tinyfuse.nn.fusion import MODELS
 
     return {"models": list(MODELS), "attacks": [*ATTACKS, *SPECIAL], "executors": list(EXECUTORS),
+            "cores": list(CORES), "boards": list(BOARDS),
             "recipes": [*(f"w{bits}" for bits in range(2, 10)), *(f"minmax{bits}" for bits in range(2, 10)),
                         *Matrix().mixes]}
 
@@ -288,9 +293,13 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Action]] 
                  _add_quantize, _quantize),
     "attack": ("attack a float network or an integer model with its own gradients", _add_attack, _attack),
     "compare": ("say, tensor by tensor, where executors of one integer model differ", _add_compare, _compare),
+    "export": ("write an integer model as C99 for microcontrollers, weights packed, ready for CMake, Arduino, "
+               "PlatformIO, Zephyr and ESP-IDF", firmware_verbs.add_export, firmware_verbs.export),
+    "verify": ("run a package on emulated Cortex-M cores and compare every code with TFLite Micro's",
+               firmware_verbs.add_verify, firmware_verbs.verify),
     "bench": ("the whole matrix: train, convert, attack, report", bench.add_arguments, bench.run),
     "report": ("write the HTML page of a bench run", _add_report, _report),
-    "ls": ("list models, recipes, attacks or executors", _add_ls, _ls),
+    "ls": ("list models, recipes, attacks, executors, cores or boards", _add_ls, _ls),
     "doctor": ("say whether everything that is needed is installed", _add_nothing, _doctor),
 }
 

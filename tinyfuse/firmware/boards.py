@@ -58,14 +58,18 @@ class Board:
 
     def estimate(self, instructions: int) -> str:
         """The time of ``instructions`` (counted on :attr:`timing`'s core) in words."""
-        timing = self.timing
-        if timing is None:
-            return f"no estimate: {self.core} is not emulated here"
-        cycles = instructions * timing.cycles
-        milliseconds = cycles / (self.mhz * 1000)
-        return (f"estimate {milliseconds:.1f} ms, off by up to {timing.spread:.0%} either way ({instructions} "
-                f"instructions on the emulated {timing.counted_on} x {timing.cycles} cycles at {self.mhz} MHz; not a "
-                "measured latency)")
+        if self.timing is None:
+            return self.no_estimate()
+        milliseconds = instructions * self.timing.cycles / (self.mhz * 1000)
+        return (f"estimate {milliseconds:.1f} ms, off by up to {self.timing.spread:.0%} either way ({instructions} "
+                f"instructions on the emulated {self.timing.counted_on} x {self.timing.cycles} cycles at {self.mhz} "
+                "MHz; not measured on a board)")
+
+    def no_estimate(self) -> str:
+        """Why there is no :meth:`estimate`."""
+        if self.timing is None:
+            return f"no estimate of its time: {self.core} is not emulated here"
+        return f"no estimate of its time: run on --core {self.timing.counted_on} for one"
 
 
 BOARDS = {board.name: board for board in (

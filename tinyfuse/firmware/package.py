@@ -21,6 +21,7 @@ from tinyfuse.firmware.build import OPTIMIZATION
 from tinyfuse.firmware.emit import Port, Program
 from tinyfuse.firmware.interface import header
 from tinyfuse.firmware.operators.convolution import Conv
+from tinyfuse.firmware.operators.direct import Direct
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.templates import render
 from tinyfuse.firmware.vectors import Vectors, crc32
@@ -50,12 +51,22 @@ class Package:
     @property
     def weight_bytes(self) -> int:
         """Packed weights in flash."""
-        return sum(layer.words().nbytes for layer in self.program.layers if isinstance(layer, Conv))
+        return sum(layer.words().nbytes for layer in weighted(self.program))
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference, those of doubled channels counted once."""
-        return sum(getattr(layer, "macs", 0) for layer in self.program.layers)
+        return sum(layer.macs for layer in weighted(self.program))
+
+    def needs(self) -> tuple[int, int]:
+        """Bytes of flash and RAM beside the application, at most: with CODE_BYTES of code and STACK_BYTES of stack."""
+        return (self.weight_bytes + table_bytes(self.program) + CODE_BYTES,
+                self.program.plan.arena_bytes + STACK_BYTES)
+
+
+def weighted(program: Program) -> list[Conv | Direct]:
+    """The layers that have weights."""
+    return [layer for layer in program.layers if isinstance(layer, (Conv, Direct))]
 
 
 def package(model: IntegerModel, name: str, vectors: Vectors, *, optimize: str = "ram", vectors_source: str,
@@ -128,16 +139,14 @@ def sources(program: Program) -> dict[str, str]:
 def _values(found: Package) -> dict[str, Any]:
     """What the templates use."""
     program, model, stored = found.program, found.model, found.model.data
-    convs = [layer for layer in program.layers if isinstance(layer, Conv)]
-    widths = sorted({layer.bits for layer in convs})
-    tables = table_bytes(program)
-    flash, ram = found.weight_bytes + tables + CODE_BYTES, program.plan.arena_bytes + STACK_BYTES
+    widths = sorted({layer.bits for layer in weighted(program)})
+    flash, ram = found.needs()
     boards = [{"title": board.title, "core": board.core, "mhz": board.mhz, "flash_kib": board.flash_kib,
                "ram_kib": board.ram_kib, "verdict": board.verdict(flash, ram)} for board in BOARDS.values()]
     few = found.vectors.outputs[_self_test_rows(found.vectors)]
     return {
         "name": program.name, "tinyfuse": __version__, "model": found.provenance.get("model"), "macs": found.macs,
-        "sha256": sha256_hex(stored), "widths": " and ".join(map(str, widths)) + " bit", "optimize": found.optimize,
+        "sha256": sha256_hex(stored), "widths": " and ".join(map(str, widths)) + "-bit", "optimize": found.optimize,
         "flag": OPTIMIZATION[found.optimize], "arena_bytes": program.plan.arena_bytes, "alignment": ALIGNMENT,
         "tflm_arena_bytes": tflm_arena_bytes(model), "stored_bytes": len(stored), "packed_bytes": found.weight_bytes,
         "inputs": [_described(port, shape.shape) for port, shape in zip(program.inputs, model.inputs, strict=True)],
@@ -151,8 +160,8 @@ def _values(found: Package) -> dict[str, Any]:
 
 def table_bytes(program: Program) -> int:
     """Constants beside the packed weights: biases, scales, descriptors; at most, on a 32-bit core."""
-    channels = sum(layer.out_shape[2] + layer.out_shape[2] % 2 for layer in program.layers if isinstance(layer, Conv))
-    return 12 * channels + 96 * len(program.layers)
+    channels = sum(layer.out_shape[2] + layer.out_shape[2] % 2 for layer in weighted(program))
+    return 16 * channels + 96 * len(program.layers)
 
 
 def _described(port: Port, shape: tuple[int, ...]) -> dict[str, Any]:
