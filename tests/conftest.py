@@ -70,3 +70,14 @@ def lively(tiny_dataset: Dataset) -> Callable[[str], tuple[Any, Baseline]]:
         return model, baseline(model, tiny_dataset.train.balanced(40, seed=0), inputs=modalities_of(name))
 
     return make
+
+
+def pytest_report_header() -> str:
+    """Which tools the firmware tests found."""
+    from tinyfuse.firmware.cores import CORES
+    from tinyfuse.firmware.machine import emulators
+    from tinyfuse.firmware.toolchain import compilers, host_compiler
+
+    found = {name for core in CORES.values() for name in emulators(core)}
+    return (f"firmware toolchains: cross compilers {', '.join(compilers()) or 'none'}; emulators "
+            f"{', '.join(sorted(found)) or 'none'}; on this machine {host_compiler() or 'no C compiler'}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tinyfuse.integer.graph import Graph
 
 WIDTH = 100
-_METHODS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
+METHODS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
             "AVERAGE_POOL_2D": "AveragePool2D", "MAX_POOL_2D": "MaxPool2D", "PADV2": "PadV2", "RELU": "Relu",
             "RELU6": "Relu6", "LEAKY_RELU": "LeakyRelu", "STRIDED_SLICE": "StridedSlice"}
 """Methods of TFLM's MicroMutableOpResolver whose names are not the operator's in camel case."""
@@ -15,7 +15,7 @@ _METHODS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_
 
 def resolver(graph: Graph) -> list[str]:
     """What to add to TFLM's resolver, in alphabetical order: ``Conv2D`` for ``AddConv2D()``."""
-    return sorted({_METHODS.get(one.name, one.name.title().replace("_", "")) for one in graph.operators})
+    return sorted({METHODS.get(one.name, one.name.title().replace("_", "")) for one in graph.operators})
 
 
 def byte_table(data: bytes) -> str:

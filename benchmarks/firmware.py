@@ -1,0 +1,153 @@
+"""Firmware of the five networks, and of MLPerf Tiny's ResNet8, on emulated cores: exactness, flash, RAM, instructions.
+
+    python benchmarks/firmware.py [--data DIR] [--out runs/firmware] [--core m3,m4,m7,m33,m55] [--only early]
+
+Each network of ``--models`` (default: those committed) is converted at 6 to 9 bits and at two mixed precisions,
+exported with 200 test pairs and verified on every core (`tinyfuse verify`); ResNet8 on 32x32x3 (random weights, as
+MLPerf Tiny shapes it) is converted by TensorFlow Lite at 8 bits and exported for RAM and for speed. A line for each
+package goes into ``OUT/firmware.jsonl``; what is there already is not done again. Prints the table of
+``benchmarks/README.md``. Exit code 3: a code differs from TFLite Micro's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyfuse import deploy, options
+from tinyfuse.backend import stderr_silenced, tensorflow
+from tinyfuse.console import console
+from tinyfuse.errors import ParityError
+from tinyfuse.files import sha256_hex, write_bytes, write_text
+from tinyfuse.firmware.verify import summary
+from tinyfuse.nn.fusion import MODELS, modalities_of
+from tinyfuse.steps import convert_many
+
+NETWORKS = Path(__file__).resolve().parent.parent / "models" / "digits"
+WIDTHS = ("w6", "w7", "w8", "w9")
+MIXES = ("image6-audio8-shared8", "image8-audio6-shared8")
+LAYER_MIXES = {"stem8-rest6": ("*_stem_conv", 8, 6), "block3at6-rest9": ("*_block3_*", 6, 9)}
+"""Mixed precisions of networks with one modality: (layers, their bits, bits of the rest)."""
+CORES = ("m3", "m4", "m7", "m33", "m55")
+RESNET8 = "resnet8-32x32x3"
+CMSIS_NN = {"m3": 3.34, "m4": 2.38, "m7": 2.39, "m33": 2.38, "m55": 0.384}
+"""Instructions for each multiply-accumulate of CMSIS-NN on that ResNet8 on the same emulated cores."""
+
+
+def main() -> int:
+    """Parse the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_data(parser)
+    parser.add_argument("--models", type=Path, default=NETWORKS, metavar="DIR", help="folder of .keras networks")
+    parser.add_argument("--out", type=Path, default=Path("runs/firmware"), metavar="DIR")
+    parser.add_argument("--core", default=",".join(CORES), metavar="NAMES")
+    parser.add_argument("--only", metavar="NAME", help="one network, or " + RESNET8)
+    return options.guarded(run, parser.parse_args())
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export and verify everything that is not there yet, then print the tables."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    record = args.out / "firmware.jsonl"
+    for model, recipe, path, optimize in _models(args):
+        key = f"{model} {recipe} {optimize} {args.core} {sha256_hex(path.read_bytes())}"
+        if any(line["key"] == key for line in _lines(record)):
+            continue
+        console.print(f"{model} {recipe} {optimize}")
+        folder = deploy.export(path, args.out / f"{model}-{recipe}-{optimize}", optimize=optimize, force=True,
+                               dataset=None if model == RESNET8 else options.load_data(args), name="net")
+        found = summary(deploy.verify(folder, cores=args.core))
+        with record.open("a", encoding="utf-8") as stream:
+            identity = {"key": key, "model": model, "recipe": recipe, "optimize": optimize}
+            stream.write(json.dumps({**identity, **found}) + "\n")
+    lines = _lines(record)
+    write_text(args.out / "firmware.md", _table(lines))
+    print(_table(lines), end="")
+    wrong = [line["key"] for line in lines for core in line["cores"].values() if not core["parity"]]
+    if wrong:
+        raise ParityError(f"codes differ from TFLite Micro's: {wrong[0]}")
+    return 0
+
+
+def _lines(record: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.exists() else []
+
+
+def _models(args: argparse.Namespace) -> Iterator[tuple[str, str, Path, str]]:
+    """(network, recipe, .tflite, optimize) of every package."""
+    for name in MODELS if args.only is None else [one for one in MODELS if one == args.only]:
+        recipes = [*WIDTHS, *(MIXES if len(modalities_of(name)) > 1 else _recipes(args.out))]
+        paths = convert_many(args.models / f"{name}.keras", recipes, options.load_data(args), out=args.out / "models")
+        for path in paths:
+            yield name, path.stem.split("__")[1], path, "ram"
+        yield name, "w6", paths[0], "speed"
+    if args.only in (None, RESNET8):
+        path = _resnet8(args.out / "models" / f"{RESNET8}.tflite")
+        yield RESNET8, "w8", path, "ram"
+        yield RESNET8, "w8", path, "speed"
+
+
+def _recipes(out: Path) -> list[str]:
+    """Recipe files of mixed precision by layer."""
+    paths = []
+    for name, (pattern, bits, rest) in LAYER_MIXES.items():
+        path = out / "recipes" / f"{name}.toml"
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, f'name = "{name}"\n[weights]\nimage = {rest}\naudio = {rest}\nshared = {rest}\n'
+                         f'[[layer]]\npattern = "{pattern}"\nbits = {bits}\n')
+        paths.append(str(path))
+    return paths
+
+
+def _resnet8(path: Path) -> Path:
+    """MLPerf Tiny's ResNet8 with random weights, converted by TensorFlow Lite to int8."""
+    if path.exists():
+        return path
+    tf = tensorflow()
+    from tf_keras import Input, Model, utils
+
+    from tinyfuse.nn.resnet8 import head, pooled, trunk
+
+    utils.set_random_seed(0)
+    inputs = Input((32, 32, 3), name="image")
+    network = Model(inputs, head(pooled(trunk(inputs, branch="image"), branch="image"), branch="image"))
+    samples = np.random.default_rng(0).random((50, 1, 32, 32, 3)).astype(np.float32)
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([sample] for sample in samples)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with stderr_silenced():
+        write_bytes(path, converter.convert())
+    return path
+
+
+def _table(lines: list[dict[str, Any]]) -> str:
+    """Markdown: what each package costs, then instructions for each multiply-accumulate."""
+    rows = ["| network | weights | planned for | MMAC | packed weights | code (M4) | tables | flash (M4) | arena | "
+            "stack (M4) | RAM / TFLM arena | " + " | ".join(f"{core} instr/MAC" for core in CORES) +
+            " | vectors | values | differing |", "| --- | --- | --- |" + " ---: |" * (8 + len(CORES) + 3)]
+    for line in lines:
+        cores = line["cores"]
+        one = cores.get("m4") or next(iter(cores.values()))
+        counts = [f"{cores[name]['instructions'] / cores[name]['macs']:.2f}" if name in cores else "-"
+                  for name in CORES]
+        rows.append(
+            f"| {line['model']} | {line['recipe']} | {line['optimize']} | {one['macs'] / 1e6:.1f} | "
+            f"{one['weight_bytes']} | {one['text_bytes']} | {one['table_bytes']} | {one['flash_bytes']} | "
+            f"{one['arena_bytes']} | {one['stack_bytes']} | {one['ram_bytes'] / line['tflm_arena_bytes']:.2f} | "
+            f"{' | '.join(counts)} | {sum(core['vectors'] for core in cores.values())} | "
+            f"{sum(core['tensor_values'] for core in cores.values())} | "
+            f"{sum(core['differing_vectors'] + bool(core['first_difference']) for core in cores.values())} |")
+    peers = " | ".join(f"{CMSIS_NN[core]:.2f}" for core in CORES)
+    rows.append(f"| {RESNET8} | CMSIS-NN | | 12.5 | | | | | | | | {peers} | | | |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,187 @@
+"""Packages on emulated cores: every code is TFLite Micro's, and what is not is found and named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emitted import MODEL, damaged
+
+from tinyfuse import cli, deploy
+from tinyfuse.data import Dataset
+from tinyfuse.errors import DataError, ParityError, UsageError
+from tinyfuse.firmware import machine, toolchain
+from tinyfuse.firmware.cores import CORES
+from tinyfuse.firmware.machine import EmulationError, emulators, records
+from tinyfuse.firmware.package import CODE_BYTES, STACK_BYTES, table_bytes
+from tinyfuse.firmware.program import program_of
+from tinyfuse.firmware.verify import Verified, summary
+from tinyfuse.integer.interpreters import load
+from tinyfuse.quantize.convert import Baseline, convert
+from tinyfuse.quantize.precision import precision
+
+Lively = Callable[[str], tuple[Any, Baseline]]
+PAIRS = [(compiler, name, core.name) for core in CORES.values() for compiler in toolchain.compilers()
+         for name in emulators(core)]
+"""What is here: (compiler, emulator, core)."""
+BEST = [core.name for core in CORES.values() if toolchain.compilers() and emulators(core)]
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return deploy.export(MODEL, tmp_path_factory.mktemp("verify") / "early", dataset=tiny_dataset, vectors=6)
+
+
+@pytest.fixture
+def copied(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "package"))
+
+
+def test_some_toolchain_is_here() -> None:
+    """At least one has to be: nothing else shows that the kernels for Arm are exact."""
+    assert BEST, toolchain.NO_COMPILER
+
+
+@pytest.fixture(scope="module")
+def verified(exported: Path) -> Verified:
+    return deploy.verify(exported, cores=",".join(BEST))
+
+
+def test_every_core_gives_tflite_micros_codes(verified: Verified) -> None:
+    found = summary(verified)
+    assert found["host"] in ("passed", "not run: no C compiler on this machine") and not found["changed_files"]
+    assert list(found["cores"]) == BEST
+    for core in found["cores"].values():
+        assert core["parity"] and core["vectors"] == 6 + 8 and core["tensor_values"] > 100_000
+        assert sum(core["layers"].values()) == pytest.approx(core["instructions"], rel=0.05)
+    verified.check()
+
+
+def test_what_it_costs_stays_within_what_packages_promise(verified: Verified, exported: Path) -> None:
+    program = program_of(load(MODEL), "net")
+    for core in verified.cores:
+        assert core.flash.text <= CODE_BYTES and core.stack_bytes <= STACK_BYTES and core.flash.data == 0
+        assert core.flash.tables <= table_bytes(program)
+        assert core.flash.weights == verified.package.table["packed_weight_bytes"]
+
+
+@pytest.mark.parametrize("compiler, emulator, core", PAIRS)
+def test_every_pair_of_compiler_and_emulator_agrees(exported: Path, compiler: str, emulator: str, core: str) -> None:
+    if compiler == "zig" and core == "m55":
+        pytest.skip("zig's compiler has too few registers for the vector kernels of m55")
+    found = deploy.verify(exported, cores=core, compiler=compiler, emulator=emulator)
+    found.check()
+    assert (found.cores[0].compiler, found.cores[0].emulator) == (compiler, emulator)
+
+
+@pytest.mark.parametrize("name, recipe, optimize", [("late", "w9", "ram"), ("intermediate", "w7", "speed"),
+                                                    ("audio", "w2", "size")])
+def test_other_networks_and_widths(lively: Lively, tiny_dataset: Dataset, tmp_path: Path, name: str, recipe: str,
+                                   optimize: str) -> None:
+    (tmp_path / "net.tflite").write_bytes(convert(lively(name)[1], precision(recipe)).data)
+    folder = deploy.export(tmp_path / "net.tflite", tmp_path / "out", dataset=tiny_dataset, vectors=2,
+                           optimize=optimize)
+    deploy.verify(folder, cores=",".join(BEST)).check()
+
+
+def test_a_wrong_weight_is_found_and_its_layer_named(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = copied / "src" / "early_w6_weights.h"
+    weights.write_text(damaged(weights.read_text()))
+    first = json.loads((copied / "metadata.json").read_text())["layers"]
+    with pytest.raises(ParityError, match="the first layer that differs is"):
+        deploy.verify(copied, cores=BEST[0]).check()
+    assert cli.main(["verify", str(copied), "--core", BEST[0], "--json"]) == 3
+    said = capsys.readouterr()
+    core = json.loads(said.out)["cores"][BEST[0]]
+    assert core["parity"] is False and core["first_difference"] in first[:3]
+    assert core["first_difference"] in said.err and json.loads(said.out)["changed_files"] == ["early_w6_weights.h"]
+
+
+def test_code_that_is_not_generated_never_runs_on_this_machine(copied: Path) -> None:
+    source = copied / "src" / "early_w6.c"
+    source.write_text(source.read_text() + "\nvoid early_w6_more(void);\nvoid early_w6_more(void)\n{\n}\n")
+    found = deploy.verify(copied, cores=BEST[0])
+    found.check()
+    assert found.host.startswith("not run: src/early_w6.c is not what this version generates")
+
+
+def test_a_warning_is_an_error(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = copied / "src" / "early_w6.c"
+    source.write_text(source.read_text() + "\nstatic int unused;\n")
+    assert cli.main(["verify", str(copied), "--core", BEST[0]]) == 1
+    assert "failed" in capsys.readouterr().err
+
+
+def _truncate(folder: Path) -> None:
+    path = folder / "extras" / "vectors.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _swap_model(folder: Path) -> None:
+    (folder / "extras" / "early_w6.tflite").write_bytes(MODEL.with_name("early__w8.tflite").read_bytes())
+
+
+def _forge(folder: Path) -> None:
+    path = folder / "extras" / "outputs.bin"
+    path.write_bytes(bytes(len(path.read_bytes())))
+
+
+def _rename(folder: Path) -> None:
+    path = folder / "metadata.json"
+    path.write_text(path.read_text().replace('"name": "early_w6"', '"name": "../../early"', 1))
+
+
+def _no_json(folder: Path) -> None:
+    (folder / "metadata.json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [_truncate, _swap_model, _forge, _rename, _no_json])
+def test_damaged_packages_are_refused_before_anything_is_compiled(copied: Path, damage: Callable[[Path], None],
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "run", lambda *a, **k: pytest.fail("compiled"))
+    damage(copied)
+    with pytest.raises((DataError, UsageError), match=r"export|is no name for C"):
+        deploy.verify(copied)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--core", "m5"], "did you mean 'm55'"), (["--core", ","], "no core given"),
+    (["--compiler", "tcc"], "cross compiler 'tcc' is not here"), (["--board", "nano"], "allowed: nucleo-l4r5zi"),
+    (["--core", "m4", "--emulator", "bochs"], "no emulator here")])
+def test_what_verify_refuses_is_one_line(exported: Path, arguments: list[str], words: str,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", str(exported), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_without_any_tools_it_says_what_to_install(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"arm-none-eabi-gcc .*tinyfuse\[emulator\]"):
+        deploy.verify(exported)
+    monkeypatch.setattr(machine, "emulators", lambda core: {})
+    with pytest.raises(UsageError, match=r"qemu-system-arm"):
+        machine.emulator(CORES["m55"])
+
+
+def test_boards_get_a_verdict_and_an_estimate(verified: Verified) -> None:
+    one, other, third = deploy.board_lines(verified, ["nucleo-l4r5zi", "nucleo-f103rb", "esp32-s3"])
+    assert "of flash" in one and ("estimate" in one) and "no estimate" in third
+    assert "off by up to" in one or "m4" not in BEST
+    assert "NUCLEO-F103RB" in other
+
+
+def test_records_of_a_crashed_or_babbling_program_are_refused() -> None:
+    core = CORES["m3"]
+
+    def read(sent: bytes) -> Iterator[tuple[str, bytes]]:
+        return records(sent, core)
+
+    assert list(read(b"O\x02\x00\x00\x00ab")) == [("O", b"ab")]
+    for sent in (b"F\x00\x00\x00\x00", b"O\xff\xff\xff\xffab", b"O\x03\x00\x00\x00ab", b"O\x01"):
+        with pytest.raises(EmulationError):
+            list(read(sent))
