@@ -7,7 +7,9 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
-OPTIONAL_TOOLS = {"espeak-ng": "makes the embedded spoken digits anew (not needed to use them)"}
+OPTIONAL_TOOLS = {"espeak-ng": "makes the embedded spoken digits anew (not needed to use them)",
+                  "arm-none-eabi-gcc": "compiles firmware in `tinyfuse verify`; without it pip install ziglang",
+                  "qemu-system-arm": "runs firmware in `tinyfuse verify`; without it pip install unicorn"}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 /* From reset to main on an emulated Cortex-M: memory, floating point and vector unit. */
 #include "board.h"
+#include "records.h"
 
 extern uint32_t tny_data, tny_data_end, tny_data_load, tny_bss, tny_bss_end, tny_stack_top;
 int main(void);
@@ -10,9 +11,7 @@ void tny_fault(void);
 /* A record of tag 'F' tells the host; see main.c. */
 void tny_fault(void)
 {
-  const uint32_t size = 0;
-  board_put('F');
-  board_send(&size, sizeof size);
+  send_record('F', NULL, 0);
   board_end();
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -176,12 +176,12 @@ def test_boards_get_a_verdict_and_an_estimate(verified: Verified) -> None:
 
 
 def test_records_of_a_crashed_or_babbling_program_are_refused() -> None:
-    core = CORES["m3"]
+    def read(sent: bytes) -> list[tuple[str, bytes]]:
+        return list(records(len(sent).to_bytes(4, "little") + sent, CORES["m3"]))
 
-    def read(sent: bytes) -> Iterator[tuple[str, bytes]]:
-        return records(sent, core)
-
-    assert list(read(b"O\x02\x00\x00\x00ab")) == [("O", b"ab")]
+    assert read(b"O\x02\x00\x00\x00ab") == [("O", b"ab")]
     for sent in (b"F\x00\x00\x00\x00", b"O\xff\xff\xff\xffab", b"O\x03\x00\x00\x00ab", b"O\x01"):
         with pytest.raises(EmulationError):
-            list(read(sent))
+            read(sent)
+    with pytest.raises(EmulationError, match="damaged"):
+        list(records(b"\xff\xff\xff\xff", CORES["m3"]))

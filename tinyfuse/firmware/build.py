@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyfuse.firmware import resources
-from tinyfuse.firmware.cores import Core
+from tinyfuse.firmware.cores import RESULT_BYTES, VECTOR_BYTES, Core
 from tinyfuse.firmware.templates import render
 from tinyfuse.firmware.toolchain import STRICT, Compiler
 
@@ -43,7 +43,9 @@ def build(sources: Path, interface: Mapping[str, Any], core: Core, compiler: Com
     traced = ["-include", str(harness / "trace.h"), *VARIANTS[variant]]
     package = compiler.compile(core, sources / f"{name}.c", work / "package.o",
                                [*STRICT, speed, *traced, f"-I{sources}"])
-    board = [f"-DBOARD_UART=0x{core.uart:x}u", f"-DBOARD_VECTORS=0x{core.vectors:x}u", f"-I{harness}", f"-I{sources}"]
+    board = [f"-DBOARD_UART=0x{core.uart:x}u", f"-DBOARD_VECTORS=0x{core.memory:x}u",
+             f"-DBOARD_RESULTS=0x{core.memory + VECTOR_BYTES:x}u", f"-DBOARD_RESULT_BYTES={RESULT_BYTES}u",
+             f"-I{harness}", f"-I{sources}"]
     objects = [package, *(compiler.compile(core, source, work / f"{source.stem}.o",
                                            ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", *traced, *board])
                           for source in (main, harness / "start.c", *compiler.library()))]

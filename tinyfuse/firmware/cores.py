@@ -11,7 +11,8 @@ from tinyfuse.errors import UsageError, nearest
 class Core:
     """One Cortex-M on one board that QEMU knows.
 
-    ``vectors`` is where test vectors are put, in the board's large memory; ``clock_hz`` is SysTick's. ``unicorn`` is
+    ``memory`` is the board's large memory of ``memory_bytes``: test vectors are put there, and results behind them.
+    ``clock_hz`` is SysTick's. ``unicorn`` is
     the name of the core in Unicorn, empty where it has none.
     """
 
@@ -24,7 +25,8 @@ class Core:
     rom: int
     ram: int
     uart: int
-    vectors: int
+    memory: int
+    memory_bytes: int
     unicorn: str = ""
 
     @property
@@ -43,17 +45,19 @@ class Core:
 MIB = 1 << 20
 ROM_BYTES = 512 << 10
 RAM_BYTES = 512 << 10
-VECTOR_BYTES = 8 * MIB
+VECTOR_BYTES = RESULT_BYTES = 8 * MIB
+"""Parts of a board's large memory: the results begin behind the vectors."""
 CORES = {core.name: core for core in (
     Core("m3", "cortex-m3", "", "portable C", "mps2-an385", 25_000_000, 0x0, 0x20000000, 0x40004000, 0x21000000,
-         "UC_CPU_ARM_CORTEX_M3"),
+         16 * MIB, "UC_CPU_ARM_CORTEX_M3"),
     Core("m4", "cortex-m4", "fpv4-sp-d16", "DSP", "mps2-an386", 25_000_000, 0x0, 0x20000000, 0x40004000, 0x21000000,
-         "UC_CPU_ARM_CORTEX_M4"),
+         16 * MIB, "UC_CPU_ARM_CORTEX_M4"),
     Core("m7", "cortex-m7", "fpv5-d16", "DSP", "mps2-an500", 25_000_000, 0x0, 0x20000000, 0x40004000, 0x60000000,
-         "UC_CPU_ARM_CORTEX_M7"),
+         16 * MIB, "UC_CPU_ARM_CORTEX_M7"),
     Core("m33", "cortex-m33", "fpv5-sp-d16", "DSP", "mps2-an505", 20_000_000, 0x10000000, 0x38000000, 0x50200000,
-         0x80000000, "UC_CPU_ARM_CORTEX_M33"),
-    Core("m55", "cortex-m55", "auto", "MVE", "mps3-an547", 32_000_000, 0x0, 0x20000000, 0x59303000, 0x60000000))}
+         0x80000000, 16 * MIB, "UC_CPU_ARM_CORTEX_M33"),
+    Core("m55", "cortex-m55", "auto", "MVE", "mps3-an547", 32_000_000, 0x0, 0x20000000, 0x59303000, 0x60000000,
+         2048 * MIB))}
 
 
 def cores_of(text: str | None) -> list[Core]:

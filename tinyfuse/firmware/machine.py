@@ -1,8 +1,9 @@
-"""Emulated boards: a program and its vectors go in, the records that it sends over its serial port come out."""
+"""Emulated boards: a program and its vectors go in, the records that it leaves in the board's memory come out."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import struct
 import subprocess
@@ -12,10 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from tinyfuse.errors import TinyfuseError, UsageError
-from tinyfuse.firmware.cores import VECTOR_BYTES, Core
+from tinyfuse.firmware.cores import RESULT_BYTES, VECTOR_BYTES, Core
 
 SECONDS = 1800
-RECORD_LIMIT = 1 << 20
 NO_EMULATOR = ("no emulator of {core}: install qemu-system-arm (Debian: qemu-system-arm), or "
                "pip install 'tinyfuse[emulator]' (all cores but m55)")
 
@@ -47,15 +47,15 @@ class Qemu:
     name = "qemu-system-arm"
 
     def run(self, core: Core, program: Path, vectors: bytes, *, counted: bool) -> Ran:
-        """See :class:`Emulator`. The emulated board reaches nothing of the host but its serial port's file."""
+        """See :class:`Emulator`. The emulated board reaches nothing of the host but the file that is its memory."""
         check_size(vectors)
         folder = program.parent
-        (folder / "vectors.bin").write_bytes(vectors)
-        sent = folder / "serial.bin"
-        sent.unlink(missing_ok=True)
-        command = ["qemu-system-arm", "-M", core.machine, "-display", "none", "-monitor", "none", "-nodefaults",
-                   "-no-reboot", "-serial", f"file:{sent.name}", "-kernel", program.name,
-                   "-device", f"loader,file=vectors.bin,addr=0x{core.vectors:x},force-raw=on"]
+        memory = folder / "memory.bin"
+        memory.write_bytes(vectors)
+        os.truncate(memory, core.memory_bytes)  # sparse: what is never written takes no room
+        command = ["qemu-system-arm", "-M", f"{core.machine},memory-backend=board", "-display", "none", "-monitor",
+                   "none", "-nodefaults", "-no-reboot", "-kernel", program.name, "-object",
+                   f"memory-backend-file,id=board,size={core.memory_bytes},mem-path={memory.name},share=on"]
         if counted:
             command += ["-icount", "shift=0,sleep=off"]
         try:
@@ -66,7 +66,11 @@ class Qemu:
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise EmulationError(f"{core.name}: qemu-system-arm failed ({said})")
-        return Ran(tuple(records(sent.read_bytes(), core)), 1e9 / core.clock_hz)
+        with memory.open("rb") as stream:
+            stream.seek(VECTOR_BYTES)
+            left = stream.read(RESULT_BYTES)
+        memory.unlink()
+        return Ran(tuple(records(left, core)), 1e9 / core.clock_hz)
 
 
 def check_size(vectors: bytes) -> None:
@@ -76,18 +80,20 @@ def check_size(vectors: bytes) -> None:
                          "with fewer --vectors")
 
 
-def records(sent: bytes, core: Core) -> Iterator[tuple[str, bytes]]:
-    """Split what came over the serial port."""
-    at = 0
-    while at < len(sent):
-        if at + 5 > len(sent):
+def records(left: bytes, core: Core) -> Iterator[tuple[str, bytes]]:
+    """Split what lies in the memory for results; as in harness/records.h."""
+    at, end = 4, 4 + struct.unpack_from("<I", left)[0]
+    if end > len(left):
+        raise EmulationError(f"{core.name}: its memory for results is damaged")
+    while at < end:
+        if at + 5 > end:
             raise EmulationError(f"{core.name}: the last record is cut off")
-        tag, (size,) = chr(sent[at]), struct.unpack_from("<I", sent, at + 1)
+        tag, (size,) = chr(left[at]), struct.unpack_from("<I", left, at + 1)
         if tag == "F":
             raise EmulationError(f"{core.name}: the program ended in a processor fault")
-        if size > RECORD_LIMIT or at + 5 + size > len(sent):
+        if at + 5 + size > end:
             raise EmulationError(f"{core.name}: a record of {size} bytes is damaged")
-        yield tag, sent[at + 5:at + 5 + size]
+        yield tag, left[at + 5:at + 5 + size]
         at += 5 + size
 
 

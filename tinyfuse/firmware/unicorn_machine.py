@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tinyfuse.firmware.cores import RAM_BYTES, ROM_BYTES, VECTOR_BYTES, Core
+from tinyfuse.firmware.cores import RAM_BYTES, RESULT_BYTES, ROM_BYTES, VECTOR_BYTES, Core
 from tinyfuse.firmware.machine import SECONDS, EmulationError, Ran, check_size, records
 
 PAGE = 0x1000
@@ -30,7 +30,7 @@ class Unicorn:
             board.run()
         except unicorn.UcError as error:
             raise EmulationError(f"{core.name}: the program crashed in Unicorn ({error})") from error
-        return Ran(tuple(records(bytes(board.sent), core)), float(INSTRUCTIONS_PER_TICK))
+        return Ran(tuple(records(board.left(), core)), float(INSTRUCTIONS_PER_TICK))
 
 
 class _Board:
@@ -38,18 +38,17 @@ class _Board:
         unicorn: Any = import_module("unicorn")
         arm_const: Any = import_module("unicorn.arm_const")
 
-        self.core, self.sent, self.instructions = core, bytearray(), 0
+        self.core, self.instructions = core, 0
         self._lengths: dict[tuple[int, int], int] = {}
         mode = unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
         self._machine = unicorn.Uc(unicorn.UC_ARCH_ARM, mode)
         self._machine.ctl_set_cpu_model(getattr(arm_const, core.unicorn))
-        for start, size in ((core.rom, ROM_BYTES), (core.ram, RAM_BYTES), (core.vectors, VECTOR_BYTES),
+        for start, size in ((core.rom, ROM_BYTES), (core.ram, RAM_BYTES), (core.memory, VECTOR_BYTES + RESULT_BYTES),
                             (core.uart & -PAGE, PAGE), (SYSTEM, PAGE)):
             self._machine.mem_map(start, size)
         self._load(program)
-        self._machine.mem_write(core.vectors, vectors)
-        hooks = [(unicorn.UC_HOOK_MEM_WRITE, self._written, core.uart), (unicorn.UC_HOOK_MEM_WRITE, self._reset, RESET),
-                 (unicorn.UC_HOOK_MEM_READ, self._count_read, COUNTER)]
+        self._machine.mem_write(core.memory, vectors)
+        hooks = [(unicorn.UC_HOOK_MEM_WRITE, self._reset, RESET), (unicorn.UC_HOOK_MEM_READ, self._count_read, COUNTER)]
         for kind, action, address in hooks:
             self._machine.hook_add(kind, action, begin=address, end=address + 3)
         if counted:
@@ -75,9 +74,9 @@ class _Board:
         if not self._ended:
             raise EmulationError(f"{self.core.name}: the program did not end in {SECONDS} seconds")
 
-    def _written(self, machine: Any, access: int, address: int, size: int, value: int, data: Any) -> None:
-        if address == self.core.uart:
-            self.sent.append(value & 0xFF)
+    def left(self) -> bytes:
+        """The memory for results."""
+        return bytes(self._machine.mem_read(self.core.memory + VECTOR_BYTES, RESULT_BYTES))
 
     def _reset(self, machine: Any, access: int, address: int, size: int, value: int, data: Any) -> None:
         self._ended = True
