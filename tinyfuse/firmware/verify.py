@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.errors import ParityError, UsageError
-from tinyfuse.firmware.build import build
+from tinyfuse.firmware.build import VARIANTS, build
 from tinyfuse.firmware.cores import Core
 from tinyfuse.firmware.footprint import Footprint, footprint
 from tinyfuse.firmware.host import run_on_host
@@ -88,14 +90,17 @@ def verify(package: Exported, cores: Sequence[Core], *, compiler_name: str | Non
     if missing and (needed or len(missing) == len(cores)):
         raise UsageError(f"{', '.join(missing)}: no emulator here; install qemu-system-arm, or pip install "
                          "'tinyfuse[emulator]' (all cores but m55)")
-    with tempfile.TemporaryDirectory(prefix="tinyfuse-") as folder:
-        tick("host")
+    ready = {core: machine for core, machine in chosen.items() if machine is not None}
+    with (tempfile.TemporaryDirectory(prefix="tinyfuse-") as folder,
+          ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool):
+        jobs = [pool.submit(_measure, package, core, cross, machine, Path(folder) / core.name)
+                for core, machine in ready.items()]
         host = run_on_host(package, Path(folder) / "host", HOST_VECTORS)
+        tick("host")
         found = []
-        for core, machine in chosen.items():
-            if machine is not None:
-                tick(core.name)
-                found.append(_on_core(package, core, cross, machine, Path(folder) / core.name))
+        for core, job in zip(ready, jobs, strict=True):
+            found.append(_judged(package, core, cross, ready[core], job.result()))
+            tick(core.name)
     return Verified(package, tuple(found), missing, host)
 
 
@@ -104,17 +109,39 @@ def _emulator(core: Core, name: str | None) -> Emulator | None:
     return found.get(name) if name is not None else next(iter(found.values()), None)
 
 
-def _on_core(package: Exported, core: Core, cross: Compiler, machine: Emulator, work: Path) -> CoreResult:
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What one core did: output codes [n, k]; instructions, stack, layers and values of tensors of vectors ``rows``."""
+
+    outputs: np.ndarray
+    rows: list[int]
+    counted: list[int]
+    layers: list[int]
+    values: list[np.ndarray]
+    flash: Footprint
+
+
+def _measure(package: Exported, core: Core, cross: Compiler, machine: Emulator, work: Path) -> _Measured:
+    """Build the three variants and run them; threads of their own may do this for several cores."""
+    built = {variant: build(package.folder / "src", package.interface, core, cross, variant, work / variant)
+             for variant in VARIANTS}
     vectors = package.vectors
-    plain = build(package.folder / "src", package.interface, core, cross, "plain", work / "plain")
-    outputs = _outputs(machine.run(core, plain.program, vectors.stream(), counted=False), package, core)
-    wrong = np.flatnonzero(np.any(outputs != vectors.outputs, axis=1))
-    rows = _traced_rows(package, wrong)
-    counted = _results(machine.run(core, plain.program, vectors.stream(rows), counted=True), core)
-    layers = _layers(package, core, cross, machine, work, rows)
-    difference, values = _first_difference(package, core, cross, machine, work, rows)
-    return CoreResult(core.name, cross.name, machine.name, len(vectors), len(wrong), values, counted[0],
-                      footprint(plain.package), counted[1], layers, difference)
+    outputs = _outputs(machine.run(core, built["plain"].program, vectors.stream(), counted=False), package, core)
+    rows = _traced_rows(package, np.flatnonzero(np.any(outputs != vectors.outputs, axis=1)))
+    few = vectors.stream(rows)
+    counted = _results(machine.run(core, built["plain"].program, few, counted=True), core)
+    layers = _results(machine.run(core, built["profile"].program, vectors.stream(rows[-1:]), counted=True), core)[2:]
+    values = list(_by_vector(machine.run(core, built["values"].program, few, counted=False)))
+    return _Measured(outputs, rows, counted, layers, values, footprint(built["plain"].package))
+
+
+def _judged(package: Exported, core: Core, cross: Compiler, machine: Emulator, done: _Measured) -> CoreResult:
+    """Compare what a core did with TFLite Micro, whose interpreter stays in one thread."""
+    wrong = int(np.any(done.outputs != package.vectors.outputs, axis=1).sum())
+    difference, values = _first_difference(package, done)
+    return CoreResult(core.name, cross.name, machine.name, len(package.vectors), wrong, values, done.counted[0],
+                      done.flash, done.counted[1], dict(zip(package.table["layers"], done.layers, strict=True)),
+                      difference)
 
 
 def _traced_rows(package: Exported, wrong: np.ndarray) -> list[int]:
@@ -143,24 +170,14 @@ def _results(ran: Ran, core: Core) -> list[int]:
     raise EmulationError(f"{core.name}: the program ended without results")
 
 
-def _layers(package: Exported, core: Core, cross: Compiler, machine: Emulator, work: Path,
-            rows: list[int]) -> dict[str, int]:
-    built = build(package.folder / "src", package.interface, core, cross, "profile", work / "profile")
-    found = _results(machine.run(core, built.program, package.vectors.stream(rows[-1:]), counted=True), core)[2:]
-    return dict(zip(package.table["layers"], found, strict=True))
-
-
-def _first_difference(package: Exported, core: Core, cross: Compiler, machine: Emulator, work: Path,
-                      rows: list[int]) -> tuple[str, int]:
+def _first_difference(package: Exported, done: _Measured) -> tuple[str, int]:
     """The first tensor, in the order of the graph, that differs in a traced vector (""), and the values compared."""
-    built = build(package.folder / "src", package.interface, core, cross, "values", work / "values")
-    ran = machine.run(core, built.program, package.vectors.stream(rows), counted=False)
     graph = package.model.graph
-    expected = Interpreter(package.model, "tflm").tensors({name: value[rows] for name, value in
+    expected = Interpreter(package.model, "tflm").tensors({name: value[done.rows] for name, value in
                                                            package.vectors.codes.items()})
     order = {operator.outputs[0]: place for place, operator in enumerate(graph.operators)}
     wrong, compared = set(), 0
-    for row, values in enumerate(_by_vector(ran)):
+    for row, values in enumerate(done.values):
         for tensor in np.unique(values["tensor"]):
             mine = values[values["tensor"] == tensor]
             want = expected[int(tensor)][row].reshape(-1)
