@@ -84,13 +84,14 @@ def values_of(program: Program, codes: Mapping[str, np.ndarray], folder: Path,
     return sorted_.pop(-1), sorted_
 
 
-def differing(found: IntegerModel, optimize: str, folder: Path, flags: list[str] | None = None) -> dict[str, int]:
-    """Values that differ from the twin, by tensor; three samples, two of them saturated.
+def differing(found: IntegerModel, optimize: str, folder: Path, flags: list[str] | None = None,
+              samples: int = 3) -> dict[str, int]:
+    """Values that differ from the twin, by tensor; two samples are saturated.
 
     Every tensor is among them but those that lie in the memory of another.
     """
     program, tensors = program_of(found, "net", optimize), found.graph.tensors
-    codes = random_codes(found, 3, seed=1)
+    codes = random_codes(found, samples, seed=1)
     by_port = {port.name: codes[tensors[port.tensor].name] for port in program.inputs}
     output, traced = values_of(program, by_port, folder, flags)
     expected = Twin(found.graph).tensors(codes)
