@@ -11,6 +11,11 @@ import numpy as np
 
 from tinyfuse.firmware import emit, interface
 from tinyfuse.firmware.emit import Program
+from tinyfuse.firmware.operators import Kernel
+from tinyfuse.firmware.program import program_of
+from tinyfuse.integer.compare import random_codes
+from tinyfuse.integer.interpreters import IntegerModel
+from tinyfuse.integer.twin import Twin
 
 RUNTIME = Path(__file__).resolve().parents[1] / "firmware_export" / "runtime"
 MODEL = Path(__file__).resolve().parents[1] / "models" / "digits" / "early__w6.tflite"
@@ -78,6 +83,25 @@ def values_of(program: Program, codes: Mapping[str, np.ndarray], folder: Path,
     tensors = {int(index): found[found[:, 0] == index] for index in np.unique(found[:, 0])}
     sorted_ = {index: _by_sample(rows, count) for index, rows in tensors.items()}
     return sorted_.pop(-1), sorted_
+
+
+def differing(found: IntegerModel, optimize: str, folder: Path, flags: list[str] | None = None,
+              samples: int = 3) -> dict[str, int]:
+    """Values that differ from the twin, by tensor; two samples are saturated.
+
+    Every tensor is among them but those that lie in the memory of another.
+    """
+    program, tensors = program_of(found, "net", optimize), found.graph.tensors
+    codes = random_codes(found, samples, seed=1)
+    by_port = {port.name: codes[tensors[port.tensor].name] for port in program.inputs}
+    output, traced = values_of(program, by_port, folder, flags)
+    expected = Twin(found.graph).tensors(codes)
+    wrong = {tensors[index].name: int(np.sum(values != expected[index].reshape(values.shape)))
+             for index, values in traced.items()}
+    wrong["output"] = int(np.sum(output != expected[found.graph.outputs[0]].reshape(output.shape)))
+    assert traced.keys() == {layer.target for layer in program.layers
+                             if not isinstance(layer, Kernel) or layer.aliased is None}
+    return wrong
 
 
 def _by_sample(rows: np.ndarray, count: int) -> np.ndarray:

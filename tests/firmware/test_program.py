@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emitted import COMPILER, values_of, write
+from emitted import COMPILER, differing, write
 from one_operator import Spec, Step, build
 
 from tinyfuse.errors import ModelError, UsageError
@@ -19,9 +19,7 @@ from tinyfuse.firmware import emit, interface
 from tinyfuse.firmware.operators.convolution import Conv
 from tinyfuse.firmware.plan import BlockStep, check
 from tinyfuse.firmware.program import program_of
-from tinyfuse.integer.compare import random_codes
 from tinyfuse.integer.interpreters import IntegerModel, load
-from tinyfuse.integer.twin import Twin
 from tinyfuse.nn.fusion import MODELS
 from tinyfuse.quantize.convert import Baseline, convert
 from tinyfuse.quantize.precision import precision
@@ -33,22 +31,6 @@ needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or 
 @pytest.fixture(scope="module")
 def model(lively: Lively) -> Callable[[str, str], IntegerModel]:
     return lambda name, recipe: load(convert(lively(name)[1], precision(recipe)).data, name=name)
-
-
-def differing(found: IntegerModel, optimize: str, folder: Path, flags: list[str] | None = None) -> dict[str, int]:
-    """Values that differ from the twin, by tensor; three samples, two of them saturated."""
-    program = program_of(found, "net", optimize)
-    codes = random_codes(found, 3, seed=1)
-    output, tensors = values_of(program, codes, folder, flags)
-    expected = Twin(found.graph).tensors(codes)
-    wrong = {found.graph.tensors[index].name: int(np.sum(values != expected[index].reshape(values.shape)))
-             for index, values in tensors.items()}
-    wrong["output"] = int(np.sum(output != expected[found.graph.outputs[0]].reshape(output.shape)))
-    joined = {operator.outputs[0] for operator in found.graph.operators
-              if operator.name != "CONCATENATION" or len(set(operator.inputs)) > 1}
-    silent = {operator.outputs[0] for operator in found.graph.operators if operator.name == "RESHAPE"}
-    assert tensors.keys() == joined - silent
-    return wrong
 
 
 @needs_compiler
@@ -139,10 +121,6 @@ def test_what_the_firmware_lacks_is_refused_in_one_line(model: Callable[[str, st
         program_of(found, "9lives")
     with pytest.raises(UsageError, match="allowed: ram, speed"):
         program_of(found, "net", "beauty")
-    data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[1 / 256], zero_point=[-128])],
-                 [Step("SOFTMAX", [0], [1], "SoftmaxOptions", {"beta": 1.0})], [0], [1])
-    with pytest.raises(ModelError, match="operator SOFTMAX has no firmware kernel; supported: ADD"):
-        program_of(load(data, name="softmax"), "net")
 
 
 def test_the_same_model_gives_the_same_bytes(model: Callable[[str, str], IntegerModel]) -> None:
