@@ -150,6 +150,7 @@ def _values(found: Package) -> dict[str, Any]:
         "flag": OPTIMIZATION[found.optimize], "arena_bytes": program.plan.arena_bytes, "alignment": ALIGNMENT,
         "tflm_arena_bytes": tflm_arena_bytes(model), "stored_bytes": len(stored), "packed_bytes": found.weight_bytes,
         "inputs": [_described(port, shape.shape) for port, shape in zip(program.inputs, model.inputs, strict=True)],
+        "input_bytes": sum(value[0].nbytes for value in found.vectors.codes.values()),
         "output": _described(program.output, model.output.shape), "labels": list(found.provenance.get("labels", [])),
         "boards": boards, "flash_bytes": flash, "ram_bytes": ram, "code_bytes": CODE_BYTES,
         "stack_bytes": STACK_BYTES, "count": len(found.vectors), "vectors_source": found.vectors_source,
