@@ -20,6 +20,7 @@ import pytest
 
 from tinyfuse.deploy import export
 from tinyfuse.firmware import resources
+from tinyfuse.firmware.build import board_options
 from tinyfuse.firmware.cores import CORES, Core
 from tinyfuse.firmware.toolchain import SANITIZE, STRICT, compiler, host_compiler, run
 from tinyfuse.integer.compare import random_codes
@@ -118,7 +119,7 @@ def for_core(package: Path, core: Core, work: Path) -> list[str]:
         pytest.skip("the emulated serial port needs arm-none-eabi-gcc and qemu-system-arm on PATH")
     cross, harness = compiler("arm-none-eabi-gcc"), resources.folder("harness")
     folder = package / "examples" / "mlperf_tiny"
-    defined = [f"-DBOARD_UART=0x{core.uart:x}u", f"-DBOARD_CLOCK_HZ={core.clock_hz}u", f"-I{harness}", f"-I{folder}"]
+    defined = [*board_options(core), f"-I{folder}"]
     objects = [cross.compile(core, source, work / f"{source.stem}.o",
                              [*STRICT, "-Wpedantic", "-O2", f"-I{package / 'src'}", f"-I{folder}"])
                for source in sources_of(package)]

@@ -43,10 +43,15 @@ def build(sources: Path, interface: Mapping[str, Any], core: Core, compiler: Com
     traced = ["-include", str(harness / "trace.h"), *VARIANTS[variant]]
     package = compiler.compile(core, sources / f"{name}.c", work / "package.o",
                                [*STRICT, speed, *traced, f"-I{sources}"])
-    board = [f"-DBOARD_UART=0x{core.uart:x}u", f"-DBOARD_VECTORS=0x{core.memory:x}u",
-             f"-DBOARD_RESULTS=0x{core.memory + VECTOR_BYTES:x}u", f"-DBOARD_RESULT_BYTES={RESULT_BYTES}u",
-             f"-I{harness}", f"-I{sources}"]
     objects = [package, *(compiler.compile(core, source, work / f"{source.stem}.o",
-                                           ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", *traced, *board])
+                                           ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", *traced,
+                                            *board_options(core), f"-I{sources}"])
                           for source in (main, harness / "start.c", *compiler.library()))]
     return Built(compiler.link(core, objects, harness / "core.ld", work / "program.elf"), package)
+
+
+def board_options(core: Core) -> list[str]:
+    """Options that tell the harness where the parts of the core's board are."""
+    return [f"-DBOARD_UART=0x{core.uart:x}u", f"-DBOARD_CLOCK_HZ={core.clock_hz}u",
+            f"-DBOARD_VECTORS=0x{core.memory:x}u", f"-DBOARD_RESULTS=0x{core.memory + VECTOR_BYTES:x}u",
+            f"-DBOARD_RESULT_BYTES={RESULT_BYTES}u", f"-I{resources.folder('harness')}"]
