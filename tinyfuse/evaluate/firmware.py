@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tinyfuse.console import console, progress
 from tinyfuse.errors import ModelError, TinyfuseError
 from tinyfuse.evaluate.conversion import IntegerFile, failed_row
+from tinyfuse.evaluate.footprint import BROKEN_STAGE, LACKING_STAGE, MEASURED_ON
 from tinyfuse.evaluate.run import Run
 from tinyfuse.evaluate.samples import real_codes
 from tinyfuse.firmware.cores import CORES
@@ -16,12 +17,9 @@ from tinyfuse.integer.interpreters import load
 from tinyfuse.nn.obtain import Network
 from tinyfuse.results import Row, row_key
 
-MEASURED_ON = ("m4", "m55")
 OPTIMIZE = "ram"
 PAIRS = 2
 """Test pairs beside the lowest codes; `tinyfuse verify` runs hundreds."""
-LACKING_STAGE, BROKEN_STAGE = "firmware", "firmware run"
-"""Stages of failed rows: an operator has no kernel in the firmware; its program did not compile or crashed."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyfuse.evaluate.summary import FLOAT, write_csv
+from tinyfuse.evaluate.summary import FLOAT
+from tinyfuse.evaluate.summary_csv import write_csv
 from tinyfuse.files import write_text
 from tinyfuse.report import sections, trust
 from tinyfuse.report.curves import literature_figure, robustness_figure, threats_figure
