@@ -46,7 +46,8 @@ def firmware_cost(rows: Sequence[Row], reason: str) -> FirmwareCost:
     core, first = next(iter(exact.items()))
     tools = dict.fromkeys([first["compiler"], *(row["emulator"] for row in exact.values())])
     return FirmwareCost(core, first["flash_bytes"], first["ram_bytes"],
-                        {name: row["instructions"] for name, row in exact.items()}, tuple(tools), "; ".join(wrong), not wrong)
+                        {name: row["instructions"] for name, row in exact.items()}, tuple(tools), "; ".join(wrong),
+                        not wrong)
 
 
 def difference(row: Row) -> str:
@@ -70,5 +71,5 @@ def check_firmware(store: ResultStore) -> None:
                               "else than what was judged, report it")
     for row in store.rows("failed", stage=BROKEN_STAGE):
         if not store.rows("firmware", model=row["model"], precision=row["precision"], seed=row["seed"]):
-            raise GateError(f"{row['model']} {row['precision']}: its firmware could not be run, so nothing says that it "
-                            f"computes what was judged: {row['reason']}")
+            raise GateError(f"{row['model']} {row['precision']}: its firmware could not be run, so nothing says that "
+                            f"it computes what was judged: {row['reason']}")

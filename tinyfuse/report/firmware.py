@@ -23,11 +23,18 @@ def measured_cores(lines: Iterable[SummaryRow]) -> list[str]:
     return [core for core in MEASURED_ON if any(core in cost.instructions for cost in known)]
 
 
-def cell(cost: FirmwareCost | None, value: float | None, unit: float) -> str:
-    """``value`` in ``unit`` with one decimal; "n/m" if it was not measured, a dash on a line without firmware."""
-    if cost is None:
-        return NOTHING
-    return NOT_MEASURED if value is None else f"{value / unit:.1f}"
+def heads(lines: Sequence[SummaryRow]) -> list[tuple[str, str]]:
+    """The headings of the columns as (title, unit); none if nothing was measured on any of ``lines``."""
+    cores = measured_cores(lines)
+    return [("flash", "KiB"), ("RAM", "KiB"), *((core.upper(), "Minstr") for core in cores)] if cores else []
+
+
+def cells(cost: FirmwareCost | None, cores: Sequence[str]) -> list[tuple[str, float | None]]:
+    """The cells below :func:`heads` as (text, number)."""
+    known = cost or FirmwareCost()
+    found = [(known.flash_bytes, 1024.0), (known.ram_bytes, 1024.0),
+             *((known.instructions.get(core), 1e6) for core in cores)]
+    return [(_text(cost, value, unit), value) for value, unit in found] if cores else []
 
 
 def notes(lines: Sequence[SummaryRow]) -> list[str]:
@@ -37,7 +44,7 @@ def notes(lines: Sequence[SummaryRow]) -> list[str]:
         return []
     problems = _problems(lines)
     if not (cores := measured_cores(lines)):
-        why = problems or ["no cross compiler or no emulator where the bench ran; the same command adds them"]
+        why = problems or ["this needs a cross compiler and an emulator of its cores; the same command adds them"]
         return [f"flash, RAM and instructions of the firmware: not measured ({'; '.join(why)})"]
     made = " and ".join(sorted({cost.core.upper() for cost in costs if cost.core}))
     tools = dict.fromkeys(tool for cost in costs for tool in cost.tools)
@@ -53,6 +60,13 @@ def mismatches(lines: Iterable[SummaryRow]) -> list[str]:
     """The lines with firmware whose codes are not TFLite Micro's, in words."""
     return [f"{line.model} {line.precision}: {line.firmware.problem}" for line in lines
             if line.firmware and not line.firmware.exact]
+
+
+def _text(cost: FirmwareCost | None, value: float | None, unit: float) -> str:
+    """``value`` in ``unit`` with one decimal; "n/m" if it was not measured, a dash on a line without firmware."""
+    if cost is None:
+        return NOTHING
+    return NOT_MEASURED if value is None else f"{value / unit:.1f}"
 
 
 def _problems(lines: Iterable[SummaryRow]) -> list[str]:

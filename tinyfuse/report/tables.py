@@ -60,16 +60,13 @@ def columns_for(lines: Sequence[SummaryRow], hidden: Iterable[str] = (), *, deci
 
 def _firmware_columns(lines: Sequence[SummaryRow]) -> list[Column]:
     """Flash, RAM and instructions of the firmware; none if it was not measured on any of ``lines``."""
-    def count(core: str) -> Column:
-        return Column(f"{core.upper()}\nMinstr", lambda line: firmware.cell(
-            line.firmware, line.firmware and line.firmware.instructions.get(core), 1e6), spare=2)
-
     cores = firmware.measured_cores(lines)
-    sizes = [Column("flash\nKiB", lambda line: firmware.cell(line.firmware, line.firmware and
-                                                             line.firmware.flash_bytes, 1024)),
-             Column("RAM\nKiB", lambda line: firmware.cell(line.firmware, line.firmware and
-                                                           line.firmware.ram_bytes, 1024), spare=3)]
-    return [*sizes, *map(count, cores)] if cores else []
+
+    def column(place: int, title: str, unit: str) -> Column:
+        return Column(f"{title}\n{unit}", lambda line: firmware.cells(line.firmware, cores)[place][0],
+                      spare={"flash": 0, "RAM": 3}.get(title, 2))
+
+    return [column(place, *head) for place, head in enumerate(firmware.heads(lines))]
 
 
 def summary_table(lines: Sequence[SummaryRow], *, width: int | None = None, scope: str = "") -> Table:
