@@ -20,7 +20,7 @@ from tinyfuse.evaluate.run import Run
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.footprint import Footprint
 from tinyfuse.firmware.measure import Cost, Setup
-from tinyfuse.firmware.toolchain import Compiler, CompileError
+from tinyfuse.firmware.toolchain import CompileError, Compiler
 from tinyfuse.results import ResultStore
 
 EARLY = Path(__file__).resolve().parents[2] / "models/digits/early__w6.tflite"
@@ -126,7 +126,7 @@ def test_firmware_that_does_not_compile_fails_the_gate_until_it_does(bench: Benc
                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     bench.failing(CompileError("arm-none-eabi-gcc failed: error"))
     bench.run()
-    with pytest.raises(GateError, match="early w6: its firmware could not be run.*gcc failed"):
+    with pytest.raises(GateError, match=r"early w6: its firmware could not be run.*gcc failed"):
         check(bench.folder)
     monkeypatch.setattr(firmware, "measure", bench._measure)
     bench.run()
@@ -139,7 +139,7 @@ def test_other_codes_than_tflite_micros_end_the_bench_with_exit_code_3(bench: Be
     good = bench.cost
     bench.cost = Cost(good.flash, 20_000, 464, 13_000_000, 3, 30, differing=4)
     bench.run()
-    with pytest.raises(ParityError, match="early w6: the firmware on m4 .* 4 of 30 output codes differ") as raised:
+    with pytest.raises(ParityError, match=r"early w6: the firmware on m4 .* 4 of 30 output codes differ") as raised:
         check(bench.folder)
     assert raised.value.exit_code == 3
     bench.cost = good

@@ -18,6 +18,8 @@ from tinyfuse.report.style import to_svg
 from tinyfuse.report.view import RunView, view_of
 from tinyfuse.results import Row
 
+FIGURES = ("late", "audio", "threats", "threats-alone", "literature", "robust-size", "size", "widths")
+
 
 @pytest.fixture(scope="module")
 def view(rows: list[Row]) -> RunView:
@@ -45,7 +47,7 @@ def pixels(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())
 
 
-@pytest.mark.parametrize("name", ["late", "audio", "threats", "threats-alone", "literature", "robust-size", "size", "widths"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_no_panel_is_blank(figures: dict[str, Figure], name: str) -> None:
     """Each panel has marks of its own, not just a frame."""
     figure = figures[name]
@@ -57,7 +59,7 @@ def test_no_panel_is_blank(figures: dict[str, Figure], name: str) -> None:
         assert inside.reshape(-1, 3).std(axis=0).max() > 3, axes
 
 
-@pytest.mark.parametrize("name", ["late", "audio", "threats", "threats-alone", "literature", "robust-size", "size", "widths"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_tick_labels_and_titles_do_not_overlap(figures: dict[str, Figure], name: str) -> None:
     """Neither within a figure's texts outside the panels nor with the legend."""
     figure = figures[name]
