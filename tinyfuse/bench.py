@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
 def check(folder: Path) -> None:
     """Raise :class:`ParityError` or :class:`GateError` if a figure of the run in ``folder`` must not be trusted."""
     from tinyfuse.evaluate.checks import gate
+    from tinyfuse.evaluate.footprint import check_firmware
     from tinyfuse.evaluate.sweep import ATTACK_STAGE
     from tinyfuse.report import load
     from tinyfuse.results import ResultStore
@@ -76,6 +77,7 @@ def check(folder: Path) -> None:
             raise ParityError(f"{row['model']} {row['precision']}: {row['a']} and {row['b']} differ in "
                               f"{row['differing']} of {row['values']} output codes; the twin's figures of this model "
                               "are wrong, report it")
+    check_firmware(store)
     for row in store.rows("failed", stage=ATTACK_STAGE):
         # Probes come last: where there are some, a later attempt went through.
         if not store.rows("probe", model=row["model"], precision=row["precision"], seed=row["seed"]):

@@ -11,157 +11,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 
 from tinyfuse.errors import DataError, UsageError, nearest
+from tinyfuse.schema import ALL_FIELDS, COUNTS, SCHEMAS, SHARES
 
 Row = dict[str, Any]
-Modality = Literal["none", "image", "audio", "both"]
-Executor = Literal["keras", "twin", "tflm", "litert", "litert-reference"]
-Criterion = Literal["clean", "any-iterate", "last-iterate", "union", "replayed"]
-ThreatName = Literal["", "real", "codes", "naive"]
-
-
-class ModelRow(TypedDict):
-    """One (model, precision): what the file costs, and the proof that it computes what it should."""
-
-    kind: Literal["model"]
-    key: str
-    model: str
-    precision: str
-    weight_bits_mean: float
-    bits_image: float | None
-    bits_audio: float | None
-    bits_shared: float | None
-    activation_bits: float
-    stored_bytes: int
-    packed_bytes: int | None
-    arena_bytes: int | None
-    macs: int | None
-    file: str
-    file_sha256: str
-    max_abs_difference: float | None
-    n: int
-    seed: int
-    data_checksum: str
-    train_seconds: float | None
-
-
-class OutcomeRow(TypedDict):
-    """One evaluation of one executor on ``n`` samples: kind "clean", or "attack" at one budget.
-
-    ``epsilon_image`` and ``epsilon_audio`` are 0 for a modality that is not attacked. ``source`` is the
-    precision whose gradients made the inputs, "" for clean rows. ``criterion``: "union" is broken by anything in
-    the suite ``profile`` at budgets up to this one, "replayed" is made for ``source`` and judged here. ``threat``
-    (see attacks/codes.py) says what an adversary of an integer model writes: codes, or real values that the device
-    rounds. ``queries``: gradients or forward passes for each sample. ``survivors`` holds "still classified
-    correctly" sample by sample (see `pack_survivors`).
-    """
-
-    kind: Literal["clean", "attack"]
-    key: str
-    model: str
-    precision: str
-    executor: Executor
-    profile: str
-    attack: str
-    criterion: Criterion
-    source: str
-    modality: Modality
-    norm: Literal["", "linf", "l2"]
-    epsilon: float
-    epsilon_image: float
-    epsilon_audio: float
-    loss: str
-    steps: int
-    step_size: float | None
-    random_start: bool
-    restarts: int
-    queries: int
-    threat: ThreatName
-    mask: str
-    data: str
-    data_checksum: str
-    split: str
-    part: str
-    n: int
-    seed: int
-    attack_seed: int
-    correct: int
-    accuracy: float
-    ci_low: float
-    ci_high: float
-    survivors: str
-    zero_gradient_share: float | None
-    seconds: float
-
-
-class ParityRow(TypedDict):
-    """Executors ``a`` and ``b`` on the same codes: output values compared and differing; exact means 0.
-
-    ``where``: "corners" are random corners of the attacked balls, where attacks left too few inputs.
-    """
-
-    kind: Literal["parity"]
-    key: str
-    model: str
-    precision: str
-    a: Executor
-    b: Executor
-    where: Literal["clean", "adversarial", "corners"]
-    samples: int
-    values: int
-    differing: int
-    max_abs: int
-    argmax_differing: int
-    seed: int
-    data_checksum: str
-
-
-class ProbeRow(TypedDict):
-    """A measurement that a check needs and that is no accuracy; ``name`` is one of those in evaluate/checks.py."""
-
-    kind: Literal["probe"]
-    key: str
-    model: str
-    precision: str
-    executor: Executor
-    name: str
-    value: float
-    n: int
-    detail: str
-    seed: int
-    data_checksum: str
-
-
-class FailedRow(TypedDict):
-    """One (model, precision) that could not be trained, converted or evaluated; reports keep showing it."""
-
-    kind: Literal["failed"]
-    key: str
-    model: str
-    precision: str
-    stage: str
-    reason: str
-    seed: int
-    data_checksum: str
-
-
-_SCHEMAS: dict[str, dict[str, Any]] = {
-    "model": get_type_hints(ModelRow),
-    "clean": get_type_hints(OutcomeRow),
-    "attack": get_type_hints(OutcomeRow),
-    "parity": get_type_hints(ParityRow),
-    "probe": get_type_hints(ProbeRow),
-    "failed": get_type_hints(FailedRow),
-}
-_ALL_FIELDS = sorted({name for schema in _SCHEMAS.values() for name in schema})
-_COUNTS = ("stored_bytes", "packed_bytes", "arena_bytes", "macs", "n", "steps", "correct", "seconds",
-           "train_seconds", "epsilon", "epsilon_image", "epsilon_audio", "restarts", "queries", "samples", "values",
-           "differing", "max_abs", "argmax_differing")
-_SHARES = ("accuracy", "ci_low", "ci_high", "zero_gradient_share")
 
 
 def row_key(identity: Mapping[str, Any]) -> str:
@@ -178,9 +35,9 @@ def row_key(identity: Mapping[str, Any]) -> str:
 def validate(row: Mapping[str, Any]) -> Row:
     """Return ``row`` as plain JSON values in schema order; a `DataError` names the offending field."""
     kind = str(row.get("kind"))
-    if kind not in _SCHEMAS:
-        raise DataError(f"no row kind {kind!r}: allowed are {', '.join(_SCHEMAS)}{nearest(kind, _SCHEMAS)}")
-    schema = _SCHEMAS[kind]
+    if kind not in SCHEMAS:
+        raise DataError(f"no row kind {kind!r}: allowed are {', '.join(SCHEMAS)}{nearest(kind, SCHEMAS)}")
+    schema = SCHEMAS[kind]
     for name in row:
         if name not in schema:
             raise DataError(f"unknown field {name!r} in a {kind!r} row{nearest(name, schema)}")
@@ -242,8 +99,8 @@ class ResultStore:
     def rows(self, kind: str | None = None, **filters: Any) -> list[Row]:
         """Return the rows, in the order of writing, whose fields equal every given filter."""
         for name in filters:
-            if name not in _ALL_FIELDS:
-                raise UsageError(f"no result row has a field {name!r}{nearest(name, _ALL_FIELDS)}")
+            if name not in ALL_FIELDS:
+                raise UsageError(f"no result row has a field {name!r}{nearest(name, ALL_FIELDS)}")
         wanted = filters if kind is None else {"kind": kind, **filters}
         return [row for row in self._rows.values()
                 if all(name in row and row[name] == value for name, value in wanted.items())]
@@ -326,9 +183,9 @@ def _check_value(name: str, value: Any, hint: Any) -> None:
         raise DataError(f"field {name!r} is {value}: only finite numbers are results")
     if not _fits(value, hint):
         raise DataError(f"field {name!r} is {value!r}, expected {_describe(hint)}{_suggestion(value, hint)}")
-    if value is not None and name in _COUNTS and value < 0:
+    if value is not None and name in COUNTS and value < 0:
         raise DataError(f"field {name!r} is {value}, expected at least 0")
-    if value is not None and name in _SHARES and not 0 <= value <= 1:
+    if value is not None and name in SHARES and not 0 <= value <= 1:
         raise DataError(f"field {name!r} is {value}, expected a share between 0 and 1")
 
 

@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 from tinyfuse.evaluate import worst_case
+from tinyfuse.evaluate.footprint import MEASURED_ON
 from tinyfuse.evaluate.samples import load_clean
 from tinyfuse.files import load_arrays
+from tinyfuse.firmware.cores import CORES
+from tinyfuse.firmware.measure import setups
 from tinyfuse.integer.interpreters import Interpreter, load
 from tinyfuse.results import ResultStore
 
@@ -156,6 +159,17 @@ def test_every_integer_model_is_checked_against_tflite_micro(whole: tuple[Path, 
     for model, precision in {(row["model"], row["precision"]) for row in rows}:
         mine = {row["where"]: row["samples"] for row in rows if (row["model"], row["precision"]) == (model, precision)}
         assert sum(mine.values()) == 40 and mine["adversarial"] > 0
+
+
+def test_the_firmware_of_every_integer_model_is_measured(whole: tuple[Path, str]) -> None:
+    """On each core that can be emulated here; the codes are TFLite Micro's, and the table has the columns."""
+    tools = setups([CORES[name] for name in MEASURED_ON])
+    rows = [row for row in facts(whole[0]).values() if row["kind"] == "firmware"]
+    models = {("image", "w6"), ("early", "w6"), ("early", "fine"), ("early", "image9-audio6-shared8")}
+    assert {(row["model"], row["precision"], row["core"]) for row in rows} == {
+        (*model, core) for model in models for core in tools}
+    assert all((row["samples"], row["values"], row["differing"]) == (3, 30, 0) for row in rows)
+    assert all(f"{core.upper()}" in whole[1] for core in tools) and ("Minstr" in whole[1]) == bool(tools)
 
 
 def test_saved_codes_give_the_verdicts_of_the_rows_again(whole: tuple[Path, str]) -> None:

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tinyfuse.errors import DataError
+from tinyfuse.evaluate.current import current_rows
 from tinyfuse.evaluate.statistics import mcnemar
 from tinyfuse.evaluate.summary import (
-    current_rows,
     last_iterate,
     reference_epsilon,
     summarise,
     worst_case,
-    write_csv,
 )
+from tinyfuse.evaluate.summary_csv import write_csv
 from tinyfuse.results import Row, unpack_survivors
 
 Maker = Callable[..., Row]

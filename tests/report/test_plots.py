@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,11 +10,15 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tinyfuse.evaluate.footprint import FirmwareCost
 from tinyfuse.report.curves import literature_figure, robustness_figure, threats_figure
 from tinyfuse.report.plots import size_figure, width_figure
+from tinyfuse.report.robust_size import robust_size_figure
 from tinyfuse.report.style import to_svg
 from tinyfuse.report.view import RunView, view_of
 from tinyfuse.results import Row
+
+FIGURES = ("late", "audio", "threats", "threats-alone", "literature", "robust-size", "size", "widths")
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +34,7 @@ def figures(view: RunView) -> dict[str, Figure]:
             "threats": threats_figure(view, "late", ("w6", "image6-audio9-shared8")),
             "threats-alone": threats_figure(view, "audio", ("w6", "w7", "w8", "w9")),
             "literature": literature_figure(view, "late"),
+            "robust-size": robust_size_figure(view.lines, epsilon=view.epsilon),
             "size": size_figure(view.lines, epsilon=view.epsilon),
             "widths": width_figure(view.lines, epsilon=view.epsilon)}
     return {name: figure for name, figure in made.items() if figure is not None}
@@ -41,7 +47,7 @@ def pixels(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())
 
 
-@pytest.mark.parametrize("name", ["late", "audio", "threats", "threats-alone", "literature", "size", "widths"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_no_panel_is_blank(figures: dict[str, Figure], name: str) -> None:
     """Each panel has marks of its own, not just a frame."""
     figure = figures[name]
@@ -53,7 +59,7 @@ def test_no_panel_is_blank(figures: dict[str, Figure], name: str) -> None:
         assert inside.reshape(-1, 3).std(axis=0).max() > 3, axes
 
 
-@pytest.mark.parametrize("name", ["late", "audio", "threats", "threats-alone", "literature", "size", "widths"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_tick_labels_and_titles_do_not_overlap(figures: dict[str, Figure], name: str) -> None:
     """Neither within a figure's texts outside the panels nor with the legend."""
     figure = figures[name]
@@ -154,6 +160,44 @@ def test_pareto_line_joins_what_no_smaller_recipe_beats(figures: dict[str, Figur
     assert len(crosses) == len(mine) - len(front)
 
 
+def test_robustness_against_size_is_one_mark_with_its_interval_for_each_recipe(view: RunView) -> None:
+    """Flash where it was measured, packed weights and a hollow mark where not; the fusion first, one input last."""
+    cost = FirmwareCost(core="m4", flash_bytes=102_400)
+    lines = [replace(line, firmware=cost) if (line.model, line.precision) == ("late", "w8") else line
+             for line in view.lines]
+    figure = robust_size_figure(lines, epsilon=view.epsilon)
+    assert figure is not None
+    panels = figure.axes
+    assert [panel.get_title() for panel in panels] == ["late", "image", "", "audio", ""]
+    assert [panel.get_ylabel().split(" ")[0] for panel in panels] == ["image", "", "audio", "", "both"]
+    assert "robust acc. (%) at ε = 0.05" in panels[0].get_ylabel()
+    assert [panel.get_xlabel() for panel in panels] == ["", "", "", *["flash of the firmware (KiB)"] * 2]
+    marks = {str(bars.get_label()): bars for bars in panels[4].containers}
+    assert set(marks) == {line.precision for line in lines if line.model == "late"} - {"float"}
+    for name, kib in (("w8", 100.0), ("w7", None)):
+        line = next(line for line in lines if (line.model, line.precision) == ("late", name))
+        accuracy, (point, _, (bar,)) = line.robust_integer["both"], marks[name].lines
+        assert point.get_xdata()[0] == (kib or (line.packed_bytes or 0) / 1024)
+        assert point.get_ydata()[0] == 100 * accuracy.value
+        assert np.allclose(bar.get_segments()[0][:, 1], [100 * accuracy.low, 100 * accuracy.high])
+        assert (point.get_markerfacecolor() == "none") == (kib is None)
+    (float_line,) = (line for line in panels[4].get_lines() if line.get_linestyle() == "--")
+    before = next(line for line in lines if (line.model, line.precision) == ("late", "float"))
+    assert float_line.get_ydata()[0] == 100 * before.robust_float["both"].value
+
+
+def test_recipes_of_one_size_stand_side_by_side(view: RunView) -> None:
+    """No mark covers another: their centres on the drawing are some points apart."""
+    lines = [replace(line, firmware=FirmwareCost(core="m4", flash_bytes=102_400)) for line in view.lines
+             if line.model == "late" and line.precision != "float"]
+    figure = robust_size_figure(lines, epsilon=view.epsilon)
+    assert figure is not None
+    pixels(figure)
+    points = [bars.lines[0] for bars in figure.axes[0].containers]
+    places = sorted(point.get_transform().transform(point.get_xydata())[0][0] for point in points)
+    assert len(places) == 8 and np.diff(places).min() > 5
+
+
 def test_heat_map_cells_are_the_measured_recipes(figures: dict[str, Figure], view: RunView) -> None:
     """8 of 16 cells are filled, row = image bits, column = audio bits; the rest stays empty."""
     panel = figures["widths"].axes[0]
@@ -196,6 +240,7 @@ def test_nothing_to_draw(rows: list[Row]) -> None:
     assert threats_figure(view, "late", ("w6",)) is None and robustness_figure(view, "nobody") is None
     assert size_figure(view.lines, epsilon=None) is None
     assert width_figure(view.lines, epsilon=None) is None
+    assert robust_size_figure(view.lines, epsilon=view.epsilon) is None
     unattacked = view_of([row for row in rows if row["kind"] in ("model", "clean")])
     figure = size_figure(unattacked.lines, epsilon=None)
     assert figure is not None and len(figure.axes) == 3

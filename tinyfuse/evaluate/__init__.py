@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from tinyfuse.evaluate.checks import CHECKS, LEVELS, Check, Flag, coverage, gate, run_checks
+from tinyfuse.evaluate.current import current_rows
 from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, paired_difference, ratio, wilson
 from tinyfuse.evaluate.summary import (
     Accuracy,
     CurvePoint,
     SummaryRow,
-    current_rows,
     judge_of,
     last_iterate,
     reference_epsilon,
     summarise,
     worst_case,
-    write_csv,
 )
+from tinyfuse.evaluate.summary_csv import write_csv
 
 __all__ = [
     "CHECKS",

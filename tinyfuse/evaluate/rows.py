@@ -39,7 +39,7 @@ class Scope:
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """Which attack made the inputs: settings as in :class:`tinyfuse.results.OutcomeRow`; the defaults are "clean"."""
+    """Which attack made the inputs: settings as in :class:`tinyfuse.schema.OutcomeRow`; the defaults are "clean"."""
 
     profile: str = ""
     attack: str = "none"

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinyfuse.errors import DataError
 from tinyfuse.evaluate.checks import Flag, by_line, clean_survivors, letters, run_checks, survivors_of
+from tinyfuse.evaluate.footprint import FirmwareCost, firmware_cost, reasons
 from tinyfuse.evaluate.statistics import Difference, mcnemar, paired_difference, ratio, wilson
-from tinyfuse.files import write_text
 from tinyfuse.results import Row
 
 ATTACKED = ("image", "audio", "both")
 FLOAT = "float"
 FLOAT_EXECUTOR = "keras"
 _MODEL_ORDER = ("image", "audio", "early", "intermediate", "late")
-_MEASURES = ("weight_bits_mean", "bits_image", "bits_audio", "bits_shared", "activation_bits", "stored_bytes",
-             "packed_bytes", "arena_bytes", "macs", "max_abs_difference")
-_OUTCOMES = {"key", "correct", "accuracy", "ci_low", "ci_high", "survivors", "zero_gradient_share", "seconds",
-             "queries"}
-_FINDINGS = {"key", "value", "values", "differing", "max_abs", "argmax_differing"}
+MEASURES = ("weight_bits_mean", "bits_image", "bits_audio", "bits_shared", "activation_bits", "stored_bytes",
+            "packed_bytes", "arena_bytes", "macs", "max_abs_difference")
 INTEGER_EXECUTOR = "twin"
 _SAME_BUDGET = 1e-12
 
@@ -65,7 +59,8 @@ class SummaryRow:
     where float is below 5 %. ``agreement`` is the share of clean
     samples on which both are right or both wrong. ``pareto``: no deployable recipe of the same model is at least as
     good in packed bytes, clean and worst robust accuracy, and better in one of them. ``clean_float`` of an integer
-    line is measured on the same samples as ``clean_integer`` wherever float verdicts on those exist.
+    line is measured on the same samples as ``clean_integer`` wherever float verdicts on those exist. ``arena_bytes`` is
+    TFLite Micro's; ``firmware`` is None on a line that no integer model belongs to.
     """
 
     model: str
@@ -97,6 +92,7 @@ class SummaryRow:
     change_robust: dict[str, Difference] = field(default_factory=dict)
     ratio_robust: dict[str, float] = field(default_factory=dict)
     agreement: float | None = None
+    firmware: FirmwareCost | None = None
     flags: tuple[str, ...] = ()
     pareto: bool = False
 
@@ -170,14 +166,16 @@ def summarise(rows: Iterable[Row], *, epsilon: float | None = None, norm: str = 
     known = list(rows)
     marks = run_checks(known) if flags is None else flags
     budget = reference_epsilon(known, norm=norm) if epsilon is None else epsilon
-    lines = by_line(known)
+    lines, lacking = by_line(known), reasons(known)
     summary = []
     for (model, precision, seed), found in lines.items():
         before = _Cell.of(lines.get((model, FLOAT, seed), []), FLOAT_EXECUTOR, budget, norm)
         judge = judge_of(found, executor)
         after = _Cell() if precision == FLOAT else _Cell.of(found, judge, budget, norm)
         line = _summary_row(found, before, after, budget)
-        summary.append(replace(line, executor=judge, flags=letters(marks, (model, precision, seed))))
+        cost = None if precision == FLOAT or judge == FLOAT_EXECUTOR else firmware_cost(
+            found, lacking.get((model, precision, seed), ""))
+        summary.append(replace(line, executor=judge, flags=letters(marks, (model, precision, seed)), firmware=cost))
     return sorted(_mark_pareto(summary), key=_order)
 
 
@@ -202,53 +200,6 @@ def judge_of(rows: Iterable[Row], executor: str) -> str:
     """Return ``executor``, or Keras for a line that was judged by Keras alone."""
     judges = {row["executor"] for row in rows if row["kind"] in ("clean", "attack")}
     return FLOAT_EXECUTOR if judges == {FLOAT_EXECUTOR} else executor
-
-
-def current_rows(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
-    """Keep the rows that belong together: those of the data set and split written last, newest data per seed.
-
-    Of several measurements under the same settings the last one counts: the network was trained again in between.
-    Returns the rows and one sentence for each group that was left out.
-    """
-    known = list(rows)
-    judged = [row for row in known if row["kind"] in ("clean", "attack")]
-    if not judged:
-        return known, []
-    scope = _scope(judged[-1])
-    checksums = {row["seed"]: row["data_checksum"] for row in judged if _scope(row) == scope}
-    kept = [row for row in known if (row["kind"] not in ("clean", "attack") or _scope(row) == scope) and
-            checksums.get(row["seed"], row["data_checksum"]) == row["data_checksum"]]
-    newest = {_settings(row): row for row in kept}
-    current = [row for row in kept if newest[_settings(row)] is row]
-    notes = [(len(known) - len(kept), "of other data, splits or earlier versions of the data are not shown"),
-             (len(kept) - len(current), "were measured again later under the same settings and are not shown")]
-    return current, [f"{count} rows {text}" for count, text in notes if count]
-
-
-def _scope(row: Row) -> tuple[object, ...]:
-    return row["data"], row["split"], row["part"]
-
-
-def _settings(row: Row) -> tuple[object, ...]:
-    if row["kind"] in ("clean", "attack"):
-        measured = _OUTCOMES
-    elif row["kind"] in ("parity", "probe"):
-        measured = _FINDINGS
-    else:
-        measured = row.keys() - {"kind", "model", "precision", "seed"}
-    return tuple(value for name, value in row.items() if name not in measured)
-
-
-def write_csv(path: str | Path, summary: Iterable[SummaryRow]) -> None:
-    """Write the summary as CSV, atomically: shares from 0 to 1, an empty cell where nothing was measured."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    for number, line in enumerate(summary):
-        cells = _csv_cells(line)
-        if number == 0:
-            writer.writerow(cells)
-        writer.writerow("" if value is None else value for value in cells.values())
-    write_text(path, buffer.getvalue())
 
 
 def accuracy_of(survivors: np.ndarray) -> Accuracy:
@@ -297,7 +248,7 @@ def _summary_row(rows: Sequence[Row], before: _Cell, after: _Cell, epsilon: floa
     pairs = {name: (before.points[name].survivors, point.survivors) for name, point in after.points.items()
              if _paired(before.points.get(name), point)}
     ratios = {name: ratio(float(np.mean(integer)), float(np.mean(own))) for name, (own, integer) in pairs.items()}
-    measures: dict[str, Any] = {name: facts.get(name) for name in _MEASURES}
+    measures: dict[str, Any] = {name: facts.get(name) for name in MEASURES}
     return SummaryRow(
         model=rows[0]["model"], precision=rows[0]["precision"], seed=rows[0]["seed"], epsilon=epsilon,
         clean_float=before.clean_accuracy(max(after.clean, default=None)), clean_integer=after.clean_accuracy(),
@@ -362,24 +313,3 @@ def _order(line: SummaryRow) -> tuple[int, str, int, bool, float, str]:
     place = _MODEL_ORDER.index(line.model) if line.model in _MODEL_ORDER else len(_MODEL_ORDER)
     bits = line.weight_bits_mean or 0.0
     return (place, line.model, line.seed, line.precision != FLOAT, bits, line.precision)
-
-
-def _csv_cells(line: SummaryRow) -> dict[str, object]:
-    cells: dict[str, object] = {name: getattr(line, name)
-                                for name in ("model", "precision", "seed", "executor", *_MEASURES, "epsilon")}
-    for clean, label, robust in (("float", "robust_float", line.robust_float),
-                                 ("integer", "robust_integer", line.robust_integer),
-                                 ("", "robust_real", line.robust_real), ("", "transfer", line.transfer)):
-        own = {f"clean_{clean}": line.clean_float if clean == "float" else line.clean_integer} if clean else {}
-        for name, accuracy in (own | {f"{label}_{name}": robust.get(name) for name in ATTACKED}).items():
-            cells |= {name: accuracy and accuracy.value, f"{name}_low": accuracy and accuracy.low,
-                      f"{name}_high": accuracy and accuracy.high, f"{name}_n": accuracy and accuracy.n}
-    cells |= {"p_clean": line.p_clean, **{f"p_robust_{name}": line.p_robust.get(name) for name in ATTACKED}}
-    changes = {"change_clean": line.change_clean,
-               **{f"change_robust_{name}": line.change_robust.get(name) for name in ATTACKED}}
-    for name, change in changes.items():
-        cells |= {name: change and change.value, f"{name}_low": change and change.low,
-                  f"{name}_high": change and change.high}
-    cells |= {f"ratio_robust_{name}": line.ratio_robust.get(name) for name in ATTACKED}
-    cells |= {"rerun": line.rerun, "differing": line.differing}
-    return cells | {"agreement": line.agreement, "flags": "".join(line.flags), "pareto": int(line.pareto)}

@@ -1,4 +1,4 @@
-"""The whole way for every network of a matrix: train, convert and prove, attack floats and integers, check parity."""
+"""The whole way for every network of a matrix: train, convert and prove, measure the firmware, attack, check parity."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tinyfuse.console import console, progress
 from tinyfuse.errors import DataError, ParityError, RecipeError, TinyfuseError
 from tinyfuse.evaluate.assault import FLOAT, Assault, attack_integer, attack_keras, attack_rounded, exchange, parity
 from tinyfuse.evaluate.conversion import IntegerFile, convert_network, failed_row
+from tinyfuse.evaluate.firmware import measure_all
 from tinyfuse.evaluate.judging import Pending, judge_all, pending_clean
 from tinyfuse.evaluate.rows import Subject
 from tinyfuse.evaluate.run import Run
@@ -34,6 +35,8 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
     networks = train_all(run)
     after_stage()
     files = convert_all(run, networks)
+    after_stage()
+    measure_all(run, networks, files, jobs=jobs)
     after_stage()
     work = attack_all(run, networks, files, after_stage)
     work += [item for network in networks for item in pending_clean(run, network, files[network.name])]

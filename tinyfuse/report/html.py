@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyfuse.evaluate.summary import FLOAT, write_csv
+from tinyfuse.evaluate.summary import FLOAT
+from tinyfuse.evaluate.summary_csv import write_csv
 from tinyfuse.files import write_text
-from tinyfuse.report import sections, trust
+from tinyfuse.report import firmware, sections, trust
 from tinyfuse.report.curves import literature_figure, robustness_figure, threats_figure
 from tinyfuse.report.method import identity, method
 from tinyfuse.report.picks import picks
 from tinyfuse.report.plots import size_figure, width_figure
+from tinyfuse.report.robust_size import robust_size_figure
 from tinyfuse.report.style import is_uniform, to_svg
 from tinyfuse.report.tables import common_letters
 from tinyfuse.report.tracks import LITERATURE
@@ -71,6 +73,8 @@ def _context(view: RunView) -> dict[str, Any]:
         "picks": [{"title": pick.title, "line": pick.line, "reason": pick.reason,
                    "numbers": sections.pick_numbers(pick.line)} for pick in picks(view.lines)],
         "seeds": int(len({line.seed for line in view.summary}) > 1),
+        "numbers": sections.number_heads(view.summary),
+        "firmware": firmware.notes(view.summary),
         "groups": sections.table_groups(view.summary),
         "lines": [sections.table_line(line, view.summary) for line in view.summary],
         "failed": view.failed,
@@ -131,6 +135,11 @@ def _literature_lead(view: RunView) -> str:
 
 
 def _costs(view: RunView) -> Iterator[dict[str, Any]]:
+    robust = robust_size_figure(view.lines, epsilon=view.epsilon)
+    if robust is not None:
+        yield _figure(robust, "Robustness against size", f"One mark for each recipe, threat model G{_judged(view)}. "
+                      "Bars and band: 95 % intervals; dashed: the float network under its own attacks. Recipes of "
+                      "nearly the same size stand side by side. Hollow: packed weights alone, firmware not measured.")
     size = size_figure(view.lines, epsilon=view.epsilon)
     if size is not None:
         yield _figure(size, "Accuracy against size", "Packed weights are what n-bit storage would take in flash. "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinyfuse.evaluate.summary import FLOAT, FLOAT_EXECUTOR, Accuracy, SummaryRow
+from tinyfuse.report import firmware
 from tinyfuse.report.method import budgets_of, duration, gib
 from tinyfuse.report.tables import bits, common_letters, flag_letters, kib, measured, mega, percent
 from tinyfuse.report.tracks import LITERATURE, Track
@@ -37,7 +38,21 @@ def pick_numbers(line: SummaryRow) -> list[tuple[str, str]]:
     bound = "≤ " if "T" in line.flags else ""
     return [("clean", f"{percent(line.clean.value if line.clean else None)} %"),
             ("worst robust, G", f"{bound}{percent(line.worst_robust)} %"),
-            ("packed", f"{kib(line.packed_bytes)} KiB"), ("arena", f"{kib(line.arena_bytes)} KiB")]
+            *_sizes(line)]
+
+
+def _sizes(line: SummaryRow) -> list[tuple[str, str]]:
+    """Flash and RAM of the firmware, or what is known without it."""
+    cost = line.firmware
+    if cost is None or cost.flash_bytes is None:
+        return [("packed", f"{kib(line.packed_bytes)} KiB"), ("arena", f"{kib(line.arena_bytes)} KiB")]
+    return [("flash", f"{kib(cost.flash_bytes)} KiB"), ("RAM", f"{kib(cost.ram_bytes)} KiB")]
+
+
+def number_heads(lines: Sequence[SummaryRow]) -> list[tuple[str, str]]:
+    """The columns of sizes and counts as (title, unit)."""
+    return [("W/A", "bits"), ("stored", "KiB"), ("packed", "KiB"), ("arena", "KiB"), *firmware.heads(lines),
+            ("MMAC", "")]
 
 
 def table_groups(lines: Sequence[SummaryRow]) -> list[dict[str, Any]]:
@@ -54,6 +69,7 @@ def table_line(line: SummaryRow, lines: Sequence[SummaryRow]) -> dict[str, Any]:
     is_float = line.precision == FLOAT
     numbers = [_cell(bits(line), line.weight_bits_mean), _cell(kib(line.stored_bytes), line.stored_bytes),
                _cell(kib(line.packed_bytes), line.packed_bytes), _cell(kib(line.arena_bytes), line.arena_bytes),
+               *(_cell(*found) for found in firmware.cells(line.firmware, firmware.measured_cores(lines))),
                _cell(mega(line.macs), line.macs)]
     groups = [[_share(line.clean_float, own=is_float), _share(line.clean_integer, own=True)]]
     for modality in measured(lines):

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tinyfuse.evaluate.checks import CHECKS, LEVELS, Flag
 from tinyfuse.evaluate.summary import ATTACKED, FLOAT, FLOAT_EXECUTOR, SummaryRow
+from tinyfuse.report import firmware
 from tinyfuse.report.words import KINDS, NOTHING, integer_judge, kinds_of, robust_of, span, widest
 from tinyfuse.results import Row
 
@@ -39,20 +40,33 @@ def columns_for(lines: Sequence[SummaryRow], hidden: Iterable[str] = (), *, deci
     unwanted, kinds = set(hidden), kinds_of(lines)
     seeds = [Column("seed", lambda line: str(line.seed))] if len({line.seed for line in lines}) > 1 else []
     legend = "float → " + between.join(kinds) if kinds else "float"
+    costs = _firmware_columns(lines)
     robust = [Column(f"{name} %\n{legend}", _robust_cell(name, kinds, decimals, between)) for name in measured(lines)]
     return [
         Column("model", lambda line: line.model, right=False),
         Column("precision", lambda line: line.precision + (" *" if line.pareto else ""), right=False),
         *seeds,
         Column("W/A\nbits", bits, spare=1),
-        Column("stored\nKiB", lambda line: kib(line.stored_bytes), spare=3),
-        Column("packed\nKiB", lambda line: kib(line.packed_bytes)),
-        Column("arena\nKiB", lambda line: kib(line.arena_bytes), spare=2),
-        Column("MMAC", lambda line: mega(line.macs), spare=4),
+        Column("stored\nKiB", lambda line: kib(line.stored_bytes), spare=6),
+        Column("packed\nKiB", lambda line: kib(line.packed_bytes), spare=4 if costs else 0),
+        Column("arena\nKiB", lambda line: kib(line.arena_bytes), spare=5),
+        *costs,
+        Column("MMAC", lambda line: mega(line.macs), spare=7),
         Column("clean %\nfloat → int", clean),
         *robust,
         Column("flags", lambda line: flag_letters(line, unwanted), right=False),
     ]
+
+
+def _firmware_columns(lines: Sequence[SummaryRow]) -> list[Column]:
+    """Flash, RAM and instructions of the firmware; none if it was not measured on any of ``lines``."""
+    cores = firmware.measured_cores(lines)
+
+    def column(place: int, title: str, unit: str) -> Column:
+        return Column(f"{title}\n{unit}", lambda line: firmware.cells(line.firmware, cores)[place][0],
+                      spare={"flash": 0, "RAM": 3}.get(title, 2))
+
+    return [column(place, *head) for place, head in enumerate(firmware.heads(lines))]
 
 
 def summary_table(lines: Sequence[SummaryRow], *, width: int | None = None, scope: str = "") -> Table:
@@ -209,6 +223,7 @@ def _notes(lines: Sequence[SummaryRow], scope: str, further: Sequence[str]) -> l
                      f"n={span(accuracy.n for accuracy in shown)}, widest 95 % interval {widest(shown)}")
     parts.append("float in keras" + (f", integers in {judge}" if judge else ""))
     parts += [f"{kind} = {KINDS[kind]}" for kind in kinds]
+    parts += firmware.notes(lines)
     parts.append("* = Pareto: no recipe of that model is better in packed bytes, clean and robust accuracy")
     return [part for part in (*parts, *further) if part]
 

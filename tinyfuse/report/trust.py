@@ -8,6 +8,7 @@ from typing import Any
 from tinyfuse.evaluate.checks import CHECKS, LEVELS, PROBES, Flag, gate
 from tinyfuse.evaluate.evidence import clean_survivors, same_samples
 from tinyfuse.evaluate.summary import INTEGER_EXECUTOR, accuracy_of
+from tinyfuse.report import firmware
 from tinyfuse.report.tables import percent
 from tinyfuse.report.view import RunView
 from tinyfuse.report.words import EXECUTORS, NOTHING, span
@@ -23,7 +24,7 @@ def banner(view: RunView) -> list[str]:
                  f"{sum(row['values'] for row in rows):,} output codes differ"
                  for (one, other), rows in _pairs(view) if other == "tflm" and any(row["differing"] for row in rows)]
     errors = [_error(flag) for flag in gate(view.flags) if flag.code != _PARITY_CODE or not differing]
-    return [*differing, *errors]
+    return [*differing, *firmware.mismatches(view.summary), *errors]
 
 
 def parity(view: RunView) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tinyfuse.errors import DataError, UsageError
 from tinyfuse.evaluate.checks import Flag, Gap, coverage, run_checks
+from tinyfuse.evaluate.current import current_rows
 from tinyfuse.evaluate.summary import (
     FLOAT,
     FLOAT_EXECUTOR,
     INTEGER_EXECUTOR,
     SummaryRow,
-    current_rows,
     reference_epsilon,
     summarise,
 )
