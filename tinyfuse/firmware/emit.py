@@ -22,10 +22,10 @@ class Port:
 
     name: str
     tensor: int
-    ctype: str
     size: int
     scale: float
     zero_point: int
+    ctype: str
 
 
 @dataclass(frozen=True, eq=False)

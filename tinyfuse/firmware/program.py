@@ -40,5 +40,5 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program
 def _port(graph: Graph, index: int) -> Port:
     tensor = graph.tensors[index]
     identifier = re.sub(r"[^A-Za-z0-9_]", "_", tensor.name)
-    return Port(identifier if identifier[0].isalpha() else f"in_{identifier}", index, f"{tensor.dtype}_t",
-                int(np.prod(tensor.shape)), float(tensor.scale[0]), int(tensor.zero_point[0]))
+    return Port(identifier if identifier[0].isalpha() else f"in_{identifier}", index, int(np.prod(tensor.shape)),
+                float(tensor.scale[0]), int(tensor.zero_point[0]), f"{tensor.dtype}_t")

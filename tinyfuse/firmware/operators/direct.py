@@ -73,10 +73,10 @@ class Direct(Kernel):
         taps = 2 * int(np.prod(self.weights.shape[1:]))
         if not self.by_channel:
             return taps + 8 * self.out_shape[1]
-        reach = [(kernel - 1) * dilation + 1 for kernel, dilation in
-                 zip(self.weights.shape[1:3], self.dilation, strict=True)]
+        rows, columns = ((int(kernel) - 1) * dilation + 1 for kernel, dilation in
+                         zip(self.weights.shape[1:3], self.dilation, strict=True))
         width = self.out_shape[1]
-        return taps + 2 * reach[0] * ((width - 1) * self.stride[1] + reach[1]) + 4 * width
+        return taps + 2 * rows * ((width - 1) * self.stride[1] + columns) + 4 * width
 
     @property
     def bits(self) -> int:
