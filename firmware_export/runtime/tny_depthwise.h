@@ -122,7 +122,7 @@ static inline void tny_depthwise(const tny_direct_t *conv, const void *in, void 
   TNY_ENTER(conv->layer);
   memset(channel.sums, 0, conv->out_w * sizeof *channel.sums);
   for (int32_t c = 0; c < conv->out_c; c++) {
-    tny_decode(conv, c, channel.taps);
+    tny_direct_weights(conv, c, channel.taps);
     tny_channel_rows(conv, &channel, in, out, c, wide);
   }
 }

@@ -3,7 +3,7 @@
 #ifndef TNY_DIRECT_H
 #define TNY_DIRECT_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 typedef struct {
   const uint32_t *weights;  /* packed; each output channel starts on a word */
@@ -20,7 +20,7 @@ typedef struct {
 } tny_direct_t;
 
 /* The weights of output channel `c`; a word is read when its first bit is needed. */
-TNY_NOINLINE void tny_decode(const tny_direct_t *conv, int32_t c, int16_t *out)
+TNY_NOINLINE void tny_direct_weights(const tny_direct_t *conv, int32_t c, int16_t *out)
 {
   const uint32_t *word = conv->weights + (size_t)c * conv->channel_words;
   const int32_t width = conv->bits, unused = 32 - width;

@@ -2,7 +2,7 @@
 #ifndef TNY_TABLE_H
 #define TNY_TABLE_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 typedef struct {
   const int8_t *results; /* of code -128 first */

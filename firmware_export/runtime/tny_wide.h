@@ -68,7 +68,7 @@ static inline void tny_wide(const tny_direct_t *conv, const void *in, void *out,
   TNY_ENTER(conv->layer);
   memset(sums, 0, conv->out_w * sizeof *sums);
   for (int32_t c = 0; c < conv->out_c; c++) {
-    tny_decode(conv, c, taps);
+    tny_direct_weights(conv, c, taps);
     for (int32_t row = 0; row < conv->out_h; row++) {
       tny_wide_sums(conv, (const int16_t *)in + c / conv->share * conv->depth, taps, row, sums);
       tny_wide_codes(conv, row, c, sums, (int16_t *)out);

@@ -227,16 +227,13 @@ def _over(step: ConvStep | Kernel) -> tuple[int, ...]:
 def _replaces(step: ConvStep) -> bool:
     """Whether output rows may replace input rows, as those are held as lanes already; follows runtime/tny_conv.h.
 
-    Windows that are copied together are a single run, behind whose first row the later ones start.
+    Windows that are copied together are a single run, behind whose first row the later ones start. Asked of every row,
+    so that the answer holds for groups of any size.
     """
     conv = step.conv
     in_row, out_row = (shape[1] * shape[2] for shape in (conv.in_shape, conv.out_shape))
-    for row in range(0, conv.out_shape[0], step.group):
-        until = min(row + step.group, conv.out_shape[0])
-        filled = (until - 1) * conv.stride[0] + conv.runs - conv.padding[0]
-        if until * out_row > min(filled, conv.in_shape[0]) * in_row:
-            return False
-    return True
+    held = ((row * conv.stride[0] + conv.runs - conv.padding[0], row + 1) for row in range(conv.out_shape[0]))
+    return all(done * out_row <= min(rows, conv.in_shape[0]) * in_row for rows, done in held)
 
 
 def _read(step: Step) -> tuple[int, ...]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.errors import ModelError
+from tinyfuse.firmware.fields import in_words
 from tinyfuse.firmware.operators.base import At, Kernel, Shape, is_wide
-from tinyfuse.firmware.pack import bits_of, packed
+from tinyfuse.firmware.pack import bits_of
 from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
 from tinyfuse.firmware.text import array, comment, numbers, words
 from tinyfuse.integer.graph import Tensor
@@ -90,7 +91,7 @@ class Direct(Kernel):
 
     def words(self) -> np.ndarray:
         """Packed weights uint32 [out_c, words]."""
-        return packed(self.weights.reshape(len(self.weights), -1), self.bits)
+        return in_words(self.weights.reshape(len(self.weights), -1), self.bits)
 
     def tables(self, number: int) -> str:
         """See :class:`Kernel`."""
