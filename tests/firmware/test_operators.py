@@ -70,7 +70,7 @@ def fully_connected(net: Net) -> None:
     dtype, rows, depth, outputs = DTYPES[net.pick(0, 1)], net.pick(1, 2, 3, 4), net.pick(5, 8, 16), net.pick(1, 3, 6)
     x = net.input([1, rows, depth], dtype, zero=net.zero(dtype))
     content = net.rng.integers(-128, 128, (outputs, depth))
-    w = net.constant(content, np.int8, [0.01], [net.pick(-128, 0, 0, 77)])
+    w = net.constant(content, np.int8, [0.01], [net.pick(-127, 0, 0, 77)])
     bias = net.constant(net.rng.integers(-9000, 9000, outputs), np.int32, [0.001], [0])
     y = net.tensor([1, rows, outputs], dtype, scale=float(net.rng.uniform(0.2, 2)), zero=net.zero(dtype))
     net.step("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions",
