@@ -2,7 +2,7 @@
 #ifndef TNY_COPY_H
 #define TNY_COPY_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 /* `count` rows of `size` bytes, which lie `to` bytes apart in the output. */
 static inline void tny_copy(const void *in, void *out, size_t to, size_t size, size_t count)

@@ -1,9 +1,9 @@
-/* What convolutions straight from their definition share: their constants, weights decoded field by field, and the
- * part of a window that lies inside the image. */
+/* What convolutions straight from their definition share: their constants, weights decoded field by field, and the way
+ * from a sum to a code. */
 #ifndef TNY_DIRECT_H
 #define TNY_DIRECT_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 typedef struct {
   const uint32_t *weights;  /* packed; each output channel starts on a word */
@@ -20,33 +20,53 @@ typedef struct {
 } tny_direct_t;
 
 /* The weights of output channel `c`; a word is read when its first bit is needed. */
-static inline void tny_decode(const tny_direct_t *conv, int32_t c, int16_t *out)
+TNY_NOINLINE void tny_direct_weights(const tny_direct_t *conv, int32_t c, int16_t *out)
 {
   const uint32_t *word = conv->weights + (size_t)c * conv->channel_words;
-  const int32_t count = conv->kernel_h * conv->kernel_w * conv->depth, unused = 32 - conv->bits;
-  uint64_t held = 0;
-  int32_t bits = 0;
-  for (int32_t i = 0; i < count; i++) {
-    if (bits < conv->bits) {
-      held |= (uint64_t)*word++ << bits;
-      bits += 32;
+  const int32_t width = conv->bits, unused = 32 - width;
+  const int16_t *const end = out + conv->kernel_h * conv->kernel_w * conv->depth;
+  uint32_t held = 0;
+  int32_t bits = 0; /* of `held` that are still to be used */
+  while (out < end) {
+    uint32_t field = held;
+    if (bits < width) {
+      const uint32_t next = *word++;
+      field |= next << bits;
+      held = next >> (width - bits);
+      bits += unused;
+    } else {
+      held >>= width;
+      bits -= width;
     }
-    out[i] = (int16_t)((int32_t)((uint32_t)held << unused) >> unused);
-    held >>= conv->bits;
-    bits -= conv->bits;
+    *out++ = (int16_t)((int32_t)(field << unused) >> unused);
   }
 }
 
-/* Along one axis: tap k reads place start + k * dilation, which lies inside the image for first <= k < last. */
+/* What brings sums of one output channel to codes, held apart from memory that is being written. */
 typedef struct {
-  int32_t start, first, last;
-} tny_span_t;
+  int64_t bias;
+  tny_scale_t scale;
+  int32_t zero, low, high, is_long;
+} tny_final_t;
 
-TNY_INLINE tny_span_t tny_span(int32_t start, int32_t dilation, int32_t kernel, int32_t size)
+TNY_INLINE tny_final_t tny_final(const tny_direct_t *conv, int32_t c)
 {
-  const int32_t until = (size - start + dilation - 1) / dilation;
-  const tny_span_t span = {start, start < 0 ? (dilation - 1 - start) / dilation : 0, until < kernel ? until : kernel};
-  return span;
+  const int is_long = conv->long_bias != NULL;
+  const tny_final_t final = {is_long ? conv->long_bias[c] : conv->bias[c], conv->scale[c], conv->zero_out, conv->low,
+                             conv->high, is_long};
+  return final;
+}
+
+/* With 32 bits, sum and bias are those of TFLite Micro modulo 2^32; with 64 the quotient may lie far outside the codes,
+ * and there is no zero point. */
+TNY_INLINE int32_t tny_finish(tny_final_t final, int64_t sum)
+{
+  if (final.is_long) {
+    const int64_t code = tny_rescale_long(sum + final.bias, final.scale);
+    return (int32_t)(code < final.low ? final.low : code > final.high ? final.high : code);
+  }
+  return tny_offset(tny_rescale((int32_t)((uint32_t)sum + (uint32_t)final.bias), final.scale), final.zero, final.low,
+                    final.high);
 }
 
 #endif

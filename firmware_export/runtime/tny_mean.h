@@ -2,7 +2,7 @@
 #ifndef TNY_MEAN_H
 #define TNY_MEAN_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 typedef struct {
   uint32_t outer, count, inner; /* sizes of the axes before, of those that go, and of those behind */

@@ -2,7 +2,7 @@
 #ifndef TNY_PAD_H
 #define TNY_PAD_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 typedef struct {
   uint16_t in_h, in_w, in_c, out_h, out_w, out_c;

@@ -2,7 +2,7 @@
 #ifndef TNY_POOL_H
 #define TNY_POOL_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 typedef struct {
   uint16_t in_h, in_w, channels, out_h, out_w;

@@ -2,7 +2,7 @@
 #ifndef TNY_QUANTIZE_H
 #define TNY_QUANTIZE_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 typedef struct {
   tny_scale_t scale;

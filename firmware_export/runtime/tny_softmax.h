@@ -6,7 +6,7 @@
 #ifndef TNY_SOFTMAX_H
 #define TNY_SOFTMAX_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 #define TNY_SUM_BITS 12 /* integer bits of the sum of exponentials */
 
@@ -23,7 +23,7 @@ TNY_INLINE int32_t tny_multiply(int32_t a, int64_t b)
   return (int32_t)((a * b + ((int64_t)1 << 30)) >> 31);
 }
 
-TNY_INLINE int32_t tny_saturate(int64_t x)
+TNY_INLINE int32_t tny_saturate_long(int64_t x)
 {
   return (int32_t)(x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : x);
 }
@@ -55,9 +55,9 @@ static inline int32_t tny_reciprocal(int32_t x)
   const int32_t half = (int32_t)(((uint32_t)x + 0x80000000u) >> 1), one = (int32_t)1 << 29;
   int32_t guess = 1515870810 + tny_multiply(half, -1010580540);
   for (int32_t step = 0; step < 3; step++) {
-    guess += tny_saturate((int64_t)tny_multiply(guess, one - tny_multiply(half, guess)) * 4);
+    guess += tny_saturate_long((int64_t)tny_multiply(guess, one - tny_multiply(half, guess)) * 4);
   }
-  return tny_saturate((int64_t)guess * 2);
+  return tny_saturate_long((int64_t)guess * 2);
 }
 
 /* exp(code - top) on the scale of the codes. */

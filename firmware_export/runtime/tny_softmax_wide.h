@@ -2,7 +2,7 @@
 #ifndef TNY_SOFTMAX_WIDE_H
 #define TNY_SOFTMAX_WIDE_H
 
-#include "tny_codes.h"
+#include "tny_tensor.h"
 
 typedef struct {
   const int16_t *exponentials, *reciprocals; /* in units of 2^-15 */

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinyfuse import data
-from tinyfuse.evaluate.judging import clean_path, judge_all, pending_clean
+from tinyfuse.evaluate.judging import Judging, clean_path
 from tinyfuse.evaluate.matrix import Matrix
 from tinyfuse.evaluate.run import Run
 from tinyfuse.evaluate.sweep import attack_all, convert_all, train_all
@@ -24,9 +24,9 @@ def run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     made = Run(folder, folder / "models", matrix, dataset, 0, ResultStore(folder / "results.jsonl"))
     networks = train_all(made)
     files = convert_all(made, networks)
-    work = attack_all(made, networks, files, after_stage=lambda: None)
-    work += pending_clean(made, networks[0], files["intermediate"])
-    judge_all(made, work, jobs=2, tick=lambda cost, note: None)
+    judging = Judging(made, jobs=2)
+    attack_all(made, networks, files, judging, after_stage=lambda: None)
+    judging.finish(lambda cost, note: None)
     return made
 
 

@@ -41,7 +41,9 @@ def wired(net: Net, operators: int) -> None:
                                                      "filterWidth": 2})
         elif name == "CONV_2D":
             content = net.constant(net.rng.integers(-31, 32, (4, 3, 3, 4)), np.int8, [0.01] * 4, [0] * 4)
-            net.step(name, [a, content], y, "Conv2DOptions", {"padding": 0, "strideH": 1, "strideW": 1})
+            dilation = net.pick(1, 1, 2)
+            net.step(name, [a, content], y, "Conv2DOptions", {"padding": 0, "strideH": 1, "strideW": 1,
+                                                              "dilationHFactor": dilation, "dilationWFactor": dilation})
         else:
             net.step(name, [a], y, {"RESHAPE": "ReshapeOptions", "QUANTIZE": "QuantizeOptions"}[name])
         alive.append(y)

@@ -70,7 +70,7 @@ def fully_connected(net: Net) -> None:
     dtype, rows, depth, outputs = DTYPES[net.pick(0, 1)], net.pick(1, 2, 3, 4), net.pick(5, 8, 16), net.pick(1, 3, 6)
     x = net.input([1, rows, depth], dtype, zero=net.zero(dtype))
     content = net.rng.integers(-128, 128, (outputs, depth))
-    w = net.constant(content, np.int8, [0.01], [net.pick(-128, 0, 0, 77)])
+    w = net.constant(content, np.int8, [0.01], [net.pick(-127, 0, 0, 77)])
     bias = net.constant(net.rng.integers(-9000, 9000, outputs), np.int32, [0.001], [0])
     y = net.tensor([1, rows, outputs], dtype, scale=float(net.rng.uniform(0.2, 2)), zero=net.zero(dtype))
     net.step("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions",
@@ -122,6 +122,14 @@ def softmax(net: Net) -> None:
              {"beta": float(net.rng.choice([1.0, 0.7, 2.5]))})
 
 
+def unary(net: Net) -> None:
+    name = str(net.rng.choice(["RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH"]))
+    x = net.input([1, 3, 70], zero=net.zero(np.int8), scale=0.05)
+    scale, zero = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}.get(name, (0.07, net.zero(np.int8)))
+    options = {"LEAKY_RELU": ("LeakyReluOptions", {"alpha": 0.3})}.get(name, ("", {}))
+    net.step(name, [x], net.tensor([1, 3, 70], scale=scale, zero=zero), *options)
+
+
 def quantize(net: Net) -> None:
     source, target = DTYPES[net.pick(0, 1)], DTYPES[net.pick(0, 1)]
     shape = [1, *(int(size) for size in net.rng.integers(1, 40, net.pick(1, 2)))]
@@ -157,8 +165,8 @@ def concatenation(net: Net) -> None:
 
 
 @pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")
-@pytest.mark.parametrize("case", [convolution, depthwise, fully_connected, pool, mean, pad, softmax, quantize, add,
-                                  concatenation])
+@pytest.mark.parametrize("case", [convolution, depthwise, fully_connected, pool, mean, pad, softmax, unary, quantize,
+                                  add, concatenation])
 @pytest.mark.parametrize("seed", range(2))
 def test_random_cases(case: Callable[[Net], None], seed: int, tmp_path: Path) -> None:
     net = Net(np.random.default_rng(seed))

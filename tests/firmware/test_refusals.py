@@ -14,7 +14,11 @@ from tinyfuse.integer.interpreters import load
 
 
 def unknown_operator(net: Net) -> None:
-    net.step("LOGISTIC", [net.input([1, 4])], net.tensor([1, 4], scale=1 / 256, zero=-128))
+    net.step("MUL", [net.input([1, 4]), net.input([1, 4])], net.tensor([1, 4]), "MulOptions")
+
+
+def wide_function(net: Net) -> None:
+    net.step("TANH", [net.input([1, 4], np.int16)], net.tensor([1, 4], np.int16, scale=2**-15))
 
 
 def broadcast(net: Net) -> None:
@@ -61,9 +65,10 @@ def large_bias(net: Net) -> None:
 
 
 @pytest.mark.parametrize("case, match", [
-    (unknown_operator, "operator LOGISTIC has no firmware kernel; supported: ADD, AVERAGE_POOL_2D, CONCATENATION, "
-                       "CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, MAX_POOL_2D, MEAN, PAD, PADV2, QUANTIZE, RESHAPE, "
-                       "SOFTMAX"),
+    (unknown_operator, "operator MUL has no firmware kernel; supported: ADD, AVERAGE_POOL_2D, CONCATENATION, CONV_2D, "
+                       "DEPTHWISE_CONV_2D, FULLY_CONNECTED, LEAKY_RELU, LOGISTIC, MAX_POOL_2D, MEAN, PAD, PADV2, "
+                       "QUANTIZE, RELU, RELU6, RESHAPE, SOFTMAX, TANH"),
+    (wide_function, "TANH of int16 tensors has no firmware kernel"),
     (broadcast, "ADD with broadcasting, of .1, 2, 3, 4. and .1, 1, 1, 4., has no firmware kernel"),
     (mean_over_distant_axes, "MEAN over the axes .1, 3. has no firmware kernel; they must be neighbours"),
     (large_window, "kernel, stride or padding of 300 are beyond the firmware's limit of 255"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,25 +56,40 @@ def pending_parity(run: Run, model: str, made: IntegerFile, samples: Mapping[str
             yield Pending(key, subject, task, run.matrix.parity_samples * made.table["macs"])
 
 
-def judge_all(run: Run, work: list[Pending], *, jobs: int, tick: Callable[[int, str], None]) -> float:
-    """Measure ``work`` with ``jobs`` processes; each row is written as soon as it is there.
+class Judging:
+    """Interpreters at work in ``jobs`` processes, beside whatever else the sweep does meanwhile."""
 
-    Returns the peak memory in MiB of the largest worker, 0 if there was nothing to do.
-    """
-    from joblib import Parallel, delayed
+    def __init__(self, run: Run, *, jobs: int) -> None:
+        self._run, self._jobs = run, jobs
+        self._pending: dict[str, Pending] = {}
+        self._running: list[Iterator[tuple[str, Judgement | Parity]]] = []
 
-    by_key = {item.key: item for item in work}
-    # Long tasks first, so that no worker is left with one at the end.
-    ordered = sorted(work, key=lambda item: (-item.cost, item.task.model))
-    results = Parallel(n_jobs=min(jobs, max(len(work), 1)), return_as="generator_unordered", batch_size=1)(
-        delayed(_keyed)(item.key, item.task) for item in ordered)
-    peak_mib = 0.0
-    for key, found in results:
-        peak_mib = max(peak_mib, found.peak_mib)
-        item = by_key[key]
-        run.store.append(_row(run, item, found))
-        tick(item.cost, f"{item.subject.model} {item.subject.precision} {item.subject.executor}")
-    return peak_mib
+    @property
+    def cost(self) -> int:
+        """Multiply-accumulates of all that was started."""
+        return sum(item.cost for item in self._pending.values())
+
+    def start(self, work: Iterable[Pending]) -> None:
+        """Begin to measure ``work``."""
+        from joblib import Parallel, delayed
+
+        # Long tasks first, so that no worker is left with one at the end.
+        ordered = sorted(work, key=lambda item: (-item.cost, item.task.model))
+        self._pending |= {item.key: item for item in ordered}
+        if ordered:
+            self._running.append(Parallel(n_jobs=self._jobs, return_as="generator_unordered", batch_size=1)(
+                delayed(_keyed)(item.key, item.task) for item in ordered))
+
+    def finish(self, tick: Callable[[int, str], None]) -> float:
+        """Wait for all of it and write its rows; return the peak memory in MiB of the largest worker."""
+        peak_mib = 0.0
+        for results in self._running:
+            for key, found in results:
+                peak_mib = max(peak_mib, found.peak_mib)
+                item = self._pending[key]
+                self._run.store.append(_row(self._run, item, found))
+                tick(item.cost, f"{item.subject.model} {item.subject.precision} {item.subject.executor}")
+        return peak_mib
 
 
 def _row(run: Run, item: Pending, found: Judgement | Parity) -> Row:

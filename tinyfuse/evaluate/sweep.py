@@ -12,7 +12,7 @@ from tinyfuse.errors import DataError, ParityError, RecipeError, TinyfuseError
 from tinyfuse.evaluate.assault import FLOAT, Assault, attack_integer, attack_keras, attack_rounded, exchange, parity
 from tinyfuse.evaluate.conversion import IntegerFile, convert_network, failed_row
 from tinyfuse.evaluate.firmware import measure_all
-from tinyfuse.evaluate.judging import Pending, judge_all, pending_clean
+from tinyfuse.evaluate.judging import Judging, Pending, pending_clean
 from tinyfuse.evaluate.rows import Subject
 from tinyfuse.evaluate.run import Run
 from tinyfuse.evaluate.transfer import Judge
@@ -24,6 +24,7 @@ from tinyfuse.quantize.precision import Precision
 
 KERAS_BATCH = 40  # full batches of 50 round differently by place in the batch
 ATTACK_STAGE = "attack"
+_MILLION = 1_000_000
 
 
 def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None) -> float:
@@ -38,11 +39,10 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
     after_stage()
     measure_all(run, networks, files, jobs=jobs)
     after_stage()
-    work = attack_all(run, networks, files, after_stage)
-    work += [item for network in networks for item in pending_clean(run, network, files[network.name])]
-    unit = 1_000_000
-    with progress("running interpreters", sum(item.cost // unit for item in work)) as advance:
-        return judge_all(run, work, jobs=jobs, tick=lambda cost, note: advance(cost // unit, note=note))
+    judging = Judging(run, jobs=jobs)
+    attack_all(run, networks, files, judging, after_stage)
+    with progress("running interpreters", judging.cost // _MILLION) as advance:
+        return judging.finish(lambda cost, note: advance(cost // _MILLION, note=note))
 
 
 def train_all(run: Run) -> list[Network]:
@@ -63,23 +63,22 @@ def convert_all(run: Run, networks: list[Network]) -> dict[str, list[IntegerFile
 
 
 def attack_all(run: Run, networks: list[Network], files: dict[str, list[IntegerFile]],
-               after_stage: Callable[[], None]) -> list[Pending]:
-    """Attack every network as float and as integers; return the parity runs that are left for interpreters.
+               judging: Judging, after_stage: Callable[[], None]) -> None:
+    """Attack every network as float and as integers, and have its samples run by interpreters meanwhile.
 
     What cannot be attacked (gradients that are not finite, probabilities, inputs outside their threat) leaves a failed
     row; the rest goes on.
     """
-    work: list[Pending] = []
     assaults = {network.name: Assault(run, network.name) for network in networks}
     total = sum(assaults[network.name].cells(name) for network in networks
                 for name in (FLOAT, *(made.precision.name for made in files[network.name])))
     with progress("attacking", total) as advance:
         for network in networks:
-            work += _attack_network(run, assaults[network.name], network, files[network.name],
-                                    lambda note: advance(note=note))
+            judging.start([*_attack_network(run, assaults[network.name], network, files[network.name],
+                                            lambda note: advance(note=note)),
+                           *pending_clean(run, network, files[network.name])])
             _attack_simulations(run, assaults[network.name], network)
             after_stage()
-    return work
 
 
 def _attack_network(run: Run, assault: Assault, network: Network, files: list[IntegerFile],

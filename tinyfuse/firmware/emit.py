@@ -26,6 +26,7 @@ class Port:
     ctype: str
     scale: float
     zero_point: int
+    ctype: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ def _calls(step: Step, index: int, plan: Plan, number: Mapping[int, int]) -> Ite
 
     if not isinstance(step, Kernel):
         return [call(step, index, plan, number)]
-    scratch = f"(int16_t *)(void *)({place(f'scratch{index}')})" if step.scratch_bytes else ""
+    scratch = place(f"scratch{index}") if step.scratch_bytes else ""
 
     def at(tensor: int) -> str:
         return f"constant{tensor}" if tensor in step.constants else place(plan.home[tensor])

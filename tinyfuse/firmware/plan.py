@@ -208,12 +208,32 @@ def _homes(steps: Sequence[Step], outputs: set[int]) -> dict[int, str]:
             continue
         for tensor in _read(step):
             of(tensor)
-        if isinstance(step, Kernel):
-            over = [tensor for tensor in step.over if tensor not in step.constants and dead(tensor, index)]
-            for tensor in over[:1] if step.aliased is None else [step.aliased]:
-                home[step.target] = of(tensor)
+        over = [tensor for tensor in _over(step) if dead(tensor, index)]
+        if isinstance(step, Kernel) and step.aliased is not None:
+            over = [step.aliased]
+        for tensor in over[:1]:
+            home[_written(step)] = of(tensor)
         of(_written(step))
     return home
+
+
+def _over(step: ConvStep | Kernel) -> tuple[int, ...]:
+    """The sources over whose memory the output may be written if nothing else needs them."""
+    if isinstance(step, Kernel):
+        return tuple(tensor for tensor in step.over if tensor not in step.constants)
+    return (step.conv.source,) if _replaces(step) else ()
+
+
+def _replaces(step: ConvStep) -> bool:
+    """Whether output rows may replace input rows, as those are held as lanes already; follows runtime/tny_conv.h.
+
+    Windows that are copied together are a single run, behind whose first row the later ones start. Asked of every row,
+    so that the answer holds for groups of any size.
+    """
+    conv = step.conv
+    in_row, out_row = (shape[1] * shape[2] for shape in (conv.in_shape, conv.out_shape))
+    held = ((row * conv.stride[0] + conv.runs - conv.padding[0], row + 1) for row in range(conv.out_shape[0]))
+    return all(done * out_row <= min(rows, conv.in_shape[0]) * in_row for rows, done in held)
 
 
 def _read(step: Step) -> tuple[int, ...]:

@@ -36,5 +36,5 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program
 
 def _port(graph: Graph, index: int, name: str) -> Port:
     tensor = graph.tensors[index]
-    return Port(name, index, int(np.prod(tensor.shape)), f"{tensor.dtype.name}_t", float(tensor.scale[0]),
-                int(tensor.zero_point[0]))
+    return Port(name, index, int(np.prod(tensor.shape)), float(tensor.scale[0]), int(tensor.zero_point[0]),
+                f"{tensor.dtype.name}_t")

@@ -18,12 +18,13 @@ from tinyfuse.firmware.operators import (
     pooling,
     quantize,
     softmax,
+    unary,
 )
 from tinyfuse.firmware.operators.base import BUILDERS, Kernel, Layer
 from tinyfuse.integer.twin import Twin
 
 __all__ = ["BUILDERS", "Kernel", "Layer", "add", "concatenation", "convolution", "depthwise", "layers_of", "mean",
-           "pad", "pooling", "quantize", "softmax"]
+           "pad", "pooling", "quantize", "softmax", "unary"]
 
 
 def layers_of(twin: Twin) -> list[Layer]:

@@ -10,22 +10,23 @@ import numpy as np
 from tinyfuse.errors import ModelError
 from tinyfuse.firmware.operators.base import At, Kernel, Layer, is_wide, register
 from tinyfuse.firmware.scale import Scale, fits, scale_of
-from tinyfuse.firmware.text import comment
+from tinyfuse.firmware.text import comment, numbers
 from tinyfuse.integer.arithmetic import activation_range
 from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.pairs import LEFT_SHIFT
 
+ADD_SHIFT = LEFT_SHIFT[np.dtype(np.int8)]
+
 
 @dataclass(frozen=True, eq=False)
 class Add(Kernel):
-    """ADD of ``size`` values; ``scales``: of both operands and of the sum."""
+    """ADD of ``size`` int8 values; ``scales``: of both operands and of the sum."""
 
     size: int
     zeros: tuple[int, int, int]
     scales: tuple[Scale, Scale, Scale]
     low: int
     high: int
-    wide: int
 
     @property
     def header(self) -> str:
@@ -52,8 +53,39 @@ class Add(Kernel):
 
     def calls(self, number: int, at: At, scratch: str) -> tuple[str, ...]:
         """See :class:`Kernel`."""
-        function = "tny_add_wide" if self.wide else "tny_add_tensors"
-        return (f"{function}(&add{number}, {at(self.sources[0])}, {at(self.sources[1])}, {at(self.target)}, "
+        return (f"tny_add_tensors(&add{number}, {at(self.sources[0])}, {at(self.sources[1])}, {at(self.target)}, "
+                f"{self.size});",)
+
+
+@dataclass(frozen=True, eq=False)
+class WideAdd(Kernel):
+    """:class:`Add` of int16 values."""
+
+    size: int
+    zeros: tuple[int, int, int]
+    scales: tuple[Scale, Scale, Scale]
+    low: int
+    high: int
+
+    @property
+    def header(self) -> str:
+        """See :class:`Kernel`."""
+        return "tny_sum.h"
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """As for int8 values."""
+        return self.sources
+
+    def descriptor(self, number: int) -> str:
+        """See :class:`Kernel`."""
+        return (f"/* {comment(self.name)} */\nstatic const tny_wide_add_t add{number} = {{"
+                f"{', '.join(map(str, self.scales))}, " +
+                numbers([*self.zeros, self.low, self.high, number, self.target]) + "};\n")
+
+    def calls(self, number: int, at: At, scratch: str) -> tuple[str, ...]:
+        """See :class:`Kernel`."""
+        return (f"tny_add_wide(&add{number}, {at(self.sources[0])}, {at(self.sources[1])}, {at(self.target)}, "
                 f"{self.size});",)
 
 
@@ -68,12 +100,17 @@ def _add(graph: Graph, operator: Operator, node: Any) -> Layer:
     first, second, out = (float(tensor.scale[0]) for tensor in (left, right, target))
     common = 2.0 * max(first, second)
     scales = scale_of(first / common), scale_of(second / common), scale_of(common / ((1 << bits) * out))
-    if not is_wide(target):
-        for scale in scales:
-            fits(target.name, 255 << bits, scale)
     low, high = activation_range(str(operator.options["fused_activation_function"]), out, int(target.zero_point[0]),
                                  target.dtype)
     zeros = int(left.zero_point[0]), int(right.zero_point[0]), int(target.zero_point[0])
     constants = {tensor.index: tensor.data for tensor in (left, right) if tensor.data is not None}
-    return Add(target.name, (left.index, right.index), target.index, int(np.prod(target.shape)), zeros, scales, low,
-               high, is_wide(target), constants=constants)
+    kind = WideAdd if is_wide(target) else Add
+    return kind(target.name, (left.index, right.index), target.index, int(np.prod(target.shape)), zeros,
+                scales if is_wide(target) else _proven(target.name, scales), low, high, constants=constants)
+
+
+def _proven(name: str, scales: tuple[Scale, Scale, Scale]) -> tuple[Scale, Scale, Scale]:
+    """``scales``, if no step of an int8 addition can leave 32 bits."""
+    for scale in scales:
+        fits(name, 255 << ADD_SHIFT, scale)
+    return scales

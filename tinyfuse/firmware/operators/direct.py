@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.errors import ModelError
+from tinyfuse.firmware.fields import in_words
 from tinyfuse.firmware.operators.base import At, Kernel, Shape, is_wide
-from tinyfuse.firmware.pack import bits_of, packed
-from tinyfuse.firmware.scale import Scale, scales_of, sized
+from tinyfuse.firmware.pack import bits_of
+from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
 from tinyfuse.firmware.text import array, comment, numbers, words
 from tinyfuse.integer.graph import Tensor
 from tinyfuse.integer.operators.kernels import requantize64
@@ -47,14 +48,36 @@ class Direct(Kernel):
     wide: int
 
     @property
+    def largest(self) -> int:
+        """Bound of the sums without bias."""
+        centred = 1 << 15 if self.wide else 255
+        return centred * int(np.abs(self.weights).reshape(len(self.weights), -1).sum(axis=1).max())
+
+    @property
+    def by_channel(self) -> bool:
+        """Whether the kernel for single input channels can do it, which has 32 bits for sums without bias."""
+        return self.weights.shape[3] == 1 and self.largest < 1 << 31
+
+    @property
     def header(self) -> str:
         """See :class:`Kernel`."""
-        return "tny_wide.h" if self.wide else "tny_depthwise.h"
+        return "tny_depthwise.h" if self.by_channel else "tny_wide.h"
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """Channels that have a place of their own and are held by rows while they are read."""
+        return self.sources if self.by_channel and self.share == 1 and self.in_shape == self.out_shape else ()
 
     @property
     def scratch_bytes(self) -> int:
-        """For the decoded weights of one output channel, int16."""
-        return 2 * int(np.prod(self.weights.shape[1:]))
+        """For the decoded weights of one output channel and the sums of one row; one kernel also holds input rows."""
+        taps = 2 * int(np.prod(self.weights.shape[1:]))
+        if not self.by_channel:
+            return taps + 8 * self.out_shape[1]
+        rows, columns = ((int(kernel) - 1) * dilation + 1 for kernel, dilation in
+                         zip(self.weights.shape[1:3], self.dilation, strict=True))
+        width = self.out_shape[1]
+        return taps + 2 * rows * ((width - 1) * self.stride[1] + columns) + 4 * width
 
     @property
     def bits(self) -> int:
@@ -68,7 +91,7 @@ class Direct(Kernel):
 
     def words(self) -> np.ndarray:
         """Packed weights uint32 [out_c, words]."""
-        return packed(self.weights.reshape(len(self.weights), -1), self.bits)
+        return in_words(self.weights.reshape(len(self.weights), -1), self.bits)
 
     def tables(self, number: int) -> str:
         """See :class:`Kernel`."""
@@ -90,8 +113,8 @@ class Direct(Kernel):
 
     def calls(self, number: int, at: At, scratch: str) -> tuple[str, ...]:
         """See :class:`Kernel`."""
-        function = "tny_wide" if self.wide else "tny_depthwise"
-        return (f"{function}(&direct{number}, {at(self.sources[0])}, {at(self.target)}, {scratch});",)
+        given = f"&direct{number}, {at(self.sources[0])}, {at(self.target)}, {scratch}"
+        return (f"tny_depthwise({given}, {self.wide});" if self.by_channel else f"tny_wide({given});",)
 
 
 def direct(source: Tensor, target: Tensor, node: Any, weights: np.ndarray, shapes: tuple[Shape, Shape],
@@ -121,12 +144,10 @@ def _proven(layer: Direct) -> Direct:
     sized(layer.name, "sizes", (*layer.in_shape, *layer.out_shape, layer.words().shape[1]), 16)
     sized(layer.name, "kernel, stride, dilation or padding", (*layer.weights.shape[1:3], *layer.stride,
                                                               *layer.dilation, *layer.padding), 8)
-    centred = 1 << 15 if layer.wide else 255
-    largest = int((np.abs(layer.weights).reshape(len(layer.weights), -1).sum(axis=1) * centred).max())
-    bound = largest + max(abs(int(value)) for value in layer.bias)
+    bound = layer.largest + max(abs(int(value)) for value in layer.bias)
     if layer.long and (bound >= 1 << SUM_BITS or min(scale.shift for scale in layer.scales) < 1):
         raise ModelError(f"'{layer.name}': sums up to {bound}, or the scales, are beyond what TFLite Micro's 64-bit "
                          "rescaling is defined for")
-    if not layer.wide and largest >= 1 << 31:
-        raise ModelError(f"'{layer.name}': sums up to {largest} can leave 32 bits; the firmware refuses such weights")
+    for scale in () if layer.wide else layer.scales:
+        fits(layer.name, bound, scale)
     return layer

@@ -2,8 +2,8 @@
  *
  * `wide` is a constant of each call, so that a program with one type of tensors carries the code for that one only.
  */
-#ifndef TNY_CODES_H
-#define TNY_CODES_H
+#ifndef TNY_TENSOR_H
+#define TNY_TENSOR_H
 
 #include "tny_core.h"
 
