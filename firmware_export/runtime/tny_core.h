@@ -11,15 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Weights beyond 8 bits do not fit the lanes of MVE; the DSP extension, which those cores have too, takes them. */
-#ifndef TNY_WIDE
-#define TNY_WIDE 0
-#endif
-
 #ifndef TNY_IMPL
-#if !TNY_WIDE && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define TNY_IMPL 2
-#elif defined(__ARM_FEATURE_DSP)
+#elif defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_DSP)
 #define TNY_IMPL 1
 #else
 #define TNY_IMPL 0
@@ -38,8 +33,8 @@
 #define TNY_NOINLINE static
 #endif
 
-/* What the hot kernels read: codes that are widened and centred (x - zero point) or, for MVE, plain int8 codes whose
- * zero point is folded into the bias. */
+/* What the hot kernels read: 2 (x - zero point) in 16 bits, or for MVE plain int8 codes whose zero point is folded into
+ * the bias. Twice, as the multiplication by a scale wants its operand doubled. */
 #if TNY_IMPL == 2
 typedef int8_t tny_lane_t;
 #else
@@ -71,6 +66,30 @@ TNY_INLINE int32_t tny_high(int32_t x, int32_t multiplier)
   return high;
 #else
   return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << 30)) >> 31);
+#endif
+}
+
+/* add + round(x * multiplier / 2^32), halves up, for a sum within 32 bits. */
+TNY_INLINE int32_t tny_high_add(int32_t add, int32_t x, int32_t multiplier)
+{
+#if TNY_IMPL >= 1
+  int32_t high;
+  __asm("smmlar %0, %1, %2, %3" : "=r"(high) : "r"(x), "r"(multiplier), "r"(add));
+  return high;
+#else
+  return (int32_t)(((int64_t)add * ((int64_t)1 << 32) + ((int64_t)1 << 31) + (int64_t)x * multiplier) >> 32);
+#endif
+}
+
+TNY_INLINE int32_t tny_saturate(int32_t x)
+{
+#if TNY_IMPL >= 1
+  int32_t code;
+  __asm("ssat %0, #8, %1" : "=r"(code) : "r"(x));
+  return code;
+#else
+  x = x < -128 ? -128 : x;
+  return x > 127 ? 127 : x;
 #endif
 }
 

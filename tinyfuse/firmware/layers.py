@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.errors import ModelError
-from tinyfuse.firmware.pack import QUAD, bits_of, packed, paired
+from tinyfuse.firmware.pack import CHUNK, WIDEST, bits_of, chunked, packed
 from tinyfuse.integer.arithmetic import quantize_multiplier
 from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.convolution import Convolution
@@ -20,6 +20,12 @@ from tinyfuse.integer.operators.fully_connected import FullyConnected
 from tinyfuse.integer.twin import Twin
 
 ADD_SHIFT = 20
+QUAD = 4
+"""The kernels take as many lanes of a stretch at once, at least."""
+TALLEST = 8
+"""Rows of a window that the kernels read where they lie; that of runtime/tny_types.h."""
+PLAIN_SHIFTS = range(1, 21)
+"""Shifts for which zero point and half a code can be added before the shift without leaving 32 bits."""
 _INT32 = 1 << 31
 Shape = tuple[int, int, int]
 
@@ -59,8 +65,8 @@ class Conv:
 
     @property
     def gathered(self) -> bool:
-        """Whether windows are copied together, because stretches of theirs are no whole quads of lanes."""
-        return self.in_shape[2] % QUAD != 0 or self.dilation != (1, 1)
+        """Whether windows are copied together, because stretches of theirs are no whole quads of lanes, or many."""
+        return self.in_shape[2] % QUAD != 0 or self.dilation != (1, 1) or self.weights.shape[1] > TALLEST
 
     @property
     def runs(self) -> int:
@@ -88,12 +94,22 @@ class Conv:
 
     @property
     def odd(self) -> bool:
-        """Whether the short way from sums to codes is not for this layer: a shift to the left, or a narrow clamp."""
-        return min(scale.shift for scale in self.scales) < 1 or (self.low, self.high) != (-128, 127)
+        """Whether the short way from sums to codes is not for this layer: a shift out of range, or a narrow clamp."""
+        return any(scale.shift not in PLAIN_SHIFTS for scale in self.scales) or (self.low, self.high) != (-128, 127)
+
+    @property
+    def wide(self) -> bool:
+        """Whether a weight does not fit int8 lanes."""
+        return self.bits == WIDEST
+
+    @property
+    def chunks(self) -> int:
+        """Vectors of lanes that the weights of one channel fill."""
+        return self.runs * -(-self.run_length // CHUNK)
 
     def words(self) -> np.ndarray:
         """Packed weights uint32 [pairs of channels, words]."""
-        return packed(paired(self.weights.reshape(len(self.weights), -1)), self.bits)
+        return packed(chunked(self.weights.reshape(len(self.weights), self.runs, -1)), self.bits)
 
 
 @dataclass(frozen=True, eq=False)

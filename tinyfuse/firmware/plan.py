@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from tinyfuse.errors import ModelError
 from tinyfuse.firmware.layers import Add, Conv, Join, Layer, Pool
+from tinyfuse.firmware.pack import CHUNK
 
 ALIGNMENT = 16
 LANE_BYTES = 2
 """Of the widened codes that the kernels read; MVE needs one byte only, the arena is planned for two."""
 LEAST_LANES = 16
-"""Of decoded weights: a vector load takes as many words at once, used or not."""
+"""Of rows: a vector load takes as many, used or not."""
 OPTIMIZE = ("ram", "speed")
 PIXELS = (1, 8, 15, 29, 57, 113)
 """Output pixels for which weights are decoded once, at least: more cost less time and more memory for rows."""
@@ -260,16 +261,16 @@ def _buffers(steps: Sequence[Step], inputs: list[int], outputs: list[int], sizes
 def _working(step: Step) -> dict[str, int]:
     """Lanes that a step needs beside its tensors."""
     if isinstance(step, ConvStep):
-        return {"rows": step.rows * step.conv.row_lanes, "scratch": _decoded([step.conv])}
+        return {"rows": max(LEAST_LANES, step.rows * step.conv.row_lanes), "scratch": _decoded([step.conv])}
     if isinstance(step, BlockStep):
         convs = [conv for conv in (step.a, step.b, step.shortcut) if conv is not None]
-        return {"rows": step.rows_a * step.a.row_lanes, "more": step.rows_b * step.b.row_lanes,
+        return {"rows": max(LEAST_LANES, step.rows_a * step.a.row_lanes), "more": max(LEAST_LANES, step.rows_b * step.b.row_lanes),
                 "scratch": _decoded(convs)}
     return {}
 
 
 def _decoded(convs: Sequence[Conv]) -> int:
-    return max(LEAST_LANES, *(2 * conv.runs * conv.run_length for conv in convs))
+    return max(2 * CHUNK * conv.chunks for conv in convs)
 
 
 def _aligned(size: int) -> int:
