@@ -57,16 +57,18 @@ TNY_INLINE tny_channels_t tny_channels(const tny_conv_t *conv, int32_t c)
   return channels;
 }
 
-/* A code in the lowest byte of each lane. */
-TNY_INLINE int32x4_t tny_codes4(const tny_conv_t *conv, const tny_channels_t *channels, int32x4_t sum)
+/* Codes in the lowest bytes of the lanes; where all shifts go to the right, halves are rounded away from zero. */
+TNY_INLINE int32x4_t tny_plain4(const tny_conv_t *conv, const tny_channels_t *channels, int32x4_t sum)
 {
-  if (!conv->odd) { /* all shifts to the right, where halves go away from zero; saturated by narrowing */
-    const int32x4_t high = vqrdmulhq_s32(sum, channels->multiplier);
-    const int32x4_t code = vaddq_n_s32(vrshlq_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), channels->shift),
-                                       conv->zero_out);
-    const int16x8_t half = vqmovnbq_s32(vreinterpretq_s16_s32(code), code);
-    return vreinterpretq_s32_s8(vqmovnbq_s16(vreinterpretq_s8_s16(half), half));
-  }
+  const int32x4_t high = vqrdmulhq_s32(sum, channels->multiplier);
+  int32x4_t code = vrshlq_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), channels->shift);
+  code = vaddq_n_s32(code, conv->zero_out);
+  __asm("vqmovnb.s32 %q0, %q0\n\tvqmovnb.s16 %q0, %q0" : "+w"(code)); /* saturates; intrinsics copy the vector */
+  return code;
+}
+
+TNY_INLINE int32x4_t tny_odd4(const tny_conv_t *conv, const tny_channels_t *channels, int32x4_t sum)
+{
   const int32x4_t none = vdupq_n_s32(0), right = vminq_s32(channels->shift, none);
   const int32x4_t high = vqrdmulhq_s32(vshlq_s32(sum, vmaxq_s32(channels->shift, none)), channels->multiplier);
   const int32x4_t down = vshrq_n_s32(vandq_s32(high, right), 31); /* -1 where halves have to round down */
@@ -88,17 +90,34 @@ TNY_INLINE void tny_trace4(uint32_t tensor, size_t index, int32x4_t codes, mve_p
   }
 }
 
-TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_channels_t *channels,
-                        const tny_pixel_t *pixel, const int32_t *sum)
+/* Whether a layer goes the short way: all four channels, int8 weights and nothing odd. */
+TNY_INLINE int tny_is_plain(const tny_conv_t *conv, int32_t c)
 {
-  int32x4_t codes = tny_codes4(conv, channels, vld1q_s32(sum));
+  return !conv->odd && !conv->wide && c + 4 <= conv->out_c;
+}
+
+/* `plain` is a constant wherever this is inlined. */
+TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_channels_t *channels,
+                        const tny_pixel_t *pixel, const int32_t *sum, int plain)
+{
+  int32x4_t codes = vld1q_s32(sum);
+  if (!plain && conv->wide) { /* the sums of both parts of the weights */
+    const int32_t both[4] = {sum[0] + sum[2], sum[1] + sum[3], 0, 0};
+    codes = vld1q_s32(both);
+  }
+  codes = plain ? tny_plain4(conv, channels, codes) : tny_odd4(conv, channels, codes);
   tny_trace4(conv->tensor, pixel->index, codes, channels->valid);
   if (sink->add != NULL) {
     const int32x4_t extended = vmovlbq_s16(vmovlbq_s8(vreinterpretq_s8_s32(codes)));
-    codes = tny_add4(sink->add, extended, vldrbq_z_s32(pixel->codes, channels->valid));
+    codes = tny_add4(sink->add, extended, plain ? vldrbq_s32(pixel->codes)
+                                                : vldrbq_z_s32(pixel->codes, channels->valid));
     tny_trace4(sink->add->tensor, pixel->index, codes, channels->valid);
   }
-  vstrbq_p_s32(pixel->codes, codes, channels->valid);
+  if (plain) {
+    vstrbq_s32(pixel->codes, codes);
+  } else {
+    vstrbq_p_s32(pixel->codes, codes, channels->valid);
+  }
 }
 #else
 /* What the doubled sums of two channels are rescaled with. */
@@ -121,10 +140,16 @@ TNY_INLINE tny_channels_t tny_channels(const tny_conv_t *conv, int32_t c)
   return channels;
 }
 
-/* The code of a doubled sum. Where the product rounds to 0, its sign does not matter: that of the sum is as good. */
-TNY_INLINE int32_t tny_code(const tny_conv_t *conv, const tny_channels_t *channels, int32_t i, int32_t sum)
+/* Whether a layer goes the short way: both channels and nothing odd. */
+TNY_INLINE int tny_is_plain(const tny_conv_t *conv, int32_t c)
 {
-  if (conv->odd) {
+  return !conv->odd && c + 2 <= conv->out_c;
+}
+
+/* The code of a doubled sum. Where the product rounds to 0, its sign does not matter: that of the sum is as good. */
+TNY_INLINE int32_t tny_code(const tny_conv_t *conv, const tny_channels_t *channels, int32_t i, int32_t sum, int plain)
+{
+  if (!plain) {
     const tny_scale_t scale = {channels->multiplier[i], channels->shift[i]};
     return tny_clamp(tny_requantize(sum >> 1, scale) + conv->zero_out, conv->low, conv->high);
   }
@@ -158,13 +183,15 @@ TNY_INLINE void tny_put_code(const tny_sink_t *sink, int8_t *at, size_t index, i
   }
 }
 
-/* A ring takes whole pairs of channels only: the exporter gathers the windows of others. */
+/* A ring takes whole pairs of channels only: the exporter gathers the windows of others. `plain` is a constant wherever
+ * this is inlined. */
 TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_channels_t *channels,
-                        const tny_pixel_t *pixel, const int32_t *sum)
+                        const tny_pixel_t *pixel, const int32_t *sum, int plain)
 {
-  const int32_t first = tny_code(conv, channels, 0, sum[0]), second = tny_code(conv, channels, 1, sum[1]);
+  const int32_t first = tny_code(conv, channels, 0, sum[0], plain), second = tny_code(conv, channels, 1, sum[1], plain);
+  const int both = plain || channels->second;
   TNY_TRACE(conv->tensor, pixel->index, first);
-  if (channels->second) {
+  if (both) {
     TNY_TRACE(conv->tensor, pixel->index + 1u, second);
   }
   if (pixel->lanes != NULL) {
@@ -172,7 +199,7 @@ TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tn
     return;
   }
   tny_put_code(sink, pixel->codes, pixel->index, first);
-  if (channels->second) {
+  if (both) {
     tny_put_code(sink, pixel->codes + 1, pixel->index + 1u, second);
   }
 }

@@ -50,8 +50,9 @@ TNY_INLINE void tny_stretches(const tny_task_t *task, int32_t row, int32_t other
 }
 
 /* `count` times two pixels: (row, x) and (other, x + on), then those two columns on, and so on. The second one is
- * computed, but not put, if it is the first one again. */
-TNY_NOINLINE void tny_pixels(const tny_task_t *task, int32_t row, int32_t other, int32_t x, int32_t on, int32_t count)
+ * computed, but not put, if it is the first one again. `plain` is a constant wherever this is inlined. */
+TNY_INLINE void tny_pixels(const tny_task_t *task, int32_t row, int32_t other, int32_t x, int32_t on, int32_t count,
+                           int plain)
 {
   const tny_conv_t *const conv = task->conv;
   const tny_sink_t *const sink = task->sink;
@@ -59,30 +60,48 @@ TNY_NOINLINE void tny_pixels(const tny_task_t *task, int32_t row, int32_t other,
   const int two = other != row || on != 0;
   tny_pixel_t first = tny_pixel(conv, sink, row, x, task->c), second = tny_pixel(conv, sink, other, x + on, task->c);
   tny_pair_t run[TNY_MAX_RUNS];
-  tny_window_t window = {task->weights, run, run + conv->runs, conv->bias + task->c, 0, conv->run_length, {0}};
+  tny_window_t window;
+  window.weights = task->weights;
+  window.last = run + conv->runs;
+  window.lanes = conv->run_length;
+  window.at = 0;
+  window.run = run;
+  window.bias = conv->bias + task->c;
 #if TNY_IMPL == 2
   const int32_t bias[4] = {window.bias[0], window.bias[1], 0, 0};
-  window.bias = conv->wide ? bias : window.bias;
+  window.bias = !plain && conv->wide ? bias : window.bias;
 #endif
   tny_stretches(task, row, other, x, on, run);
   for (;; window.at += 2 * conv->pixel_step, tny_advance(conv, &first), tny_advance(conv, &second)) {
     tny_window(&window);
-#if TNY_IMPL == 2
-    if (conv->wide) { /* the sums of both parts of the weights */
-      for (int32_t i = 0; i < 8; i += 4) {
-        window.sum[i] += window.sum[i + 2];
-        window.sum[i + 1] += window.sum[i + 3];
-      }
-    }
-#endif
-    tny_put(conv, sink, &channels, &first, window.sum);
+    tny_put(conv, sink, &channels, &first, window.sum, plain);
     if (two) {
-      tny_put(conv, sink, &channels, &second, window.sum + TNY_CHANNELS);
+      tny_put(conv, sink, &channels, &second, window.sum + TNY_CHANNELS, plain);
     }
     if (--count == 0) {
       return;
     }
   }
+}
+
+#ifndef TNY_SMALL
+TNY_NOINLINE void tny_plain_pixels(const tny_task_t *task, int32_t row, int32_t other, int32_t x, int32_t on,
+                                   int32_t count)
+{
+  tny_pixels(task, row, other, x, on, count, 1);
+}
+#endif
+
+TNY_NOINLINE void tny_any_pixels(const tny_task_t *task, int32_t row, int32_t other, int32_t x, int32_t on,
+                                 int32_t count)
+{
+#ifndef TNY_SMALL
+  if (tny_is_plain(task->conv, task->c)) {
+    tny_plain_pixels(task, row, other, x, on, count);
+    return;
+  }
+#endif
+  tny_pixels(task, row, other, x, on, count, 0);
 }
 
 /* Output rows first .. first + count - 1 from the ring, which holds what they need. `scratch` holds the decoded weights
@@ -96,10 +115,10 @@ TNY_NOINLINE void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, 
   while (task.c < conv->out_c) {
     const int32_t channels = tny_decode(&task);
     for (int32_t row = first; row < end && last > 0; row++) {
-      tny_pixels(&task, row, row, 0, 1, conv->out_w / 2);
+      tny_any_pixels(&task, row, row, 0, 1, conv->out_w / 2);
     }
     for (int32_t row = first; row < end && last % 2 == 0; row += 2) {
-      tny_pixels(&task, row, tny_least(row + 1, end - 1), last, 0, 1);
+      tny_any_pixels(&task, row, tny_least(row + 1, end - 1), last, 0, 1);
     }
     task.c += channels;
   }

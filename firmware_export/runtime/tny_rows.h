@@ -7,18 +7,28 @@
 static void tny_pad(const tny_conv_t *conv, tny_lane_t *out, int32_t lanes)
 {
 #if TNY_IMPL == 2
-  memset(out, conv->zero_in, (size_t)lanes);
+  for (; lanes > 0; lanes -= 16, out += 16) {
+    vstrbq_p_s8(out, vdupq_n_s8((int8_t)conv->zero_in), vctp8q((uint32_t)lanes));
+  }
 #else
   (void)conv;
-  memset(out, 0, (size_t)lanes * sizeof *out);
+  for (int32_t i = 0; i < lanes; i++) {
+    out[i] = 0;
+  }
 #endif
 }
 
-static void tny_widen(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t count)
+TNY_INLINE void tny_widen(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t count)
 {
 #if TNY_IMPL == 2
   (void)conv;
-  memcpy(out, in, (size_t)count);
+  for (; count >= 16; count -= 16, in += 16, out += 16) {
+    vstrbq_s8(out, vldrbq_s8(in));
+  }
+  if (count > 0) {
+    const mve_pred16_t left = vctp8q((uint32_t)count);
+    vstrbq_p_s8(out, vldrbq_z_s8(in, left), left);
+  }
 #else
   const int32_t zero = conv->zero_in;
 #if TNY_IMPL == 1
@@ -56,36 +66,43 @@ static void tny_expand(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in
   tny_pad(conv, out + left + inner, conv->row_lanes - left - inner);
 }
 
-/* `count` taps of one window row, the first at column `ix` of input row `in` (NULL: padding). */
-static void tny_gather_taps(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t ix, int32_t count)
+/* `count` taps of one window row, the first at column `x` of input row `in`, some of them outside. */
+static void tny_gather_edge(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t x, int32_t count)
 {
-  const int32_t before = in == NULL ? count : tny_least(ix < 0 ? -ix : 0, count);
-  const int32_t inside = tny_least(conv->in_w - ix, count) - before;
-  const int32_t channels = conv->in_c;
-  tny_pad(conv, out, before * channels);
-  if (inside > 0) {
-    tny_widen(conv, out + before * channels, in + (ix + before) * channels, inside * channels);
-    tny_pad(conv, out + (before + inside) * channels, (count - before - inside) * channels);
-  } else {
-    tny_pad(conv, out + before * channels, (count - before) * channels);
+  for (; count > 0; count--, x++, out += conv->in_c) {
+    if (in == NULL || x < 0 || x >= conv->in_w) {
+      tny_pad(conv, out, conv->in_c);
+    } else {
+      tny_widen(conv, out, in + x * conv->in_c, conv->in_c);
+    }
   }
 }
 
-/* The windows of output row `row`, one after the other, each filled up to `run_length` lanes. */
+/* `taps` taps of every window of an output row, from column `x` of input row `in` (NULL: padding) on. */
+static void tny_gather_taps(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t x, int32_t taps)
+{
+  const int32_t lanes = taps * conv->in_c, step = conv->stride_w, run_length = conv->run_length;
+  const int32_t last = in == NULL ? -1 : conv->in_w - taps; /* column from which all taps are inside */
+  for (int32_t column = conv->out_w; column > 0; column--, x += step, out += run_length) {
+    if (x < 0 || x > last) {
+      tny_gather_edge(conv, out, in, x, taps);
+    } else {
+      tny_widen(conv, out, in + x * conv->in_c, lanes);
+    }
+  }
+}
+
+/* The windows of output row `row`, one after the other, `run_length` lanes each: what a window leaves of them meets
+ * weights of zero. */
 static void tny_gather(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t row)
 {
-  const int32_t taps = conv->dilation_w == 1 ? conv->kernel_w : 1, top = row * conv->stride_h - conv->pad_top;
-  for (int32_t x = 0; x < conv->out_w; x++) {
-    tny_lane_t *lane = out + x * conv->run_length, *const end = lane + conv->run_length;
-    const int32_t left = x * conv->stride_w - conv->pad_left;
-    for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
-      const int32_t iy = top + ky * conv->dilation_h;
-      const int8_t *const from = iy < 0 || iy >= conv->in_h ? NULL : in + iy * conv->in_w * conv->in_c;
-      for (int32_t kx = 0; kx < conv->kernel_w; kx += taps, lane += taps * conv->in_c) {
-        tny_gather_taps(conv, lane, from, left + kx * conv->dilation_w, taps);
-      }
+  const int32_t taps = conv->dilation_w == 1 ? conv->kernel_w : 1;
+  for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
+    const int32_t y = row * conv->stride_h - conv->pad_top + ky * conv->dilation_h;
+    const int8_t *const from = y < 0 || y >= conv->in_h ? NULL : in + y * conv->in_w * conv->in_c;
+    for (int32_t kx = 0; kx < conv->kernel_w; kx += taps, out += taps * conv->in_c) {
+      tny_gather_taps(conv, out, from, kx * conv->dilation_w - conv->pad_left, taps);
     }
-    tny_pad(conv, lane, (int32_t)(end - lane));
   }
 }
 

@@ -13,62 +13,73 @@ typedef struct {
   const tny_lane_t *first, *second;
 } tny_pair_t;
 
-/* The assembly below knows the order of the first members. */
+/* The assembly below knows the order of the members. */
 typedef struct {
   const tny_lane_t *weights;
-  const tny_pair_t *run, *last; /* stretches, and behind the last one */
+  const tny_pair_t *last; /* behind the last stretch */
+  uint32_t lanes;         /* of each stretch */
+  int32_t at;             /* lanes on from where each stretch starts */
+  const tny_pair_t *run;
   const int32_t *bias;
-  int32_t at;     /* lanes on from where each stretch starts */
-  uint32_t lanes; /* of each stretch */
   int32_t sum[2 * TNY_CHANNELS]; /* channels of the first pixel, then those of the second */
 } tny_window_t;
 
 #if TNY_IMPL == 2
-/* 16 lanes a step: two vectors of lanes and four of weights meet in eight sums, which only even registers can hold. The
- * weights of a stretch that ends within a vector are zeros there. */
+/* 16 lanes: two vectors of lanes and four of weights meet in eight sums, which only even registers can hold. */
+#define TNY_STEP                    \
+  "vldrb.8 q0, [r3], #16\n\t"       \
+  "vldrb.8 q2, [r1], #64\n\t"       \
+  "vldrb.8 q1, [r5], #16\n\t"       \
+  "vmladava.s8 r0, q2, q0\n\t"      \
+  "vldrb.8 q3, [r1, #-48]\n\t"      \
+  "vmladava.s8 r8, q2, q1\n\t"      \
+  "vmladava.s8 r2, q3, q0\n\t"      \
+  "vldrb.8 q2, [r1, #-32]\n\t"      \
+  "vmladava.s8 r10, q3, q1\n\t"     \
+  "vmladava.s8 r4, q2, q0\n\t"      \
+  "vldrb.8 q3, [r1, #-16]\n\t"      \
+  "vmladava.s8 r12, q2, q1\n\t"     \
+  "vmladava.s8 r6, q3, q0\n\t"      \
+  "vmladava.s8 lr, q3, q1\n\t"
+#ifndef TNY_SMALL
+/* Three steps at a time, which is how many a 3x3 window has per 16 input channels, then the others. */
+#define TNY_STEPS                          \
+  "subs r7, r7, #48\n\t"                   \
+  "blt 3f\n"                               \
+  "2:\n\t" TNY_STEP TNY_STEP TNY_STEP      \
+  "subs r7, r7, #48\n\t"                   \
+  "bge 2b\n"                               \
+  "3:\n\t"                                 \
+  "adds r7, r7, #48\n\t"                   \
+  "ble 5f\n"
+#else
+#define TNY_STEPS
+#endif
+/* The weights of a stretch that ends within a vector are zeros there. */
 __attribute__((naked, noinline)) static void tny_window(tny_window_t *window __attribute__((unused)))
 {
   __asm volatile(
-      "push {r0, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
-      "ldr r11, [r0, #12]\n\t" /* bias */
-      "ldrd r1, r9, [r0]\n\t"  /* weights, run */
-      "ldr r3, [r0, #8]\n\t"   /* last */
-      "ldr r5, [r0, #20]\n\t"  /* lanes */
-      "push {r3, r5}\n\t"
-      "ldr r5, [r0, #16]\n\t" /* at */
+      "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
+      "ldm r0!, {r1, r3, r5, r7, r9, r11}\n\t" /* weights, last, lanes, at, run, bias; leaves sum */
+      "push {r0, r3, r5}\n\t"
       "ldm r11, {r0, r2, r4, r6}\n\t"
       "ldm r11, {r8, r10, r12, lr}\n\t"
-      "mov r11, r5\n"
+      "mov r11, r7\n"
       "1:\n\t"
       "ldrd r3, r5, [r9], #8\n\t"
-      "ldr r7, [sp, #4]\n\t"
+      "ldr r7, [sp, #8]\n\t"
       "add r3, r3, r11\n\t"
-      "add r5, r5, r11\n"
-      "2:\n\t"
-      "vldrb.8 q0, [r3], #16\n\t"
-      "vldrb.8 q2, [r1], #64\n\t"
-      "vldrb.8 q1, [r5], #16\n\t"
-      "vmladava.s8 r0, q2, q0\n\t"
-      "vldrb.8 q3, [r1, #-48]\n\t"
-      "vmladava.s8 r8, q2, q1\n\t"
-      "vmladava.s8 r2, q3, q0\n\t"
-      "vldrb.8 q2, [r1, #-32]\n\t"
-      "vmladava.s8 r10, q3, q1\n\t"
-      "vmladava.s8 r4, q2, q0\n\t"
-      "vldrb.8 q3, [r1, #-16]\n\t"
-      "vmladava.s8 r12, q2, q1\n\t"
-      "vmladava.s8 r6, q3, q0\n\t"
-      "vmladava.s8 lr, q3, q1\n\t"
+      "add r5, r5, r11\n\t" TNY_STEPS
+      "4:\n\t" TNY_STEP
       "subs r7, r7, #16\n\t"
-      "bgt 2b\n\t"
-      "ldr r7, [sp]\n\t"
+      "bgt 4b\n"
+      "5:\n\t"
+      "ldr r7, [sp, #4]\n\t"
       "cmp r9, r7\n\t"
       "bne 1b\n\t"
-      "ldr r1, [sp, #8]\n\t"
-      "add r1, r1, #24\n\t" /* sum */
+      "pop {r1, r3, r5}\n\t"
       "stm r1!, {r0, r2, r4, r6}\n\t"
       "stm r1, {r8, r10, r12, lr}\n\t"
-      "add sp, sp, #12\n\t"
       "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t" ::
           : "r0", "r1", "r2", "r3", "r12", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "cc", "memory");
 }

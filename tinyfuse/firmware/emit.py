@@ -105,7 +105,7 @@ def _constants(layer: Layer, number: int, plan: Plan) -> str:
         layer = turned.get(layer.target, layer)
         return (f"/* {_comment(layer.name)} */\nstatic const tny_add_t add{number} = {{"
                 f"{', '.join(map(_scale, layer.scales))}, {layer.zeros[0]}, {layer.zeros[1]}, {layer.zeros[2]}, "
-                f"{layer.low}, {layer.high}, {number}, {layer.target}}};\n")
+                f"{layer.low}, {layer.high}, {layer.lefts[0]}, {layer.lefts[1]}, {number}, {layer.target}}};\n")
     if isinstance(layer, Pool):
         return (f"/* {_comment(layer.name)} */\nstatic const tny_pool_t pool{number} = {{"
                 + _numbers([*layer.in_shape, *layer.out_shape[:2], *layer.kernel, *layer.stride, *layer.padding,

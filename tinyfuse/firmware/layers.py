@@ -114,13 +114,15 @@ class Conv:
 
 @dataclass(frozen=True, eq=False)
 class Add:
-    """ADD of two tensors of one shape; ``scales``: of both operands and of the sum."""
+    """ADD of two tensors of one shape; ``lefts``: by what operands are shifted before they are multiplied with their
+    scales; ``scales``: of both operands and of the sum, all with shifts to the right."""
 
     name: str
     sources: tuple[int, int]
     target: int
     shape: Shape
     zeros: tuple[int, int, int]
+    lefts: tuple[int, int]
     scales: tuple[Scale, Scale, Scale]
     low: int
     high: int
@@ -130,7 +132,8 @@ class Add:
         if self.sources[0] == first:
             return self
         (a, b), (zero_a, zero_b, zero), (scale_a, scale_b, scale) = self.sources, self.zeros, self.scales
-        return replace(self, sources=(b, a), zeros=(zero_b, zero_a, zero), scales=(scale_b, scale_a, scale))
+        return replace(self, sources=(b, a), zeros=(zero_b, zero_a, zero), lefts=self.lefts[::-1],
+                       scales=(scale_b, scale_a, scale))
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,14 +252,19 @@ def _add(graph: Graph, operator: Operator, node: Any) -> Add:
     scales = tuple(_scale(*quantize_multiplier(value)) for value in (
         first / common, second / common, common / ((1 << ADD_SHIFT) * out)))
     name = _name(target)
-    for scale in scales[:2]:
-        _fits(name, 255 << ADD_SHIFT, scale)
-    _fits(name, 255 << ADD_SHIFT, scales[2])
+    # 1/2 is the only factor of an operand with shift 0: one more to the left and one to the right change nothing.
+    halves = [1 - min(scale.shift, 1) for scale in scales[:2]]
+    scales = tuple(Scale(scale.multiplier, scale.shift + half)
+                   for scale, half in zip(scales, [*halves, 0], strict=True))
+    for scale, half in zip(scales, [*halves, 0], strict=True):
+        _fits(name, 255 << ADD_SHIFT + half, scale)
+    if scales[2].shift < 1:
+        raise ModelError(f"'{name}': the scale of its output is 2^18 times smaller than those of its inputs")
     low, high = activation_range(str(operator.options["fused_activation_function"]), out, int(target.zero_point[0]),
                                  target.dtype)
     zeros = tuple(int(tensor.zero_point[0]) for tensor in (left, right, target))
     return Add(name, (left.index, right.index), target.index, hwc(target), (zeros[0], zeros[1], zeros[2]),
-               (scales[0], scales[1], scales[2]), low, high)
+               (ADD_SHIFT + halves[0], ADD_SHIFT + halves[1]), (scales[0], scales[1], scales[2]), low, high)
 
 
 def _pool(graph: Graph, operator: Operator, node: Any) -> Pool:
