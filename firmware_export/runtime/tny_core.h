@@ -41,6 +41,13 @@ typedef int8_t tny_lane_t;
 typedef int16_t tny_lane_t;
 #endif
 
+/* What differs where a lane takes one byte instead of two. */
+#if TNY_IMPL == 2
+#define TNY_PER_LANE(two, one) (one)
+#else
+#define TNY_PER_LANE(two, one) (two)
+#endif
+
 /* Called with every value of every tensor when a package is verified; nothing otherwise. */
 #ifndef TNY_TRACE
 #define TNY_TRACE(tensor, index, value) ((void)(tensor), (void)(index), (void)(value))

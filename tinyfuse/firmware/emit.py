@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyfuse.firmware.layers import Add, Conv, Join, Layer, Pool, Scale
-from tinyfuse.firmware.plan import ALIGNMENT, BlockStep, ConvStep, Plan, Step
+from tinyfuse.firmware.plan import ALIGNMENT, BlockStep, ConvStep, Plan, Step, narrowed
 
 WIDTH = 100
 QUAD = 4
@@ -113,7 +113,7 @@ def _constants(layer: Layer, number: int, plan: Plan) -> str:
     return ""
 
 
-def _conv_constants(conv: Conv, number: int, group: int, row_offset: int, lane_offset: int) -> str:
+def _conv_constants(conv: Conv, number: int, group: str, row_offset: int, lane_offset: int) -> str:
     words = conv.words()
     spare = [Scale(0, 1)] * (-len(conv.scales) % QUAD)
     scales = [*conv.scales, *spare]
@@ -142,8 +142,8 @@ static const tny_conv_t conv{number} = {{
   {_numbers([*conv.weights.shape[1:3], *conv.stride, *conv.dilation, *conv.padding])},
   {_numbers([conv.zero_in, conv.zero_out, conv.low, conv.high])},
   {_numbers([conv.runs, conv.run_length, _pixel_step(conv), 1 if conv.gathered else conv.stride[0]])},
-  {_numbers([conv.row_lanes, row_offset, lane_offset, group, int(conv.gathered), int(conv.odd), int(conv.wide)])},
-  {_numbers([number, conv.target])}
+  {_numbers([conv.row_lanes, row_offset, lane_offset])}, {group},
+  {_numbers([int(conv.gathered), int(conv.odd), int(conv.wide), number, conv.target])}
 }};
 """
 
@@ -152,19 +152,24 @@ def _pixel_step(conv: Conv) -> int:
     return conv.run_length if conv.gathered else conv.stride[1] * conv.in_shape[2]
 
 
-def _geometry(conv: Conv, plan: Plan) -> tuple[int, int, int]:
+def _geometry(conv: Conv, plan: Plan) -> tuple[str, int, int]:
     """(group, row offset, lane offset) of ``conv`` where the plan has put it."""
     for step in plan.steps:
         if isinstance(step, ConvStep) and step.conv is conv:
-            return step.group, 0, 0
+            return _per_lane(step, "group"), 0, 0
         if isinstance(step, BlockStep):
             if conv is step.a:
-                return step.group_a, 0, 0
+                return _per_lane(step, "group_a"), 0, 0
             if conv is step.b:
-                return step.group_b, 0, 0
+                return _per_lane(step, "group_b"), 0, 0
             if conv is step.shortcut:
-                return step.group_a, step.a.padding[0], step.a.padding[1] * step.a.in_shape[2]
+                return _per_lane(step, "group_a"), step.a.padding[0], step.a.padding[1] * step.a.in_shape[2]
     raise AssertionError(f"{conv.name} is in no step")
+
+
+def _per_lane(step: ConvStep | BlockStep, what: str) -> str:
+    """A number of rows where lanes take two bytes, and where they take one."""
+    return f"TNY_PER_LANE({getattr(step, what)}, {getattr(narrowed(step), what)})"
 
 
 def _descriptor(step: Step, number: Mapping[int, int]) -> str:
@@ -173,7 +178,7 @@ def _descriptor(step: Step, number: Mapping[int, int]) -> str:
     shortcut = "NULL" if step.shortcut is None else f"&conv{number[step.shortcut.target]}"
     index = number[step.add.target]
     return (f"static const tny_block_t block{index} = {{&conv{number[step.a.target]}, &conv{number[step.b.target]}, "
-            f"{shortcut}, &add{index}, {step.rows_a}, {step.rows_b}}};\n")
+            f"{shortcut}, &add{index},\n  {_per_lane(step, 'rows_a')}, {_per_lane(step, 'rows_b')}}};\n")
 
 
 def _interface(program: Program) -> str:
@@ -222,7 +227,7 @@ def _calls(step: Step, index: int, plan: Plan, number: Mapping[int, int]) -> Ite
     if isinstance(step, ConvStep):
         conv = step.conv
         yield (f"  tny_conv(&conv{number[conv.target]}, {tensor(conv.source)}, {tensor(conv.target)}, {lanes('rows')}, "
-               f"{step.rows}, {lanes('scratch')});")
+               f"{_per_lane(step, 'rows')}, {lanes('scratch')});")
     elif isinstance(step, BlockStep):
         add = number[step.add.target]
         yield (f"  tny_block(&block{add}, {tensor(step.a.source)}, {lanes('rows')}, {lanes('more')}, "

@@ -11,7 +11,7 @@ from tinyfuse.firmware.pack import CHUNK
 
 ALIGNMENT = 16
 LANE_BYTES = 2
-"""Of the widened codes that the kernels read; MVE needs one byte only, the arena is planned for two."""
+"""Of the widened codes that the kernels read; those of MVE need one only, see :func:`narrowed`."""
 LEAST_LANES = 16
 """Of rows: a vector load takes as many, used or not."""
 OPTIMIZE = ("ram", "speed")
@@ -223,6 +223,30 @@ def _homes(steps: Sequence[Step]) -> dict[int, str]:
             for tensor in (*_read(step), _written(step)):
                 of(tensor)
     return home
+
+
+def narrowed(step: ConvStep | BlockStep) -> ConvStep | BlockStep:
+    """``step`` where lanes take one byte: its memory holds twice the rows, so that larger groups share weights."""
+    if isinstance(step, ConvStep):
+        group = _narrow_group(step.conv, step.group, step.rows)
+        return replace(step, group=group, rows=_held(step.conv, group))
+    for group_b in range(_narrow_group(step.b, step.group_b, step.rows_b), step.group_b - 1, -1):
+        for group_a in range(_narrow_group(step.a, step.group_a, step.rows_a), step.group_a - 1, -1):
+            found = replace(step, group_a=group_a, group_b=group_b, rows_a=_held(step.a, group_a),
+                            rows_b=_held(step.b, group_b))
+            if _in_place(found):
+                return found
+    return step
+
+
+def _narrow_group(conv: Conv, group: int, rows: int) -> int:
+    """The most output rows whose input fits the memory of ``rows`` rows of two bytes a lane.
+
+    A stretch that ends within a vector is read beyond its end.
+    """
+    beyond = 0 if conv.run_length % CHUNK == 0 else CHUNK
+    return max([group, *(more for more in range(group, conv.out_shape[0] + 1)
+                         if _held(conv, more) * conv.row_lanes + beyond <= LANE_BYTES * rows * conv.row_lanes)])
 
 
 def _read(step: Step) -> tuple[int, ...]:
