@@ -4,42 +4,29 @@
 
 #include "tny_types.h"
 
-/* Where the channels of one pixel go: codes of a tensor, or lanes of a ring (which for MVE are codes, too). */
+/* Where the channels of two pixels go: codes of a tensor, or lanes of a ring (which for MVE are codes, too). */
 typedef struct {
-  int8_t *codes;
-  tny_lane_t *lanes;
-  size_t index; /* of its first channel in the tensor */
-} tny_pixel_t;
+  int8_t *to[2];
+  size_t stride;   /* bytes from one pair of pixels to the next */
+  size_t index[2]; /* of their first channel in the tensor */
+  int both;        /* whether the second pixel is another one than the first */
+} tny_target_t;
 
-TNY_INLINE tny_pixel_t tny_pixel(const tny_conv_t *conv, const tny_sink_t *sink, int32_t row, int32_t x, int32_t c)
+TNY_INLINE int8_t *tny_place(const tny_conv_t *conv, const tny_sink_t *sink, int32_t row, int32_t x, int32_t c)
 {
-  tny_pixel_t pixel = {NULL, NULL, ((size_t)row * conv->out_w + (size_t)x) * conv->out_c + (size_t)c};
-  if (sink->ring != NULL) { /* its rows have their margins already */
-    const tny_conv_t *const next = sink->next;
-    pixel.lanes = tny_row(sink->ring, row + next->pad_top) + (next->pad_left + x) * next->in_c + c;
-  } else {
-    pixel.codes = sink->codes + pixel.index;
+  if (sink->ring == NULL) {
+    return sink->codes + ((size_t)row * conv->out_w + (size_t)x) * conv->out_c + c;
   }
-#if TNY_IMPL == 2
-  pixel.codes = sink->ring != NULL ? pixel.lanes : pixel.codes;
-#endif
-  return pixel;
+  const tny_conv_t *const next = sink->next; /* whose rows have their margins already */
+  return (int8_t *)(tny_row(sink->ring, row + next->pad_top) + (next->pad_left + x) * next->in_c + c);
 }
 
-/* Two columns on. */
-TNY_INLINE void tny_advance(const tny_conv_t *conv, tny_pixel_t *pixel)
+TNY_INLINE void tny_advance(const tny_conv_t *conv, tny_target_t *target)
 {
-  const size_t values = 2u * conv->out_c;
-  pixel->index += values;
-#if TNY_IMPL == 2
-  pixel->codes += values;
-#else
-  if (pixel->lanes != NULL) {
-    pixel->lanes += values;
-  } else {
-    pixel->codes += values;
+  for (int32_t i = 0; i < 2; i++) {
+    target->to[i] += target->stride;
+    target->index[i] += 2u * conv->out_c;
   }
-#endif
 }
 
 #if TNY_IMPL == 2
@@ -57,67 +44,84 @@ TNY_INLINE tny_channels_t tny_channels(const tny_conv_t *conv, int32_t c)
   return channels;
 }
 
-/* Codes in the lowest bytes of the lanes; where all shifts go to the right, halves are rounded away from zero. */
-TNY_INLINE int32x4_t tny_plain4(const tny_conv_t *conv, const tny_channels_t *channels, int32x4_t sum)
-{
-  const int32x4_t high = vqrdmulhq_s32(sum, channels->multiplier);
-  int32x4_t code = vrshlq_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), channels->shift);
-  code = vaddq_n_s32(code, conv->zero_out);
-  __asm("vqmovnb.s32 %q0, %q0\n\tvqmovnb.s16 %q0, %q0" : "+w"(code)); /* saturates; intrinsics copy the vector */
-  return code;
-}
-
-TNY_INLINE int32x4_t tny_odd4(const tny_conv_t *conv, const tny_channels_t *channels, int32x4_t sum)
-{
-  const int32x4_t none = vdupq_n_s32(0), right = vminq_s32(channels->shift, none);
-  const int32x4_t high = vqrdmulhq_s32(vshlq_s32(sum, vmaxq_s32(channels->shift, none)), channels->multiplier);
-  const int32x4_t down = vshrq_n_s32(vandq_s32(high, right), 31); /* -1 where halves have to round down */
-  return tny_clamp4(vaddq_n_s32(vrshlq_s32(vaddq_s32(high, down), right), conv->zero_out), conv->low, conv->high);
-}
-
-TNY_INLINE void tny_trace4(uint32_t tensor, size_t index, int32x4_t codes, mve_pred16_t valid)
-{
-  const uint32_t lanes = valid;
-  TNY_TRACE(tensor, index, (int8_t)vgetq_lane_s32(codes, 0));
-  if (lanes >> 4 & 1u) {
-    TNY_TRACE(tensor, index + 1u, (int8_t)vgetq_lane_s32(codes, 1));
-  }
-  if (lanes >> 8 & 1u) {
-    TNY_TRACE(tensor, index + 2u, (int8_t)vgetq_lane_s32(codes, 2));
-  }
-  if (lanes >> 12 & 1u) {
-    TNY_TRACE(tensor, index + 3u, (int8_t)vgetq_lane_s32(codes, 3));
-  }
-}
-
 /* Whether a layer goes the short way: all four channels, int8 weights and nothing odd. */
 TNY_INLINE int tny_is_plain(const tny_conv_t *conv, int32_t c)
 {
   return !conv->odd && !conv->wide && c + 4 <= conv->out_c;
 }
 
-/* `plain` is a constant wherever this is inlined. */
-TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_channels_t *channels,
-                        const tny_pixel_t *pixel, const int32_t *sum, int plain)
+/* Codes in the lowest bytes of the lanes; where all shifts go to the right, halves are rounded away from zero. */
+TNY_INLINE int32x4_t tny_plain4(const tny_conv_t *conv, const tny_channels_t *channels, const int32_t *sum)
 {
-  int32x4_t codes = vld1q_s32(sum);
-  if (!plain && conv->wide) { /* the sums of both parts of the weights */
-    const int32_t both[4] = {sum[0] + sum[2], sum[1] + sum[3], 0, 0};
-    codes = vld1q_s32(both);
+  const int32x4_t high = vqrdmulhq_s32(vld1q_s32(sum), channels->multiplier);
+  const int32x4_t code = vrshlq_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), channels->shift);
+  return tny_saturate4(vaddq_n_s32(code, conv->zero_out));
+}
+
+TNY_INLINE int32x4_t tny_odd4(const tny_conv_t *conv, const tny_channels_t *channels, const int32_t *sum)
+{
+  const int32_t parts[4] = {sum[0] + sum[2], sum[1] + sum[3], 0, 0}; /* both parts of 9-bit weights */
+  const int32x4_t all = vld1q_s32(conv->wide ? parts : sum), none = vdupq_n_s32(0);
+  const int32x4_t right = vminq_s32(channels->shift, none), left = vmaxq_s32(channels->shift, none);
+  const int32x4_t high = vqrdmulhq_s32(vshlq_s32(all, left), channels->multiplier);
+  const int32x4_t down = vshrq_n_s32(vandq_s32(high, right), 31); /* -1 where halves have to round down */
+  return tny_clamp4(vaddq_n_s32(vrshlq_s32(vaddq_s32(high, down), right), conv->zero_out), conv->low, conv->high);
+}
+
+TNY_INLINE void tny_trace4(uint32_t tensor, size_t index, int32x4_t codes, uint32_t valid)
+{
+  TNY_TRACE(tensor, index, (int8_t)vgetq_lane_s32(codes, 0));
+  if (valid >> 4 & 1u) {
+    TNY_TRACE(tensor, index + 1u, (int8_t)vgetq_lane_s32(codes, 1));
   }
-  codes = plain ? tny_plain4(conv, channels, codes) : tny_odd4(conv, channels, codes);
-  tny_trace4(conv->tensor, pixel->index, codes, channels->valid);
-  if (sink->add != NULL) {
-    const int32x4_t extended = vmovlbq_s16(vmovlbq_s8(vreinterpretq_s8_s32(codes)));
-    codes = tny_add4(sink->add, extended, plain ? vldrbq_s32(pixel->codes)
-                                                : vldrbq_z_s32(pixel->codes, channels->valid));
-    tny_trace4(sink->add->tensor, pixel->index, codes, channels->valid);
+  if (valid >> 8 & 1u) {
+    TNY_TRACE(tensor, index + 2u, (int8_t)vgetq_lane_s32(codes, 2));
   }
+  if (valid >> 12 & 1u) {
+    TNY_TRACE(tensor, index + 3u, (int8_t)vgetq_lane_s32(codes, 3));
+  }
+}
+
+TNY_INLINE void tny_trace8(uint32_t tensor, const tny_target_t *target, int32x4_t first, int32x4_t second,
+                           uint32_t valid)
+{
+  tny_trace4(tensor, target->index[0], first, valid);
+  if (target->both) {
+    tny_trace4(tensor, target->index[1], second, valid);
+  }
+}
+
+TNY_INLINE int32x4_t tny_load4(const int8_t *from, const tny_channels_t *channels, int plain)
+{
+  return plain ? vldrbq_s32(from) : vldrbq_z_s32(from, channels->valid);
+}
+
+TNY_INLINE void tny_store4(int8_t *to, int32x4_t codes, const tny_channels_t *channels, int plain)
+{
   if (plain) {
-    vstrbq_s32(pixel->codes, codes);
+    vstrbq_s32(to, codes);
   } else {
-    vstrbq_p_s32(pixel->codes, codes, channels->valid);
+    vstrbq_p_s32(to, codes, channels->valid);
   }
+}
+
+/* Two pixels; if they are one and the same, twice the same. `plain` is a constant wherever this is inlined. */
+TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_channels_t *channels,
+                        const tny_target_t *target, const int32_t *sum, int plain)
+{
+  int32x4_t first = plain ? tny_plain4(conv, channels, sum) : tny_odd4(conv, channels, sum);
+  int32x4_t second = plain ? tny_plain4(conv, channels, sum + 4) : tny_odd4(conv, channels, sum + 4);
+  const tny_add_t *const add = sink->add;
+  tny_trace8(conv->tensor, target, first, second, channels->valid);
+  if (add != NULL) {
+    const int32x4_t other = tny_load4(target->to[0], channels, plain);
+    const int32x4_t others = tny_load4(target->to[1], channels, plain);
+    first = tny_add4(add, tny_extend4(first), other);
+    second = tny_add4(add, tny_extend4(second), others);
+    tny_trace8(add->tensor, target, first, second, channels->valid);
+  }
+  tny_store4(target->to[0], first, channels, plain);
+  tny_store4(target->to[1], second, channels, plain);
 }
 #else
 /* What the doubled sums of two channels are rescaled with. */
@@ -172,35 +176,43 @@ TNY_INLINE void tny_put_lanes(const tny_conv_t *next, tny_lane_t *lanes, int32_t
 #endif
 }
 
-TNY_INLINE void tny_put_code(const tny_sink_t *sink, int8_t *at, size_t index, int32_t code)
+TNY_INLINE void tny_trace2(uint32_t tensor, const tny_target_t *target, const int32_t code[4], int second)
 {
-  (void)index;
-  if (sink->add == NULL) {
-    *at = (int8_t)code;
-  } else {
-    *at = tny_add(sink->add, code, *at);
-    TNY_TRACE(sink->add->tensor, index, *at);
+  for (int32_t i = 0; i < (target->both ? 4 : 2); i++) {
+    if (i % 2 == 0 || second) {
+      TNY_TRACE(tensor, target->index[i / 2] + (size_t)(i % 2), code[i]);
+    }
   }
 }
 
-/* A ring takes whole pairs of channels only: the exporter gathers the windows of others. `plain` is a constant wherever
- * this is inlined. */
+/* Two pixels; if they are one and the same, twice the same. A ring takes whole pairs of channels only: the exporter
+ * gathers the windows of others. `plain` is a constant wherever this is inlined. */
 TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_channels_t *channels,
-                        const tny_pixel_t *pixel, const int32_t *sum, int plain)
+                        const tny_target_t *target, const int32_t *sum, int plain)
 {
-  const int32_t first = tny_code(conv, channels, 0, sum[0], plain), second = tny_code(conv, channels, 1, sum[1], plain);
-  const int both = plain || channels->second;
-  TNY_TRACE(conv->tensor, pixel->index, first);
-  if (both) {
-    TNY_TRACE(conv->tensor, pixel->index + 1u, second);
-  }
-  if (pixel->lanes != NULL) {
-    tny_put_lanes(sink->next, pixel->lanes, first, second);
+  int8_t *const to = target->to[0], *const on = target->to[1];
+  const tny_add_t *const add = sink->add;
+  const int second = plain || channels->second;
+  int32_t code[4] = {tny_code(conv, channels, 0, sum[0], plain), tny_code(conv, channels, 1, sum[1], plain),
+                     tny_code(conv, channels, 0, sum[2], plain), tny_code(conv, channels, 1, sum[3], plain)};
+  tny_trace2(conv->tensor, target, code, second);
+  if (sink->ring != NULL) {
+    tny_put_lanes(sink->next, (tny_lane_t *)(void *)to, code[0], code[1]);
+    tny_put_lanes(sink->next, (tny_lane_t *)(void *)on, code[2], code[3]);
     return;
   }
-  tny_put_code(sink, pixel->codes, pixel->index, first);
-  if (both) {
-    tny_put_code(sink, pixel->codes + 1, pixel->index + 1u, second);
+  if (add != NULL) {
+    code[0] = tny_add(add, code[0], to[0]);
+    code[2] = tny_add(add, code[2], on[0]);
+    code[1] = second ? tny_add(add, code[1], to[1]) : 0;
+    code[3] = second ? tny_add(add, code[3], on[1]) : 0;
+    tny_trace2(add->tensor, target, code, second);
+  }
+  to[0] = (int8_t)code[0];
+  on[0] = (int8_t)code[2];
+  if (second) {
+    to[1] = (int8_t)code[1];
+    on[1] = (int8_t)code[3];
   }
 }
 #endif

@@ -36,89 +36,105 @@ TNY_INLINE int32_t tny_decode(const tny_task_t *task)
   return 2;
 }
 
-/* Where the windows of pixels (row, x) and (other, x + on) start. */
-TNY_INLINE void tny_stretches(const tny_task_t *task, int32_t row, int32_t other, int32_t x, int32_t on, tny_pair_t *run)
+/* Two pixels, (row, x) and (other, x + on), and how many times two columns further. */
+typedef struct {
+  int32_t row, other, x, on, count;
+} tny_pixels_t;
+
+/* Where the windows of two pixels start. */
+TNY_INLINE void tny_stretches(const tny_task_t *task, const tny_pixels_t *pixels, tny_pair_t *run)
 {
   const tny_conv_t *const conv = task->conv;
-  const int32_t from = conv->lane_offset + x * conv->pixel_step, further = on * conv->pixel_step;
-  for (int32_t i = 0; i < conv->runs; i++) {
-    const int32_t first = row * conv->row_step + conv->row_offset + i;
-    run[i].first = tny_row(task->ring, first) + from;
-    run[i].second = further + (other == row ? run[i].first
-                                            : tny_row(task->ring, first + (other - row) * conv->row_step) + from);
+  const int32_t from = conv->lane_offset + pixels->x * conv->pixel_step, further = pixels->on * conv->pixel_step;
+  const int32_t rows = (pixels->other - pixels->row) * conv->row_step;
+  int32_t row = pixels->row * conv->row_step + conv->row_offset;
+  for (const tny_pair_t *const end = run + conv->runs; run != end; run++, row++) {
+    const tny_lane_t *const first = tny_row(task->ring, row) + from;
+    run->first = first;
+    run->second = (rows == 0 ? first : tny_row(task->ring, row + rows) + from) + further;
   }
 }
 
-/* `count` times two pixels: (row, x) and (other, x + on), then those two columns on, and so on. The second one is
- * computed, but not put, if it is the first one again. `plain` is a constant wherever this is inlined. */
-TNY_INLINE void tny_pixels(const tny_task_t *task, int32_t row, int32_t other, int32_t x, int32_t on, int32_t count,
-                           int plain)
+/* Where two pixels go. */
+TNY_INLINE tny_target_t tny_target(const tny_task_t *task, const tny_pixels_t *pixels)
+{
+  const tny_conv_t *const conv = task->conv;
+  const int32_t on = (pixels->other - pixels->row) * conv->out_w + pixels->on;
+  const size_t index = ((size_t)pixels->row * conv->out_w + (size_t)pixels->x) * conv->out_c + (size_t)task->c;
+  const tny_target_t target = {
+      {tny_place(conv, task->sink, pixels->row, pixels->x, task->c),
+       tny_place(conv, task->sink, pixels->other, pixels->x + pixels->on, task->c)},
+      2u * conv->out_c * (task->sink->ring != NULL ? sizeof(tny_lane_t) : 1u),
+      {index, index + (size_t)(on * conv->out_c)},
+      on != 0};
+  return target;
+}
+
+/* Output rows first .. end - 1; then, of an odd width, the last pixels of two rows at a time. `plain` is a constant
+ * wherever this is inlined. */
+TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end, int plain)
 {
   const tny_conv_t *const conv = task->conv;
   const tny_sink_t *const sink = task->sink;
   const tny_channels_t channels = tny_channels(conv, task->c);
-  const int two = other != row || on != 0;
-  tny_pixel_t first = tny_pixel(conv, sink, row, x, task->c), second = tny_pixel(conv, sink, other, x + on, task->c);
+  const int32_t last = conv->out_w - 1, step = 2 * conv->pixel_step;
   tny_pair_t run[TNY_MAX_RUNS];
   tny_window_t window;
   window.weights = task->weights;
   window.last = run + conv->runs;
   window.lanes = conv->run_length;
-  window.at = 0;
   window.run = run;
   window.bias = conv->bias + task->c;
+  window.skip = 2u * (-window.lanes & 15u);
 #if TNY_IMPL == 2
   const int32_t bias[4] = {window.bias[0], window.bias[1], 0, 0};
   window.bias = !plain && conv->wide ? bias : window.bias;
 #endif
-  tny_stretches(task, row, other, x, on, run);
-  for (;; window.at += 2 * conv->pixel_step, tny_advance(conv, &first), tny_advance(conv, &second)) {
-    tny_window(&window);
-    tny_put(conv, sink, &channels, &first, window.sum, plain);
-    if (two) {
-      tny_put(conv, sink, &channels, &second, window.sum + TNY_CHANNELS, plain);
-    }
-    if (--count == 0) {
-      return;
+  for (int32_t columns = last > 0 ? 2 : 1; columns > last % 2; columns--) {
+    for (int32_t row = first; row < end; row += columns == 2 ? 1 : 2) {
+      const tny_pixels_t all = {row, row, 0, 1, conv->out_w / 2};
+      const tny_pixels_t rest = {row, tny_least(row + 1, end - 1), last, 0, 1};
+      const tny_pixels_t pixels = columns == 2 ? all : rest;
+      tny_target_t target = tny_target(task, &pixels);
+      int32_t count = pixels.count;
+      tny_stretches(task, &pixels, run);
+      for (window.at = 0; count > 0; count--, window.at += step) {
+        tny_window(&window);
+        tny_put(conv, sink, &channels, &target, window.sum, plain);
+        tny_advance(conv, &target);
+      }
     }
   }
 }
 
-#ifndef TNY_SMALL
-TNY_NOINLINE void tny_plain_pixels(const tny_task_t *task, int32_t row, int32_t other, int32_t x, int32_t on,
-                                   int32_t count)
+TNY_NOINLINE void tny_any_task(const tny_task_t *task, int32_t first, int32_t end)
 {
-  tny_pixels(task, row, other, x, on, count, 1);
+  tny_task(task, first, end, 0);
 }
-#endif
 
-TNY_NOINLINE void tny_any_pixels(const tny_task_t *task, int32_t row, int32_t other, int32_t x, int32_t on,
-                                 int32_t count)
-{
 #ifndef TNY_SMALL
-  if (tny_is_plain(task->conv, task->c)) {
-    tny_plain_pixels(task, row, other, x, on, count);
-    return;
-  }
-#endif
-  tny_pixels(task, row, other, x, on, count, 0);
+TNY_NOINLINE void tny_plain_task(const tny_task_t *task, int32_t first, int32_t end)
+{
+  tny_task(task, first, end, 1);
 }
+#endif
 
 /* Output rows first .. first + count - 1 from the ring, which holds what they need. `scratch` holds the decoded weights
- * of one task. The last pixels of an odd width go two rows at a time. */
+ * of one task. */
 TNY_NOINLINE void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t count,
                                 const tny_sink_t *sink, tny_lane_t *scratch)
 {
   tny_task_t task = {conv, ring, sink, scratch, 0};
-  const int32_t end = first + count, last = conv->out_w - 1;
   TNY_ENTER(conv->layer);
   while (task.c < conv->out_c) {
     const int32_t channels = tny_decode(&task);
-    for (int32_t row = first; row < end && last > 0; row++) {
-      tny_any_pixels(&task, row, row, 0, 1, conv->out_w / 2);
-    }
-    for (int32_t row = first; row < end && last % 2 == 0; row += 2) {
-      tny_any_pixels(&task, row, tny_least(row + 1, end - 1), last, 0, 1);
+#ifndef TNY_SMALL
+    if (tny_is_plain(conv, task.c)) {
+      tny_plain_task(&task, first, first + count);
+    } else
+#endif
+    {
+      tny_any_task(&task, first, first + count);
     }
     task.c += channels;
   }

@@ -121,4 +121,23 @@ TNY_INLINE int32_t tny_clamp(int32_t x, int32_t low, int32_t high)
   return x > high ? high : x;
 }
 
+#if TNY_IMPL == 2
+TNY_INLINE int32x4_t tny_clamp4(int32x4_t x, int32_t low, int32_t high)
+{
+  return vminq_s32(vmaxq_s32(x, vdupq_n_s32(low)), vdupq_n_s32(high));
+}
+
+/* int8 in the lowest byte of each lane, whatever in the others. */
+TNY_INLINE int32x4_t tny_saturate4(int32x4_t x)
+{
+  __asm("vqmovnb.s32 %q0, %q0\n\tvqmovnb.s16 %q0, %q0" : "+w"(x)); /* intrinsics would copy the vector twice */
+  return x;
+}
+
+TNY_INLINE int32x4_t tny_extend4(int32x4_t bytes)
+{
+  return vmovlbq_s16(vmovlbq_s8(vreinterpretq_s8_s32(bytes)));
+}
+#endif
+
 #endif

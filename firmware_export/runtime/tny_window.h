@@ -22,6 +22,7 @@ typedef struct {
   const tny_pair_t *run;
   const int32_t *bias;
   int32_t sum[2 * TNY_CHANNELS]; /* channels of the first pixel, then those of the second */
+  uint32_t skip;                 /* lanes of decoded weights between stretches, as those start on whole chunks */
 } tny_window_t;
 
 #if TNY_IMPL == 2
@@ -97,48 +98,48 @@ __attribute__((naked, noinline)) static void tny_window(tny_window_t *window __a
   "smlad %[s3], r5, r8, %[s3]\n\t"   \
   "smlad %[s2], r6, r9, %[s2]\n\t"   \
   "smlad %[s3], r7, r9, %[s3]\n\t"
-/* `steps` of them at a time. All registers are taken: what changes once per stretch only lives in memory. */
-#define TNY_STRETCHES(steps)                                                                                        \
+/* `steps` of them at a time, and `behind` a stretch. All registers are taken: what changes once per
+ * stretch only lives in memory. */
+#define TNY_STRETCHES(steps, behind)                                                                                \
   __asm volatile(                                                                                                   \
       "1:\n\t"                                                                                                      \
       "ldr r4, %[next]\n\t"                                                                                         \
       "ldr r5, %[at]\n\t"                                                                                           \
-      "ldr r6, %[bytes]\n\t"                                                                                        \
+      "ldr r6, %[lanes]\n\t"                                                                                        \
       "ldrd %[p0], %[p1], [r4], #8\n\t"                                                                             \
       "str r4, %[next]\n\t"                                                                                         \
-      "add %[p0], %[p0], r5\n\t"                                                                                    \
-      "add %[p1], %[p1], r5\n\t"                                                                                    \
-      "add r6, r6, %[w]\n\t"                                                                                        \
-      "str r6, %[end]\n\t"                                                                                          \
+      "add %[p0], %[p0], r5, lsl #1\n\t"                                                                            \
+      "add %[p1], %[p1], r5, lsl #1\n\t"                                                                            \
+      "add r6, %[w], r6, lsl #2\n\t"                                                                                \
+      "str r6, %[end]\n"                                                                                            \
       "2:\n\t" steps                                                                                                \
       "ldr r4, %[end]\n\t"                                                                                          \
       "cmp %[w], r4\n\t"                                                                                            \
-      "bne 2b\n\t"                                                                                                  \
+      "bne 2b\n\t" behind                                                                                           \
       "ldr r4, %[next]\n\t"                                                                                         \
       "ldr r5, %[last]\n\t"                                                                                         \
-      "ldr r6, %[skip]\n\t"                                                                                         \
       "cmp r4, r5\n\t"                                                                                              \
-      "add %[w], %[w], r6\n\t"                                                                                      \
       "bne 1b\n\t"                                                                                                  \
       : [w] "+r"(w), [p0] "=&r"(p0), [p1] "=&r"(p1), [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3),    \
         [next] "+m"(next), [end] "=m"(end)                                                                          \
-      : [at] "m"(at_bytes), [bytes] "m"(run_bytes), [skip] "m"(skip_bytes), [last] "m"(last)                        \
+      : [at] "m"(window->at), [lanes] "m"(window->lanes), [last] "m"(window->last), [skip] "m"(window->skip)        \
       : "r4", "r5", "r6", "r7", "r8", "r9", "cc", "memory")
+#define TNY_SKIP            \
+  "ldr r4, %[skip]\n\t"     \
+  "add %[w], %[w], r4, lsl #1\n\t"
 
 TNY_INLINE void tny_window(tny_window_t *window)
 {
   int32_t s0 = window->bias[0], s1 = window->bias[1], s2 = s0, s3 = s1;
   const tny_lane_t *w = window->weights, *p0, *p1, *end;
-  const tny_pair_t *next = window->run, *const last = window->last;
-  const int32_t at_bytes = 2 * window->at, run_bytes = 4 * (int32_t)window->lanes;
-  const int32_t skip_bytes = -run_bytes & 63; /* up to the next chunk */
+  const tny_pair_t *next = window->run;
 #ifndef TNY_SMALL
-  if (skip_bytes == 0) {
-    TNY_STRETCHES(TNY_STEP TNY_STEP TNY_STEP TNY_STEP);
+  if (window->skip == 0u) {
+    TNY_STRETCHES(TNY_STEP TNY_STEP TNY_STEP TNY_STEP, );
   } else
 #endif
   {
-    TNY_STRETCHES(TNY_STEP);
+    TNY_STRETCHES(TNY_STEP, TNY_SKIP);
   }
   window->sum[0] = s0;
   window->sum[1] = s1;
@@ -150,8 +151,8 @@ static void tny_window(tny_window_t *window)
 {
   int32_t s0 = window->bias[0], s1 = window->bias[1], s2 = s0, s3 = s1;
   const tny_lane_t *w = window->weights;
-  const uint32_t lanes = window->lanes, skip = 2u * (-lanes & 15u); /* up to the next chunk */
-  for (const tny_pair_t *run = window->run; run != window->last; run++, w += skip) {
+  const uint32_t lanes = window->lanes;
+  for (const tny_pair_t *run = window->run; run != window->last; run++, w += window->skip) {
     const tny_lane_t *p0 = run->first + window->at, *p1 = run->second + window->at;
     for (const tny_lane_t *const end = p0 + lanes; p0 != end; p0 += 4, p1 += 4, w += 8) {
       s0 += w[0] * p0[0] + w[1] * p0[1] + w[4] * p0[2] + w[5] * p0[3];

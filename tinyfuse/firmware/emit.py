@@ -103,9 +103,10 @@ def _constants(layer: Layer, number: int, plan: Plan) -> str:
     if isinstance(layer, Add):
         turned = {step.add.target: step.add for step in plan.steps if isinstance(step, BlockStep)}
         layer = turned.get(layer.target, layer)
-        return (f"/* {_comment(layer.name)} */\nstatic const tny_add_t add{number} = {{"
-                f"{', '.join(map(_scale, layer.scales))}, {layer.zeros[0]}, {layer.zeros[1]}, {layer.zeros[2]}, "
-                f"{layer.low}, {layer.high}, {layer.lefts[0]}, {layer.lefts[1]}, {number}, {layer.target}}};\n")
+        factors = ", ".join(map(_factor, layer.scales, layer.zeros, (*layer.lefts, 0)))
+        narrow = (layer.low, layer.high) != (-128, 127)
+        return (f"/* {_comment(layer.name)} */\nstatic const tny_add_t add{number} = {{\n  {factors},\n  "
+                f"{_numbers([layer.low, layer.high, narrow, number, layer.target])}}};\n")
     if isinstance(layer, Pool):
         return (f"/* {_comment(layer.name)} */\nstatic const tny_pool_t pool{number} = {{"
                 + _numbers([*layer.in_shape, *layer.out_shape[:2], *layer.kernel, *layer.stride, *layer.padding,
@@ -245,8 +246,10 @@ def _calls(step: Step, index: int, plan: Plan, number: Mapping[int, int]) -> Ite
                f"{tensor(step.target)}, {int(np.prod(step.shape))});")
 
 
-def _scale(scale: Scale) -> str:
-    return f"{{{scale.multiplier}, {scale.shift}}}"
+def _factor(scale: Scale, zero_point: int, left: int) -> str:
+    """Doubled where lanes take two bytes."""
+    return (f"{{{scale.multiplier}, {1 << scale.shift - 1}, {zero_point}, TNY_PER_LANE({left + 1}, {left}), "
+            f"{scale.shift}}}")
 
 
 def _numbers(values: Iterable[int]) -> str:
