@@ -18,22 +18,28 @@ typedef struct {
   int32_t c;
 } tny_task_t;
 
-/* Decode the weights of a task; returns how many channels they are of. */
-TNY_INLINE int32_t tny_decode(const tny_task_t *task)
+/* Channels that are computed at a time. */
+TNY_INLINE int32_t tny_together(const tny_conv_t *conv)
+{
+#if TNY_IMPL == 2
+  return conv->wide ? 2 : 4;
+#else
+  (void)conv;
+  return 2;
+#endif
+}
+
+TNY_INLINE void tny_decode(const tny_task_t *task)
 {
   const tny_conv_t *const conv = task->conv;
   const uint32_t chunks = conv->runs * ((conv->run_length + 15u) / 16u);
   const uint32_t *const words = conv->weights + (size_t)(task->c / 2) * conv->pair_words;
   conv->unpack(words, task->weights, chunks);
 #if TNY_IMPL == 2
-  if (!conv->wide) {
-    if (task->c + 2 < conv->out_c) {
-      conv->unpack(words + conv->pair_words, task->weights + 32, chunks);
-    }
-    return 4;
+  if (!conv->wide && task->c + 2 < conv->out_c) {
+    conv->unpack(words + conv->pair_words, task->weights + 32, chunks);
   }
 #endif
-  return 2;
 }
 
 /* Two pixels, (row, x) and (other, x + on), and how many times two columns further. */
@@ -107,36 +113,43 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end, int
   }
 }
 
-TNY_NOINLINE void tny_any_task(const tny_task_t *task, int32_t first, int32_t end)
-{
-  tny_task(task, first, end, 0);
-}
-
 #ifndef TNY_SMALL
-TNY_NOINLINE void tny_plain_task(const tny_task_t *task, int32_t first, int32_t end)
+/* All channels that go the short way; returns the first one that does not. */
+TNY_NOINLINE int32_t tny_plain_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t end,
+                                    const tny_sink_t *sink, tny_lane_t *scratch)
 {
-  tny_task(task, first, end, 1);
+  tny_task_t task = {conv, ring, sink, scratch, 0};
+  for (; tny_is_plain(conv, task.c); task.c += TNY_CHANNELS) {
+    tny_decode(&task);
+    tny_task(&task, first, end, 1);
+  }
+  return task.c;
 }
 #endif
+
+/* All channels from c on. */
+TNY_NOINLINE void tny_odd_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t end,
+                               const tny_sink_t *sink, tny_lane_t *scratch, int32_t c)
+{
+  tny_task_t task = {conv, ring, sink, scratch, c};
+  for (; task.c < conv->out_c; task.c += tny_together(conv)) {
+    tny_decode(&task);
+    tny_task(&task, first, end, 0);
+  }
+}
 
 /* Output rows first .. first + count - 1 from the ring, which holds what they need. `scratch` holds the decoded weights
  * of one task. */
-TNY_NOINLINE void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t count,
-                                const tny_sink_t *sink, tny_lane_t *scratch)
+static void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t count,
+                          const tny_sink_t *sink, tny_lane_t *scratch)
 {
-  tny_task_t task = {conv, ring, sink, scratch, 0};
+  int32_t c = 0;
   TNY_ENTER(conv->layer);
-  while (task.c < conv->out_c) {
-    const int32_t channels = tny_decode(&task);
 #ifndef TNY_SMALL
-    if (tny_is_plain(conv, task.c)) {
-      tny_plain_task(&task, first, first + count);
-    } else
+  c = tny_plain_rows(conv, ring, first, first + count, sink, scratch);
 #endif
-    {
-      tny_any_task(&task, first, first + count);
-    }
-    task.c += channels;
+  if (c < conv->out_c) {
+    tny_odd_rows(conv, ring, first, first + count, sink, scratch, c);
   }
 }
 

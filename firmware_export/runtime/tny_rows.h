@@ -57,13 +57,14 @@ TNY_INLINE void tny_widen(const tny_conv_t *conv, tny_lane_t *out, const int8_t 
 static void tny_expand(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in)
 {
   const int32_t left = conv->pad_left * conv->in_c, inner = conv->in_w * conv->in_c;
+  const int32_t lanes = conv->row_lanes + conv->shared_lanes;
   if (in == NULL) {
-    tny_pad(conv, out, conv->row_lanes);
+    tny_pad(conv, out, lanes);
     return;
   }
   tny_pad(conv, out, left);
   tny_widen(conv, out + left, in, inner);
-  tny_pad(conv, out + left + inner, conv->row_lanes - left - inner);
+  tny_pad(conv, out + left + inner, lanes - left - inner);
 }
 
 /* `count` taps of one window row, the first at column `x` of input row `in`, some of them outside. */

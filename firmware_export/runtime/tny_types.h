@@ -6,7 +6,7 @@
 #include "tny_core.h"
 
 /* The most stretches of one window; the exporter gathers higher windows. */
-#define TNY_MAX_RUNS 8
+#define TNY_MAX_RUNS 7
 /* Channels that a window is computed for at a time. */
 #if TNY_IMPL == 2
 #define TNY_CHANNELS 4
@@ -28,7 +28,8 @@ typedef struct {
   int16_t zero_in, zero_out, low, high;
   uint16_t runs, run_length;        /* stretches of a window and the lanes of each */
   uint16_t pixel_step, row_step;    /* lanes between output pixels, ring rows between output rows */
-  uint16_t row_lanes;               /* lanes of one ring row */
+  uint16_t row_lanes;               /* lanes from one ring row to the next */
+  uint16_t shared_lanes;            /* of the right margin: they are the next row's left margin */
   uint16_t row_offset, lane_offset; /* where the first window starts in a ring that was made for another layer */
   uint16_t group;                   /* output rows for which weights are decoded once */
   uint8_t gathered;                 /* a ring row holds the whole windows of one output row */

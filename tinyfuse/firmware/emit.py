@@ -143,7 +143,7 @@ static const tny_conv_t conv{number} = {{
   {_numbers([*conv.weights.shape[1:3], *conv.stride, *conv.dilation, *conv.padding])},
   {_numbers([conv.zero_in, conv.zero_out, conv.low, conv.high])},
   {_numbers([conv.runs, conv.run_length, _pixel_step(conv), 1 if conv.gathered else conv.stride[0]])},
-  {_numbers([conv.row_lanes, row_offset, lane_offset])}, {group},
+  {_numbers([conv.row_lanes, conv.shared_lanes, row_offset, lane_offset])}, {group},
   {_numbers([int(conv.gathered), int(conv.odd), int(conv.wide), number, conv.target])}
 }};
 """

@@ -22,7 +22,7 @@ from tinyfuse.integer.twin import Twin
 ADD_SHIFT = 20
 QUAD = 4
 """The kernels take as many lanes of a stretch at once, at least."""
-TALLEST = 8
+TALLEST = 7
 """Rows of a window that the kernels read where they lie; that of runtime/tny_types.h."""
 PLAIN_SHIFTS = range(1, 21)
 """Shifts for which zero point and half a code can be added before the shift without leaving 32 bits."""
@@ -85,12 +85,26 @@ class Conv:
         return int(np.prod(self.out_shape)) * int(np.prod(self.weights.shape[1:]))
 
     @property
+    def shared_lanes(self) -> int:
+        """Lanes of a ring row's right margin that are the left margin of the next row."""
+        right = self._columns - self.padding[1] - self.in_shape[1]
+        return 0 if self.gathered else min(right, self.padding[1]) * self.in_shape[2]
+
+    @property
     def row_lanes(self) -> int:
-        """Lanes of one row of the ring that this layer reads."""
+        """Lanes from one row to the next of the ring that this layer reads."""
         if self.gathered:
             return self.out_shape[1] * self.run_length
+        return self._columns * self.in_shape[2] - self.shared_lanes
+
+    def ring_lanes(self, rows: int) -> int:
+        """Lanes of ``rows`` rows."""
+        return rows * self.row_lanes + self.shared_lanes
+
+    @property
+    def _columns(self) -> int:
         wide = (self.out_shape[1] - 1) * self.stride[1] + self.weights.shape[2]
-        return int(max(wide, self.padding[1] + self.in_shape[1])) * self.in_shape[2]
+        return int(max(wide, self.padding[1] + self.in_shape[1]))
 
     @property
     def odd(self) -> bool:

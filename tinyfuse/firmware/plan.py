@@ -246,7 +246,7 @@ def _narrow_group(conv: Conv, group: int, rows: int) -> int:
     """
     beyond = 0 if conv.run_length % CHUNK == 0 else CHUNK
     return max([group, *(more for more in range(group, conv.out_shape[0] + 1)
-                         if _held(conv, more) * conv.row_lanes + beyond <= LANE_BYTES * rows * conv.row_lanes)])
+                         if conv.ring_lanes(_held(conv, more)) + beyond <= LANE_BYTES * conv.ring_lanes(rows))])
 
 
 def _read(step: Step) -> tuple[int, ...]:
@@ -285,10 +285,10 @@ def _buffers(steps: Sequence[Step], inputs: list[int], outputs: list[int], sizes
 def _working(step: Step) -> dict[str, int]:
     """Lanes that a step needs beside its tensors."""
     if isinstance(step, ConvStep):
-        return {"rows": max(LEAST_LANES, step.rows * step.conv.row_lanes), "scratch": _decoded([step.conv])}
+        return {"rows": max(LEAST_LANES, step.conv.ring_lanes(step.rows)), "scratch": _decoded([step.conv])}
     if isinstance(step, BlockStep):
         convs = [conv for conv in (step.a, step.b, step.shortcut) if conv is not None]
-        return {"rows": max(LEAST_LANES, step.rows_a * step.a.row_lanes), "more": max(LEAST_LANES, step.rows_b * step.b.row_lanes),
+        return {"rows": max(LEAST_LANES, step.a.ring_lanes(step.rows_a)), "more": max(LEAST_LANES, step.b.ring_lanes(step.rows_b)),
                 "scratch": _decoded(convs)}
     return {}
 
