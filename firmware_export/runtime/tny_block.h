@@ -15,7 +15,7 @@ typedef struct {
 } tny_block_t;
 
 /* Rows of a up to `until`, and of the shortcut, which lands where the block's output will be. */
-static void tny_block_produce(const tny_block_t *block, const tny_ring_t *from, const tny_ring_t *to, int8_t *x,
+TNY_FUNCTION void tny_block_produce(const tny_block_t *block, const tny_ring_t *from, const tny_ring_t *to, int8_t *x,
                               int32_t *filled, int32_t *done, int32_t until, tny_lane_t *scratch)
 {
   const tny_sink_t lanes = {NULL, NULL, to, block->b}, codes = {x, NULL, NULL, NULL};

@@ -140,7 +140,7 @@ TNY_NOINLINE void tny_odd_rows(const tny_conv_t *conv, const tny_ring_t *ring, i
 
 /* Output rows first .. first + count - 1 from the ring, which holds what they need. `scratch` holds the decoded weights
  * of one task. */
-static void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t count,
+TNY_FUNCTION void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t count,
                           const tny_sink_t *sink, tny_lane_t *scratch)
 {
   int32_t c = 0;

@@ -27,10 +27,12 @@
 
 #if defined(__GNUC__)
 #define TNY_INLINE static inline __attribute__((always_inline))
-#define TNY_NOINLINE static __attribute__((noinline))
+#define TNY_NOINLINE static __attribute__((noinline, unused))
+#define TNY_FUNCTION static __attribute__((unused))
 #else
 #define TNY_INLINE static inline
 #define TNY_NOINLINE static
+#define TNY_FUNCTION static
 #endif
 
 /* What the hot kernels read: 2 (x - zero point) in 16 bits, or for MVE plain int8 codes whose zero point is folded into

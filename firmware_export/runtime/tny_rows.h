@@ -4,7 +4,7 @@
 
 #include "tny_types.h"
 
-static void tny_pad(const tny_conv_t *conv, tny_lane_t *out, int32_t lanes)
+TNY_FUNCTION void tny_pad(const tny_conv_t *conv, tny_lane_t *out, int32_t lanes)
 {
 #if TNY_IMPL == 2
   for (; lanes > 0; lanes -= 16, out += 16) {
@@ -54,7 +54,7 @@ TNY_INLINE void tny_widen(const tny_conv_t *conv, tny_lane_t *out, const int8_t 
 }
 
 /* One input row (NULL: a row of padding) with its margins. */
-static void tny_expand(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in)
+TNY_FUNCTION void tny_expand(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in)
 {
   const int32_t left = conv->pad_left * conv->in_c, inner = conv->in_w * conv->in_c;
   const int32_t lanes = conv->row_lanes + conv->shared_lanes;
@@ -68,7 +68,7 @@ static void tny_expand(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in
 }
 
 /* `count` taps of one window row, the first at column `x` of input row `in`, some of them outside. */
-static void tny_gather_edge(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t x, int32_t count)
+TNY_FUNCTION void tny_gather_edge(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t x, int32_t count)
 {
   for (; count > 0; count--, x++, out += conv->in_c) {
     if (in == NULL || x < 0 || x >= conv->in_w) {
@@ -80,7 +80,7 @@ static void tny_gather_edge(const tny_conv_t *conv, tny_lane_t *out, const int8_
 }
 
 /* `taps` taps of every window of an output row, from column `x` of input row `in` (NULL: padding) on. */
-static void tny_gather_taps(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t x, int32_t taps)
+TNY_FUNCTION void tny_gather_taps(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t x, int32_t taps)
 {
   const int32_t lanes = taps * conv->in_c, step = conv->stride_w, run_length = conv->run_length;
   const int32_t last = in == NULL ? -1 : conv->in_w - taps; /* column from which all taps are inside */
@@ -95,7 +95,7 @@ static void tny_gather_taps(const tny_conv_t *conv, tny_lane_t *out, const int8_
 
 /* The windows of output row `row`, one after the other, `run_length` lanes each: what a window leaves of them meets
  * weights of zero. */
-static void tny_gather(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t row)
+TNY_FUNCTION void tny_gather(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in, int32_t row)
 {
   const int32_t taps = conv->dilation_w == 1 ? conv->kernel_w : 1;
   for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
@@ -108,7 +108,7 @@ static void tny_gather(const tny_conv_t *conv, tny_lane_t *out, const int8_t *in
 }
 
 /* Bring padded rows *filled .. until - 1 of `in` into the ring. */
-static void tny_fill(const tny_conv_t *conv, const tny_ring_t *ring, const int8_t *in, int32_t *filled, int32_t until)
+TNY_FUNCTION void tny_fill(const tny_conv_t *conv, const tny_ring_t *ring, const int8_t *in, int32_t *filled, int32_t until)
 {
   for (; *filled < until; (*filled)++) {
     const int32_t row = *filled - conv->pad_top;

@@ -147,7 +147,7 @@ TNY_INLINE void tny_window(tny_window_t *window)
   window->sum[3] = s3;
 }
 #else
-static void tny_window(tny_window_t *window)
+TNY_FUNCTION void tny_window(tny_window_t *window)
 {
   int32_t s0 = window->bias[0], s1 = window->bias[1], s2 = s0, s3 = s1;
   const tny_lane_t *w = window->weights;
