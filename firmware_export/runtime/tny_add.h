@@ -28,18 +28,28 @@ TNY_INLINE int32x4_t tny_times4(const tny_factor_t *factor, int32x4_t x)
   return vrshlq_n_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), -factor->shift);
 }
 
-/* A code in the lowest byte of each lane, from codes in all of it. */
-TNY_INLINE int32x4_t tny_add4(const tny_add_t *add, int32x4_t conv, int32x4_t other)
+/* Codes in the lowest bytes of the lanes; those that are added to them in whole lanes. */
+TNY_INLINE void tny_add8(const tny_add_t *add, int32x4_t *first, int32x4_t *second, int32x4_t other, int32x4_t others)
 {
-  const int32x4_t one = tny_times4(&add->conv, vsubq_n_s32(conv, add->conv.zero));
-  const int32x4_t two = tny_times4(&add->other, vsubq_n_s32(other, add->other.zero));
-  const int32x4_t sum = vaddq_n_s32(tny_times4(&add->out, vaddq_s32(one, two)), add->out.zero);
-  return add->narrow ? tny_clamp4(sum, add->low, add->high) : tny_saturate4(sum);
+  const int32x4_t one = tny_times4(&add->conv, vsubq_n_s32(tny_extend4(*first), add->conv.zero));
+  const int32x4_t ones = tny_times4(&add->conv, vsubq_n_s32(tny_extend4(*second), add->conv.zero));
+  const int32x4_t sum = vaddq_s32(one, tny_times4(&add->other, vsubq_n_s32(other, add->other.zero)));
+  const int32x4_t sums = vaddq_s32(ones, tny_times4(&add->other, vsubq_n_s32(others, add->other.zero)));
+  *first = vaddq_n_s32(tny_times4(&add->out, sum), add->out.zero);
+  *second = vaddq_n_s32(tny_times4(&add->out, sums), add->out.zero);
+  if (add->narrow) {
+    *first = tny_clamp4(*first, add->low, add->high);
+    *second = tny_clamp4(*second, add->low, add->high);
+  }
+  *first = tny_saturate4(*first);
+  *second = tny_saturate4(*second);
 }
 
 TNY_INLINE int8_t tny_add(const tny_add_t *add, int32_t conv, int32_t other)
 {
-  return (int8_t)vgetq_lane_s32(tny_add4(add, vdupq_n_s32(conv), vdupq_n_s32(other)), 0);
+  int32x4_t first = vdupq_n_s32(conv), second = first;
+  tny_add8(add, &first, &second, vdupq_n_s32(other), first);
+  return (int8_t)vgetq_lane_s32(first, 0);
 }
 #else
 TNY_INLINE int32_t tny_times(const tny_factor_t *factor, int32_t x)

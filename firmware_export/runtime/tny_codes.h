@@ -7,7 +7,6 @@
 /* Where the channels of two pixels go: codes of a tensor, or lanes of a ring (which for MVE are codes, too). */
 typedef struct {
   int8_t *to[2];
-  size_t stride;   /* bytes from one pair of pixels to the next */
   size_t index[2]; /* of their first channel in the tensor */
   int both;        /* whether the second pixel is another one than the first */
 } tny_target_t;
@@ -21,41 +20,32 @@ TNY_INLINE int8_t *tny_place(const tny_conv_t *conv, const tny_sink_t *sink, int
   return (int8_t *)(tny_row(sink->ring, row + next->pad_top) + (next->pad_left + x) * next->in_c + c);
 }
 
-TNY_INLINE void tny_advance(const tny_conv_t *conv, tny_target_t *target)
-{
-  for (int32_t i = 0; i < 2; i++) {
-    target->to[i] += target->stride;
-    target->index[i] += 2u * conv->out_c;
-  }
-}
-
 #if TNY_IMPL == 2
 /* What the sums of four channels are rescaled with. */
 typedef struct {
   int32x4_t multiplier, shift; /* to the left */
-  mve_pred16_t valid;          /* channels that there are */
+  int32_t zero;
 } tny_channels_t;
 
 TNY_INLINE tny_channels_t tny_channels(const tny_conv_t *conv, int32_t c)
 {
-  const int32_t count = conv->wide ? 2 : 4;
   const tny_channels_t channels = {vld1q_s32(conv->multiplier + c), vnegq_s32(vldrbq_s32(conv->shift + c)),
-                                   vctp32q((uint32_t)tny_least(count, conv->out_c - c))};
+                                   conv->zero_out};
   return channels;
 }
 
-/* Whether a layer goes the short way: all four channels, int8 weights and nothing odd. */
+/* Whether channels from c on go the short way: all four, int8 weights and nothing odd. */
 TNY_INLINE int tny_is_plain(const tny_conv_t *conv, int32_t c)
 {
   return !conv->odd && !conv->wide && c + 4 <= conv->out_c;
 }
 
 /* Codes in the lowest bytes of the lanes; where all shifts go to the right, halves are rounded away from zero. */
-TNY_INLINE int32x4_t tny_plain4(const tny_conv_t *conv, const tny_channels_t *channels, const int32_t *sum)
+TNY_INLINE int32x4_t tny_plain4(const tny_channels_t *channels, const int32_t *sum)
 {
   const int32x4_t high = vqrdmulhq_s32(vld1q_s32(sum), channels->multiplier);
   const int32x4_t code = vrshlq_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), channels->shift);
-  return tny_saturate4(vaddq_n_s32(code, conv->zero_out));
+  return tny_saturate4(vaddq_n_s32(code, channels->zero));
 }
 
 TNY_INLINE int32x4_t tny_odd4(const tny_conv_t *conv, const tny_channels_t *channels, const int32_t *sum)
@@ -91,44 +81,44 @@ TNY_INLINE void tny_trace8(uint32_t tensor, const tny_target_t *target, int32x4_
   }
 }
 
-TNY_INLINE int32x4_t tny_load4(const int8_t *from, const tny_channels_t *channels, int plain)
+/* Two pixels; if they are one and the same, twice the same. `add` is that of the sink. */
+TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_add_t *add,
+                        const tny_channels_t *channels, const tny_target_t *target, const int32_t *sum)
 {
-  return plain ? vldrbq_s32(from) : vldrbq_z_s32(from, channels->valid);
-}
-
-TNY_INLINE void tny_store4(int8_t *to, int32x4_t codes, const tny_channels_t *channels, int plain)
-{
-  if (plain) {
-    vstrbq_s32(to, codes);
-  } else {
-    vstrbq_p_s32(to, codes, channels->valid);
-  }
-}
-
-/* Two pixels; if they are one and the same, twice the same. `plain` is a constant wherever this is inlined. */
-TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_channels_t *channels,
-                        const tny_target_t *target, const int32_t *sum, int plain)
-{
-  int32x4_t first = plain ? tny_plain4(conv, channels, sum) : tny_odd4(conv, channels, sum);
-  int32x4_t second = plain ? tny_plain4(conv, channels, sum + 4) : tny_odd4(conv, channels, sum + 4);
-  const tny_add_t *const add = sink->add;
-  tny_trace8(conv->tensor, target, first, second, channels->valid);
+  int32x4_t first = tny_plain4(channels, sum), second = tny_plain4(channels, sum + 4);
+  (void)sink;
+  tny_trace8(conv->tensor, target, first, second, 0xFFFFu);
   if (add != NULL) {
-    const int32x4_t other = tny_load4(target->to[0], channels, plain);
-    const int32x4_t others = tny_load4(target->to[1], channels, plain);
-    first = tny_add4(add, tny_extend4(first), other);
-    second = tny_add4(add, tny_extend4(second), others);
-    tny_trace8(add->tensor, target, first, second, channels->valid);
+    const int32x4_t other = vldrbq_s32(target->to[0]), others = vldrbq_s32(target->to[1]);
+    tny_add8(add, &first, &second, other, others);
+    tny_trace8(add->tensor, target, first, second, 0xFFFFu);
   }
-  tny_store4(target->to[0], first, channels, plain);
-  tny_store4(target->to[1], second, channels, plain);
+  vstrbq_s32(target->to[0], first);
+  vstrbq_s32(target->to[1], second);
+}
+
+/* As tny_put, for any layer and for the channels from c on that there are. */
+TNY_NOINLINE void tny_put_odd(const tny_conv_t *conv, const tny_sink_t *sink, const tny_target_t *target, int32_t c,
+                              const int32_t *sum)
+{
+  const tny_channels_t channels = tny_channels(conv, c);
+  const mve_pred16_t valid = vctp32q((uint32_t)tny_least(conv->wide ? 2 : 4, conv->out_c - c));
+  int32x4_t first = tny_odd4(conv, &channels, sum), second = tny_odd4(conv, &channels, sum + 4);
+  const tny_add_t *const add = sink->add;
+  tny_trace8(conv->tensor, target, first, second, valid);
+  if (add != NULL) {
+    const int32x4_t other = vldrbq_z_s32(target->to[0], valid), others = vldrbq_z_s32(target->to[1], valid);
+    tny_add8(add, &first, &second, other, others);
+    tny_trace8(add->tensor, target, first, second, valid);
+  }
+  vstrbq_p_s32(target->to[0], first, valid);
+  vstrbq_p_s32(target->to[1], second, valid);
 }
 #else
 /* What the doubled sums of two channels are rescaled with. */
 typedef struct {
   int32_t multiplier[2], shift[2];
   int32_t offset[2]; /* half a code and the zero point, before the shift */
-  int second;        /* whether there is a second channel */
 } tny_channels_t;
 
 TNY_INLINE tny_channels_t tny_channels(const tny_conv_t *conv, int32_t c)
@@ -140,23 +130,18 @@ TNY_INLINE tny_channels_t tny_channels(const tny_conv_t *conv, int32_t c)
     channels.shift[i] = shift;
     channels.offset[i] = conv->odd ? 0 : conv->zero_out * ((int32_t)1 << shift) + ((int32_t)1 << (shift - 1));
   }
-  channels.second = c + 1 < conv->out_c;
   return channels;
 }
 
-/* Whether a layer goes the short way: both channels and nothing odd. */
+/* Whether channels from c on go the short way: both, and nothing odd. */
 TNY_INLINE int tny_is_plain(const tny_conv_t *conv, int32_t c)
 {
   return !conv->odd && c + 2 <= conv->out_c;
 }
 
 /* The code of a doubled sum. Where the product rounds to 0, its sign does not matter: that of the sum is as good. */
-TNY_INLINE int32_t tny_code(const tny_conv_t *conv, const tny_channels_t *channels, int32_t i, int32_t sum, int plain)
+TNY_INLINE int32_t tny_plain(const tny_channels_t *channels, int32_t i, int32_t sum)
 {
-  if (!plain) {
-    const tny_scale_t scale = {channels->multiplier[i], channels->shift[i]};
-    return tny_clamp(tny_requantize(sum >> 1, scale) + conv->zero_out, conv->low, conv->high);
-  }
   const int32_t high = tny_high_add(channels->offset[i], sum, channels->multiplier[i]);
   return tny_saturate((high + (sum >> 31)) >> channels->shift[i]);
 }
@@ -176,26 +161,23 @@ TNY_INLINE void tny_put_lanes(const tny_conv_t *next, tny_lane_t *lanes, int32_t
 #endif
 }
 
-TNY_INLINE void tny_trace2(uint32_t tensor, const tny_target_t *target, const int32_t code[4], int second)
+TNY_INLINE void tny_trace2(uint32_t tensor, const tny_target_t *target, const int32_t code[4], int32_t channels)
 {
   for (int32_t i = 0; i < (target->both ? 4 : 2); i++) {
-    if (i % 2 == 0 || second) {
+    if (i % 2 < channels) {
       TNY_TRACE(tensor, target->index[i / 2] + (size_t)(i % 2), code[i]);
     }
   }
 }
 
-/* Two pixels; if they are one and the same, twice the same. A ring takes whole pairs of channels only: the exporter
- * gathers the windows of others. `plain` is a constant wherever this is inlined. */
-TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_channels_t *channels,
-                        const tny_target_t *target, const int32_t *sum, int plain)
+/* Two pixels; if they are one and the same, twice the same. `add` is that of the sink. */
+TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tny_add_t *add,
+                        const tny_channels_t *channels, const tny_target_t *target, const int32_t *sum)
 {
   int8_t *const to = target->to[0], *const on = target->to[1];
-  const tny_add_t *const add = sink->add;
-  const int second = plain || channels->second;
-  int32_t code[4] = {tny_code(conv, channels, 0, sum[0], plain), tny_code(conv, channels, 1, sum[1], plain),
-                     tny_code(conv, channels, 0, sum[2], plain), tny_code(conv, channels, 1, sum[3], plain)};
-  tny_trace2(conv->tensor, target, code, second);
+  int32_t code[4] = {tny_plain(channels, 0, sum[0]), tny_plain(channels, 1, sum[1]),
+                     tny_plain(channels, 0, sum[2]), tny_plain(channels, 1, sum[3])};
+  tny_trace2(conv->tensor, target, code, 2);
   if (sink->ring != NULL) {
     tny_put_lanes(sink->next, (tny_lane_t *)(void *)to, code[0], code[1]);
     tny_put_lanes(sink->next, (tny_lane_t *)(void *)on, code[2], code[3]);
@@ -203,16 +185,42 @@ TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tn
   }
   if (add != NULL) {
     code[0] = tny_add(add, code[0], to[0]);
+    code[1] = tny_add(add, code[1], to[1]);
     code[2] = tny_add(add, code[2], on[0]);
-    code[1] = second ? tny_add(add, code[1], to[1]) : 0;
-    code[3] = second ? tny_add(add, code[3], on[1]) : 0;
-    tny_trace2(add->tensor, target, code, second);
+    code[3] = tny_add(add, code[3], on[1]);
+    tny_trace2(add->tensor, target, code, 2);
   }
   to[0] = (int8_t)code[0];
+  to[1] = (int8_t)code[1];
   on[0] = (int8_t)code[2];
-  if (second) {
-    to[1] = (int8_t)code[1];
-    on[1] = (int8_t)code[3];
+  on[1] = (int8_t)code[3];
+}
+
+/* As tny_put, for any layer and for the channels from c on that there are. A ring takes whole pairs of channels only:
+ * the exporter gathers the windows of others. */
+TNY_NOINLINE void tny_put_odd(const tny_conv_t *conv, const tny_sink_t *sink, const tny_target_t *target, int32_t c,
+                              const int32_t *sum)
+{
+  const int32_t channels = tny_least(2, conv->out_c - c), values = target->both ? 4 : 2;
+  const tny_add_t *const add = sink->add;
+  int32_t code[4] = {0, 0, 0, 0};
+  for (int32_t i = 0; i < 4; i++) {
+    const tny_scale_t scale = {conv->multiplier[c + i % 2], conv->shift[c + i % 2]};
+    code[i] = tny_clamp(tny_requantize(sum[i] >> 1, scale) + conv->zero_out, conv->low, conv->high);
+  }
+  tny_trace2(conv->tensor, target, code, channels);
+  for (int32_t i = 0; i < values; i++) {
+    int8_t *const to = target->to[i / 2];
+    if (sink->ring != NULL) {
+      tny_put_lanes(sink->next, (tny_lane_t *)(void *)to, code[i], code[i + 1]);
+      i++;
+    } else if (i % 2 < channels) {
+      code[i] = add != NULL ? tny_add(add, code[i], to[i % 2]) : code[i];
+      to[i % 2] = (int8_t)code[i];
+    }
+  }
+  if (add != NULL) {
+    tny_trace2(add->tensor, target, code, channels);
   }
 }
 #endif

@@ -61,95 +61,86 @@ TNY_INLINE void tny_stretches(const tny_task_t *task, const tny_pixels_t *pixels
   }
 }
 
-/* Where two pixels go. */
-TNY_INLINE tny_target_t tny_target(const tny_task_t *task, const tny_pixels_t *pixels)
+/* Where two pixels go, `done` times two columns further. */
+TNY_INLINE tny_target_t tny_target(const tny_task_t *task, const tny_pixels_t *pixels, int8_t *first, int8_t *second,
+                                   int32_t done)
 {
   const tny_conv_t *const conv = task->conv;
+  const int32_t pixel = pixels->row * conv->out_w + pixels->x + 2 * done;
   const int32_t on = (pixels->other - pixels->row) * conv->out_w + pixels->on;
-  const size_t index = ((size_t)pixels->row * conv->out_w + (size_t)pixels->x) * conv->out_c + (size_t)task->c;
-  const tny_target_t target = {
-      {tny_place(conv, task->sink, pixels->row, pixels->x, task->c),
-       tny_place(conv, task->sink, pixels->other, pixels->x + pixels->on, task->c)},
-      2u * conv->out_c * (task->sink->ring != NULL ? sizeof(tny_lane_t) : 1u),
-      {index, index + (size_t)(on * conv->out_c)},
-      on != 0};
+  const size_t index = (size_t)pixel * conv->out_c + (size_t)task->c;
+  const tny_target_t target = {{first, second}, {index, index + (size_t)(on * conv->out_c)}, on != 0};
   return target;
 }
 
-/* Output rows first .. end - 1; then, of an odd width, the last pixels of two rows at a time. `plain` is a constant
- * wherever this is inlined. */
-TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end, int plain)
+/* Where a window starts from: the bias. */
+TNY_INLINE void tny_begin(const tny_conv_t *conv, int32_t c, int32_t *bias)
+{
+  for (int32_t i = 0; i < TNY_CHANNELS; i++) {
+    const int32_t high = conv->bias_high != NULL ? conv->bias_high[c + i] : 0;
+    bias[i] = conv->wide && i >= 2 ? 0 : high * 65536 + conv->bias[c + i];
+  }
+}
+
+/* Output rows first .. end - 1; then, of an odd width, the last pixels of two rows at a time. */
+TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
 {
   const tny_conv_t *const conv = task->conv;
   const tny_sink_t *const sink = task->sink;
-  const tny_channels_t channels = tny_channels(conv, task->c);
   const int32_t last = conv->out_w - 1, step = 2 * conv->pixel_step;
+  const size_t stride = 2u * conv->out_c * (sink->ring != NULL ? sizeof(tny_lane_t) : 1u);
+  int32_t bias[TNY_CHANNELS];
   tny_pair_t run[TNY_MAX_RUNS];
   tny_window_t window;
+#ifndef TNY_SMALL
+  const tny_channels_t channels = tny_channels(conv, task->c);
+  const tny_add_t *const add = sink->add;
+  const int plain = tny_is_plain(conv, task->c);
+#endif
+  tny_begin(conv, task->c, bias);
   window.weights = task->weights;
   window.last = run + conv->runs;
   window.lanes = conv->run_length;
   window.run = run;
-  window.bias = conv->bias + task->c;
+  window.bias = bias;
   window.skip = 2u * (-window.lanes & 15u);
-#if TNY_IMPL == 2
-  const int32_t bias[4] = {window.bias[0], window.bias[1], 0, 0};
-  window.bias = !plain && conv->wide ? bias : window.bias;
-#endif
+  void (*const sums)(tny_window_t *) = TNY_WINDOW_OF(window.lanes);
   for (int32_t columns = last > 0 ? 2 : 1; columns > last % 2; columns--) {
     for (int32_t row = first; row < end; row += columns == 2 ? 1 : 2) {
       const tny_pixels_t all = {row, row, 0, 1, conv->out_w / 2};
       const tny_pixels_t rest = {row, tny_least(row + 1, end - 1), last, 0, 1};
       const tny_pixels_t pixels = columns == 2 ? all : rest;
-      tny_target_t target = tny_target(task, &pixels);
-      int32_t count = pixels.count;
+      int8_t *to = tny_place(conv, sink, row, pixels.x, task->c);
+      int8_t *on = tny_place(conv, sink, pixels.other, pixels.x + pixels.on, task->c);
       tny_stretches(task, &pixels, run);
-      for (window.at = 0; count > 0; count--, window.at += step) {
-        tny_window(&window);
-        tny_put(conv, sink, &channels, &target, window.sum, plain);
-        tny_advance(conv, &target);
+      window.at = 0;
+      for (int32_t done = 0; done < pixels.count; done++, to += stride, on += stride, window.at += step) {
+        sums(&window);
+#ifndef TNY_SMALL
+        if (plain) {
+          const tny_target_t target = tny_target(task, &pixels, to, on, done);
+          tny_put(conv, sink, add, &channels, &target, window.sum);
+        } else
+#endif
+        {
+          const tny_target_t target = tny_target(task, &pixels, to, on, done);
+          tny_put_odd(conv, sink, &target, task->c, window.sum);
+        }
       }
     }
   }
 }
 
-#ifndef TNY_SMALL
-/* All channels that go the short way; returns the first one that does not. */
-TNY_NOINLINE int32_t tny_plain_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t end,
-                                    const tny_sink_t *sink, tny_lane_t *scratch)
-{
-  tny_task_t task = {conv, ring, sink, scratch, 0};
-  for (; tny_is_plain(conv, task.c); task.c += TNY_CHANNELS) {
-    tny_decode(&task);
-    tny_task(&task, first, end, 1);
-  }
-  return task.c;
-}
-#endif
-
-/* All channels from c on. */
-TNY_NOINLINE void tny_odd_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t end,
-                               const tny_sink_t *sink, tny_lane_t *scratch, int32_t c)
-{
-  tny_task_t task = {conv, ring, sink, scratch, c};
-  for (; task.c < conv->out_c; task.c += tny_together(conv)) {
-    tny_decode(&task);
-    tny_task(&task, first, end, 0);
-  }
-}
-
 /* Output rows first .. first + count - 1 from the ring, which holds what they need. `scratch` holds the decoded weights
  * of one task. */
-TNY_FUNCTION void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t count,
-                          const tny_sink_t *sink, tny_lane_t *scratch)
+TNY_NOINLINE void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t count,
+                                const tny_sink_t *sink, tny_lane_t *scratch)
 {
-  int32_t c = 0;
+  tny_task_t task = {conv, ring, sink, scratch, 0};
   TNY_ENTER(conv->layer);
-#ifndef TNY_SMALL
-  c = tny_plain_rows(conv, ring, first, first + count, sink, scratch);
-#endif
-  if (c < conv->out_c) {
-    tny_odd_rows(conv, ring, first, first + count, sink, scratch, c);
+  for (; task.c < conv->out_c; task.c += tny_together(conv)) {
+    tny_decode(&task);
+    tny_task(&task, first, first + count);
   }
 }
 

@@ -18,8 +18,10 @@ typedef void (*tny_unpack_t)(const uint32_t *words, tny_lane_t *out, uint32_t ch
 
 typedef struct {
   const uint32_t *weights;   /* packed, a pair of channels after the other */
-  const int32_t *bias;       /* for MVE less the zero point's part, else doubled; up to a multiple of four channels */
-  const int32_t *multiplier; /* as bias; the scale of channel c is multiplier[c] * 2^(-shift[c] - 31) */
+  /* Up to a multiple of four channels. The bias is bias_high * 65536 + bias: for MVE less the zero point's part, else
+   * doubled; bias_high is NULL if all are 0. The scale of channel c is multiplier[c] * 2^(-shift[c] - 31). */
+  const int16_t *bias, *bias_high;
+  const int32_t *multiplier;
   const int8_t *shift;
   tny_unpack_t unpack;
   uint16_t pair_words; /* packed words of one pair of channels */

@@ -42,48 +42,42 @@ typedef struct {
   "vmladava.s8 r12, q2, q1\n\t"     \
   "vmladava.s8 r6, q3, q0\n\t"      \
   "vmladava.s8 lr, q3, q1\n\t"
+/* `steps` of 16 `lanes` in all at a time. The weights of a stretch that ends within a vector are zeros there. */
+#define TNY_WINDOW(name, steps, lanes)                                                                                \
+  __attribute__((naked, noinline, unused)) static void name(tny_window_t *window __attribute__((unused)))             \
+  {                                                                                                                   \
+    __asm volatile(                                                                                                   \
+        "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                             \
+        "ldm r0!, {r1, r3, r5, r7, r9, r11}\n\t" /* weights, last, lanes, at, run, bias; leaves sum */                \
+        "push {r0, r3, r5}\n\t"                                                                                       \
+        "ldm r11, {r0, r2, r4, r6}\n\t"                                                                               \
+        "ldm r11, {r8, r10, r12, lr}\n\t"                                                                             \
+        "mov r11, r7\n"                                                                                               \
+        "1:\n\t"                                                                                                      \
+        "ldrd r3, r5, [r9], #8\n\t"                                                                                   \
+        "ldr r7, [sp, #8]\n\t"                                                                                        \
+        "add r3, r3, r11\n\t"                                                                                         \
+        "add r5, r5, r11\n"                                                                                           \
+        "2:\n\t" steps "subs r7, r7, " lanes "\n\t"                                                                   \
+        "bgt 2b\n\t"                                                                                                  \
+        "ldr r7, [sp, #4]\n\t"                                                                                        \
+        "cmp r9, r7\n\t"                                                                                              \
+        "bne 1b\n\t"                                                                                                  \
+        "pop {r1, r3, r5}\n\t"                                                                                        \
+        "stm r1!, {r0, r2, r4, r6}\n\t"                                                                               \
+        "stm r1, {r8, r10, r12, lr}\n\t"                                                                              \
+        "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t" ::                                                           \
+            : "r0", "r1", "r2", "r3", "r12", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "cc", "memory");         \
+  }
+
+TNY_WINDOW(tny_window, TNY_STEP, "#16")
 #ifndef TNY_SMALL
-/* Three steps at a time, which is how many a 3x3 window has per 16 input channels, then the others. */
-#define TNY_STEPS                          \
-  "subs r7, r7, #48\n\t"                   \
-  "blt 3f\n"                               \
-  "2:\n\t" TNY_STEP TNY_STEP TNY_STEP      \
-  "subs r7, r7, #48\n\t"                   \
-  "bge 2b\n"                               \
-  "3:\n\t"                                 \
-  "adds r7, r7, #48\n\t"                   \
-  "ble 5f\n"
+/* A stretch of a 3x3 window has three steps for each 16 input channels. */
+TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48")
+#define TNY_WINDOW_OF(lanes) ((lanes) % 48u == 0u ? tny_window_threes : tny_window)
 #else
-#define TNY_STEPS
+#define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
 #endif
-/* The weights of a stretch that ends within a vector are zeros there. */
-__attribute__((naked, noinline)) static void tny_window(tny_window_t *window __attribute__((unused)))
-{
-  __asm volatile(
-      "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
-      "ldm r0!, {r1, r3, r5, r7, r9, r11}\n\t" /* weights, last, lanes, at, run, bias; leaves sum */
-      "push {r0, r3, r5}\n\t"
-      "ldm r11, {r0, r2, r4, r6}\n\t"
-      "ldm r11, {r8, r10, r12, lr}\n\t"
-      "mov r11, r7\n"
-      "1:\n\t"
-      "ldrd r3, r5, [r9], #8\n\t"
-      "ldr r7, [sp, #8]\n\t"
-      "add r3, r3, r11\n\t"
-      "add r5, r5, r11\n\t" TNY_STEPS
-      "4:\n\t" TNY_STEP
-      "subs r7, r7, #16\n\t"
-      "bgt 4b\n"
-      "5:\n\t"
-      "ldr r7, [sp, #4]\n\t"
-      "cmp r9, r7\n\t"
-      "bne 1b\n\t"
-      "pop {r1, r3, r5}\n\t"
-      "stm r1!, {r0, r2, r4, r6}\n\t"
-      "stm r1, {r8, r10, r12, lr}\n\t"
-      "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t" ::
-          : "r0", "r1", "r2", "r3", "r12", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "cc", "memory");
-}
 #elif TNY_IMPL == 1
 /* Four lanes of two pixels and of both channels. */
 #define TNY_STEP                     \
@@ -146,7 +140,15 @@ TNY_INLINE void tny_window(tny_window_t *window)
   window->sum[2] = s2;
   window->sum[3] = s3;
 }
+#define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
 #else
+/* One lane of two pixels and of both channels: each product is added at once, which is one instruction. */
+#define TNY_LANE2(x, y, a, b) \
+  s0 += (a) * (x);            \
+  s1 += (b) * (x);            \
+  s2 += (a) * (y);            \
+  s3 += (b) * (y);
+
 TNY_FUNCTION void tny_window(tny_window_t *window)
 {
   int32_t s0 = window->bias[0], s1 = window->bias[1], s2 = s0, s3 = s1;
@@ -155,10 +157,10 @@ TNY_FUNCTION void tny_window(tny_window_t *window)
   for (const tny_pair_t *run = window->run; run != window->last; run++, w += window->skip) {
     const tny_lane_t *p0 = run->first + window->at, *p1 = run->second + window->at;
     for (const tny_lane_t *const end = p0 + lanes; p0 != end; p0 += 4, p1 += 4, w += 8) {
-      s0 += w[0] * p0[0] + w[1] * p0[1] + w[4] * p0[2] + w[5] * p0[3];
-      s1 += w[2] * p0[0] + w[3] * p0[1] + w[6] * p0[2] + w[7] * p0[3];
-      s2 += w[0] * p1[0] + w[1] * p1[1] + w[4] * p1[2] + w[5] * p1[3];
-      s3 += w[2] * p1[0] + w[3] * p1[1] + w[6] * p1[2] + w[7] * p1[3];
+      TNY_LANE2(p0[0], p1[0], w[0], w[2])
+      TNY_LANE2(p0[1], p1[1], w[1], w[3])
+      TNY_LANE2(p0[2], p1[2], w[4], w[6])
+      TNY_LANE2(p0[3], p1[3], w[5], w[7])
     }
   }
   window->sum[0] = s0;
@@ -166,6 +168,7 @@ TNY_FUNCTION void tny_window(tny_window_t *window)
   window->sum[2] = s2;
   window->sum[3] = s3;
 }
+#define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
 #endif
 
 #endif

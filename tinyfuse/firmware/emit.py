@@ -124,13 +124,11 @@ def _conv_constants(conv: Conv, number: int, group: str, row_offset: int, lane_o
 static const uint32_t weights{number}[] = {{
 {_table([f"TNY_WORD(0x{word:08x}u)" for word in words.reshape(-1)])}
 }};
-static const int32_t bias{number}[] = {{
 #if TNY_IMPL == 2
-{_table([str(value) for value in folded])}
+{_bias(folded, number)}
 #else
-{_table([str(value) for value in doubled])}
+{_bias(doubled, number)}
 #endif
-}};
 static const int32_t multiplier{number}[] = {{
 {_table([str(scale.multiplier) for scale in scales])}
 }};
@@ -138,7 +136,7 @@ static const int8_t shift{number}[] = {{
 {_table([str(scale.shift) for scale in scales])}
 }};
 static const tny_conv_t conv{number} = {{
-  weights{number}, bias{number}, multiplier{number}, shift{number}, tny_unpack_{conv.bits}, {words.shape[1]},
+  weights{number}, bias{number}, TNY_BIAS_HIGH{number}, multiplier{number}, shift{number}, tny_unpack_{conv.bits}, {words.shape[1]},
   {_numbers([*conv.in_shape, *conv.out_shape])},
   {_numbers([*conv.weights.shape[1:3], *conv.stride, *conv.dilation, *conv.padding])},
   {_numbers([conv.zero_in, conv.zero_out, conv.low, conv.high])},
@@ -147,6 +145,17 @@ static const tny_conv_t conv{number} = {{
   {_numbers([int(conv.gathered), int(conv.odd), int(conv.wide), number, conv.target])}
 }};
 """
+
+
+def _bias(bias: np.ndarray, number: int) -> str:
+    """Lower halves, and upper ones if there are any."""
+    lower = bias.astype(np.int16)
+    upper = bias - lower >> 16
+    text = f"static const int16_t bias{number}[] = {{\n{_table([str(value) for value in lower])}\n}};\n"
+    if not upper.any():
+        return f"{text}#define TNY_BIAS_HIGH{number} NULL"
+    return (f"{text}static const int16_t bias_high{number}[] = {{\n{_table([str(value) for value in upper])}\n}};\n"
+            f"#define TNY_BIAS_HIGH{number} bias_high{number}")
 
 
 def _pixel_step(conv: Conv) -> int:
