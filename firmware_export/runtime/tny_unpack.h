@@ -72,6 +72,13 @@ TNY_INLINE uint32_t tny_fields4(const uint32_t *words, uint32_t k, uint32_t n)
   return low | (words[at + 4u] << (8u - shift) & (mask & 0xFFu << (8u - shift)) * 0x01010101u);
 }
 
+#if defined(__GNUC__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+typedef uint32_t __attribute__((may_alias)) tny_two_lanes_t;
+#define TNY_STORE_TWO(out, both) (*(tny_two_lanes_t *)(void *)(out) = (both)) /* always at a multiple of 4 bytes */
+#else
+#define TNY_STORE_TWO(out, both) ((out)[0] = (tny_lane_t)((both) & 0xFFFFu), (out)[1] = (tny_lane_t)((both) >> 16))
+#endif
+
 /* Two weights from bytes 0 and 2 of `field`, or with `upper` 1 and 3; `one` likewise holds the lowest of 9 bits. */
 TNY_INLINE void tny_store2(tny_lane_t *out, uint32_t field, uint32_t one, int upper, uint32_t n)
 {
@@ -89,15 +96,13 @@ TNY_INLINE void tny_store2(tny_lane_t *out, uint32_t field, uint32_t one, int up
     TNY_EXTEND_ADD(one)
   }
 #undef TNY_EXTEND_ADD
-  memcpy(out, &both, 4);
 #else
   /* What is added keeps each half at or above zero, so that neither disturbs the other. */
   const uint32_t shift = upper ? 8u : 0u, half = (0x8000u - (1u << (n - 1u))) * 0x10001u;
   const uint32_t fields = field >> shift & 0xFF00FFu;
   const uint32_t both = ((n < 9u ? fields : 2u * fields + (one >> shift & 0xFF00FFu)) + half) ^ 0x80008000u;
-  out[0] = (tny_lane_t)(both & 0xFFFFu);
-  out[1] = (tny_lane_t)(both >> 16);
 #endif
+  TNY_STORE_TWO(out, both);
 }
 
 /* Chunk i of a block whose lowest bits (of 9) are at `ones`: two weights of one channel, two of the other, and so on. */
@@ -116,7 +121,7 @@ TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tn
 #endif
 
 /* `chunks` chunks of two channels; n is a constant wherever this is inlined. */
-TNY_INLINE void tny_unpack(const uint32_t *words, tny_lane_t *out, uint32_t chunks, uint32_t n)
+TNY_INLINE void tny_unpack(const uint32_t *restrict words, tny_lane_t *restrict out, uint32_t chunks, uint32_t n)
 {
   for (;; words += 4u * n, out += 4 * TNY_CHUNK_LANES, chunks -= 4u) {
 #if TNY_IMPL == 2
@@ -146,7 +151,7 @@ TNY_INLINE void tny_unpack(const uint32_t *words, tny_lane_t *out, uint32_t chun
 
 /* The function for one width. */
 #define TNY_UNPACK(n)                                                                       \
-  TNY_NOINLINE void tny_unpack_##n(const uint32_t *words, tny_lane_t *out, uint32_t chunks) \
+  TNY_NOINLINE void tny_unpack_##n(const uint32_t *restrict words, tny_lane_t *restrict out, uint32_t chunks) \
   {                                                                                         \
     tny_unpack(words, out, chunks, n##u);                                                   \
   }

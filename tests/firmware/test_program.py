@@ -136,7 +136,7 @@ def test_what_the_firmware_lacks_is_refused_in_one_line(model: Callable[[str, st
     found = model("early", "w6")
     with pytest.raises(UsageError, match="'9lives' is no name for C"):
         program_of(found, "9lives")
-    with pytest.raises(UsageError, match="allowed: ram, speed"):
+    with pytest.raises(UsageError, match="allowed: ram, speed, size"):
         program_of(found, "net", "beauty")
     data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[1 / 256], zero_point=[-128])],
                  [Step("SOFTMAX", [0], [1], "SoftmaxOptions", {"beta": 1.0})], [0], [1])

@@ -14,7 +14,7 @@ LANE_BYTES = 2
 """Of the widened codes that the kernels read; those of MVE need one only, see :func:`narrowed`."""
 LEAST_LANES = 16
 """Of rows: a vector load takes as many, used or not."""
-OPTIMIZE = ("ram", "speed")
+OPTIMIZE = ("ram", "speed", "size")
 PIXELS = (1, 8, 15, 29, 57, 113)
 """Output pixels for which weights are decoded once, at least: more cost less time and more memory for rows."""
 
@@ -90,7 +90,8 @@ def plan(layers: Sequence[Layer], inputs: Iterable[int], outputs: Iterable[int],
          optimize: str = "ram") -> Plan:
     """Order ``layers`` and place their memory; ``sizes``: bytes of each tensor.
 
-    ``optimize``: "ram" decodes weights for as many rows at a time as the smallest arena allows, "speed" for many.
+    ``optimize``: "ram" and "size" decode weights for as many rows at a time as the smallest arena allows, "speed" for
+    many.
     """
     ends = tuple(inputs), tuple(outputs)
     if optimize == "speed":
@@ -302,15 +303,21 @@ def _aligned(size: int) -> int:
 
 
 def _placed(buffers: list[Buffer]) -> list[Buffer]:
-    """Offsets by decreasing size, each in the first gap that is free for its whole life."""
+    """Offsets by decreasing size, each the first that is free for its whole life."""
     placed: list[Buffer] = []
     for buffer in sorted(buffers, key=lambda one: (-one.size, one.first, one.name)):
-        offset = 0
-        for other in sorted(placed, key=lambda one: one.offset):
-            if other.end(buffer) > other.offset and offset + buffer.end(other) - buffer.offset > other.offset:
-                offset = max(offset, _aligned(other.end(buffer)))
-        placed.append(replace(buffer, offset=offset))
+        placed.append(replace(buffer, offset=_free(buffer, placed)))
     return placed
+
+
+def _free(buffer: Buffer, placed: Sequence[Buffer]) -> int:
+    offset = 0
+    while True:
+        ends = [other.end(buffer) for other in placed
+                if offset < other.end(buffer) and other.offset < offset + buffer.end(other) - buffer.offset]
+        if not ends:
+            return offset
+        offset = _aligned(min(ends))
 
 
 def check(found: Plan) -> Plan:

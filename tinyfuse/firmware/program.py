@@ -34,7 +34,7 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program
     sizes = {tensor.index: int(np.prod(tensor.shape)) for tensor in graph.tensors}
     found = check(plan(layers, graph.inputs, graph.outputs, sizes, optimize))
     return Program(name, found, layers, [_port(graph, index, sizes) for index in graph.inputs],
-                   _port(graph, graph.outputs[0], sizes))
+                   _port(graph, graph.outputs[0], sizes), small=optimize == "size")
 
 
 def _port(graph: Graph, index: int, sizes: dict[int, int]) -> Port:
