@@ -11,15 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Weights beyond 8 bits do not fit the lanes of MVE; the DSP extension, which those cores have too, takes them. */
-#ifndef TNY_WIDE
-#define TNY_WIDE 0
-#endif
-
 #ifndef TNY_IMPL
-#if !TNY_WIDE && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define TNY_IMPL 2
-#elif defined(__ARM_FEATURE_DSP)
+#elif defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_DSP)
 #define TNY_IMPL 1
 #else
 #define TNY_IMPL 0
@@ -32,18 +27,27 @@
 
 #if defined(__GNUC__)
 #define TNY_INLINE static inline __attribute__((always_inline))
-#define TNY_NOINLINE static __attribute__((noinline))
+#define TNY_NOINLINE static __attribute__((noinline, unused))
+#define TNY_FUNCTION static __attribute__((unused))
 #else
 #define TNY_INLINE static inline
 #define TNY_NOINLINE static
+#define TNY_FUNCTION static
 #endif
 
-/* What the hot kernels read: codes that are widened and centred (x - zero point) or, for MVE, plain int8 codes whose
- * zero point is folded into the bias. */
+/* What the hot kernels read: 2 (x - zero point) in 16 bits, or for MVE plain int8 codes whose zero point is folded into
+ * the bias. Twice, as the multiplication by a scale wants its operand doubled. */
 #if TNY_IMPL == 2
 typedef int8_t tny_lane_t;
 #else
 typedef int16_t tny_lane_t;
+#endif
+
+/* What differs where a lane takes one byte instead of two. */
+#if TNY_IMPL == 2
+#define TNY_PER_LANE(two, one) (one)
+#else
+#define TNY_PER_LANE(two, one) (two)
 #endif
 
 /* Called with every value of every tensor when a package is verified; nothing otherwise. */
@@ -74,6 +78,30 @@ TNY_INLINE int32_t tny_high(int32_t x, int32_t multiplier)
 #endif
 }
 
+/* add + round(x * multiplier / 2^32), halves up, for a sum within 32 bits. */
+TNY_INLINE int32_t tny_high_add(int32_t add, int32_t x, int32_t multiplier)
+{
+#if TNY_IMPL >= 1
+  int32_t high;
+  __asm("smmlar %0, %1, %2, %3" : "=r"(high) : "r"(x), "r"(multiplier), "r"(add));
+  return high;
+#else
+  return (int32_t)(((int64_t)add * ((int64_t)1 << 32) + ((int64_t)1 << 31) + (int64_t)x * multiplier) >> 32);
+#endif
+}
+
+TNY_INLINE int32_t tny_saturate(int32_t x)
+{
+#if TNY_IMPL >= 1
+  int32_t code;
+  __asm("ssat %0, #8, %1" : "=r"(code) : "r"(x));
+  return code;
+#else
+  x = x < -128 ? -128 : x;
+  return x > 127 ? 127 : x;
+#endif
+}
+
 /* round(x / 2^shift), halves away from zero, for shift > 0. */
 TNY_INLINE int32_t tny_divide(int32_t x, int32_t shift)
 {
@@ -94,5 +122,24 @@ TNY_INLINE int32_t tny_clamp(int32_t x, int32_t low, int32_t high)
   x = x < low ? low : x;
   return x > high ? high : x;
 }
+
+#if TNY_IMPL == 2
+TNY_INLINE int32x4_t tny_clamp4(int32x4_t x, int32_t low, int32_t high)
+{
+  return vminq_s32(vmaxq_s32(x, vdupq_n_s32(low)), vdupq_n_s32(high));
+}
+
+/* int8 in the lowest byte of each lane, whatever in the others. */
+TNY_INLINE int32x4_t tny_saturate4(int32x4_t x)
+{
+  __asm("vqmovnb.s32 %q0, %q0\n\tvqmovnb.s16 %q0, %q0" : "+w"(x)); /* intrinsics would copy the vector twice */
+  return x;
+}
+
+TNY_INLINE int32x4_t tny_extend4(int32x4_t bytes)
+{
+  return vmovlbq_s16(vmovlbq_s8(vreinterpretq_s8_s32(bytes)));
+}
+#endif
 
 #endif

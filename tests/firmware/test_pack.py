@@ -8,19 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyfuse.errors import ModelError
-from tinyfuse.firmware.pack import bits_of, packed, paired, unpacked
+from tinyfuse.firmware.pack import CHUNK, bits_of, chunked, packed, unpacked
 
 
-@given(st.integers(2, 9), st.integers(1, 5), st.integers(1, 70), st.integers(0, 2**32 - 1))
-def test_fields_come_back(bits: int, rows: int, count: int, seed: int) -> None:
+@given(st.integers(2, 9), st.integers(1, 4), st.integers(1, 11), st.integers(0, 2**32 - 1))
+def test_lanes_come_back(bits: int, pairs: int, chunks: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    fields = rng.integers(-(1 << bits - 1), 1 << bits - 1, (rows, count))
-    words = packed(fields, bits)
-    assert words.shape == (rows, -(-count * bits // 32)) and words.dtype == np.uint32
-    assert np.array_equal(unpacked(words, bits, count), fields)
+    lanes = rng.integers(-(1 << bits - 1), 1 << bits - 1, (pairs, chunks, 2, CHUNK))
+    words = packed(lanes, bits)
+    whole, rest = divmod(chunks, 4)
+    last = -(-2 * rest * bits // 8) if bits < 9 else 2 * rest + (rest > 0)
+    assert words.shape == (pairs, 4 * (whole * bits + last)) and words.dtype == np.uint32
+    assert np.array_equal(unpacked(words, bits, chunks), lanes)
 
 
-@given(st.lists(st.integers(-256, 255), min_size=1, max_size=20))
+@given(st.lists(st.integers(-256, 254), min_size=1, max_size=20))
 def test_the_width_is_the_smallest_that_holds_all(values: list[int]) -> None:
     bits = bits_of(np.array(values))
     assert all(-(1 << bits - 1) <= value < 1 << bits - 1 for value in values)
@@ -30,13 +32,26 @@ def test_the_width_is_the_smallest_that_holds_all(values: list[int]) -> None:
 def test_what_is_too_wide_is_refused() -> None:
     with pytest.raises(ModelError, match="-257 to 0 need 10 bits"):
         bits_of(np.array([-257]))
+    with pytest.raises(ModelError, match="0 to 255 need 9 bits; at most 9 are packed, up to 254"):
+        bits_of(np.array([255]))
     with pytest.raises(ModelError, match="do not fit 3 bits"):
-        packed(np.array([[4]]), 3)
+        packed(np.full((1, 1, 2, CHUNK), 4), 3)
 
 
-def test_the_order_of_use() -> None:
-    """Two of channel a, two of channel b; a missing channel and missing taps are zeros."""
-    matrix = np.array([[1, 2, 3, 4, 5], [11, 12, 13, 14, 15], [21, 22, 23, 24, 25]])
-    first, second = paired(matrix)
-    assert list(first) == [1, 2, 11, 12, 3, 4, 13, 14, 5, 0, 15, 0, 0, 0, 0, 0]
-    assert list(second) == [21, 22, 0, 0, 23, 24, 0, 0, 25, 0, 0, 0, 0, 0, 0, 0]
+def test_stretches_start_on_chunks() -> None:
+    """A missing channel and missing taps are zeros."""
+    weights = np.arange(1, 3 * 2 * 5 + 1).reshape(3, 2, 5)
+    first, second = chunked(weights)
+    assert first.shape == (2, 2, CHUNK)
+    assert [list(first[chunk, channel, :6]) for chunk in (0, 1) for channel in (0, 1)] == [
+        [1, 2, 3, 4, 5, 0], [11, 12, 13, 14, 15, 0], [6, 7, 8, 9, 10, 0], [16, 17, 18, 19, 20, 0]]
+    assert second[:, 0, :5].tolist() == [[21, 22, 23, 24, 25], [26, 27, 28, 29, 30]] and not second[:, 1].any()
+
+
+def test_the_order_in_flash() -> None:
+    """Byte 1 of a word is lane 2; the fields of one lane follow each other in one byte of the vectors."""
+    lanes = np.zeros((1, 1, 2, CHUNK), np.int64)
+    lanes[0, 0, 0, :4], lanes[0, 0, 1, :4] = [1, 2, 3, 4], [-8, -7, -6, -5]
+    assert f"{packed(lanes, 4)[0, 0]:08x}" == "3c1a2b09"
+    assert f"{packed(lanes, 8)[0, 0]:08x} {packed(lanes, 8)[0, 4]:08x}" == "84828381 7b797a78"
+    assert f"{packed(lanes, 9)[0, 0]:08x} {packed(lanes, 9)[0, 8]:08x}" == "82818180 02020101"

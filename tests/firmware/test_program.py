@@ -119,7 +119,7 @@ def test_what_the_firmware_lacks_is_refused_in_one_line(model: Callable[[str, st
     found = model("early", "w6")
     with pytest.raises(UsageError, match="'9lives' is no name for C"):
         program_of(found, "9lives")
-    with pytest.raises(UsageError, match="allowed: ram, speed"):
+    with pytest.raises(UsageError, match="allowed: ram, speed, size"):
         program_of(found, "net", "beauty")
 
 

@@ -1,4 +1,4 @@
-"""Weights as n-bit fields in 32-bit words, in the order in which the runtime uses them (runtime/tny_unpack.h)."""
+"""Weights as n-bit fields in 32-bit words, in the order in which the runtime decodes them (runtime/tny_unpack.h)."""
 
 from __future__ import annotations
 
@@ -6,46 +6,84 @@ import numpy as np
 
 from tinyfuse.errors import ModelError
 
-WORD_BITS = 32
 NARROWEST, WIDEST = 2, 9
-QUAD = 4
-"""A window is padded with zeros to a multiple of this many weights: the inner step takes as many."""
+LARGEST = 254
+"""A 9-bit weight is the sum of two int8 weights, on the device and in a `.tflite`."""
+CHUNK = 16
+"""Lanes that the fields of one vector fill: each stretch of a window is padded with zeros to a multiple of this."""
+BLOCK = 4
+"""Chunks that are packed together."""
+BYTES = (0, 2, 1, 3)
+"""Which of four neighbouring lanes lies in which byte of a word: bytes 0 and 2 widen to one pair of 16-bit lanes."""
 
 
 def bits_of(weights: np.ndarray) -> int:
     """The width of a two's complement field that holds every one of ``weights``: 2 to 9."""
     low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
     bits = max(NARROWEST, (high if high > ~low else ~low).bit_length() + 1)
-    if bits > WIDEST:
-        raise ModelError(f"weights from {low} to {high} need {bits} bits; at most {WIDEST} are packed")
+    if bits > WIDEST or high > LARGEST:
+        raise ModelError(f"weights from {low} to {high} need {bits} bits; at most {WIDEST} are packed, up to {LARGEST}")
     return bits
 
 
-def paired(matrix: np.ndarray) -> np.ndarray:
-    """Fields int64 [pairs, 2 * width] of ``matrix`` [channels, taps]; width: taps rounded up to a multiple of QUAD.
+def chunked(weights: np.ndarray) -> np.ndarray:
+    """Lanes int64 [pairs of channels, chunks, 2, CHUNK] of ``weights`` [channels, stretches, taps].
 
-    Channels 2i and 2i + 1 alternate two by two; what is missing is filled with zeros.
+    Each stretch is filled with zeros to whole chunks, a missing last channel with zeros.
     """
-    channels, taps = matrix.shape
-    filled = np.zeros((channels + channels % 2, taps + -taps % QUAD), np.int64)
-    filled[:channels, :taps] = matrix
-    pairs = filled.reshape(len(filled) // 2, 2, -1, 2)
-    return np.ascontiguousarray(pairs.transpose(0, 2, 1, 3)).reshape(len(pairs), -1)
+    channels, stretches, taps = weights.shape
+    filled = np.zeros((channels + channels % 2, stretches, taps + -taps % CHUNK), np.int64)
+    filled[:channels, :, :taps] = weights
+    lanes = filled.reshape(len(filled) // 2, 2, -1, CHUNK)
+    return np.ascontiguousarray(lanes.transpose(0, 2, 1, 3))
 
 
-def packed(fields: np.ndarray, bits: int) -> np.ndarray:
-    """Words uint32 [rows, ceil(count * bits / 32)] of ``fields`` [rows, count], least significant bit first."""
-    if fields.size and not -(1 << bits - 1) <= fields.min() <= fields.max() < 1 << bits - 1:
-        raise ModelError(f"values from {fields.min()} to {fields.max()} do not fit {bits} bits")
-    rows, count = fields.shape
-    stream = (fields[:, :, None] >> np.arange(bits) & 1).astype(np.uint8).reshape(rows, -1)
-    padded = np.pad(stream, ((0, 0), (0, -count * bits % WORD_BITS)))
-    words: np.ndarray = np.packbits(padded, axis=1, bitorder="little").view("<u4")
+def packed(lanes: np.ndarray, bits: int) -> np.ndarray:
+    """Words uint32 [pairs, words] of ``lanes`` [pairs, chunks, 2, CHUNK].
+
+    A weight w becomes the field w + 2^(bits - 1). Each of the CHUNK bytes of a vector has a stream of its own, least
+    significant bit first: both channels of the first chunk, of the second, and so on, for BLOCK chunks.
+    """
+    if lanes.size and not -(1 << bits - 1) <= lanes.min() <= lanes.max() < 1 << bits - 1:
+        raise ModelError(f"values from {lanes.min()} to {lanes.max()} do not fit {bits} bits")
+    fields = lanes + (1 << bits - 1)
+    blocks = [_vectors(fields[:, start:start + BLOCK].reshape(len(lanes), -1, CHUNK), bits)
+              for start in range(0, lanes.shape[1], BLOCK)]
+    ordered = np.concatenate(blocks, axis=1).reshape(len(lanes), -1, CHUNK // 4, 4)[..., BYTES]
+    words: np.ndarray = np.ascontiguousarray(ordered).view("<u4").reshape(len(lanes), -1)
     return words
 
 
-def unpacked(words: np.ndarray, bits: int, count: int) -> np.ndarray:
-    """The fields int64 [rows, count] that :func:`packed` put into ``words``."""
-    stream = np.unpackbits(np.ascontiguousarray(words, "<u4").view(np.uint8), axis=1, bitorder="little")
-    fields = stream[:, :count * bits].reshape(len(words), count, bits).astype(np.int64) @ (1 << np.arange(bits))
-    return np.asarray(fields - ((fields >> bits - 1) << bits))
+def _vectors(fields: np.ndarray, bits: int) -> np.ndarray:
+    """Bytes uint8 [pairs, bytes of a stream, CHUNK] of ``fields`` [pairs, count, CHUNK].
+
+    Of 9 bits the upper 8 come first as whole bytes, then all the lowest bits.
+    """
+    if bits == WIDEST:
+        return np.concatenate([_vectors(fields >> 1, bits - 1), _vectors(fields & 1, 1)], axis=1)
+    stream = (fields[:, :, None] >> np.arange(bits)[:, None] & 1).astype(np.uint8)
+    return np.packbits(stream.reshape(len(fields), -1, CHUNK), axis=1, bitorder="little")
+
+
+def unpacked(words: np.ndarray, bits: int, chunks: int) -> np.ndarray:
+    """The lanes int64 [pairs, chunks, 2, CHUNK] that :func:`packed` put into ``words``."""
+    stored = np.ascontiguousarray(words, "<u4").view(np.uint8).reshape(len(words), -1, CHUNK // 4, 4)
+    vectors = stored[..., np.argsort(BYTES)].reshape(len(words), -1, CHUNK)
+    found, start = [], 0
+    for first in range(0, chunks, BLOCK):
+        count = 2 * min(BLOCK, chunks - first)
+        whole, rest = (bits, 0) if bits < WIDEST else (bits - 1, 1)
+        fields = _fields(vectors[:, start:], whole, count)
+        start += -(-count * whole // 8)
+        if rest:
+            fields = 2 * fields + _fields(vectors[:, start:], rest, count)
+            start += -(-count * rest // 8)
+        found.append(fields.reshape(len(words), -1, 2, CHUNK))
+    return np.concatenate(found, axis=1) - (1 << bits - 1)
+
+
+def _fields(vectors: np.ndarray, bits: int, count: int) -> np.ndarray:
+    """Fields int64 [pairs, count, CHUNK] at the start of ``vectors`` [pairs, bytes, CHUNK]."""
+    stream = np.unpackbits(vectors, axis=1, bitorder="little")[:, :count * bits]
+    fields = stream.reshape(len(vectors), count, bits, CHUNK).astype(np.int64)
+    return np.asarray((fields << np.arange(bits)[:, None]).sum(axis=2))

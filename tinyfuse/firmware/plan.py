@@ -9,12 +9,13 @@ from tinyfuse.firmware.arena import Buffer, aligned, check_buffers, placed
 from tinyfuse.firmware.operators import Kernel, Layer
 from tinyfuse.firmware.operators.add import Add
 from tinyfuse.firmware.operators.convolution import Conv
+from tinyfuse.firmware.pack import CHUNK
 
 LANE_BYTES = 2
-"""Of the widened codes that the kernels read; MVE needs one byte only, the arena is planned for two."""
+"""Of the widened codes that the kernels read; those of MVE need one only, see :func:`narrowed`."""
 LEAST_LANES = 16
-"""Of decoded weights: a vector load takes as many words at once, used or not."""
-OPTIMIZE = ("ram", "speed")
+"""Of rows: a vector load takes as many, used or not."""
+OPTIMIZE = ("ram", "speed", "size")
 PIXELS = (1, 8, 15, 29, 57, 113)
 """Output pixels for which weights are decoded once, at least: more cost less time and more memory for rows."""
 
@@ -65,7 +66,8 @@ def plan(layers: Sequence[Layer], inputs: Iterable[int], outputs: Iterable[int],
          optimize: str = "ram") -> Plan:
     """Order ``layers`` and place their memory; ``sizes``: bytes of each tensor.
 
-    ``optimize``: "ram" decodes weights for as many rows at a time as the smallest arena allows, "speed" for many.
+    ``optimize``: "ram" and "size" decode weights for as many rows at a time as the smallest arena allows, "speed" for
+    many.
     """
     ends = tuple(inputs), tuple(outputs)
     if optimize == "speed":
@@ -236,6 +238,30 @@ def _replaces(step: ConvStep) -> bool:
     return all(done * out_row <= min(rows, conv.in_shape[0]) * in_row for rows, done in held)
 
 
+def narrowed(step: ConvStep | BlockStep) -> ConvStep | BlockStep:
+    """``step`` where lanes take one byte: its memory holds twice the rows, so that larger groups share weights."""
+    if isinstance(step, ConvStep):
+        group = _narrow_group(step.conv, step.group, step.rows)
+        return replace(step, group=group, rows=_held(step.conv, group))
+    for group_b in range(_narrow_group(step.b, step.group_b, step.rows_b), step.group_b - 1, -1):
+        for group_a in range(_narrow_group(step.a, step.group_a, step.rows_a), step.group_a - 1, -1):
+            found = replace(step, group_a=group_a, group_b=group_b, rows_a=_held(step.a, group_a),
+                            rows_b=_held(step.b, group_b))
+            if _in_place(found):
+                return found
+    return step
+
+
+def _narrow_group(conv: Conv, group: int, rows: int) -> int:
+    """The most output rows whose input fits the memory of ``rows`` rows of two bytes a lane.
+
+    A stretch that ends within a vector is read beyond its end.
+    """
+    beyond = 0 if conv.run_length % CHUNK == 0 else CHUNK
+    return max([group, *(more for more in range(group, conv.out_shape[0] + 1)
+                         if conv.ring_lanes(_held(conv, more)) + beyond <= LANE_BYTES * conv.ring_lanes(rows))])
+
+
 def _read(step: Step) -> tuple[int, ...]:
     if isinstance(step, BlockStep):
         return (step.a.source,)
@@ -274,16 +300,16 @@ def _buffers(steps: Sequence[Step], inputs: list[int], outputs: list[int], sizes
 def _working(step: Step) -> dict[str, int]:
     """Lanes that a step needs beside its tensors."""
     if isinstance(step, ConvStep):
-        return {"rows": step.rows * step.conv.row_lanes, "scratch": _decoded([step.conv])}
+        return {"rows": max(LEAST_LANES, step.conv.ring_lanes(step.rows)), "scratch": _decoded([step.conv])}
     if isinstance(step, BlockStep):
         convs = [conv for conv in (step.a, step.b, step.shortcut) if conv is not None]
-        return {"rows": step.rows_a * step.a.row_lanes, "more": step.rows_b * step.b.row_lanes,
-                "scratch": _decoded(convs)}
+        return {"rows": max(LEAST_LANES, step.a.ring_lanes(step.rows_a)),
+                "more": max(LEAST_LANES, step.b.ring_lanes(step.rows_b)), "scratch": _decoded(convs)}
     return {}
 
 
 def _decoded(convs: Sequence[Conv]) -> int:
-    return max(LEAST_LANES, *(2 * conv.runs * conv.run_length for conv in convs))
+    return max(2 * CHUNK * conv.chunks for conv in convs)
 
 
 def check(found: Plan) -> Plan:

@@ -31,7 +31,7 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program
     found = check(plan(layers, graph.inputs, graph.outputs, sizes, optimize))
     names = member_names(graph.tensors[index].name for index in (*graph.inputs, graph.outputs[0]))
     ports = [_port(graph, index, name) for index, name in zip((*graph.inputs, graph.outputs[0]), names, strict=True)]
-    return Program(name, found, layers, ports[:-1], ports[-1])
+    return Program(name, found, layers, ports[:-1], ports[-1], small=optimize == "size")
 
 
 def _port(graph: Graph, index: int, name: str) -> Port:

@@ -8,15 +8,21 @@ import numpy as np
 
 from tinyfuse.firmware.operators.base import Layer, Shape, ends, hwc, is_wide, register
 from tinyfuse.firmware.operators.direct import direct
-from tinyfuse.firmware.pack import QUAD, WORD_BITS, bits_of, packed, paired
+from tinyfuse.firmware.pack import CHUNK, WIDEST, bits_of, chunked, packed
 from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
-from tinyfuse.firmware.text import comment, table, words
+from tinyfuse.firmware.text import comment, table
 from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.convolution import Convolution
 from tinyfuse.integer.operators.fully_connected import FullyConnected
 
-MOST_RUNS = 16
-"""Stretches of a window that the runtime takes, TNY_MAX_RUNS."""
+QUAD = 4
+"""The kernels take as many lanes of a stretch at once, at least."""
+TALLEST = 7
+"""Rows of a window that the kernels read where they lie; that of runtime/tny_types.h."""
+PLAIN_SHIFTS = range(1, 21)
+"""Shifts for which zero point and half a code can be added before the shift without leaving 32 bits."""
+LANE_CHANNELS = 4
+"""Channels that the kernels take at once, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +57,8 @@ class Conv:
 
     @property
     def gathered(self) -> bool:
-        """Whether windows are copied together, because stretches of theirs are no whole quads of lanes."""
-        return self.in_shape[2] % QUAD != 0 or self.dilation != (1, 1) or self.weights.shape[1] > MOST_RUNS
+        """Whether windows are copied together, because stretches of theirs are no whole quads of lanes, or many."""
+        return self.in_shape[2] % QUAD != 0 or self.dilation != (1, 1) or self.weights.shape[1] > TALLEST
 
     @property
     def runs(self) -> int:
@@ -71,43 +77,79 @@ class Conv:
         return int(np.prod(self.out_shape)) * int(np.prod(self.weights.shape[1:]))
 
     @property
+    def shared_lanes(self) -> int:
+        """Lanes of a ring row's right margin that are the left margin of the next row."""
+        right = self._columns - self.padding[1] - self.in_shape[1]
+        return 0 if self.gathered else min(right, self.padding[1]) * self.in_shape[2]
+
+    @property
     def row_lanes(self) -> int:
-        """Lanes of one row of the ring that this layer reads."""
+        """Lanes from one row to the next of the ring that this layer reads."""
         if self.gathered:
             return self.out_shape[1] * self.run_length
+        return self._columns * self.in_shape[2] - self.shared_lanes
+
+    def ring_lanes(self, rows: int) -> int:
+        """Lanes of ``rows`` rows."""
+        return rows * self.row_lanes + self.shared_lanes
+
+    @property
+    def _columns(self) -> int:
         wide = (self.out_shape[1] - 1) * self.stride[1] + self.weights.shape[2]
-        return int(max(wide, self.padding[1] + self.in_shape[1])) * self.in_shape[2]
+        return int(max(wide, self.padding[1] + self.in_shape[1]))
 
     @property
     def odd(self) -> bool:
-        """Whether the short way from sums to codes is not for this layer: a shift to the left, or a narrow clamp."""
-        return min(scale.shift for scale in self.scales) < 1 or (self.low, self.high) != (-128, 127)
+        """Whether the short way from sums to codes is not for this layer: a shift out of range, or a narrow clamp."""
+        return any(scale.shift not in PLAIN_SHIFTS for scale in self.scales) or (self.low, self.high) != (-128, 127)
+
+    @property
+    def wide(self) -> bool:
+        """Whether a weight does not fit int8 lanes."""
+        return self.bits == WIDEST
+
+    @property
+    def chunks(self) -> int:
+        """Vectors of lanes that the weights of one channel fill."""
+        return self.runs * -(-self.run_length // CHUNK)
 
     def words(self) -> np.ndarray:
         """Packed weights uint32 [pairs of channels, words]."""
-        return packed(paired(self.weights.reshape(len(self.weights), -1)), self.bits)
+        return packed(chunked(self.weights.reshape(len(self.weights), self.runs, -1)), self.bits)
 
     def tables(self, number: int) -> str:
-        """C text of weights, biases and scales; odd channels are filled up to pairs."""
-        even = [*self.scales, *[Scale(0, 1)] * (len(self.scales) % 2)]
-        bias = np.pad(self.bias, (0, len(self.bias) % 2))
-        folded = np.pad(self.bias - self.zero_in * self.weights.reshape(len(self.weights), -1).sum(axis=1),
-                        (0, len(self.bias) % 2))
+        """C text of weights, biases and scales; channels are filled up to fours."""
+        spare = [Scale(0, 1)] * (-len(self.scales) % LANE_CHANNELS)
+        scales = [*self.scales, *spare]
+        sums = self.weights.reshape(len(self.weights), -1).sum(axis=1)
+        folded, doubled = (np.pad(bias, (0, len(spare))) for bias in (self.bias - self.zero_in * sums, 2 * self.bias))
         return f"""/* {comment(self.name)}: {self.bits}-bit weights, {self.macs} multiply-accumulates */
 static const uint32_t weights{number}[] = {{
-{table(words(self.words().reshape(-1)))}
+{table([f"TNY_WORD(0x{word:08x}u)" for word in self.words().reshape(-1)])}
 }};
-static const int32_t bias{number}[] = {{
 #if TNY_IMPL == 2
-{table([str(value) for value in folded])}
+{_bias(folded, number)}
 #else
-{table([str(value) for value in bias])}
+{_bias(doubled, number)}
 #endif
+static const int32_t multiplier{number}[] = {{
+{table([str(scale.multiplier) for scale in scales])}
 }};
-static const tny_scale_t scale{number}[] = {{
-{table([str(one) for one in even])}
+static const int8_t shift{number}[] = {{
+{table([str(scale.shift) for scale in scales])}
 }};
 """
+
+
+def _bias(bias: np.ndarray, number: int) -> str:
+    """Lower halves, and upper ones if there are any."""
+    lower = bias.astype(np.int16)
+    upper = bias - lower >> 16
+    text = f"static const int16_t bias{number}[] = {{\n{table([str(value) for value in lower])}\n}};\n"
+    if not upper.any():
+        return f"{text}#define TNY_BIAS_HIGH{number} NULL"
+    return (f"{text}static const int16_t bias_high{number}[] = {{\n{table([str(value) for value in upper])}\n}};\n"
+            f"#define TNY_BIAS_HIGH{number} bias_high{number}")
 
 
 @register("CONV_2D")
@@ -156,7 +198,7 @@ def _proven(conv: Conv) -> Conv:
     largest = np.maximum(reach + np.abs(conv.bias), reach * 0 + folded + np.abs(conv.weights).reshape(
         len(conv.weights), -1).sum(axis=1) * 128)
     sized(conv.name, "sizes", (*conv.in_shape, *conv.out_shape, conv.run_length, conv.row_lanes,
-                               2 * conv.runs * conv.run_length * conv.bits // WORD_BITS), 16)
+                               conv.words().shape[1]), 16)
     sized(conv.name, "kernel, stride or padding", (*conv.weights.shape[1:3], *conv.stride, *conv.dilation,
                                                    *conv.padding), 8)
     for bound, scale in zip(largest, conv.scales, strict=True):
