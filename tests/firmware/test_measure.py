@@ -43,9 +43,9 @@ def test_a_difference_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_has_no_kernel_is_refused() -> None:
     data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[1 / 256], zero_point=[-128])],
-                 [Step("LOGISTIC", [0], [1], "", {})], [0], [1])
+                 [Step("MUL", [0, 0], [1], "MulOptions", {})], [0], [1])
     model = load(data, name="sigmoid")
-    with pytest.raises(ModelError, match="LOGISTIC has no firmware kernel"):
+    with pytest.raises(ModelError, match="MUL has no firmware kernel"):
         measure(model, random_codes(model, 1, seed=0), [], "ram")
 
 

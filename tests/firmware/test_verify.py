@@ -26,8 +26,8 @@ from tinyfuse.quantize.precision import precision
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 PAIRS = [(compiler, name, core.name) for core in CORES.values() for compiler in toolchain.compilers()
-         for name in emulators(core)]
-"""What is here: (compiler, emulator, core)."""
+         for name in emulators(core) if name == "unicorn" and (compiler == "zig" or core.name == "m4")]
+"""The ways that are not the preferred one: what needs no root, and its emulator with the other compiler."""
 BEST = [core.name for core in CORES.values() if toolchain.compilers() and emulators(core)]
 
 
@@ -71,8 +71,6 @@ def test_what_it_costs_stays_within_what_packages_promise(verified: Verified, ex
 
 @pytest.mark.parametrize("compiler, emulator, core", PAIRS)
 def test_every_pair_of_compiler_and_emulator_agrees(exported: Path, compiler: str, emulator: str, core: str) -> None:
-    if compiler == "zig" and core == "m55":
-        pytest.skip("zig's compiler has too few registers for the vector kernels of m55")
     found = deploy.verify(exported, cores=core, compiler=compiler, emulator=emulator)
     found.check()
     assert (found.cores[0].compiler, found.cores[0].emulator) == (compiler, emulator)
