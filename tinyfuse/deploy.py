@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinyfuse import tables
 from tinyfuse.console import progress
 from tinyfuse.errors import ModelError, UsageError
 from tinyfuse.files import sha256_hex
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from tinyfuse.data import Dataset
     from tinyfuse.firmware.package import Package
     from tinyfuse.firmware.verify import Verified
@@ -107,6 +107,35 @@ def check_fit(found: Package, board: str) -> None:
         raise UsageError(f"{found.program.name} does not fit {where.title}: it needs {flash} bytes of flash and {ram} "
                          f"of RAM; the board has {where.flash_kib * boards.KIB} and {where.ram_kib * boards.KIB}. "
                          "Take fewer bits, a smaller model, or another board")
+
+
+def described(folder: str | Path, board: str | None = None) -> list[str]:
+    """In words what a package needs; for ``board`` whether it fits, and an estimate of its time where one of its
+    inferences can be counted on an emulated core.
+    """
+    from tinyfuse.firmware import boards
+    from tinyfuse.firmware.cores import CORES
+    from tinyfuse.firmware.measure import measure, setups
+    from tinyfuse.firmware.reading import read_table
+    from tinyfuse.integer.interpreters import load
+
+    table = read_table(Path(folder))
+    lines = [f"arena {table['arena_bytes']} bytes (TFLite Micro: {table['tflm_arena_bytes']}), packed weights "
+             f"{table['packed_weight_bytes']} bytes (.tflite: {table['tflite_bytes']})",
+             f"with code and stack at most {table['flash_bytes_at_most']} bytes of flash and "
+             f"{table['ram_bytes_at_most']} of RAM; `tinyfuse verify {folder}` says exactly"]
+    if board is None:
+        return lines
+    where = boards.board(board)
+    verdict = where.verdict(table["flash_bytes_at_most"], table["ram_bytes_at_most"])
+    ready = setups([CORES[where.timing.counted_on]]) if where.timing else {}
+    time = where.no_estimate()
+    if ready:
+        model = load(Path(folder) / "extras" / f"{table['name']}.tflite")
+        (cost,) = measure(model, {port.name: np.zeros((1, *port.shape[1:]), port.dtype) for port in model.inputs},
+                          list(ready.values()), table["optimize"]).values()
+        time = where.estimate(cost.instructions)
+    return [*lines, f"{where.title}: {verdict}; {time}"]
 
 
 def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None = None,

@@ -43,8 +43,9 @@ def export(args: argparse.Namespace) -> int:
     if dataset is not None and args.data is None and not deploy.fits_data(args.model, dataset):
         console.print("the embedded digits do not fit the inputs of this model; its test vectors are random")
         dataset = None
-    print(deploy.export(args.model, args.out, dataset=dataset, name=args.name, optimize=args.optimize,
-                        vectors=args.vectors, board=args.board, force=args.force, seed=args.seed))
+    folder = deploy.export(args.model, args.out, dataset=dataset, name=args.name, optimize=args.optimize,
+                           vectors=args.vectors, board=args.board, force=args.force, seed=args.seed)
+    print("\n".join([str(folder), *deploy.described(folder, args.board)]))
     return 0
 
 

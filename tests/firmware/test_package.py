@@ -14,7 +14,7 @@ import pytest
 from emitted import MODEL, damaged
 from one_operator import Spec, Step, build
 
-from tinyfuse import cli, deploy
+from tinyfuse import cli, data, deploy
 from tinyfuse.data import Dataset
 from tinyfuse.errors import UsageError
 from tinyfuse.files import sha256_hex
@@ -28,6 +28,7 @@ from tinyfuse.integer.operators import OPERATORS
 
 MANIFESTS = ("CMakeLists.txt", "library.properties", "library.json", "idf_component.yml", "zephyr/module.yml",
              "zephyr/CMakeLists.txt", "zephyr/Kconfig", "LICENSE", "README.md", "metadata.json")
+EXAMPLE = Path(__file__).resolve().parents[2] / "firmware_export" / "examples" / "early_w6"
 needs_compiler = pytest.mark.skipif(not host_compiler(), reason="no C compiler (gcc, clang or cc) on PATH")
 
 
@@ -157,10 +158,24 @@ def test_what_it_refuses_is_one_line(arguments: list[str], code: int, words: str
     assert words in said and "\n" not in said and not (tmp_path / "out").exists()
 
 
+def test_the_board_gets_a_verdict_and_an_estimate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["export", str(MODEL), "--out", str(tmp_path / "out"), "--vectors", "2", "--random", "--board",
+                     "nucleo-l4r5zi"]) == 0
+    folder, arena, needs, board_line = capsys.readouterr().out.splitlines()
+    assert folder == str(tmp_path / "out") and "(TFLite Micro: 44544)" in arena and "at most" in needs
+    assert "of flash" in board_line and "estimate" in board_line
+
+
+def test_the_example_is_what_the_command_in_its_readme_writes(tmp_path: Path) -> None:
+    again = deploy.export(MODEL, tmp_path / "early_w6", dataset=data.load(), vectors=8)
+    wanted = contents(EXAMPLE)
+    assert contents(again) == wanted, "export it again: see firmware_export/examples/README.md"
+
+
 def test_an_operator_without_a_kernel_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[0.1])],
+    graph = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[0.1])],
                  [Step("MUL", [0, 0], [1], "MulOptions", {})], [0], [1])
-    (tmp_path / "mul.tflite").write_bytes(data)
+    (tmp_path / "mul.tflite").write_bytes(graph)
     assert cli.main(["export", str(tmp_path / "mul.tflite"), "--out", str(tmp_path / "out"), "--random"]) == 1
     assert "operator MUL has no firmware kernel" in capsys.readouterr().err
 

@@ -194,6 +194,7 @@ def metadata(found: Package, contents: Mapping[str, bytes]) -> dict[str, Any]:
         "format": FORMAT, "name": program.name, "tinyfuse": __version__, "optimize": found.optimize,
         "arena_bytes": program.plan.arena_bytes, "arena_alignment": ALIGNMENT,
         "packed_weight_bytes": found.weight_bytes, "macs": found.macs,
+        "flash_bytes_at_most": found.needs()[0], "ram_bytes_at_most": found.needs()[1],
         "tflm_arena_bytes": tflm_arena_bytes(model), "tflite_bytes": len(model.data),
         "tflite_sha256": sha256_hex(model.data), "operators": sorted({one.name for one in model.graph.operators}),
         "inputs": [_described(port, tensor.shape) | {"tensor": tensor.name}

@@ -42,7 +42,7 @@ def open_package(folder: str | Path) -> Exported:
         DataError: it is not there, not whole, or its model or vectors are not those it was exported with.
     """
     folder = Path(folder)
-    table = _table(folder)
+    table = read_table(folder)
     try:
         name, optimize = check_identifier(str(table["name"])), str(table["optimize"])
         extreme, layers = int(table["vectors"]["extreme"]), [str(layer) for layer in table["layers"]]
@@ -62,7 +62,8 @@ def open_package(folder: str | Path) -> Exported:
                     tuple(_changed(folder / "src", sources(program_of(model, name, optimize)))))
 
 
-def _table(folder: Path) -> dict[str, Any]:
+def read_table(folder: Path) -> dict[str, Any]:
+    """The metadata of the package in ``folder``, of this format; :class:`DataError` if it cannot be read."""
     try:
         table = json.loads(_read(folder / "metadata.json", METADATA_LIMIT))
     except ValueError as error:

@@ -1,0 +1,29 @@
+/* Mean over neighbouring axes, for example the height and width of an image: one exact sum, one rescaling. */
+#ifndef TNY_MEAN_H
+#define TNY_MEAN_H
+
+#include "tny_tensor.h"
+
+typedef struct {
+  uint32_t outer, count, inner; /* sizes of the axes before, of those that go, and of those behind */
+  tny_scale_t scale;            /* holds the division by `count` */
+  int16_t zero_in, zero_out, low, high;
+  uint16_t layer, tensor;
+} tny_mean_t;
+
+static inline void tny_mean(const tny_mean_t *mean, const void *in, void *out, int wide)
+{
+  TNY_ENTER(mean->layer);
+  for (size_t index = 0; index < (size_t)mean->outer * mean->inner; index++) {
+    size_t place = index / mean->inner * mean->count * mean->inner + index % mean->inner;
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < mean->count; i++, place += mean->inner) {
+      sum += tny_load(in, place, wide) - mean->zero_in;
+    }
+    sum = tny_offset(tny_rescale(sum, mean->scale), mean->zero_out, mean->low, mean->high);
+    tny_store(out, index, sum, wide);
+    TNY_TRACE(mean->tensor, index, sum);
+  }
+}
+
+#endif

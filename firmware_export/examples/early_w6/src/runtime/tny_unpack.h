@@ -1,0 +1,159 @@
+/* Packed weights: n-bit fields, each a weight plus 2^(n - 1), in little-endian 32-bit words.
+ *
+ * Each byte of a vector of 16 bytes has a stream of its own, least significant bit first: the fields of both channels of
+ * a pair in the first chunk of 16 lanes, in the second, and so on; four chunks take n whole vectors. Thus one shift and
+ * one mask find the same field of 4 or 16 lanes. Of 9 bits the upper 8 come first as bytes, then all the lowest bits.
+ * Byte 1 of a word is lane 2 and byte 2 lane 1, as bytes 0 and 2 widen to a pair of 16-bit lanes; see TNY_WORD.
+ */
+#ifndef TNY_UNPACK_H
+#define TNY_UNPACK_H
+
+#include "tny_core.h"
+
+/* Between the weights of two chunks: MVE has four channels side by side (of 9 bits two, in two parts), others two. */
+#if TNY_IMPL == 2
+#define TNY_CHUNK_LANES 64
+#else
+#define TNY_CHUNK_LANES 32
+#endif
+
+/* A word as it stands in a table: MVE wants its lanes in their order. */
+#if TNY_IMPL == 2
+#define TNY_WORD(x) (((x) & 0xFF0000FFu) | ((x) >> 8 & 0xFF00u) | ((x) << 8 & 0xFF0000u))
+#else
+#define TNY_WORD(x) (x)
+#endif
+
+#if TNY_IMPL == 2
+/* Field k of 16 streams of n-bit fields; k and n are constants wherever this is inlined. An immediate shift by nothing
+ * is not allowed: where one would stand in a branch not taken, there is a shift by one. */
+TNY_INLINE uint8x16_t tny_fields16(const uint8_t *vectors, uint32_t k, uint32_t n)
+{
+  const uint32_t shift = k * n % 8u, above = 8u - n;
+  const uint8_t *const at = vectors + k * n / 8u * 16u;
+  uint8x16_t found = vldrbq_u8(at);
+  if (shift + n > 8u) {
+    found = vsliq_n_u8(vshrq_n_u8(found, shift > 0u ? (int)shift : 1), vldrbq_u8(at + 16), (int)((8u - shift) & 7u));
+    found = above > 0u ? vshlq_n_u8(found, (int)(above & 7u)) : found;
+  } else if (above > shift) {
+    found = vshlq_n_u8(found, (int)((above - shift) & 7u));
+  }
+  return above > 0u ? vshrq_n_u8(found, above > 0u ? (int)above : 1) : found;
+}
+
+/* 16 weights of field k; for 9 bits their second part 32 lanes on: w = floor(w / 2) + (w - floor(w / 2)). */
+TNY_INLINE void tny_weights16(const uint8_t *vectors, const uint8_t *ones, uint32_t k, uint32_t n, int8_t *out)
+{
+  const uint32_t whole = n < 9u ? n : 8u;
+  const uint8x16_t field = tny_fields16(vectors, k, whole);
+  const int8x16_t first = vreinterpretq_s8_u8(vsubq_n_u8(field, (uint8_t)(1u << (whole - 1u))));
+  vstrbq_s8(out, first);
+  if (n == 9u) {
+    vstrbq_s8(out + 32, vaddq_s8(first, vreinterpretq_s8_u8(tny_fields16(ones, k, 1u))));
+  }
+}
+
+/* Chunk i of a block whose lowest bits (of 9) are at `ones`. */
+TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tny_lane_t *out, uint32_t i, uint32_t n)
+{
+  const uint8_t *const from = (const uint8_t *)words, *const lowest = (const uint8_t *)ones;
+  tny_weights16(from, lowest, 2u * i, n, out + TNY_CHUNK_LANES * i);
+  tny_weights16(from, lowest, 2u * i + 1u, n, out + TNY_CHUNK_LANES * i + 16u);
+}
+#else
+/* Field k of four streams of n-bit fields, one in each byte; k and n are constants wherever this is inlined. */
+TNY_INLINE uint32_t tny_fields4(const uint32_t *words, uint32_t k, uint32_t n)
+{
+  const uint32_t at = 4u * (k * n / 8u), shift = k * n % 8u, mask = (1u << n) - 1u;
+  const uint32_t low = words[at] >> shift & (mask & 0xFFu >> shift) * 0x01010101u;
+  if (shift + n <= 8u) {
+    return low;
+  }
+  return low | (words[at + 4u] << (8u - shift) & (mask & 0xFFu << (8u - shift)) * 0x01010101u);
+}
+
+#if defined(__GNUC__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+typedef uint32_t __attribute__((may_alias)) tny_two_lanes_t;
+#define TNY_STORE_TWO(out, both) (*(tny_two_lanes_t *)(void *)(out) = (both)) /* always at a multiple of 4 bytes */
+#else
+#define TNY_STORE_TWO(out, both) ((out)[0] = (tny_lane_t)((both) & 0xFFFFu), (out)[1] = (tny_lane_t)((both) >> 16))
+#endif
+
+/* Two weights from bytes 0 and 2 of `field`, or with `upper` 1 and 3; `one` likewise holds the lowest of 9 bits. */
+TNY_INLINE void tny_store2(tny_lane_t *out, uint32_t field, uint32_t one, int upper, uint32_t n)
+{
+#if TNY_IMPL == 1
+  uint32_t both = (0x10000u - (1u << (n - 1u))) * 0x10001u;
+#define TNY_EXTEND_ADD(x)                                              \
+  if (upper) {                                                         \
+    __asm("uxtab16 %0, %1, %2, ror #8" : "=r"(both) : "r"(both), "r"(x)); \
+  } else {                                                             \
+    __asm("uxtab16 %0, %1, %2" : "=r"(both) : "r"(both), "r"(x));      \
+  }
+  TNY_EXTEND_ADD(field)
+  if (n == 9u) {
+    TNY_EXTEND_ADD(field)
+    TNY_EXTEND_ADD(one)
+  }
+#undef TNY_EXTEND_ADD
+#else
+  /* What is added keeps each half at or above zero, so that neither disturbs the other. */
+  const uint32_t shift = upper ? 8u : 0u, half = (0x8000u - (1u << (n - 1u))) * 0x10001u;
+  const uint32_t fields = field >> shift & 0xFF00FFu;
+  const uint32_t both = ((n < 9u ? fields : 2u * fields + (one >> shift & 0xFF00FFu)) + half) ^ 0x80008000u;
+#endif
+  TNY_STORE_TWO(out, both);
+}
+
+/* Chunk i of a block whose lowest bits (of 9) are at `ones`: two weights of one channel, two of the other, and so on. */
+TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tny_lane_t *out, uint32_t i, uint32_t n)
+{
+  const uint32_t whole = n < 9u ? n : 8u;
+  const uint32_t a = tny_fields4(words, 2u * i, whole), b = tny_fields4(words, 2u * i + 1u, whole);
+  const uint32_t one_a = n < 9u ? 0u : tny_fields4(ones, 2u * i, 1u);
+  const uint32_t one_b = n < 9u ? 0u : tny_fields4(ones, 2u * i + 1u, 1u);
+  out += TNY_CHUNK_LANES * i;
+  tny_store2(out, a, one_a, 0, n);
+  tny_store2(out + 2, b, one_b, 0, n);
+  tny_store2(out + 4, a, one_a, 1, n);
+  tny_store2(out + 6, b, one_b, 1, n);
+}
+#endif
+
+/* `chunks` chunks of two channels; n is a constant wherever this is inlined. */
+TNY_INLINE void tny_unpack(const uint32_t *restrict words, tny_lane_t *restrict out, uint32_t chunks, uint32_t n)
+{
+  for (;; words += 4u * n, out += 4 * TNY_CHUNK_LANES, chunks -= 4u) {
+#if TNY_IMPL == 2
+    const uint32_t columns = 1u;
+#else
+    const uint32_t columns = 4u;
+#endif
+    for (uint32_t column = 0; column < columns; column++) {
+      const uint32_t *const from = words + column, *const ones = from + 8u * (chunks < 4u ? chunks : 4u);
+      tny_lane_t *const to = out + 8u * column;
+      tny_unpack_chunk(from, ones, to, 0u, n);
+      if (chunks > 1u) {
+        tny_unpack_chunk(from, ones, to, 1u, n);
+      }
+      if (chunks > 2u) {
+        tny_unpack_chunk(from, ones, to, 2u, n);
+      }
+      if (chunks > 3u) {
+        tny_unpack_chunk(from, ones, to, 3u, n);
+      }
+    }
+    if (chunks <= 4u) {
+      return;
+    }
+  }
+}
+
+/* The function for one width. */
+#define TNY_UNPACK(n)                                                                       \
+  TNY_NOINLINE void tny_unpack_##n(const uint32_t *restrict words, tny_lane_t *restrict out, uint32_t chunks) \
+  {                                                                                         \
+    tny_unpack(words, out, chunks, n##u);                                                   \
+  }
+
+#endif

@@ -1,0 +1,174 @@
+/* The inner step: sums over one window of two pixels for TNY_CHANNELS channels, so that each load serves several
+ * products. A window is `runs` contiguous stretches of input lanes and decoded weights.
+ *
+ * Assembly here writes results only after it has read its inputs, or says so in its constraints.
+ */
+#ifndef TNY_WINDOW_H
+#define TNY_WINDOW_H
+
+#include "tny_types.h"
+
+/* Where a stretch of the window of either pixel starts. */
+typedef struct {
+  const tny_lane_t *first, *second;
+} tny_pair_t;
+
+/* The assembly below knows the order of the members. */
+typedef struct {
+  const tny_lane_t *weights;
+  const tny_pair_t *last; /* behind the last stretch */
+  uint32_t lanes;         /* of each stretch */
+  int32_t at;             /* lanes on from where each stretch starts */
+  const tny_pair_t *run;
+  const int32_t *bias;
+  int32_t sum[2 * TNY_CHANNELS]; /* channels of the first pixel, then those of the second */
+  uint32_t skip;                 /* lanes of decoded weights between stretches, as those start on whole chunks */
+} tny_window_t;
+
+#if TNY_IMPL == 2
+/* 16 lanes: two vectors of lanes and four of weights meet in eight sums, which only even registers can hold. */
+#define TNY_STEP                    \
+  "vldrb.8 q0, [r3], #16\n\t"       \
+  "vldrb.8 q2, [r1], #64\n\t"       \
+  "vldrb.8 q1, [r5], #16\n\t"       \
+  "vmladava.s8 r0, q2, q0\n\t"      \
+  "vldrb.8 q3, [r1, #-48]\n\t"      \
+  "vmladava.s8 r8, q2, q1\n\t"      \
+  "vmladava.s8 r2, q3, q0\n\t"      \
+  "vldrb.8 q2, [r1, #-32]\n\t"      \
+  "vmladava.s8 r10, q3, q1\n\t"     \
+  "vmladava.s8 r4, q2, q0\n\t"      \
+  "vldrb.8 q3, [r1, #-16]\n\t"      \
+  "vmladava.s8 r12, q2, q1\n\t"     \
+  "vmladava.s8 r6, q3, q0\n\t"      \
+  "vmladava.s8 lr, q3, q1\n\t"
+/* `steps` of 16 `lanes` in all at a time. The weights of a stretch that ends within a vector are zeros there. */
+#define TNY_WINDOW(name, steps, lanes)                                                                                \
+  __attribute__((naked, noinline, unused)) static void name(tny_window_t *window __attribute__((unused)))             \
+  {                                                                                                                   \
+    __asm volatile(                                                                                                   \
+        "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                             \
+        "ldm r0!, {r1, r3, r5, r7, r9, r11}\n\t" /* weights, last, lanes, at, run, bias; leaves sum */                \
+        "push {r0, r3, r5}\n\t"                                                                                       \
+        "ldm r11, {r0, r2, r4, r6}\n\t"                                                                               \
+        "ldm r11, {r8, r10, r12, lr}\n\t"                                                                             \
+        "mov r11, r7\n"                                                                                               \
+        "1:\n\t"                                                                                                      \
+        "ldrd r3, r5, [r9], #8\n\t"                                                                                   \
+        "ldr r7, [sp, #8]\n\t"                                                                                        \
+        "add r3, r3, r11\n\t"                                                                                         \
+        "add r5, r5, r11\n"                                                                                           \
+        "2:\n\t" steps "subs r7, r7, " lanes "\n\t"                                                                   \
+        "bgt 2b\n\t"                                                                                                  \
+        "ldr r7, [sp, #4]\n\t"                                                                                        \
+        "cmp r9, r7\n\t"                                                                                              \
+        "bne 1b\n\t"                                                                                                  \
+        "pop {r1, r3, r5}\n\t"                                                                                        \
+        "stm r1!, {r0, r2, r4, r6}\n\t"                                                                               \
+        "stm r1, {r8, r10, r12, lr}\n\t"                                                                              \
+        "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t" ::                                                           \
+            : "r0", "r1", "r2", "r3", "r12", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "cc", "memory");         \
+  }
+
+TNY_WINDOW(tny_window, TNY_STEP, "#16")
+#ifndef TNY_SMALL
+/* A stretch of a 3x3 window has three steps for each 16 input channels. */
+TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48")
+#define TNY_WINDOW_OF(lanes) ((lanes) % 48u == 0u ? tny_window_threes : tny_window)
+#else
+#define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
+#endif
+#elif TNY_IMPL == 1
+/* Four lanes of two pixels and of both channels. */
+#define TNY_STEP                     \
+  "ldm %[w]!, {r4, r5, r6, r7}\n\t"  \
+  "ldrd r8, r9, [%[p0]], #8\n\t"     \
+  "smlad %[s0], r4, r8, %[s0]\n\t"   \
+  "smlad %[s1], r5, r8, %[s1]\n\t"   \
+  "smlad %[s0], r6, r9, %[s0]\n\t"   \
+  "smlad %[s1], r7, r9, %[s1]\n\t"   \
+  "ldrd r8, r9, [%[p1]], #8\n\t"     \
+  "smlad %[s2], r4, r8, %[s2]\n\t"   \
+  "smlad %[s3], r5, r8, %[s3]\n\t"   \
+  "smlad %[s2], r6, r9, %[s2]\n\t"   \
+  "smlad %[s3], r7, r9, %[s3]\n\t"
+/* `steps` of them at a time, and `behind` a stretch. All registers are taken: what changes once per
+ * stretch only lives in memory. */
+#define TNY_STRETCHES(steps, behind)                                                                                \
+  __asm volatile(                                                                                                   \
+      "1:\n\t"                                                                                                      \
+      "ldr r4, %[next]\n\t"                                                                                         \
+      "ldr r5, %[at]\n\t"                                                                                           \
+      "ldr r6, %[lanes]\n\t"                                                                                        \
+      "ldrd %[p0], %[p1], [r4], #8\n\t"                                                                             \
+      "str r4, %[next]\n\t"                                                                                         \
+      "add %[p0], %[p0], r5, lsl #1\n\t"                                                                            \
+      "add %[p1], %[p1], r5, lsl #1\n\t"                                                                            \
+      "add r6, %[w], r6, lsl #2\n\t"                                                                                \
+      "str r6, %[end]\n"                                                                                            \
+      "2:\n\t" steps                                                                                                \
+      "ldr r4, %[end]\n\t"                                                                                          \
+      "cmp %[w], r4\n\t"                                                                                            \
+      "bne 2b\n\t" behind                                                                                           \
+      "ldr r4, %[next]\n\t"                                                                                         \
+      "ldr r5, %[last]\n\t"                                                                                         \
+      "cmp r4, r5\n\t"                                                                                              \
+      "bne 1b\n\t"                                                                                                  \
+      : [w] "+r"(w), [p0] "=&r"(p0), [p1] "=&r"(p1), [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3),    \
+        [next] "+m"(next), [end] "=m"(end)                                                                          \
+      : [at] "m"(window->at), [lanes] "m"(window->lanes), [last] "m"(window->last), [skip] "m"(window->skip)        \
+      : "r4", "r5", "r6", "r7", "r8", "r9", "cc", "memory")
+#define TNY_SKIP            \
+  "ldr r4, %[skip]\n\t"     \
+  "add %[w], %[w], r4, lsl #1\n\t"
+
+TNY_INLINE void tny_window(tny_window_t *window)
+{
+  int32_t s0 = window->bias[0], s1 = window->bias[1], s2 = s0, s3 = s1;
+  const tny_lane_t *w = window->weights, *p0, *p1, *end;
+  const tny_pair_t *next = window->run;
+#ifndef TNY_SMALL
+  if (window->skip == 0u) {
+    TNY_STRETCHES(TNY_STEP TNY_STEP TNY_STEP TNY_STEP, );
+  } else
+#endif
+  {
+    TNY_STRETCHES(TNY_STEP, TNY_SKIP);
+  }
+  window->sum[0] = s0;
+  window->sum[1] = s1;
+  window->sum[2] = s2;
+  window->sum[3] = s3;
+}
+#define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
+#else
+/* One lane of two pixels and of both channels: each product is added at once, which is one instruction. */
+#define TNY_LANE2(x, y, a, b) \
+  s0 += (a) * (x);            \
+  s1 += (b) * (x);            \
+  s2 += (a) * (y);            \
+  s3 += (b) * (y);
+
+TNY_FUNCTION void tny_window(tny_window_t *window)
+{
+  int32_t s0 = window->bias[0], s1 = window->bias[1], s2 = s0, s3 = s1;
+  const tny_lane_t *w = window->weights;
+  const uint32_t lanes = window->lanes;
+  for (const tny_pair_t *run = window->run; run != window->last; run++, w += window->skip) {
+    const tny_lane_t *p0 = run->first + window->at, *p1 = run->second + window->at;
+    for (const tny_lane_t *const end = p0 + lanes; p0 != end; p0 += 4, p1 += 4, w += 8) {
+      TNY_LANE2(p0[0], p1[0], w[0], w[2])
+      TNY_LANE2(p0[1], p1[1], w[1], w[3])
+      TNY_LANE2(p0[2], p1[2], w[4], w[6])
+      TNY_LANE2(p0[3], p1[3], w[5], w[7])
+    }
+  }
+  window->sum[0] = s0;
+  window->sum[1] = s1;
+  window->sum[2] = s2;
+  window->sum[3] = s3;
+}
+#define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
+#endif
+
+#endif
