@@ -11,8 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+/* The MVE kernels want GCC, which takes what inlining has made a constant as an immediate of a vector shift. */
 #ifndef TNY_IMPL
-#if defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_MVE) && \
+    (__ARM_FEATURE_MVE & 1)
 #define TNY_IMPL 2
 #elif defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_DSP)
 #define TNY_IMPL 1

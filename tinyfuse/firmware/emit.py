@@ -141,7 +141,8 @@ static const int8_t shift{number}[] = {{
 {_table([str(scale.shift) for scale in scales])}
 }};
 static const tny_conv_t conv{number} = {{
-  weights{number}, bias{number}, TNY_BIAS_HIGH{number}, multiplier{number}, shift{number}, tny_unpack_{conv.bits}, {words.shape[1]},
+  weights{number}, bias{number}, TNY_BIAS_HIGH{number}, multiplier{number}, shift{number},
+  tny_unpack_{conv.bits}, {words.shape[1]},
   {_numbers([*conv.in_shape, *conv.out_shape])},
   {_numbers([*conv.weights.shape[1:3], *conv.stride, *conv.dilation, *conv.padding])},
   {_numbers([conv.zero_in, conv.zero_out, conv.low, conv.high])},

@@ -22,7 +22,7 @@ from tinyfuse.integer.twin import Twin
 ADD_SHIFT = 20
 QUAD = 4
 """The kernels take as many lanes of a stretch at once, at least."""
-TALLEST = 7
+TALLEST = 5
 """Rows of a window that the kernels read where they lie; that of runtime/tny_types.h."""
 PLAIN_SHIFTS = range(1, 21)
 """Shifts for which zero point and half a code can be added before the shift without leaving 32 bits."""
@@ -128,8 +128,11 @@ class Conv:
 
 @dataclass(frozen=True, eq=False)
 class Add:
-    """ADD of two tensors of one shape; ``lefts``: by what operands are shifted before they are multiplied with their
-    scales; ``scales``: of both operands and of the sum, all with shifts to the right."""
+    """ADD of two tensors of one shape.
+
+    ``lefts``: by what operands are shifted before they are multiplied with their scales; ``scales``: of both operands
+    and of the sum, all with shifts to the right.
+    """
 
     name: str
     sources: tuple[int, int]
