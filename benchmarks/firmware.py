@@ -24,6 +24,7 @@ from tinyfuse.backend import stderr_silenced, tensorflow
 from tinyfuse.console import console
 from tinyfuse.errors import ParityError
 from tinyfuse.files import sha256_hex, write_bytes, write_text
+from tinyfuse.firmware.measure import runtime_sha256
 from tinyfuse.firmware.verify import summary
 from tinyfuse.nn.fusion import MODELS, modalities_of
 from tinyfuse.steps import convert_many
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     record = args.out / "firmware.jsonl"
     for model, recipe, path, optimize in _models(args):
-        key = f"{model} {recipe} {optimize} {args.core} {sha256_hex(path.read_bytes())}"
+        key = f"{model} {recipe} {optimize} {args.core} {sha256_hex(path.read_bytes())} {runtime_sha256()}"
         if any(line["key"] == key for line in _lines(record)):
             continue
         console.print(f"{model} {recipe} {optimize}")
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         with record.open("a", encoding="utf-8") as stream:
             identity = {"key": key, "model": model, "recipe": recipe, "optimize": optimize}
             stream.write(json.dumps({**identity, **found}) + "\n")
-    lines = _lines(record)
+    lines = [line for line in _lines(record) if line["key"].endswith(runtime_sha256())]
     write_text(args.out / "firmware.md", _table(lines))
     print(_table(lines), end="")
     wrong = [line["key"] for line in lines for core in line["cores"].values() if not core["parity"]]

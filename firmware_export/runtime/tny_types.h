@@ -6,7 +6,7 @@
 #include "tny_core.h"
 
 /* The most stretches of one window; the exporter gathers higher windows. */
-#define TNY_MAX_RUNS 7
+#define TNY_MAX_RUNS 5
 /* Channels that a window is computed for at a time. */
 #if TNY_IMPL == 2
 #define TNY_CHANNELS 4

@@ -17,7 +17,7 @@ from one_operator import Spec, Step, build
 from tinyfuse.errors import ModelError, UsageError
 from tinyfuse.firmware import emit, interface
 from tinyfuse.firmware.operators.convolution import Conv
-from tinyfuse.firmware.plan import BlockStep, check
+from tinyfuse.firmware.plan import BlockStep, check, narrowed
 from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.interpreters import IntegerModel, load
 from tinyfuse.nn.fusion import MODELS
@@ -35,7 +35,7 @@ def model(lively: Lively) -> Callable[[str, str], IntegerModel]:
 
 @needs_compiler
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("recipe, optimize", [("w6", "ram"), ("w9", "speed")])
+@pytest.mark.parametrize("recipe, optimize", [("w6", "ram"), ("w9", "speed"), ("w7", "size")])
 def test_every_tensor_is_the_twins(model: Callable[[str, str], IntegerModel], tmp_path: Path, name: str, recipe: str,
                                    optimize: str) -> None:
     """On the host under the sanitizers."""
@@ -111,8 +111,18 @@ def test_no_two_living_buffers_overlap(model: Callable[[str, str], IntegerModel]
 
 
 def test_the_early_fusion_fits_less_than_half_of_tflite_micros_arena(model: Callable[[str, str], IntegerModel]) -> None:
-    """TFLite Micro needs 44 kB; all memory but the stack is planned."""
-    assert program_of(model("early", "w6"), "net").plan.arena_bytes <= 19_600
+    """TFLite Micro needs 44,544 bytes, of which 45 % are to hold the stack, too: at most 604 bytes on Cortex-M."""
+    assert program_of(model("early", "w6"), "net").plan.arena_bytes + 604 <= 0.45 * 44_544
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_larger_groups_fit_where_lanes_take_one_byte(model: Callable[[str, str], IntegerModel], name: str) -> None:
+    for step in program_of(model(name, "w6"), "net").plan.steps:
+        if isinstance(step, BlockStep):
+            more = narrowed(step)
+            assert isinstance(more, BlockStep) and more.rows_a + more.rows_b > step.rows_a + step.rows_b
+            assert more.a.ring_lanes(more.rows_a) <= 2 * step.a.ring_lanes(step.rows_a)
+            assert more.b.ring_lanes(more.rows_b) <= 2 * step.b.ring_lanes(step.rows_b)
 
 
 def test_what_the_firmware_lacks_is_refused_in_one_line(model: Callable[[str, str], IntegerModel]) -> None:

@@ -300,12 +300,15 @@ def _buffers(steps: Sequence[Step], inputs: list[int], outputs: list[int], sizes
 def _working(step: Step) -> dict[str, int]:
     """Lanes that a step needs beside its tensors."""
     if isinstance(step, ConvStep):
-        return {"rows": max(LEAST_LANES, step.conv.ring_lanes(step.rows)), "scratch": _decoded([step.conv])}
+        return {"rows": _ring(step.conv, step.rows), "scratch": _decoded([step.conv])}
     if isinstance(step, BlockStep):
         convs = [conv for conv in (step.a, step.b, step.shortcut) if conv is not None]
-        return {"rows": max(LEAST_LANES, step.a.ring_lanes(step.rows_a)),
-                "more": max(LEAST_LANES, step.b.ring_lanes(step.rows_b)), "scratch": _decoded(convs)}
+        return {"rows": _ring(step.a, step.rows_a), "more": _ring(step.b, step.rows_b), "scratch": _decoded(convs)}
     return {}
+
+
+def _ring(conv: Conv, rows: int) -> int:
+    return max(LEAST_LANES, conv.ring_lanes(rows))
 
 
 def _decoded(convs: Sequence[Conv]) -> int:

@@ -17,7 +17,7 @@ from tinyfuse.integer.operators.fully_connected import FullyConnected
 
 QUAD = 4
 """The kernels take as many lanes of a stretch at once, at least."""
-TALLEST = 7
+TALLEST = 5
 """Rows of a window that the kernels read where they lie; that of runtime/tny_types.h."""
 PLAIN_SHIFTS = range(1, 21)
 """Shifts for which zero point and half a code can be added before the shift without leaving 32 bits."""

@@ -11,17 +11,12 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The hot kernels take every register; clang keeps one more for itself and gets the portable ones. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define TNY_GCC 1
-#else
-#define TNY_GCC 0
-#endif
-
+/* The MVE kernels want GCC, which takes what inlining has made a constant as an immediate of a vector shift. */
 #ifndef TNY_IMPL
-#if TNY_GCC && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_MVE) && \
+    (__ARM_FEATURE_MVE & 1)
 #define TNY_IMPL 2
-#elif TNY_GCC && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_DSP)
+#elif defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_DSP)
 #define TNY_IMPL 1
 #else
 #define TNY_IMPL 0

@@ -1,7 +1,8 @@
 /* The inner step: sums over one window of two pixels for TNY_CHANNELS channels, so that each load serves several
  * products. A window is `runs` contiguous stretches of input lanes and decoded weights.
  *
- * Assembly here writes results only after it has read its inputs, or says so in its constraints.
+ * In assembly these are whole functions without a frame: they take every register, whatever the compiler keeps for
+ * itself.
  */
 #ifndef TNY_WINDOW_H
 #define TNY_WINDOW_H
@@ -80,67 +81,64 @@ TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48")
 #endif
 #elif TNY_IMPL == 1
 /* Four lanes of two pixels and of both channels. */
-#define TNY_STEP                     \
-  "ldm %[w]!, {r4, r5, r6, r7}\n\t"  \
-  "ldrd r8, r9, [%[p0]], #8\n\t"     \
-  "smlad %[s0], r4, r8, %[s0]\n\t"   \
-  "smlad %[s1], r5, r8, %[s1]\n\t"   \
-  "smlad %[s0], r6, r9, %[s0]\n\t"   \
-  "smlad %[s1], r7, r9, %[s1]\n\t"   \
-  "ldrd r8, r9, [%[p1]], #8\n\t"     \
-  "smlad %[s2], r4, r8, %[s2]\n\t"   \
-  "smlad %[s3], r5, r8, %[s3]\n\t"   \
-  "smlad %[s2], r6, r9, %[s2]\n\t"   \
-  "smlad %[s3], r7, r9, %[s3]\n\t"
-/* `steps` of them at a time, and `behind` a stretch. All registers are taken: what changes once per
- * stretch only lives in memory. */
-#define TNY_STRETCHES(steps, behind)                                                                                \
-  __asm volatile(                                                                                                   \
-      "1:\n\t"                                                                                                      \
-      "ldr r4, %[next]\n\t"                                                                                         \
-      "ldr r5, %[at]\n\t"                                                                                           \
-      "ldr r6, %[lanes]\n\t"                                                                                        \
-      "ldrd %[p0], %[p1], [r4], #8\n\t"                                                                             \
-      "str r4, %[next]\n\t"                                                                                         \
-      "add %[p0], %[p0], r5, lsl #1\n\t"                                                                            \
-      "add %[p1], %[p1], r5, lsl #1\n\t"                                                                            \
-      "add r6, %[w], r6, lsl #2\n\t"                                                                                \
-      "str r6, %[end]\n"                                                                                            \
-      "2:\n\t" steps                                                                                                \
-      "ldr r4, %[end]\n\t"                                                                                          \
-      "cmp %[w], r4\n\t"                                                                                            \
-      "bne 2b\n\t" behind                                                                                           \
-      "ldr r4, %[next]\n\t"                                                                                         \
-      "ldr r5, %[last]\n\t"                                                                                         \
-      "cmp r4, r5\n\t"                                                                                              \
-      "bne 1b\n\t"                                                                                                  \
-      : [w] "+r"(w), [p0] "=&r"(p0), [p1] "=&r"(p1), [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3),    \
-        [next] "+m"(next), [end] "=m"(end)                                                                          \
-      : [at] "m"(window->at), [lanes] "m"(window->lanes), [last] "m"(window->last), [skip] "m"(window->skip)        \
-      : "r4", "r5", "r6", "r7", "r8", "r9", "cc", "memory")
-#define TNY_SKIP            \
-  "ldr r4, %[skip]\n\t"     \
-  "add %[w], %[w], r4, lsl #1\n\t"
-
-TNY_INLINE void tny_window(tny_window_t *window)
-{
-  int32_t s0 = window->bias[0], s1 = window->bias[1], s2 = s0, s3 = s1;
-  const tny_lane_t *w = window->weights, *p0, *p1, *end;
-  const tny_pair_t *next = window->run;
-#ifndef TNY_SMALL
-  if (window->skip == 0u) {
-    TNY_STRETCHES(TNY_STEP TNY_STEP TNY_STEP TNY_STEP, );
-  } else
-#endif
-  {
-    TNY_STRETCHES(TNY_STEP, TNY_SKIP);
+#define TNY_STEP                 \
+  "ldm r0!, {r4, r5, r6, r7}\n\t" \
+  "ldrd r8, r9, [r1], #8\n\t"    \
+  "smlad r10, r4, r8, r10\n\t"   \
+  "smlad r11, r5, r8, r11\n\t"   \
+  "smlad r10, r6, r9, r10\n\t"   \
+  "smlad r11, r7, r9, r11\n\t"   \
+  "ldrd r8, r9, [r2], #8\n\t"    \
+  "smlad r12, r4, r8, r12\n\t"   \
+  "smlad lr, r5, r8, lr\n\t"     \
+  "smlad r12, r6, r9, r12\n\t"   \
+  "smlad lr, r7, r9, lr\n\t"
+/* `steps` at a time, and `behind` a stretch. All registers are taken: what changes once per stretch only lives on the
+ * stack, from its top sum, last, lanes, at, run, skip. */
+#define TNY_WINDOW(name, steps, behind)                                                                               \
+  __attribute__((naked, noinline, unused)) static void name(tny_window_t *window __attribute__((unused)))             \
+  {                                                                                                                   \
+    __asm volatile(                                                                                                   \
+        "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                             \
+        "ldm r0!, {r1, r2, r3, r4, r5, r6}\n\t" /* weights, last, lanes, at, run, bias; leaves sum */                 \
+        "ldr r7, [r0, #16]\n\t"                 /* skip */                                                            \
+        "push {r0, r2, r3, r4, r5, r7}\n\t"                                                                           \
+        "ldrd r10, r11, [r6]\n\t"                                                                                     \
+        "mov r12, r10\n\t"                                                                                            \
+        "mov lr, r11\n\t"                                                                                             \
+        "mov r0, r1\n"                                                                                                \
+        "1:\n\t"                                                                                                      \
+        "ldr r4, [sp, #16]\n\t"                                                                                       \
+        "ldrd r6, r5, [sp, #8]\n\t"                                                                                   \
+        "ldrd r1, r2, [r4], #8\n\t"                                                                                   \
+        "str r4, [sp, #16]\n\t"                                                                                       \
+        "add r1, r1, r5, lsl #1\n\t"                                                                                  \
+        "add r2, r2, r5, lsl #1\n\t"                                                                                  \
+        "add r3, r0, r6, lsl #2\n"                                                                                    \
+        "2:\n\t" steps                                                                                                \
+        "cmp r0, r3\n\t"                                                                                              \
+        "bne 2b\n\t" behind                                                                                           \
+        "ldr r4, [sp, #16]\n\t"                                                                                       \
+        "ldr r5, [sp, #4]\n\t"                                                                                        \
+        "cmp r4, r5\n\t"                                                                                              \
+        "bne 1b\n\t"                                                                                                  \
+        "ldr r4, [sp]\n\t"                                                                                            \
+        "stm r4, {r10, r11, r12, lr}\n\t"                                                                             \
+        "add sp, sp, #24\n\t"                                                                                         \
+        "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t" ::                                                           \
+            : "r0", "r1", "r2", "r3", "r12", "cc", "memory");                                                         \
   }
-  window->sum[0] = s0;
-  window->sum[1] = s1;
-  window->sum[2] = s2;
-  window->sum[3] = s3;
-}
+#define TNY_SKIP           \
+  "ldr r4, [sp, #20]\n\t"  \
+  "add r0, r0, r4, lsl #1\n\t"
+
+TNY_WINDOW(tny_window, TNY_STEP, TNY_SKIP)
+#ifndef TNY_SMALL
+TNY_WINDOW(tny_window_fours, TNY_STEP TNY_STEP TNY_STEP TNY_STEP, )
+#define TNY_WINDOW_OF(lanes) ((lanes) % 16u == 0u ? tny_window_fours : tny_window)
+#else
 #define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
+#endif
 #else
 /* One lane of two pixels and of both channels: each product is added at once, which is one instruction. */
 #define TNY_LANE2(x, y, a, b) \
