@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyfuse import tables
 from tinyfuse.console import progress
-from tinyfuse.errors import ModelError, UsageError
+from tinyfuse.errors import InputsError, ModelError, UsageError
 from tinyfuse.files import sha256_hex
 
 if TYPE_CHECKING:
@@ -78,15 +78,12 @@ def fits_data(model: str | Path, dataset: Dataset) -> bool:
     from tinyfuse.evaluate.samples import real_codes
     from tinyfuse.integer.interpreters import load
 
+    loaded = load(model)
     try:
-        real_codes(load(model), dataset.test.balanced(1, seed=0).inputs())
-    except ModelError as error:
-        return "but the data has" not in str(error) and _reraise(error)
+        real_codes(loaded, dataset.test.balanced(1, seed=0).inputs())
+    except InputsError:
+        return False
     return True
-
-
-def _reraise(error: Exception) -> bool:
-    raise error
 
 
 def provenance(path: Path, model: IntegerModel) -> Mapping[str, Any]:
@@ -104,9 +101,9 @@ def check_fit(found: Package, board: str) -> None:
 
     where, (flash, ram) = boards.board(board), found.needs()
     if not where.fits(flash, ram):
-        raise UsageError(f"{found.program.name} does not fit {where.title}: it needs {flash} bytes of flash and {ram} "
-                         f"of RAM; the board has {where.flash_kib * boards.KIB} and {where.ram_kib * boards.KIB}. "
-                         "Take fewer bits, a smaller model, or another board")
+        has = f"{where.flash_kib * boards.KIB} and {where.ram_kib * boards.KIB}"
+        raise UsageError(f"{found.program.name} does not fit {where.title}: it needs about {flash} bytes of flash and "
+                         f"{ram} of RAM; the board has {has}. Take fewer bits, a smaller model, or another board")
 
 
 def described(folder: str | Path, board: str | None = None) -> list[str]:
@@ -122,12 +119,12 @@ def described(folder: str | Path, board: str | None = None) -> list[str]:
     table = read_table(Path(folder))
     lines = [f"arena {table['arena_bytes']} bytes (TFLite Micro: {table['tflm_arena_bytes']}), packed weights "
              f"{table['packed_weight_bytes']} bytes (.tflite: {table['tflite_bytes']})",
-             f"with code and stack at most {table['flash_bytes_at_most']} bytes of flash and "
-             f"{table['ram_bytes_at_most']} of RAM; `tinyfuse verify {folder}` says exactly"]
+             f"with code and stack about {table['flash_bytes_about']} bytes of flash and {table['ram_bytes_about']} of "
+             f"RAM; `tinyfuse verify {folder}` says exactly"]
     if board is None:
         return lines
     where = boards.board(board)
-    verdict = where.verdict(table["flash_bytes_at_most"], table["ram_bytes_at_most"])
+    verdict = where.verdict(table["flash_bytes_about"], table["ram_bytes_about"])
     ready = setups([CORES[where.timing.counted_on]]) if where.timing else {}
     time = where.no_estimate()
     if ready:
@@ -154,7 +151,7 @@ def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None
 
     chosen = cores_of(cores)
     opened = open_package(folder)
-    with progress(f"verifying {opened.table['name']}", len(chosen) + 1) as advance:
+    with progress(f"verifying {opened.name}", len(chosen) + 1) as advance:
         return run(opened, chosen, compiler_name=compiler, emulator_name=emulator, needed=cores is not None,
                    tick=lambda note: advance(note=note))
 
@@ -164,12 +161,12 @@ def board_lines(found: Verified, names: Sequence[str]) -> list[str]:
     from tinyfuse.firmware import boards
 
     lines, cores = [], {one.core: one for one in found.cores}
-    table = found.package.table
+    arena = found.package.figures["arena_bytes"]
     for name in names:
         where = boards.board(name)
         one = cores.get(where.timing.counted_on) if where.timing else None
         nearest = one or next(iter(found.cores))
-        verdict = where.verdict(nearest.flash.flash, table["arena_bytes"] + nearest.stack_bytes + nearest.flash.data)
+        verdict = where.verdict(nearest.flash.flash, arena + nearest.stack_bytes + nearest.flash.data)
         time = where.estimate(one.instructions) if one else where.no_estimate()
-        lines.append(f"{where.title}: {verdict}; {time}")
+        lines.append(f"{where.title}: {verdict} (as compiled for {nearest.core}); {time}")
     return lines

@@ -28,6 +28,10 @@ class ModelError(TinyfuseError):
     """A model file is missing, damaged or not one that tinyfuse can run."""
 
 
+class InputsError(ModelError):
+    """A model takes other inputs than the data has."""
+
+
 class ParityError(TinyfuseError):
     """Two executors that must agree bit for bit do not."""
 

@@ -17,7 +17,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``export``."""
     parser.add_argument("model", metavar="MODEL.tflite", help="an integer model of supported operators, also one that "
                                                               "tinyfuse did not convert")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the package; must not exist")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the package; new or empty")
     parser.add_argument("--force", action="store_true", help="replace the package that is in DIR")
     parser.add_argument("--name", help="C identifier, the prefix of every symbol (default: from the file's name)")
     parser.add_argument("--optimize", default="ram", metavar="WHAT",
@@ -82,10 +82,15 @@ def verify(args: argparse.Namespace) -> int:
 
 def text(found: Verified, *, layers: bool) -> str:
     """What ``verify`` prints for people."""
-    table = found.package.table
-    lines = [f"{table['name']}: {table['macs']} multiply-accumulates, arena {table['arena_bytes']} bytes (TFLite Micro "
-             f"{table['tflm_arena_bytes']}), packed weights {table['packed_weight_bytes']} bytes (.tflite "
-             f"{table['tflite_bytes']})", f"sanitizers on this machine: {found.host or 'nothing found'}"]
+    from tinyfuse.firmware.verify import ENOUGH
+
+    table = found.package.figures
+    lines = [f"{found.package.name}: {table['macs']} multiply-accumulates, "
+             f"arena {table['arena_bytes']} bytes (TFLite Micro {table['tflm_arena_bytes']}), "
+             f"packed weights {table['packed_weight_bytes']} bytes (.tflite {table['tflite_bytes']})",
+             f"sanitizers on this machine: {found.host or 'nothing found'}"]
+    if len(found.package.vectors) < ENOUGH:
+        lines.append(f"only {len(found.package.vectors)} vectors: export with more for a proof ({ENOUGH} or more)")
     lines += [f"changed since it was exported: src/{path}" for path in found.package.changed]
     for one in found.cores:
         flash = one.flash

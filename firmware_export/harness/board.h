@@ -40,6 +40,18 @@ static inline uint8_t board_get(void)
   return (uint8_t)board_uart[0];
 }
 
+/* From the top again, without the note that the counter wrapped. */
+static inline void board_restart(void)
+{
+  board_systick[2] = 0u;
+}
+
+/* Whether it wrapped since. */
+static inline int board_wrapped(void)
+{
+  return (board_systick[0] & 0x10000u) != 0u;
+}
+
 /* Ticks count down. */
 static inline uint32_t board_now(void)
 {

@@ -12,7 +12,7 @@ static inline void send_record(uint8_t tag, const void *content, uint32_t size)
   uint32_t used;
   memcpy(&used, memory, sizeof used);
   if (used + size + 5u > BOARD_RESULT_BYTES - 4u) {
-    return; /* the host misses the last record and says so */
+    return; /* the host misses it, and says so */
   }
   uint8_t *to = memory + 4u + used;
   *to = tag;

@@ -51,7 +51,6 @@ def test_it_holds_what_each_build_system_looks_for(exported: Path) -> None:
     properties = dict(line.split("=", 1) for line in found["library.properties"].decode().splitlines())
     assert {"name", "version", "author", "maintainer", "sentence", "paragraph", "category", "url",
             "architectures"} <= properties.keys() and properties["category"] == "Data Processing"
-    # Arduino takes every header directly under src/ as an interface; the weights are none.
     assert all(not line.isspace() for line in found["README.md"].decode().splitlines() if line)
 
 
@@ -134,11 +133,17 @@ def test_an_existing_folder_is_kept(exported: Path, tiny_dataset: Dataset, tmp_p
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
     for force in (False, True):
-        with pytest.raises(UsageError, match="--force" if not force else "no package of tinyfuse"):
+        with pytest.raises(UsageError, match="--force" if not force else "holds no package of tinyfuse"):
             deploy.export(MODEL, mine, dataset=tiny_dataset, vectors=2, force=force)
+    with pytest.raises(UsageError, match="the folder that you are in"):
+        deploy.export(MODEL, ".", dataset=tiny_dataset, vectors=2, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"] and (mine / "thesis.txt").exists()
     folder = tmp_path / "package"
     shutil.copytree(exported, folder)
+    (folder / "src" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match=r"holds thesis.txt, which is no file of its package"):
+        deploy.export(MODEL, folder, dataset=tiny_dataset, vectors=2, force=True)
+    (folder / "src" / "thesis.txt").unlink()
     deploy.export(MODEL, folder, dataset=tiny_dataset, vectors=2, name="other", force=True)
     assert (folder / "src" / "other.h").exists() and not (folder / "src" / "early_w6.h").exists()
 
@@ -146,6 +151,8 @@ def test_an_existing_folder_is_kept(exported: Path, tiny_dataset: Dataset, tmp_p
 @pytest.mark.parametrize("arguments, code, words", [
     (["--name", "9lives"], 2, "is no name for C"),
     (["--name", "switch"], 2, "a word of C or C++"),
+    (["--name", "string"], 2, "a header of C"),
+    (["--name", "test"], 2, "a target of CMake"),
     (["--optimize", "beauty"], 2, "allowed: ram, speed"),
     (["--board", "nucleo"], 2, "allowed: nucleo-l4r5zi"),
     (["--board", "nucleo-f103rb", "--optimize", "speed"], 2, "does not fit NUCLEO-F103RB: it needs"),
@@ -162,7 +169,7 @@ def test_the_board_gets_a_verdict_and_an_estimate(tmp_path: Path, capsys: pytest
     assert cli.main(["export", str(MODEL), "--out", str(tmp_path / "out"), "--vectors", "2", "--random", "--board",
                      "nucleo-l4r5zi"]) == 0
     folder, arena, needs, board_line = capsys.readouterr().out.splitlines()
-    assert folder == str(tmp_path / "out") and "(TFLite Micro: 44544)" in arena and "at most" in needs
+    assert folder == str(tmp_path / "out") and "(TFLite Micro: 44544)" in arena and "about" in needs
     assert "of flash" in board_line and "estimate" in board_line
 
 

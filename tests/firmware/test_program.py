@@ -136,3 +136,12 @@ def test_what_the_firmware_lacks_is_refused_in_one_line(model: Callable[[str, st
 def test_the_same_model_gives_the_same_bytes(model: Callable[[str, str], IntegerModel]) -> None:
     one, two = (program_of(model("late", "w7"), "net") for _ in range(2))
     assert emit.source(one) == emit.source(two) and interface.header(one) == interface.header(two)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["a/*b", "a*/b", "a??/", "a\\", "täst"])
+def test_odd_names_of_tensors_break_no_comment(tmp_path: Path, name: str) -> None:
+    data = build([Spec([1, 4, 4, 1], name="x"), Spec([1, 2, 2, 1], name=name)],
+                 [Step("AVERAGE_POOL_2D", [0], [1], "Pool2DOptions",
+                       {"padding": 1, "strideH": 2, "strideW": 2, "filterHeight": 2, "filterWidth": 2})], [0], [1])
+    assert set(differing(load(data, name="odd"), "ram", tmp_path / "net").values()) == {0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,12 @@ from emitted import MODEL, damaged
 from tinyfuse import cli, deploy
 from tinyfuse.data import Dataset
 from tinyfuse.errors import DataError, ParityError, UsageError
-from tinyfuse.firmware import machine, toolchain
+from tinyfuse.firmware import host, toolchain
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.machine import EmulationError, emulators, records
 from tinyfuse.firmware.package import CODE_BYTES, STACK_BYTES, table_bytes
 from tinyfuse.firmware.program import program_of
+from tinyfuse.firmware.reading import open_package
 from tinyfuse.firmware.verify import Verified, summary
 from tinyfuse.integer.interpreters import load
 from tinyfuse.quantize.convert import Baseline, convert
@@ -66,7 +68,7 @@ def test_what_it_costs_stays_within_what_packages_promise(verified: Verified, ex
     for core in verified.cores:
         assert core.flash.text <= CODE_BYTES and core.stack_bytes <= STACK_BYTES and core.flash.data == 0
         assert core.flash.tables <= table_bytes(program)
-        assert core.flash.weights == verified.package.table["packed_weight_bytes"]
+        assert core.flash.weights == verified.package.figures["packed_weight_bytes"]
 
 
 @pytest.mark.parametrize("compiler, emulator, core", PAIRS)
@@ -137,19 +139,45 @@ def _no_json(folder: Path) -> None:
     (folder / "metadata.json").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [_truncate, _swap_model, _forge, _rename, _no_json])
+def _deep(folder: Path) -> None:
+    (folder / "metadata.json").write_text("[" * 200_000)
+
+
+def _boast(folder: Path) -> None:
+    path = folder / "metadata.json"
+    path.write_text(path.read_text().replace('"arena_bytes": 19', '"arena_bytes": 1', 1))
+
+
+def _forget_layers(folder: Path) -> None:
+    path = folder / "metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "layers": ["one"]}))
+
+
+def _pipe(folder: Path) -> None:
+    (folder / "extras" / "vectors.bin").unlink()
+    os.mkfifo(folder / "extras" / "vectors.bin")
+
+
+def _linked_headers(folder: Path) -> None:
+    """A folder behind a link could hide the C library's headers from a compiler for this machine."""
+    (folder / "hidden").mkdir()
+    (folder / "src" / "bits").symlink_to("../hidden")
+
+
+@pytest.mark.parametrize("damage", [_truncate, _swap_model, _forge, _rename, _no_json, _deep, _boast, _forget_layers,
+                                    _pipe, _linked_headers])
 def test_damaged_packages_are_refused_before_anything_is_compiled(copied: Path, damage: Callable[[Path], None],
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain, "run", lambda *a, **k: pytest.fail("compiled"))
     damage(copied)
-    with pytest.raises((DataError, UsageError), match=r"export|is no name for C"):
+    with pytest.raises((DataError, UsageError), match=r"export|is no name for C|no package has"):
         deploy.verify(copied)
 
 
 @pytest.mark.parametrize("arguments, words", [
     (["--core", "m5"], "did you mean 'm55'"), (["--core", ","], "no core given"),
     (["--compiler", "tcc"], "cross compiler 'tcc' is not here"), (["--board", "nano"], "allowed: nucleo-l4r5zi"),
-    (["--core", "m4", "--emulator", "bochs"], "no emulator here")])
+    (["--core", "m4", "--emulator", "bochs"], "no bochs here")])
 def test_what_verify_refuses_is_one_line(exported: Path, arguments: list[str], words: str,
                                          capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["verify", str(exported), *arguments]) == 2
@@ -161,9 +189,29 @@ def test_without_any_tools_it_says_what_to_install(exported: Path, monkeypatch: 
     monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"arm-none-eabi-gcc .*tinyfuse\[emulator\]"):
         deploy.verify(exported)
-    monkeypatch.setattr(machine, "emulators", lambda core: {})
-    with pytest.raises(UsageError, match=r"qemu-system-arm"):
-        machine.emulator(CORES["m55"])
+
+
+def test_values_that_do_not_come_back_are_missed(copied: Path) -> None:
+    """Nothing is called exact that was never compared."""
+    codes = copied / "src" / "runtime" / "tny_pool.h"
+    text = codes.read_text()
+    assert "TNY_TRACE(" in text
+    codes.write_text(text.replace("TNY_TRACE(", "TNY_SILENT("))
+    core = copied / "src" / "runtime" / "tny_core.h"
+    core.write_text(core.read_text().replace("#endif\n", "#define TNY_SILENT(tensor, index, value) "
+                                             "((void)(tensor), (void)(index), (void)(value))\n#endif\n", 1))
+    with pytest.raises(EmulationError, match=r"no values of .*pool.* came back"):
+        deploy.verify(copied, cores=BEST[0])
+
+
+def test_code_for_this_machine_is_written_anew(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in the package's folder is compiled for emulated cores only."""
+    package = open_package(copied)
+    commands: list[str] = []
+    monkeypatch.setattr(host, "run", lambda command: commands.append(" ".join(command)))
+    with pytest.raises(OSError):
+        host.run_on_host(package, copied.parent / "work", 1)
+    assert commands and not any(str(copied) in command for command in commands)
 
 
 def test_boards_get_a_verdict_and_an_estimate(verified: Verified) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.errors import InputsError
 from tinyfuse.files import load_arrays, save_arrays
 from tinyfuse.integer.interpreters import IntegerModel
 
@@ -25,12 +25,12 @@ class Samples:
 
 
 def real_codes(model: IntegerModel, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Codes of real ``inputs`` for ``model``; :class:`ModelError` if its inputs have other names or shapes."""
+    """Codes of real ``inputs`` for ``model``; :class:`InputsError` if its inputs have other names or shapes."""
     codes = {}
     for port in model.inputs:
         if port.name not in inputs or inputs[port.name].shape[1:] != port.shape[1:]:
             given = " and ".join(f"'{name}' {list(value.shape[1:])}" for name, value in inputs.items())
-            raise ModelError(f"{model.name} takes '{port.name}' {list(port.shape[1:])}, but the data has {given}; "
+            raise InputsError(f"{model.name} takes '{port.name}' {list(port.shape[1:])}, but the data has {given}; "
                              "take a model of these inputs, or rename its inputs when converting (compare also takes "
                              "--random N)")
         codes[port.name] = port.grid.quantise(inputs[port.name])

@@ -69,7 +69,7 @@ class Board:
         """Why there is no :meth:`estimate`."""
         if self.timing is None:
             return f"no estimate of its time: {self.core} is not emulated here"
-        return f"no estimate of its time: run on --core {self.timing.counted_on} for one"
+        return f"no estimate of its time: that needs {self.timing.counted_on} on a toolchain and an emulator"
 
 
 BOARDS = {board.name: board for board in (

@@ -9,6 +9,7 @@ from typing import Any
 
 from tinyfuse.firmware import resources
 from tinyfuse.firmware.cores import RESULT_BYTES, VECTOR_BYTES, Core
+from tinyfuse.firmware.emit import Program
 from tinyfuse.firmware.templates import render
 from tinyfuse.firmware.toolchain import STRICT, Compiler
 
@@ -26,11 +27,18 @@ class Built:
     package: Path
 
 
+def interface_of(program: Program, optimize: str) -> dict[str, Any]:
+    """What the harness needs to know of ``program``."""
+    *inputs, output = [{"name": port.name, "size": port.size} for port in (*program.inputs, program.output)]
+    return {"name": program.name, "inputs": inputs, "output": output, "layers": len(program.layers),
+            "optimize": optimize}
+
+
 def build(sources: Path, interface: Mapping[str, Any], core: Core, compiler: Compiler, variant: str,
           work: Path) -> Built:
     """Compile the package in ``sources`` (its ``src``) strictly and link it with the harness, in folder ``work``.
 
-    ``interface``: name, inputs, output, layers and optimize as in ``metadata.json``.
+    ``interface``: see :func:`interface_of`.
 
     Raises:
         CompileError: with the compiler's first words.

@@ -8,9 +8,10 @@ from pathlib import Path
 from tinyfuse.errors import ParityError
 from tinyfuse.firmware import resources
 from tinyfuse.firmware.machine import EmulationError
+from tinyfuse.firmware.package import write_sources
 from tinyfuse.firmware.reading import Exported
 from tinyfuse.firmware.templates import render
-from tinyfuse.firmware.toolchain import SANITIZE, STRICT, host_compiler, run
+from tinyfuse.firmware.toolchain import SANITIZE, STRICT, CompileError, host_compiler, run
 
 SECONDS = 1800
 
@@ -29,10 +30,13 @@ def run_on_host(package: Exported, work: Path, count: int) -> str:
         # Code that is not ours runs where it can reach nothing: on the emulated cores.
         return f"not run: src/{package.changed[0]} is not what this version generates from the model"
     work.mkdir(parents=True)
-    harness, name, vectors = resources.folder("harness"), package.interface["name"], package.vectors
+    if not _sanitizers(command, work):
+        return f"not run: {command} has no address and undefined-behaviour sanitizers here"
+    harness, name, vectors = resources.folder("harness"), package.name, package.vectors
     (work / "main.c").write_text(render(harness / "host.c.j2", **package.interface), encoding="ascii")
-    sources = package.folder / "src"
-    run([command, *STRICT, *SANITIZE, f"-I{sources}", str(work / "main.c"), str(sources / f"{name}.c"), "-o",
+    # Written anew: what lies in the package's folder, or is linked into it, is not compiled for this machine.
+    folder = write_sources(package.program, work / "src")
+    run([command, *STRICT, *SANITIZE, f"-I{folder}", str(work / "main.c"), str(folder / f"{name}.c"), "-o",
          str(work / "program")])
     rows = list(range(min(count, len(vectors))))
     try:
@@ -47,3 +51,13 @@ def run_on_host(package: Exported, work: Path, count: int) -> str:
     if done.stdout != wanted.astype(wanted.dtype.newbyteorder("<")).tobytes():
         raise ParityError(f"{name} on this machine: other codes than TFLite Micro's")
     return ""
+
+
+def _sanitizers(command: str, work: Path) -> bool:
+    """Whether the compiler's sanitizers are installed."""
+    (work / "empty.c").write_text("int main(void)\n{\n  return 0;\n}\n", encoding="ascii")
+    try:
+        run([command, *SANITIZE, str(work / "empty.c"), "-o", str(work / "empty")])
+    except CompileError:
+        return False
+    return True

@@ -25,12 +25,23 @@ _RESERVED = frozenset((
     "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq", "main"))
 
 
+_HEADERS = frozenset((
+    "assert", "complex", "ctype", "errno", "fenv", "inttypes", "iso646", "limits", "locale", "math", "memory", "setjmp",
+    "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn",
+    "string", "strings", "tgmath", "threads", "time", "uchar", "unistd", "wchar", "wctype"))
+"""Headers of C, which the package's own header would hide from everybody who has it on the include path."""
+_TARGETS = frozenset(("all", "clean", "depend", "edit_cache", "help", "install", "package", "preinstall",
+                      "rebuild_cache", "test"))
+"""What CMake keeps for itself."""
+
+
 def check_identifier(name: str) -> str:
     """Return ``name``; :class:`UsageError` unless it can be the prefix of C and C++ symbols."""
     if not _IDENTIFIER.match(name):
         raise UsageError(f"'{name}' is no name for C: give a letter, then letters, digits and _ (at most 40)")
-    if name in _RESERVED or name.lower().startswith("tny"):
-        raise UsageError(f"'{name}' is a word of C or C++, or of the runtime itself; give another name")
+    if name in _RESERVED or name.lower().startswith("tny") or name.lower() in _HEADERS | _TARGETS:
+        raise UsageError(f"'{name}' is a word of C or C++, a header of C, a target of CMake or a name of the runtime; "
+                         "give another name")
     return name
 
 

@@ -16,8 +16,9 @@ from tinyfuse.errors import TinyfuseError, UsageError
 from tinyfuse.firmware.cores import RESULT_BYTES, VECTOR_BYTES, Core
 
 SECONDS = 1800
-NO_EMULATOR = ("no emulator of {core}: install qemu-system-arm (Debian: qemu-system-arm), or "
-               "pip install 'tinyfuse[emulator]' (all cores but m55)")
+MOST_TICKS = 0xFFFFFF
+STACK_BYTES = 4096
+"""What the harness paints."""
 
 
 class EmulationError(TinyfuseError):
@@ -97,6 +98,15 @@ def records(left: bytes, core: Core) -> Iterator[tuple[str, bytes]]:
         at += 5 + size
 
 
+def check_counts(ticks: int, stack_bytes: int, core: Core) -> None:
+    """Raise if an inference took more ticks or stack than the harness can count."""
+    if ticks > MOST_TICKS:
+        raise EmulationError(f"{core.name}: an inference takes more than {MOST_TICKS} ticks of the counter; the model "
+                             "is too large to be counted")
+    if stack_bytes >= STACK_BYTES:
+        raise EmulationError(f"{core.name}: an inference takes {STACK_BYTES} bytes of stack or more")
+
+
 def emulators(core: Core) -> dict[str, Emulator]:
     """The emulators of ``core`` that are here, the preferred one first."""
     found: dict[str, Emulator] = {}
@@ -107,13 +117,3 @@ def emulators(core: Core) -> dict[str, Emulator]:
 
         found["unicorn"] = Unicorn()
     return found
-
-
-def emulator(core: Core, name: str | None = None) -> Emulator:
-    """The emulator ``name`` of ``core``, or the best one; :class:`UsageError` if there is none."""
-    found = emulators(core)
-    if name is not None and name not in found:
-        raise UsageError(f"emulator '{name}' of {core.name} is not here; found: {', '.join(found) or 'none'}")
-    if not found:
-        raise UsageError(NO_EMULATOR.format(core=core.name))
-    return found[name] if name is not None else next(iter(found.values()))

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from tinyfuse.firmware import resources
-from tinyfuse.firmware.build import build
+from tinyfuse.firmware.build import build, interface_of
 from tinyfuse.firmware.cores import Core
 from tinyfuse.firmware.emit import Program
 from tinyfuse.firmware.footprint import Footprint, footprint
-from tinyfuse.firmware.machine import EmulationError, Emulator, Ran, emulators
-from tinyfuse.firmware.package import sources
+from tinyfuse.firmware.machine import EmulationError, Emulator, Ran, check_counts, emulators
+from tinyfuse.firmware.package import write_sources
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.toolchain import Compiler, compilers
 from tinyfuse.firmware.vectors import Vectors
@@ -87,27 +87,17 @@ def measure(model: IntegerModel, codes: Mapping[str, np.ndarray], chosen: Sequen
                                           ).astype(port.dtype) for port in model.inputs}
     vectors = Vectors(together, Interpreter(model, "tflm").run(together), extreme=1)
     with tempfile.TemporaryDirectory(prefix="tinyfuse-") as folder:
-        for path, text in sources(program).items():
-            target = Path(folder) / "src" / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
+        write_sources(program, Path(folder) / "src")
         return {setup.core.name: _on_core(program, vectors, setup, optimize, Path(folder)) for setup in chosen}
 
 
 def _on_core(program: Program, vectors: Vectors, setup: Setup, optimize: str, folder: Path) -> Cost:
-    built = build(folder / "src", _interface(program, optimize), setup.core, setup.compiler, "plain",
+    built = build(folder / "src", interface_of(program, optimize), setup.core, setup.compiler, "plain",
                   folder / setup.core.name)
     ran = setup.emulator.run(setup.core, built.program, vectors.stream(), counted=True)
     outputs, ticks, stack = _read(ran, vectors.outputs, setup.core)
     return Cost(footprint(built.package), program.plan.arena_bytes, stack, round(ticks * ran.instructions_per_tick),
                 len(outputs), outputs.size, int(np.count_nonzero(outputs != vectors.outputs)))
-
-
-def _interface(program: Program, optimize: str) -> dict[str, object]:
-    """What the harness needs to know, as :func:`tinyfuse.firmware.build.build` takes it."""
-    *inputs, output = [{"name": port.name, "size": port.size} for port in (*program.inputs, program.output)]
-    return {"name": program.name, "inputs": inputs, "output": output, "layers": len(program.layers),
-            "optimize": optimize}
 
 
 def _read(ran: Ran, wanted: np.ndarray, core: Core) -> tuple[np.ndarray, int, int]:
@@ -116,4 +106,5 @@ def _read(ran: Ran, wanted: np.ndarray, core: Core) -> tuple[np.ndarray, int, in
     if len(content["O"]) != wanted.nbytes or len(content["R"]) < 8:
         raise EmulationError(f"{core.name}: the program ended without its results")
     ticks, stack = np.frombuffer(content["R"][:8], "<u4")
+    check_counts(int(ticks), int(stack), core)
     return np.frombuffer(content["O"], wanted.dtype.newbyteorder("<")).reshape(wanted.shape), int(ticks), int(stack)

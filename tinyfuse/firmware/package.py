@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from tinyfuse.firmware.operators.convolution import Conv
 from tinyfuse.firmware.operators.direct import Direct
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.templates import render
+from tinyfuse.firmware.text import table
 from tinyfuse.firmware.vectors import Vectors, crc32
 from tinyfuse.integer.arena import tflm_arena_bytes
 from tinyfuse.integer.interpreters import IntegerModel
@@ -31,10 +33,9 @@ from tinyfuse.integer.interpreters import IntegerModel
 FORMAT = 1
 CODE_BYTES = 10 * 1024
 STACK_BYTES = 1024
-"""What code and stack take at most on the emulated cores (tests hold the fusion models to it)."""
+"""What code and stack take about: more than on any emulated core for the fusion models (tests)."""
 SELF_TEST = 4
 """Vectors that travel in C."""
-WIDTH = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class Package:
         return sum(layer.macs for layer in weighted(self.program))
 
     def needs(self) -> tuple[int, int]:
-        """Bytes of flash and RAM beside the application, at most: with CODE_BYTES of code and STACK_BYTES of stack."""
+        """Bytes of flash and RAM beside the application, about: with CODE_BYTES of code and STACK_BYTES of stack."""
         return (self.weight_bytes + table_bytes(self.program) + CODE_BYTES,
                 self.program.plan.arena_bytes + STACK_BYTES)
 
@@ -90,9 +91,15 @@ def write(found: Package, folder: Path, *, force: bool = False) -> Path:
         for path, data in contents.items():
             (made / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).write_bytes(data)
+        older = Path(temporary) / "older"
         if folder.exists():
-            folder.rename(Path(temporary) / "older")
-        made.rename(folder)
+            folder.rename(older)
+        try:
+            made.rename(folder)
+        except OSError:
+            if older.exists():
+                older.rename(folder)
+            raise
     return folder
 
 
@@ -100,13 +107,32 @@ def check_free(folder: Path, *, force: bool) -> None:
     """Raise :class:`UsageError` if ``folder`` must not be written."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError(f"{folder} is not a folder; give another --out")
+    if folder.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise UsageError(f"{folder} is the folder that you are in, or above it; give another --out")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not force:
         raise UsageError(f"{folder} exists and is not empty; give another --out, or --force to replace the package in "
                          "it")
-    if not (folder / "metadata.json").is_file() or not (folder / "src").is_dir():
-        raise UsageError(f"{folder} is no package of tinyfuse, so --force does not replace it; give another --out")
+    foreign = _foreign(folder)
+    if foreign:
+        raise UsageError(f"{folder} holds {foreign}, so --force does not replace it; give another --out")
+
+
+def _foreign(folder: Path) -> str:
+    """What in ``folder`` no export has written ("" if nothing)."""
+    try:
+        table = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+        known = {"metadata.json", *table["files"]}
+        whole = table["format"] == FORMAT and f"src/{table['name']}.h" in known
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        whole, known = False, set()
+    if not whole:
+        return "no package of tinyfuse"
+    for path in sorted(folder.rglob("*")):
+        if (path.is_symlink() or not path.is_dir()) and str(path.relative_to(folder)) not in known:
+            return f"{path.name}, which is no file of its package"
+    return ""
 
 
 def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
@@ -136,6 +162,14 @@ def sources(program: Program) -> dict[str, str]:
     return found
 
 
+def write_sources(program: Program, folder: Path) -> Path:
+    """Write :func:`sources` into ``folder``, which is made, and return it."""
+    for path, text in sources(program).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    return folder
+
+
 def _values(found: Package) -> dict[str, Any]:
     """What the templates use."""
     program, model, stored = found.program, found.model, found.model.data
@@ -160,9 +194,15 @@ def _values(found: Package) -> dict[str, Any]:
 
 
 def table_bytes(program: Program) -> int:
-    """Constants beside the packed weights: biases, scales, descriptors; at most, on a 32-bit core."""
-    channels = sum(layer.out_shape[2] + layer.out_shape[2] % 2 for layer in weighted(program))
-    return 16 * channels + 96 * len(program.layers)
+    """Constants beside the packed weights, about: all arrays (of each implementation) and 96 bytes a layer."""
+    arrays = _ARRAY.findall(emit.weights(program))
+    sizes: list[int] = [_SIZES.get(kind, 8) * content.count(",") for kind, name, content in arrays
+                        if not name.startswith("weights")]
+    return 96 * len(program.layers) + sum(sizes)
+
+
+_ARRAY = re.compile(r"static const (\w+) (\w+)\[\w*\] = \{(.*?)\};", re.DOTALL)
+_SIZES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4}
 
 
 def _described(port: Port, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -181,7 +221,7 @@ def _self_test(found: Package) -> list[dict[str, str]]:
     for row in _self_test_rows(found.vectors):
         codes = {port.name: found.vectors.codes[tensor.name][row]
                  for port, tensor in zip(found.program.inputs, found.model.inputs, strict=True)}
-        rows.append({name: tflm.table([str(value) for value in value.reshape(-1)], "    ")
+        rows.append({name: table([str(value) for value in value.reshape(-1)], "    ")
                      for name, value in {**codes, "expected": found.vectors.outputs[row]}.items()})
     return rows
 
@@ -192,19 +232,24 @@ def metadata(found: Package, contents: Mapping[str, bytes]) -> dict[str, Any]:
     kept = ("model", "labels", "precision", "audio_features", "data", "training", "float_sha256", "layers")
     return {
         "format": FORMAT, "name": program.name, "tinyfuse": __version__, "optimize": found.optimize,
-        "arena_bytes": program.plan.arena_bytes, "arena_alignment": ALIGNMENT,
-        "packed_weight_bytes": found.weight_bytes, "macs": found.macs,
-        "flash_bytes_at_most": found.needs()[0], "ram_bytes_at_most": found.needs()[1],
-        "tflm_arena_bytes": tflm_arena_bytes(model), "tflite_bytes": len(model.data),
+        "arena_alignment": ALIGNMENT, **figures_of(program, model),
+        "flash_bytes_about": found.needs()[0], "ram_bytes_about": found.needs()[1],
         "tflite_sha256": sha256_hex(model.data), "operators": sorted({one.name for one in model.graph.operators}),
         "inputs": [_described(port, tensor.shape) | {"tensor": tensor.name}
                    for port, tensor in zip(program.inputs, model.inputs, strict=True)],
         "output": _described(program.output, model.output.shape) | {"tensor": model.output.name},
-        "layers": [layer.name for layer in program.layers],
         "vectors": {"count": len(vectors), "extreme": vectors.extreme, "source": found.vectors_source,
                     "inputs_crc32": crc32(vectors.stream()), "outputs_crc32": crc32(vectors.output_stream())},
         "provenance": {key: found.provenance[key] for key in kept if key in found.provenance},
         "files": {path: sha256_hex(data) for path, data in sorted(contents.items())}}
+
+
+def figures_of(program: Program, model: IntegerModel) -> dict[str, Any]:
+    """What ``program`` and its ``model`` cost, as far as it is known without a compiler, and the layers' names."""
+    convs = weighted(program)
+    return {"arena_bytes": program.plan.arena_bytes, "packed_weight_bytes": sum(one.words().nbytes for one in convs),
+            "macs": sum(one.macs for one in convs), "tflm_arena_bytes": tflm_arena_bytes(model),
+            "tflite_bytes": len(model.data), "layers": [layer.name for layer in program.layers]}
 
 
 def _json(table: Mapping[str, Any]) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 
 from tinyfuse.errors import DataError
 from tinyfuse.files import sha256_hex
-from tinyfuse.firmware.build import OPTIMIZATION
-from tinyfuse.firmware.interface import check_identifier, member_names
-from tinyfuse.firmware.package import FORMAT, sources
+from tinyfuse.firmware.build import OPTIMIZATION, interface_of
+from tinyfuse.firmware.emit import Program
+from tinyfuse.firmware.interface import check_identifier
+from tinyfuse.firmware.package import FORMAT, figures_of, sources
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.vectors import Vectors, crc32, read
 from tinyfuse.integer.interpreters import IntegerModel, load
@@ -23,29 +26,42 @@ FILE_LIMIT = 64 << 20
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A package: ``interface`` is what the harness needs; ``changed``: files of ``src`` that this version of tinyfuse
-    does not generate from the model in the package.
+    """A package. All figures are those of ``program``, what this version of tinyfuse makes of the model in it.
+
+    ``interface`` is what the harness needs; ``changed``: files of ``src`` that are not ``program``'s.
     """
 
     folder: Path
-    table: Mapping[str, Any] = field(repr=False)
     interface: Mapping[str, Any] = field(repr=False)
     model: IntegerModel = field(repr=False)
+    program: Program = field(repr=False)
     vectors: Vectors = field(repr=False)
+    figures: Mapping[str, Any] = field(repr=False)
     changed: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The prefix of its symbols."""
+        return self.program.name
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the layers in the order of the graph."""
+        return [layer.name for layer in self.program.layers]
 
 
 def open_package(folder: str | Path) -> Exported:
     """Read the package in ``folder``; the outputs of its vectors are computed anew by TFLite Micro.
 
     Raises:
-        DataError: it is not there, not whole, or its model or vectors are not those it was exported with.
+        DataError: it is not there, not whole, or its model, vectors or figures are not those it was exported with.
     """
     folder = Path(folder)
     table = read_table(folder)
+    _check_plain(folder)
     try:
         name, optimize = check_identifier(str(table["name"])), str(table["optimize"])
-        extreme, layers = int(table["vectors"]["extreme"]), [str(layer) for layer in table["layers"]]
+        extreme = int(table["vectors"]["extreme"])
         digests = str(table["tflite_sha256"]), str(table["vectors"]["inputs_crc32"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{folder}/metadata.json lacks {error}; export the package again") from error
@@ -55,19 +71,34 @@ def open_package(folder: str | Path) -> Exported:
     if (sha256_hex(tflite), crc32(stream)) != digests:
         raise DataError(f"{folder}: the .tflite or the test vectors are not those of metadata.json; export again")
     model = load(tflite, name=name)
+    program = program_of(model, name, optimize)
+    figures = figures_of(program, model)
+    for key, value in figures.items():
+        if table.get(key) != value:
+            raise DataError(f"{folder}/metadata.json: {key} is {str(table.get(key))[:40]}, but by this version of "
+                            f"tinyfuse it is {str(value)[:40]}; export the package again")
     vectors = read(model, stream, extreme)
     if vectors.output_stream() != _read(folder / "extras" / "outputs.bin"):
         raise DataError(f"{folder}: TFLite Micro gives other codes than extras/outputs.bin holds; export again")
-    return Exported(folder, table, _interface(model, name, layers, optimize), model, vectors,
-                    tuple(_changed(folder / "src", sources(program_of(model, name, optimize)))))
+    return Exported(folder, interface_of(program, optimize), model, program, vectors, figures,
+                    tuple(_changed(folder / "src", sources(program))))
+
+
+def _check_plain(folder: Path) -> None:
+    """Raise unless everything in ``folder`` is a file or a folder of its own: links lead elsewhere, pipes never end."""
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            mode = os.lstat(os.path.join(root, name)).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise DataError(f"{os.path.join(root, name)} is a link or a special file, which no package has")
 
 
 def read_table(folder: Path) -> dict[str, Any]:
     """The metadata of the package in ``folder``, of this format; :class:`DataError` if it cannot be read."""
     try:
         table = json.loads(_read(folder / "metadata.json", METADATA_LIMIT))
-    except ValueError as error:
-        raise DataError(f"{folder}/metadata.json is no JSON ({error}); export the package again") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{folder}/metadata.json is no JSON ({str(error)[:80]}); export the package again") from error
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         raise DataError(f"{folder}/metadata.json is not of format {FORMAT}; export the package again with this version")
     return table
@@ -75,26 +106,15 @@ def read_table(folder: Path) -> dict[str, Any]:
 
 def _read(path: Path, limit: int = FILE_LIMIT) -> bytes:
     try:
-        if path.stat().st_size > limit:
-            raise DataError(f"{path} has more than {limit} bytes; that is no file of a package")
-        return path.read_bytes()
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise DataError(f"{path} is no plain file; give the folder that `tinyfuse export` wrote")
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; give the folder that `tinyfuse export` wrote") from error
-
-
-def _interface(model: IntegerModel, name: str, layers: list[str], optimize: str) -> dict[str, Any]:
-    """From the model, not from the table: it goes into code that is compiled."""
-    ports = [*model.inputs, model.output]
-    found = [{"name": member, "size": size} for member, size in zip(
-        member_names(port.name for port in ports), (_size(port.shape) for port in ports), strict=True)]
-    return {"name": name, "inputs": found[:-1], "output": found[-1], "layers": len(layers), "optimize": optimize}
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for axis in shape:
-        size *= axis
-    return size
+    if len(data) > limit:
+        raise DataError(f"{path} has more than {limit} bytes; that is no file of a package")
+    return data
 
 
 def _changed(folder: Path, wanted: Mapping[str, str]) -> list[str]:

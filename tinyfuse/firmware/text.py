@@ -12,13 +12,13 @@ def numbers(values: Iterable[int]) -> str:
     return ", ".join(str(int(value)) for value in values)
 
 
-def table(entries: Sequence[str]) -> str:
-    """``entries`` in lines of at most WIDTH characters."""
-    lines, line = [], " "
+def table(entries: Sequence[str], indent: str = "  ") -> str:
+    """``entries`` in lines of at most WIDTH characters, each followed by a comma."""
+    lines, line = [], indent[:-1]
     for entry in entries:
         if len(line) + len(entry) + 2 > WIDTH:
             lines.append(line)
-            line = " "
+            line = indent[:-1]
         line += f" {entry},"
     return "\n".join([*lines, line])
 
@@ -34,5 +34,6 @@ def words(values: Iterable[int]) -> list[str]:
 
 
 def comment(text: str) -> str:
-    """``text`` without what would end a comment."""
-    return text.replace("*/", "* /")
+    """``text`` without what would begin or end a comment, or a compiler would warn of in one."""
+    plain = text.encode("ascii", "replace").decode().replace("/*", "/ *").replace("*/", "* /").replace("??", "? ?")
+    return plain.rstrip("\\")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from tinyfuse.firmware.text import table
 from tinyfuse.integer.graph import Graph
 
-WIDTH = 100
 METHODS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
             "AVERAGE_POOL_2D": "AveragePool2D", "MAX_POOL_2D": "MaxPool2D", "PADV2": "PadV2", "RELU": "Relu",
             "RELU6": "Relu6", "LEAKY_RELU": "LeakyRelu", "STRIDED_SLICE": "StridedSlice"}
@@ -20,15 +18,4 @@ def resolver(graph: Graph) -> list[str]:
 
 def byte_table(data: bytes) -> str:
     """``data`` as lines of C."""
-    return table([f"0x{byte:02x}" for byte in data], "  ")
-
-
-def table(entries: Sequence[str], indent: str) -> str:
-    """``entries`` as lines of at most WIDTH characters, each followed by a comma."""
-    lines, line = [], indent[:-1]
-    for entry in entries:
-        if len(line) + len(entry) + 2 > WIDTH:
-            lines.append(line)
-            line = indent[:-1]
-        line += f" {entry},"
-    return "\n".join([*lines, line])
+    return table([f"0x{byte:02x}" for byte in data])

@@ -93,7 +93,8 @@ def host_compiler() -> str | None:
 def run(command: Sequence[str], *, at: Path | None = None) -> str:
     """Run a compiler; what it says becomes one :class:`CompileError`."""
     try:
-        done = subprocess.run(list(command), cwd=at, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(list(command), cwd=at, capture_output=True, text=True, errors="replace",
+                              timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompileError(f"{Path(command[0]).name} did not run: {error}") from error
     if done.returncode:

@@ -73,6 +73,8 @@ class _Board:
         self._machine.emu_start(start | 1, 0, timeout=SECONDS * 1_000_000)
         if not self._ended:
             raise EmulationError(f"{self.core.name}: the program did not end in {SECONDS} seconds")
+        if self.instructions > WRAP * INSTRUCTIONS_PER_TICK:
+            raise EmulationError(f"{self.core.name}: more instructions than the counter holds")
 
     def left(self) -> bytes:
         """The memory for results."""

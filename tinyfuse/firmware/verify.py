@@ -17,7 +17,8 @@ from tinyfuse.firmware.build import VARIANTS, build
 from tinyfuse.firmware.cores import Core
 from tinyfuse.firmware.footprint import Footprint, footprint
 from tinyfuse.firmware.host import run_on_host
-from tinyfuse.firmware.machine import EmulationError, Emulator, Ran, emulators
+from tinyfuse.firmware.machine import EmulationError, Emulator, Ran, check_counts, emulators
+from tinyfuse.firmware.operators import Kernel
 from tinyfuse.firmware.reading import Exported
 from tinyfuse.firmware.toolchain import Compiler, compiler
 from tinyfuse.integer.interpreters import Interpreter
@@ -25,6 +26,8 @@ from tinyfuse.integer.interpreters import Interpreter
 TRACED = 3
 """Vectors of which every tensor is compared."""
 HOST_VECTORS = 16
+ENOUGH = 200
+"""Vectors below which a verification says that it saw few."""
 _RECORD = np.dtype([("tensor", "<u2"), ("value", "<i2"), ("index", "<u4")])
 Tick = Callable[[str], None]
 
@@ -69,7 +72,7 @@ class Verified:
         for one in self.cores:
             if not one.parity:
                 where = f"; the first layer that differs is '{one.first_difference}'" if one.first_difference else ""
-                raise ParityError(f"{self.package.table['name']} on {one.core}: {one.differing} of {one.vectors} "
+                raise ParityError(f"{self.package.name} on {one.core}: {one.differing} of {one.vectors} "
                                   f"vectors give other codes than TFLite Micro{where}")
 
 
@@ -85,11 +88,11 @@ def verify(package: Exported, cores: Sequence[Core], *, compiler_name: str | Non
     """
     cross = compiler(compiler_name)
     chosen = {core: _emulator(core, emulator_name) for core in cores}
-    missing = {core.name: f"no emulator ({'qemu-system-arm' if not core.unicorn else 'qemu-system-arm or unicorn'})"
-               for core, found in chosen.items() if found is None}
+    wanted = emulator_name or "emulator"
+    missing = {core.name: f"no {wanted} for it here" for core, found in chosen.items() if found is None}
     if missing and (needed or len(missing) == len(cores)):
-        raise UsageError(f"{', '.join(missing)}: no emulator here; install qemu-system-arm, or pip install "
-                         "'tinyfuse[emulator]' (all cores but m55)")
+        raise UsageError(f"{', '.join(missing)}: no {wanted} here; install qemu-system-arm, or pip install "
+                         "'tinyfuse[emulator]' (unicorn, all cores but m55)")
     ready = {core: machine for core, machine in chosen.items() if machine is not None}
     with (tempfile.TemporaryDirectory(prefix="tinyfuse-") as folder,
           ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool):
@@ -132,6 +135,8 @@ def _measure(package: Exported, core: Core, cross: Compiler, machine: Emulator, 
     counted = _results(machine.run(core, built["plain"].program, few, counted=True), core)
     layers = _results(machine.run(core, built["profile"].program, vectors.stream(rows[-1:]), counted=True), core)[2:]
     values = list(_by_vector(machine.run(core, built["values"].program, few, counted=False)))
+    if len(values) != len(rows):
+        raise EmulationError(f"{core.name}: the tensors of {len(values)} of {len(rows)} vectors came back")
     return _Measured(outputs, rows, counted, layers, values, footprint(built["plain"].package))
 
 
@@ -140,7 +145,7 @@ def _judged(package: Exported, core: Core, cross: Compiler, machine: Emulator, d
     wrong = int(np.any(done.outputs != package.vectors.outputs, axis=1).sum())
     difference, values = _first_difference(package, done)
     return CoreResult(core.name, cross.name, machine.name, len(package.vectors), wrong, values, done.counted[0],
-                      done.flash, done.counted[1], dict(zip(package.table["layers"], done.layers, strict=True)),
+                      done.flash, done.counted[1], dict(zip(package.layers, done.layers, strict=True)),
                       difference)
 
 
@@ -165,6 +170,7 @@ def _results(ran: Ran, core: Core) -> list[int]:
     for tag, content in ran.records:
         if tag == "R":
             ticks = np.frombuffer(content, "<u4").astype(float)
+            check_counts(int(ticks[0]), int(ticks[1]), core)
             ticks[[0, *range(2, len(ticks))]] *= ran.instructions_per_tick
             return [round(value) for value in ticks]
     raise EmulationError(f"{core.name}: the program ended without results")
@@ -178,14 +184,28 @@ def _first_difference(package: Exported, done: _Measured) -> tuple[str, int]:
     order = {operator.outputs[0]: place for place, operator in enumerate(graph.operators)}
     wrong, compared = set(), 0
     for row, values in enumerate(done.values):
+        _check_traced(values, package)
         for tensor in np.unique(values["tensor"]):
             mine = values[values["tensor"] == tensor]
             want = expected[int(tensor)][row].reshape(-1)
             compared += len(mine)
-            if len(np.unique(mine["index"])) != len(want) or np.any(want[mine["index"]] != mine["value"]):
+            inside = mine["index"] < len(want)
+            if (len(np.unique(mine["index"])) != len(want) or not inside.all() or
+                    np.any(want[mine["index"][inside]] != mine["value"][inside])):
                 wrong.add(int(tensor))
     first = min(wrong, key=order.__getitem__, default=None)
     return ("" if first is None else graph.tensors[first].name), compared
+
+
+def _check_traced(values: np.ndarray, package: Exported) -> None:
+    """Raise unless the values are of all tensors that the program computes: what is not seen is not exact."""
+    wanted = {layer.target for layer in package.program.layers
+              if not (isinstance(layer, Kernel) and layer.aliased is not None)}
+    found = {int(tensor) for tensor in np.unique(values["tensor"])}
+    if found != wanted:
+        names = [package.model.graph.tensors[index].name for index in sorted(wanted - found)]
+        raise EmulationError(f"{package.name}: no values of {names[0]} came back" if names else
+                             f"{package.name}: values of an unknown tensor came back")
 
 
 def _by_vector(ran: Ran) -> Iterator[np.ndarray]:
@@ -203,17 +223,16 @@ def _by_vector(ran: Ran) -> Iterator[np.ndarray]:
 
 def summary(found: Verified) -> dict[str, Any]:
     """What ``--json`` prints."""
-    table = found.package.table
+    figures = found.package.figures
     return {
-        "name": table["name"], "tflm_arena_bytes": table["tflm_arena_bytes"], "host": found.host or "passed",
+        "name": found.package.name, "tflm_arena_bytes": figures["tflm_arena_bytes"], "host": found.host or "passed",
         "changed_files": list(found.package.changed), "not_verified": dict(found.missing),
+        "enough_vectors": len(found.package.vectors) >= ENOUGH,
         "cores": {one.core: {
             "parity": one.parity, "vectors": one.vectors, "differing_vectors": one.differing,
             "tensor_values": one.values, "first_difference": one.first_difference, "compiler": one.compiler,
-            "emulator": one.emulator, "instructions": one.instructions, "macs": table["macs"],
+            "emulator": one.emulator, "instructions": one.instructions, "macs": figures["macs"],
             "flash_bytes": one.flash.flash, "text_bytes": one.flash.text, "weight_bytes": one.flash.weights,
-            "table_bytes": one.flash.tables, "ram_bytes": table["arena_bytes"] + one.stack_bytes + one.flash.data,
-            "arena_bytes": table["arena_bytes"], "stack_bytes": one.stack_bytes, "layers": dict(one.layers),
+            "table_bytes": one.flash.tables, "ram_bytes": figures["arena_bytes"] + one.stack_bytes + one.flash.data,
+            "arena_bytes": figures["arena_bytes"], "stack_bytes": one.stack_bytes, "layers": dict(one.layers),
         } for one in found.cores}}
-
-

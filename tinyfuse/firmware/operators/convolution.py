@@ -118,8 +118,8 @@ class Conv:
         return packed(chunked(self.weights.reshape(len(self.weights), self.runs, -1)), self.bits)
 
     def tables(self, number: int) -> str:
-        """C text of weights, biases and scales; channels are filled up to fours."""
-        spare = [Scale(0, 1)] * (-len(self.scales) % LANE_CHANNELS)
+        """C text of weights, biases and scales, for whole fours; those of a wide layer start at every pair."""
+        spare = [Scale(0, 1)] * (-len(self.scales) % LANE_CHANNELS + (2 if self.wide else 0))
         scales = [*self.scales, *spare]
         sums = self.weights.reshape(len(self.weights), -1).sum(axis=1)
         folded, doubled = (np.pad(bias, (0, len(spare))) for bias in (self.bias - self.zero_in * sums, 2 * self.bias))

@@ -1,0 +1,55 @@
+"""The hot kernels where they really run: random convolutions and MLPerf Tiny's networks on emulated cores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mlperf_tiny import NETWORKS, converted
+from one_operator import Spec, Step, build
+
+from tinyfuse.firmware.cores import CORES
+from tinyfuse.firmware.measure import Setup, measure, setups
+from tinyfuse.firmware.plan import OPTIMIZE
+from tinyfuse.integer.compare import random_codes
+from tinyfuse.integer.interpreters import IntegerModel, load
+
+SETUPS = setups([CORES["m4"], CORES["m55"]])
+"""DSP and MVE; without a toolchain test_verify.py fails."""
+
+
+def differing(model: IntegerModel, optimize: str, chosen: list[Setup]) -> dict[str, int]:
+    """Output codes that are not TFLite Micro's, by core; the first inputs are lowest and highest codes."""
+    found = measure(model, random_codes(model, 3, seed=1), chosen, optimize)
+    return {core: cost.differing for core, cost in found.items()}
+
+
+def convolution(rng: np.random.Generator) -> bytes:
+    """Few and many channels, odd numbers of outputs, kernels up to 5, strides, dilation, clamps, 3 to 9 bits."""
+    in_c, out_c = int(rng.choice([1, 3, 4, 8, 16, 20])), int(rng.integers(1, 14))
+    kernel, stride = rng.integers(1, 6, 2), int(rng.integers(1, 3))
+    dilation = int(rng.choice([1, 1, 2])) if stride == 1 else 1
+    size, same = rng.integers(9, 14, 2), bool(rng.integers(2))
+    out = -(-size // stride) if same else (size - (kernel - 1) * dilation - 1) // stride + 1
+    most = int(rng.choice([3, 31, 127]))
+    weights = rng.integers(-most, most + 1, (out_c, *kernel, in_c))
+    scale, zeros = np.exp(rng.uniform(-9, 1, out_c)), [0] * out_c
+    options = {"padding": 0 if same else 1, "strideH": stride, "strideW": stride, "dilationHFactor": dilation,
+               "dilationWFactor": dilation, "fusedActivationFunction": int(rng.choice([0, 1, 3]))}
+    return build([Spec([1, *size, in_c], zero_point=[int(rng.integers(-128, 128))], name="x"),
+                  Spec(weights.shape, scale=scale, zero_point=zeros, data=weights),
+                  Spec([out_c], np.int32, scale=scale, zero_point=zeros, data=rng.integers(-90_000, 90_000, out_c)),
+                  Spec([1, *out, out_c], scale=[rng.uniform(0.5, 30)], zero_point=[int(rng.integers(-128, 128))])],
+                 [Step("CONV_2D", [0, 1, 2], [3], "Conv2DOptions", options)], [0], [3])
+
+
+@pytest.mark.parametrize("core", SETUPS)
+@pytest.mark.parametrize("seed", range(9))
+def test_random_convolutions(seed: int, core: str) -> None:
+    model = load(convolution(np.random.default_rng(seed)), name="one")
+    assert differing(model, OPTIMIZE[seed % len(OPTIMIZE)], [SETUPS[core]]) == {core: 0}
+
+
+@pytest.mark.parametrize("core", SETUPS)
+@pytest.mark.parametrize("name, ends", [*((name, "int8") for name in NETWORKS), ("keyword_spotting", "int16")])
+def test_mlperf_tiny(name: str, ends: str, core: str) -> None:
+    assert differing(load(converted(name, ends)[1], name=name), "ram", [SETUPS[core]]) == {core: 0}
