@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 from typing import Any
 
 
@@ -24,14 +25,30 @@ def tensorflow() -> Any:
 
 
 class stderr_silenced:
-    """Send file descriptor 2 to nowhere: the C++ side of TensorFlow and TFLite logs past ``sys.stderr``."""
+    """Send file descriptor 2 to nowhere: the C++ side of TensorFlow and TFLite logs past ``sys.stderr``.
+
+    The descriptor belongs to the whole process: of several threads the first one sends it away and the last one brings
+    it back.
+    """
+
+    _lock = threading.Lock()
+    _inside = 0
+    _saved = -1
 
     def __enter__(self) -> None:
-        self._saved = os.dup(2)
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 2)
-        os.close(sink)
+        kind = type(self)
+        with self._lock:
+            kind._inside += 1
+            if kind._inside == 1:
+                kind._saved = os.dup(2)
+                sink = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(sink, 2)
+                os.close(sink)
 
     def __exit__(self, *_: object) -> None:
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
+        kind = type(self)
+        with self._lock:
+            kind._inside -= 1
+            if kind._inside == 0:
+                os.dup2(kind._saved, 2)
+                os.close(kind._saved)

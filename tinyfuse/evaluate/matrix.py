@@ -46,11 +46,11 @@ class Matrix:
     norm: str = "linf"
     epsilons: tuple[float, ...] = (0.03, 0.1)
     raw_epsilons: tuple[float, ...] = ()
-    steps: int = 6
+    steps: int = 5
     transfer_from: tuple[str, ...] = ("float",)
     attack_pairs: int = 24
-    clean_pairs: int = 300
-    raw_pairs: int = 10
+    clean_pairs: int = 200
+    raw_pairs: int = 8
     probe_pairs: int = 8
     parity_samples: int = 300
     calibration_pairs: int = 200
