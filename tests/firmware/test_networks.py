@@ -11,8 +11,8 @@ from mlperf_tiny import NETWORKS, converted
 from side_by_side import Net
 
 from tinyfuse.firmware.operators.add import Add
-from tinyfuse.firmware.plan import BlockStep
 from tinyfuse.firmware.program import program_of
+from tinyfuse.firmware.steps import BlockStep
 from tinyfuse.integer.interpreters import load
 
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")

@@ -17,8 +17,9 @@ from one_operator import Spec, Step, build
 from tinyfuse.errors import ModelError, UsageError
 from tinyfuse.firmware import emit, interface
 from tinyfuse.firmware.operators.convolution import Conv
-from tinyfuse.firmware.plan import BlockStep, check, narrowed
+from tinyfuse.firmware.plan import check
 from tinyfuse.firmware.program import program_of
+from tinyfuse.firmware.steps import BlockStep, narrowed
 from tinyfuse.integer.interpreters import IntegerModel, load
 from tinyfuse.nn.fusion import MODELS
 from tinyfuse.quantize.convert import Baseline, convert

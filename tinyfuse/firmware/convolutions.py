@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tinyfuse.firmware.operators.convolution import Conv
-from tinyfuse.firmware.plan import BlockStep, ConvStep, Plan, narrowed
+from tinyfuse.firmware.plan import Plan
+from tinyfuse.firmware.steps import BlockStep, ConvStep, narrowed
 from tinyfuse.firmware.text import numbers
 
 

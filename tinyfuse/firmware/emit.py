@@ -9,7 +9,8 @@ from tinyfuse.firmware.convolutions import block_descriptor, call, conv_descript
 from tinyfuse.firmware.interface import functions
 from tinyfuse.firmware.operators import Kernel, Layer
 from tinyfuse.firmware.operators.convolution import Conv
-from tinyfuse.firmware.plan import BlockStep, ConvStep, Plan, Step
+from tinyfuse.firmware.plan import Plan
+from tinyfuse.firmware.steps import BlockStep, ConvStep, Step
 from tinyfuse.firmware.text import array
 
 
