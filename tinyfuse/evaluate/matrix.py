@@ -115,7 +115,7 @@ class Matrix:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
-QUICK = Matrix(models=("image", "audio", "early"), precisions=("w6", "w8"), mixes=("image6-audio8-shared8",),
+QUICK = Matrix(models=("image", "early"), precisions=("w6", "w8"), mixes=("image6-audio8-shared8",),
                epsilons=(0.03,), steps=5, attack_pairs=20, clean_pairs=100, raw_pairs=10, probe_pairs=10, proof_pairs=4,
                calibration_pairs=100, epochs=4)
 
