@@ -84,6 +84,8 @@ def convert(base: Baseline, precision: Precision) -> Conversion:
     if precision.scheme != "symmetric":
         raise RecipeError(f"recipe '{precision.name}' simulates scheme '{precision.scheme}' in float; "
                           "only 'symmetric' recipes become .tflite files")
+    if precision.methods or precision.activation_widths() != {8}:
+        raise RecipeError(f"recipe '{precision.name}': methods and activations other than 8 bits cannot be written")
     precision.check_layers([layer.name for layer in base.layers])
     model = flatbuffer.read(base.data, base.model)
     _name_inputs(model, base.inputs)
