@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyfuse import __version__, bench, doctor, firmware_verbs, options
+from tinyfuse import __version__, bench, doctor, firmware_verbs, options, selection_verbs
 from tinyfuse.errors import UsageError
 from tinyfuse.nn.train import TrainConfig
 
@@ -293,6 +293,8 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Action]] 
                  _add_quantize, _quantize),
     "attack": ("attack a float network or an integer model with its own gradients", _add_attack, _attack),
     "compare": ("say, tensor by tensor, where executors of one integer model differ", _add_compare, _compare),
+    "select": ("choose the bit widths of layers or modalities under a budget, for accuracy or robustness",
+               selection_verbs.add_select, selection_verbs.select),
     "export": ("write an integer model as C99 for microcontrollers, weights packed, ready for CMake, Arduino, "
                "PlatformIO, Zephyr and ESP-IDF", firmware_verbs.add_export, firmware_verbs.export),
     "verify": ("run a package on emulated Cortex-M cores and compare every code with TFLite Micro's",

@@ -156,6 +156,79 @@ class FirmwareRow(TypedDict):
     data_checksum: str
 
 
+class SensitivityRow(TypedDict):
+    """What one unit of the search alone does to the network at ``bits``, all others at 8; "" and 8: all at 8.
+
+    On ``n`` training pairs, the first ``attacked`` of them under PGD of ``steps`` steps at L-inf ``epsilon``, threat
+    model G, on the twin; see :func:`tinyfuse.search.sensitivity.measured` for the criteria.
+    """
+
+    kind: Literal["sensitivity"]
+    key: str
+    model: str
+    unit: str
+    bits: int
+    mse: float
+    kl: float
+    cosine: float
+    margin: float
+    attacked_image: float | None
+    attacked_audio: float | None
+    n: int
+    attacked: int
+    steps: int
+    epsilon: float
+    seed: int
+    data_checksum: str
+
+
+class HessianRow(TypedDict):
+    """Trace of the Hessian of the mean cross-entropy over one unit's weights, by ``probes`` sign vectors."""
+
+    kind: Literal["hessian"]
+    key: str
+    model: str
+    unit: str
+    trace: float
+    standard_error: float
+    probes: int
+    weights: int
+    n: int
+    seed: int
+    data_checksum: str
+
+
+class TrialRow(TypedDict):
+    """One candidate recipe, converted and judged on ``n`` held-out pairs of ``part`` on the twin, threat model G.
+
+    ``recipe`` is its TOML table as JSON. ``survivors_*`` hold "still correct" sample by sample (`pack_survivors`):
+    clean, and in the worst case over ``profile`` with ``steps`` steps at L-inf ``epsilon``. ``packed_bytes`` counts
+    packed weights, biases and requantisation constants, ``ram_bytes`` is the arena of the firmware.
+    """
+
+    kind: Literal["trial"]
+    key: str
+    model: str
+    precision: str
+    recipe: str
+    packed_bytes: int
+    stored_bytes: int
+    ram_bytes: int
+    macs: int
+    profile: str
+    steps: int
+    epsilon: float
+    part: str
+    n: int
+    survivors_clean: str
+    survivors_image: str | None
+    survivors_audio: str | None
+    survivors_both: str | None
+    seconds: float
+    seed: int
+    data_checksum: str
+
+
 class FailedRow(TypedDict):
     """One (model, precision) that could not be trained, converted or evaluated; reports keep showing it."""
 
@@ -176,11 +249,14 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "parity": get_type_hints(ParityRow),
     "probe": get_type_hints(ProbeRow),
     "firmware": get_type_hints(FirmwareRow),
+    "sensitivity": get_type_hints(SensitivityRow),
+    "hessian": get_type_hints(HessianRow),
+    "trial": get_type_hints(TrialRow),
     "failed": get_type_hints(FailedRow),
 }
 ALL_FIELDS = sorted({name for schema in SCHEMAS.values() for name in schema})
 COUNTS = ("stored_bytes", "packed_bytes", "arena_bytes", "flash_bytes", "code_bytes", "weight_bytes", "table_bytes",
           "ram_bytes", "stack_bytes", "macs", "instructions", "n", "steps", "correct", "seconds", "train_seconds",
           "epsilon", "epsilon_image", "epsilon_audio", "restarts", "queries", "samples", "values", "differing",
-          "max_abs", "argmax_differing")
+          "max_abs", "argmax_differing", "attacked", "standard_error", "probes", "weights")
 SHARES = ("accuracy", "ci_low", "ci_high", "zero_gradient_share")

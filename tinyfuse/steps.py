@@ -62,7 +62,7 @@ def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Da
 
     wanted = [precision(recipe) for recipe in recipes]
     found = load_network(network)
-    _same_data(network, found.table, dataset)
+    same_data(network, found.table, dataset)
     calibration = dataset.train.balanced(calibration_pairs, seed=0)
     base = writer.baseline(found.model, calibration, inputs=modalities_of(found.name))
     pairs, folder = dataset.test.balanced(proof_pairs, seed=0), Path(out or Path(network).parent)
@@ -208,7 +208,7 @@ def _float_network(path: Path, dataset: Dataset) -> Network:
     from tinyfuse.nn.obtain import load_network
 
     network = load_network(path)
-    _same_data(path, network.table, dataset)
+    same_data(path, network.table, dataset)
     return network
 
 
@@ -234,7 +234,7 @@ def _recorded_seed(path: Path, dataset: Dataset) -> int:
     if not path.with_suffix(".toml").exists():
         return 0
     table = tables.read(path.with_suffix(".toml"), ModelError)
-    _same_data(path, table, dataset)
+    same_data(path, table, dataset)
     training = table.get("training")
     return int(training.get("seed", 0)) if isinstance(training, Mapping) else 0
 
@@ -256,7 +256,7 @@ def _source_of(path: Path, source: str | Path | None) -> Path:
     return found
 
 
-def _same_data(network: str | Path, table: Mapping[str, object], dataset: Dataset) -> None:
+def same_data(network: str | Path, table: Mapping[str, object], dataset: Dataset) -> None:
     trained_on = table.get("data")
     if not isinstance(trained_on, Mapping) or trained_on.get("checksum") != dataset.checksum:
         name = trained_on.get("name") if isinstance(trained_on, Mapping) else "other data"

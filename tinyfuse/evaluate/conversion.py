@@ -34,7 +34,7 @@ class IntegerFile:
 
 def convert_network(run: Run, network: Network, tick: Callable[[str], None]) -> list[IntegerFile]:
     """Convert ``network`` with every recipe of the matrix; recipes that fail become rows that say why."""
-    proof_pairs = run.dataset.test.balanced(run.matrix.proof_pairs, seed=0)
+    proof_pairs = run.pairs.balanced(run.matrix.proof_pairs, seed=0)
     made: list[IntegerFile] = []
     base: Baseline | None = None
     for recipe in run.matrix.precisions_of(network.name):

@@ -21,7 +21,7 @@ SAMPLE_SEED = 0  # which test pairs are judged does not depend on the training s
 
 @dataclass(frozen=True)
 class Run:
-    """``matrix`` on ``dataset`` with training ``seed``; networks go to ``models`` and rows to ``store``."""
+    """``matrix`` on ``part`` of ``dataset`` with training ``seed``; networks go to ``models`` and rows to ``store``."""
 
     folder: Path
     models: Path
@@ -29,11 +29,18 @@ class Run:
     dataset: Dataset
     seed: int
     store: ResultStore
+    part: str = "test"
 
     @property
     def scope(self) -> Scope:
         """The data part that rows name."""
-        return Scope(self.dataset, self.seed)
+        return Scope(self.dataset, self.seed, self.part)
+
+    @property
+    def pairs(self) -> Pairs:
+        """The part of the data that is judged."""
+        found: Pairs = getattr(self.dataset, self.part)
+        return found
 
     @property
     def samples(self) -> Path:
@@ -51,8 +58,8 @@ class Run:
         return self.dataset.train.balanced(self.matrix.calibration_pairs, seed=SAMPLE_SEED)
 
     def judged(self, count: int) -> Samples:
-        """``count`` test pairs with balanced classes (all pairs if the part is no larger)."""
-        pairs = self.dataset.test
+        """``count`` pairs of the part with balanced classes (all pairs if it is no larger)."""
+        pairs = self.pairs
         chosen = pairs if count >= len(pairs) else pairs.balanced(count, seed=SAMPLE_SEED)
         return Samples(chosen.inputs(), chosen.label)
 

@@ -140,6 +140,6 @@ def _simulated(network: Network, recipe: Precision) -> Subject:
 
 
 def _judge_clean(run: Run, subject: Subject, target: KerasTarget) -> None:
-    counts = {run.matrix.attack_pairs, run.matrix.clean_pairs, len(run.dataset.test)}
+    counts = {run.matrix.attack_pairs, run.matrix.clean_pairs, len(run.pairs)}
     run.judge_clean(subject, counts, subject.sha256,
                     lambda pairs: ~misclassified(target.logits(pairs.inputs), pairs.label))

@@ -1,0 +1,83 @@
+"""Which recipes are worth measuring: the cheapest allocations by several criteria, and what a user would try anyway."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyfuse.errors import UsageError
+from tinyfuse.quantize.precision import BRANCHES, Precision, precision
+from tinyfuse.search.allocate import Problem, allocate
+from tinyfuse.search.budget import Budget
+from tinyfuse.search.criteria import Evidence, cost_table, with_tie_break
+from tinyfuse.search.measure import uniform
+from tinyfuse.search.units import Unit, recipe
+
+PROPOSED: Mapping[str, Mapping[str, int]] = {
+    "robust": {"robust": 5, "kl": 2, "margin": 2, "mse": 2, "hessian": 1},
+    "clean": {"kl": 5, "margin": 2, "mse": 2, "robust": 1, "hessian": 1},
+}
+"""By objective how many of the cheapest allocations each criterion proposes."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe and who proposed it, such as "robust 1" (cheapest by that criterion), "uniform" or "grid"."""
+
+    precision: Precision
+    sources: tuple[str, ...]
+
+
+def check_reachable(sizes: Mapping[str, np.ndarray], widths: Sequence[int], budget: Budget) -> None:
+    """Raise :class:`UsageError` with the smallest reachable size if some limit cannot be met."""
+    for name, limit in budget.limits.items():
+        if name in sizes:
+            least = int(np.ceil(sizes[name].min(axis=1).sum()))
+            if least > limit:
+                raise UsageError(f"a budget of {name} {limit} cannot be met: the smallest reachable is {least}, with "
+                                 f"widths {', '.join(map(str, widths))}; give more, or allow fewer bits with --widths")
+
+
+def allocations(criterion: str, units: Sequence[Unit], widths: Sequence[int], sizes: Mapping[str, np.ndarray],
+                limits: Mapping[str, float], evidence: Evidence, count: int) -> list[dict[str, int]]:
+    """The ``count`` cheapest widths by unit name within ``limits``, by one criterion."""
+    cost = with_tie_break(cost_table(criterion, units, widths, evidence), cost_table("mse", units, widths, evidence))
+    known = {name: limit for name, limit in limits.items() if name in sizes}
+    found = allocate(Problem(tuple(widths), cost, {name: sizes[name] for name in known}, known), count)
+    return [dict(zip((unit.name for unit in units), chosen, strict=True)) for chosen in found]
+
+
+def mixed(units: Sequence[Unit], widths: Mapping[str, int], methods: tuple[str, ...]) -> Precision:
+    """The recipe of a mixed allocation; its name holds the mean width and a digest of all of them."""
+    if len(set(widths.values())) == 1:
+        return uniform(next(iter(widths.values())), methods)
+    mean = np.average([widths[unit.name] for unit in units], weights=[unit.weights for unit in units])
+    digest = hashlib.sha256(repr([(unit.name, widths[unit.name]) for unit in units]).encode()).hexdigest()[:6]
+    return recipe("-".join([f"mix{mean:.2f}-{digest}", *methods]), units, widths, methods)
+
+
+def proposals(objective: str, units: Sequence[Unit], widths: Sequence[int], sizes: Mapping[str, np.ndarray],
+              budget: Budget, evidence: Evidence, methods: tuple[str, ...]) -> list[Candidate]:
+    """Candidates within ``budget``, as far as ``sizes`` can tell; none twice."""
+    found: dict[str, tuple[Precision, list[str]]] = {}
+    for criterion, count in PROPOSED[objective].items():
+        chosen = allocations(criterion, units, widths, sizes, budget.limits, evidence, count)
+        for place, allocation in enumerate(chosen, start=1):
+            made = mixed(units, allocation, methods)
+            found.setdefault(made.name, (made, []))[1].append(f"{criterion} {place}")
+    for column, bits in enumerate(widths):
+        if all(sizes[name][:, column].sum() <= limit for name, limit in budget.limits.items() if name in sizes):
+            made = uniform(bits, methods)
+            found.setdefault(made.name, (made, []))[1].append("uniform")
+    return [Candidate(made, tuple(sources)) for made, sources in found.values()]
+
+
+def grid(branches: Sequence[str], widths: Sequence[int], methods: tuple[str, ...]) -> list[Precision]:
+    """All combinations of ``widths`` over the ``branches`` that a network has; the others have the last width."""
+    chosen = [widths if branch in branches else widths[-1:] for branch in BRANCHES]
+    return [precision("-".join([f"image{image}-audio{audio}-shared{shared}", *methods]))
+            for image, audio, shared in itertools.product(*chosen)]

@@ -1,0 +1,96 @@
+"""Which candidate is best: on the lower ends of its intervals, and not against what the checks say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyfuse.evaluate.checks import Flag, gate
+from tinyfuse.evaluate.statistics import Difference, mcnemar, paired_difference, wilson
+
+SINGLE = ("image", "audio")
+MISLED = ("Ac", "Am", "G", "L", "P", "R", "St", "T", "Tx")
+"""Checks whose warnings say that an attack may have been misled, so that its figure flatters. Not K: what inputs made
+for other models break counts as broken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A candidate ``name`` after its attacks: bool [n], still correct, clean and by attacked mode; what it ``needs``.
+
+    ``flags``: errors and warnings of the checks on its own figures.
+    """
+
+    name: str
+    clean: np.ndarray = field(repr=False)
+    robust: Mapping[str, np.ndarray] = field(repr=False)
+    needs: Mapping[str, int | None]
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def weaker(self) -> str:
+        """The single modality whose attacks leave less."""
+        single = [mode for mode in SINGLE if mode in self.robust] or list(self.robust)
+        return min(single, key=lambda mode: float(np.mean(self.robust[mode])))
+
+    @property
+    def broken(self) -> bool:
+        """Whether a check says that its figures must not be used."""
+        return bool(gate(self.flags))
+
+    @property
+    def suspect(self) -> tuple[Flag, ...]:
+        """Warnings after which its robustness may be an artefact."""
+        return tuple(flag for flag in self.flags if flag.level == "W" and flag.code in MISLED)
+
+    def score(self, objective: str) -> tuple[float, ...]:
+        """Lower ends of 95 % intervals, what matters most first, then fewer bytes; larger is better."""
+        clean, weaker = lower(self.clean), lower(self.robust[self.weaker])
+        joint = lower(self.robust.get("both", self.robust[self.weaker]))
+        accuracies = (weaker, joint, clean) if objective == "robust" else (clean, weaker, joint)
+        return *accuracies, -float(self.needs.get("flash") or 0)
+
+
+def lower(correct: np.ndarray) -> float:
+    """Lower end of the 95 % Wilson interval of bool [n]."""
+    return wilson(int(np.sum(correct)), len(correct))[0]
+
+
+def ranked(judged: Sequence[Judged], objective: str, reference: Judged | None = None,
+           clean_loss: float = 1.0) -> list[Judged]:
+    """Best first. Left out: broken ones, and those that lose more than ``clean_loss`` against ``reference`` on the
+    same clean pairs. Suspect ones come after all others.
+    """
+    kept = [one for one in judged if not one.broken and (
+        reference is None or float(np.mean(reference.clean)) - float(np.mean(one.clean)) <= clean_loss)]
+    return sorted(kept, key=lambda one: (not one.suspect, *one.score(objective)), reverse=True)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``a`` minus ``b`` on the same samples: a paired difference of shares, and McNemar's p-value."""
+
+    a: str
+    b: str
+    what: str
+    difference: Difference
+    p: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether chance alone would give this less often than one time in twenty."""
+        return self.p < 0.05
+
+
+def compare(a: Judged, b: Judged, what: str) -> Comparison:
+    """Compare ``what`` ("clean" or an attacked mode) of two candidates."""
+    first, second = ((one.clean if what == "clean" else one.robust[what]) for one in (a, b))
+    return Comparison(a.name, b.name, what, paired_difference(second, first), mcnemar(second, first))
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which of (size, score) no other one beats with at most its size and at least its score."""
+    return [not any(other != point and other[0] <= point[0] and other[1] >= point[1] for other in points)
+            for point in points]

@@ -1,0 +1,80 @@
+"""What decides a selection, beside the network and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from tinyfuse.errors import UsageError, nearest
+from tinyfuse.quantize.precision import BITS, METHODS
+from tinyfuse.search.units import GRANULARITIES
+
+OBJECTIVES = ("robust", "clean")
+POST_TRAINING = tuple(name for name in METHODS if name != "qat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """``objective``: "robust" (the weaker modality under attack) or "clean". ``widths`` may be chosen, and those of
+    ``grid`` are tried for all combinations of image, audio and shared layers; ``methods`` round the weights.
+
+    Sensitivity is measured on ``sensitivity_pairs`` training pairs, ``attacked_pairs`` of them under PGD with
+    ``sensitivity_steps`` steps, curvature on ``hessian_pairs`` with ``hessian_probes`` vectors. Candidates and the grid
+    are judged on ``trial_pairs`` held-out pairs with ``trial_steps`` steps, the ``finalists`` on ``final_pairs`` with
+    ``final_steps`` and all checks, and what is chosen on ``test_pairs`` test pairs. ``epsilon`` is L-inf. A candidate
+    that loses more than ``clean_loss`` of clean accuracy against 8 bits is not chosen for robustness.
+    """
+
+    objective: str = "robust"
+    granularity: str = "layer"
+    widths: tuple[int, ...] = tuple(BITS)
+    grid: tuple[int, ...] = (6, 7, 8, 9)
+    methods: tuple[str, ...] = POST_TRAINING
+    epsilon: float = 0.03
+    clean_loss: float = 0.005
+    calibration_pairs: int = 200
+    sensitivity_pairs: int = 200
+    attacked_pairs: int = 64
+    sensitivity_steps: int = 7
+    hessian_pairs: int = 200
+    hessian_probes: int = 24
+    trial_pairs: int = 100
+    trial_steps: int = 8
+    finalists: int = 4
+    final_pairs: int = 200
+    final_steps: int = 20
+    test_pairs: int = 300
+    core: str = "m4"
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (("objective", self.objective, OBJECTIVES),
+                                     ("granularity", self.granularity, GRANULARITIES)):
+            if value not in allowed:
+                raise UsageError(f"{name} '{value}'{nearest(value, allowed)}; use one of {', '.join(allowed)}")
+        for name, widths in (("widths", self.widths), ("grid", self.grid)):
+            if not widths or not set(widths) <= set(BITS) or len(set(widths)) < len(widths):
+                raise UsageError(f"{name} {', '.join(map(str, widths))}; name each width once, from {BITS[0]} to "
+                                 f"{BITS[-1]}")
+        for method in self.methods:
+            if method not in POST_TRAINING:
+                raise UsageError(f"method '{method}'{nearest(method, POST_TRAINING)}; a selection may use "
+                                 f"{', '.join(POST_TRAINING)}")
+        if not 0 < self.epsilon <= 1 or not 0 <= self.clean_loss <= 1:
+            raise UsageError(f"epsilon {self.epsilon:g} and clean loss {self.clean_loss:g}; both are shares of the "
+                             "range [0, 1]")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and value < 1:
+                raise UsageError(f"{field.name} is {value}; at least 1 is expected")
+
+    def changed(self, **values: Any) -> Settings:
+        """These settings with other ``values``; None leaves a setting as it is."""
+        given: Mapping[str, Any] = {name: value for name, value in values.items() if value is not None}
+        return type(self)(**{**{field.name: getattr(self, field.name) for field in fields(self)}, **given})
+
+
+QUICK = Settings(widths=(2, 4, 6, 8), grid=(6, 8), sensitivity_pairs=64, attacked_pairs=16, sensitivity_steps=3,
+                 hessian_pairs=64, hessian_probes=6, trial_pairs=40, trial_steps=4, finalists=2, final_pairs=40,
+                 final_steps=5, test_pairs=40, calibration_pairs=100)
+"""A smoke run within three minutes; its figures carry no decision."""

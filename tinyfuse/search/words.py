@@ -1,0 +1,76 @@
+"""Why this choice: what the budget costs, who pays, what the runner-up was, and whether chance could have decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tinyfuse.evaluate.statistics import wilson
+from tinyfuse.search.choice import Comparison, Judged
+from tinyfuse.search.sensitivity import REFERENCE
+from tinyfuse.search.units import Unit, Widths
+
+MODES = {"clean": "clean", "image": "under image attacks", "audio": "under audio attacks", "both": "with both attacked"}
+
+
+def share(correct: np.ndarray) -> str:
+    """Accuracy and interval of bool [n]: ``87.0 % (79.0 to 92.2)``."""
+    low, high = wilson(int(np.sum(correct)), len(correct))
+    return f"{100 * np.mean(correct):.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def figures(one: Judged) -> str:
+    """All accuracies of a candidate."""
+    each = {"clean": one.clean, **one.robust}
+    return ", ".join(f"{MODES[mode]} {share(correct)} of {len(correct)}" for mode, correct in each.items())
+
+
+def payers(units: Sequence[Unit], widths: Widths) -> str:
+    """Which units have fewer bits than the others, and what each branch has on average."""
+    by_branch = {}
+    for branch in dict.fromkeys(unit.branch for unit in units):
+        own = [unit for unit in units if unit.branch == branch]
+        by_branch[branch] = float(np.average([widths[unit.name] for unit in own], weights=[u.weights for u in own]))
+    least = min(widths.values())
+    narrow = [unit.name for unit in units if widths[unit.name] == least]
+    wide = [unit.name for unit in units if widths[unit.name] == max(widths.values())]
+    means = ", ".join(f"{branch} {mean:.2f}" for branch, mean in by_branch.items())
+    if len(set(widths.values())) == 1:
+        return f"Every weight has {least} bits."
+    paying = min(by_branch, key=lambda branch: by_branch[branch])
+    who = f"the {paying} layers pay most" if len(by_branch) > 1 else "one branch pays alone"
+    return (f"Mean bits of a weight: {means}; {who}. Fewest ({least}): {_some(narrow)}. "
+            f"Most ({max(widths.values())}): {_some(wide)}.")
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def significance(found: Comparison) -> str:
+    """A comparison in words."""
+    points = [100 * value for value in (found.difference.value, found.difference.low, found.difference.high)]
+    verdict = "more than chance" if found.significant else "chance could have decided"
+    return (f"{MODES[found.what]}: {points[0]:+.1f} points ({points[1]:+.1f} to {points[2]:+.1f}, McNemar "
+            f"p = {found.p:.2g}, n = {found.difference.n}): {verdict}")
+
+
+def cost_of_budget(chosen: Judged, reference: Judged) -> str:
+    """What the budget costs against 8 bits."""
+    sizes = (chosen.needs.get("flash"), reference.needs.get("flash"))
+    if None in sizes or not sizes[1]:
+        return ""
+    saved = 1 - float(sizes[0] or 0) / float(sizes[1])
+    return (f"Against {REFERENCE} bits everywhere it takes {sizes[0]} instead of {sizes[1]} packed bytes "
+            f"({100 * saved:.0f} % less)")
+
+
+def warnings(chosen: Judged) -> Iterator[str]:
+    """What the checks say about the chosen one's own figures; nothing is chosen silently."""
+    if chosen.suspect:
+        yield ("Its robustness may be an artefact: " + "; ".join(f"{flag.text} (check {flag.code})"
+                                                                for flag in chosen.suspect))
+    others = [flag for flag in chosen.flags if flag not in chosen.suspect]
+    if others:
+        yield "Checks: " + "; ".join(f"{flag.text} ({flag.code})" for flag in others)

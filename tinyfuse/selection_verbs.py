@@ -1,0 +1,117 @@
+"""`tinyfuse select`: the best bit widths under a budget, with the evidence."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinyfuse import options
+from tinyfuse.console import console, progress
+from tinyfuse.errors import UsageError
+
+if TYPE_CHECKING:
+    from tinyfuse.data import Dataset
+    from tinyfuse.nn.obtain import Network
+    from tinyfuse.search.settings import Settings
+
+EXAMPLES = """\
+examples:
+  tinyfuse select --data DIR --model intermediate --budget flash=60kB
+  tinyfuse select --data DIR --model runs/mine/late.keras --budget flash=100kB,instructions=22M --granularity modality
+  tinyfuse select --model early --budget flash=45kB --objective clean --quick
+"""
+
+
+def add_select(parser: argparse.ArgumentParser) -> None:
+    """Options of ``tinyfuse select``."""
+    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLES
+    parser.add_argument("--model", required=True, metavar="MODEL",
+                        help="a trained .keras file, or image, audio, early, intermediate or late, which is trained first")
+    parser.add_argument("--budget", required=True, action="append", metavar="NAME=SIZE",
+                        help="limits on flash (packed bytes), ram (arena), macs or instructions, such as flash=60kB; "
+                             "separated by commas or repeated")
+    parser.add_argument("--objective", choices=("robust", "clean"),
+                        help="what is best: the accuracy of the weaker modality under attack (default), or on clean "
+                             "pairs")
+    parser.add_argument("--granularity", choices=("layer", "modality"),
+                        help="what has a width of its own (default layer)")
+    parser.add_argument("--widths", type=_widths, metavar="BITS", help="widths to choose from, such as 4-8 or 2,4,8 "
+                                                                       "(default 2-9)")
+    parser.add_argument("--methods", type=_methods, metavar="NAMES",
+                        help="how weights are rounded: mse, gptq and bias, separated by commas, or none (default all)")
+    parser.add_argument("--epsilon", type=options.budget, help="L-inf budget of the attacks (default 0.03)")
+    parser.add_argument("--out", metavar="DIR", help="folder of rows, models and report (default runs/select-MODEL)")
+    parser.add_argument("--epochs", type=options.positive, help="of the training of a model given by name (default 12)")
+    parser.add_argument("--quick", action="store_true", help="few pairs and widths: a smoke run within three minutes")
+    parser.add_argument("--jobs", type=options.positive, metavar="N", help="processes (default: the number of cores)")
+    parser.add_argument("--json", action="store_true", help="print the selection as JSON")
+    options.add_data(parser)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """``4-8`` or ``2,4,8``."""
+    low, dash, high = text.partition("-")
+    parts = [low, high] if dash else text.split(",")
+    if not all(part.isascii() and part.isdigit() and len(part) == 1 for part in parts):
+        raise argparse.ArgumentTypeError(f"'{text}' are no widths; give 2-9, or single ones such as 2,4,8")
+    numbers = [int(part) for part in parts]
+    return tuple(range(numbers[0], numbers[1] + 1)) if dash else tuple(numbers)
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(text.split(","))
+
+
+def select(args: argparse.Namespace) -> int:
+    """Select, write the report, print the reasons."""
+    from tinyfuse.files import write_text
+    from tinyfuse.results import ResultStore
+    from tinyfuse.search.budget import parse_budget
+    from tinyfuse.search.record import to_json
+    from tinyfuse.search.select import select as run
+    from tinyfuse.search.study import Study
+
+    budget, settings = parse_budget(args.budget), _settings(args)
+    dataset = options.load_data(args)
+    folder = Path(args.out or f"runs/select-{Path(args.model).stem}")
+    network = _network(args, dataset, folder)
+    study = Study(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"),
+                  args.jobs or options.cores())
+    found = run(study, budget)
+    record = to_json(found)
+    write_text(folder / "selection.json", json.dumps(record, indent=1) + "\n")
+    if args.json:
+        print(json.dumps(record))
+    else:
+        print("\n".join(found.reasons))
+    console.print(f"wrote {found.path} and its recipe {folder / found.chosen.name}.toml", markup=False)
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    from tinyfuse.search.settings import QUICK, Settings
+
+    return (QUICK if args.quick else Settings()).changed(
+        objective=args.objective, granularity=args.granularity, widths=args.widths, methods=args.methods,
+        epsilon=args.epsilon)
+
+
+def _network(args: argparse.Namespace, dataset: Dataset, folder: Path) -> Network:
+    """The trained network in a file, or the one of that name, trained into the folder."""
+    from tinyfuse.nn.fusion import check_name
+    from tinyfuse.nn.obtain import load_network, obtain
+    from tinyfuse.nn.train import TrainConfig, steps_per_epoch
+    from tinyfuse.steps import same_data
+
+    if args.model.endswith(".keras"):
+        if args.epochs is not None:
+            raise UsageError("--epochs trains a model that is given by name; leave it out with a .keras file")
+        network = load_network(args.model)
+        same_data(Path(args.model), network.table, dataset)
+        return network
+    check_name(args.model)
+    config = TrainConfig(epochs=args.epochs or TrainConfig.epochs, seed=args.seed)
+    with progress(f"training {args.model}", config.epochs * steps_per_epoch(dataset, config)) as advance:
+        return obtain(args.model, dataset, config, folder / "models", tick=advance, report=console.print)
