@@ -28,7 +28,7 @@ def add_select(parser: argparse.ArgumentParser) -> None:
     """Options of ``tinyfuse select``."""
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLES
     parser.add_argument("--model", required=True, metavar="MODEL",
-                        help="a trained .keras file, or image, audio, early, intermediate or late, which is trained first")
+                        help="a trained .keras file; or image, audio, early, intermediate or late, trained first")
     parser.add_argument("--budget", required=True, action="append", metavar="NAME=SIZE",
                         help="limits on flash (packed bytes), ram (arena), macs or instructions, such as flash=60kB; "
                              "separated by commas or repeated")

@@ -79,5 +79,6 @@ def proposals(objective: str, units: Sequence[Unit], widths: Sequence[int], size
 def grid(branches: Sequence[str], widths: Sequence[int], methods: tuple[str, ...]) -> list[Precision]:
     """All combinations of ``widths`` over the ``branches`` that a network has; the others have the last width."""
     chosen = [widths if branch in branches else widths[-1:] for branch in BRANCHES]
-    return [precision("-".join([f"image{image}-audio{audio}-shared{shared}", *methods]))
+    return [uniform(image, methods) if image == audio == shared else
+            precision("-".join([f"image{image}-audio{audio}-shared{shared}", *methods]))
             for image, audio, shared in itertools.product(*chosen)]
