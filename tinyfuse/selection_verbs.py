@@ -39,6 +39,8 @@ def add_select(parser: argparse.ArgumentParser) -> None:
                         help="what has a width of its own (default layer)")
     parser.add_argument("--widths", type=_widths, metavar="BITS", help="widths to choose from, such as 4-8 or 2,4,8 "
                                                                        "(default 2-9)")
+    parser.add_argument("--fix", type=_fixed, action="append", metavar="NAME=BITS",
+                        help="leave a layer (or pattern of layers), image, audio or shared at this width; repeatable")
     parser.add_argument("--methods", type=_methods, metavar="NAMES",
                         help="how weights are rounded: mse, gptq and bias, separated by commas, or none (default all)")
     parser.add_argument("--epsilon", type=options.budget, help="L-inf budget of the attacks (default 0.03)")
@@ -58,6 +60,14 @@ def _widths(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"'{text}' are no widths; give 2-9, or single ones such as 2,4,8")
     numbers = [int(part) for part in parts]
     return tuple(range(numbers[0], numbers[1] + 1)) if dash else tuple(numbers)
+
+
+def _fixed(text: str) -> tuple[str, int]:
+    """``shared_head=8``."""
+    name, _, bits = text.partition("=")
+    if not name or not (bits.isascii() and bits.isdigit() and len(bits) == 1):
+        raise argparse.ArgumentTypeError(f"'{text}' fixes nothing; give a name and a width, such as shared_head=8")
+    return name, int(bits)
 
 
 def _methods(text: str) -> tuple[str, ...]:
@@ -95,7 +105,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 
     return (QUICK if args.quick else Settings()).changed(
         objective=args.objective, granularity=args.granularity, widths=args.widths, methods=args.methods,
-        epsilon=args.epsilon)
+        epsilon=args.epsilon, fixed=tuple(args.fix) if args.fix else None)
 
 
 def _network(args: argparse.Namespace, dataset: Dataset, folder: Path) -> Network:

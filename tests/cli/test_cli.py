@@ -123,6 +123,13 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
     (["compare", "absent.tflite"], 1, "absent.tflite: cannot be read"),
     (["attack", "x.tflite", "--executor", "tfml"], 2, "did you mean 'tflm'"),
     (["attack", "x.keras", "--epsilon", "8/0"], 2, "is not a budget"),
+    (["select", "--model", "early", "--budget", "flsh=60kB"], 2, "did you mean 'flash'"),
+    (["select", "--model", "erly", "--budget", "flash=60kB"], 2, "did you mean 'early'"),
+    (["select", "--model", "absent.keras", "--budget", "flash=60kB"], 1, "absent.keras: no such .keras file"),
+    (["select", "--model", "early", "--budget", "flash=60kB", "--widths", "1-8"], 2, "from 2 to 9"),
+    (["select", "--model", "early", "--budget", "flash=60kB", "--widths", "x"], 2, "'x' are no widths"),
+    (["select", "--model", "early", "--budget", "flash=60kB", "--methods", "gtpq"], 2, "did you mean 'gptq'"),
+    (["select", "--model", "early", "--budget", "flash=60kB", "--fix", "image"], 2, "fixes nothing"),
     (["fly"], 2, "invalid choice: 'fly'"),
     ([], 2, "required: VERB"),
 ])

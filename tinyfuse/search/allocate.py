@@ -23,18 +23,14 @@ class Problem:
     """Choose one of ``widths`` [w] for each of u units.
 
     ``cost`` float [u, w], any sign, finite; ``sizes``: by resource float [u, w]; ``limits``: by resource, what the sum
-    over units may reach.
+    over units may reach. ``allowed``: bool [u, w], the widths that a unit may have (default: all).
     """
 
     widths: tuple[int, ...]
     cost: np.ndarray
     sizes: Mapping[str, np.ndarray]
     limits: Mapping[str, float]
-
-    @property
-    def smallest(self) -> dict[str, float]:
-        """By resource the least that any choice takes."""
-        return {name: float(size.min(axis=1).sum()) for name, size in self.sizes.items()}
+    allowed: np.ndarray | None = None
 
 
 def allocate(problem: Problem, count: int = 1) -> list[tuple[int, ...]]:
@@ -61,8 +57,9 @@ def _solve(problem: Problem, excluded: Sequence[np.ndarray]) -> np.ndarray | Non
         picked = np.zeros((units, options))
         picked[np.arange(units), chosen] = 1
         constraints.append(LinearConstraint(picked.reshape(1, -1), -np.inf, units - 1))
+    upper = np.ones(units * options) if problem.allowed is None else problem.allowed.ravel().astype(float)
     with _stdout_silenced():
-        result = milp(_scaled(problem.cost).ravel(), integrality=np.ones(units * options), bounds=Bounds(0, 1),
+        result = milp(_scaled(problem.cost).ravel(), integrality=np.ones(units * options), bounds=Bounds(0, upper),
                       constraints=constraints, options={"mip_rel_gap": 0})
     if result.x is None:
         return None

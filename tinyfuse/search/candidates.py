@@ -32,23 +32,35 @@ class Candidate:
     sources: tuple[str, ...]
 
 
-def check_reachable(sizes: Mapping[str, np.ndarray], widths: Sequence[int], budget: Budget) -> None:
-    """Raise :class:`UsageError` with the smallest reachable size if some limit cannot be met."""
-    for name, limit in budget.limits.items():
-        if name in sizes:
-            least = int(np.ceil(sizes[name].min(axis=1).sum()))
-            if least > limit:
-                raise UsageError(f"a budget of {name} {limit} cannot be met: the smallest reachable is {least}, with "
-                                 f"widths {', '.join(map(str, widths))}; give more, or allow fewer bits with --widths")
+@dataclass(frozen=True, eq=False)
+class Space:
+    """What may be chosen: ``widths`` [w] for ``units`` [u] where ``allowed`` (bool [u, w]); ``sizes``: by resource float
+    [u, w], what each takes.
+    """
 
+    units: Sequence[Unit]
+    widths: Sequence[int]
+    allowed: np.ndarray
+    sizes: Mapping[str, np.ndarray]
 
-def allocations(criterion: str, units: Sequence[Unit], widths: Sequence[int], sizes: Mapping[str, np.ndarray],
-                limits: Mapping[str, float], evidence: Evidence, count: int) -> list[dict[str, int]]:
-    """The ``count`` cheapest widths by unit name within ``limits``, by one criterion."""
-    cost = with_tie_break(cost_table(criterion, units, widths, evidence), cost_table("mse", units, widths, evidence))
-    known = {name: limit for name, limit in limits.items() if name in sizes}
-    found = allocate(Problem(tuple(widths), cost, {name: sizes[name] for name in known}, known), count)
-    return [dict(zip((unit.name for unit in units), chosen, strict=True)) for chosen in found]
+    def check_reachable(self, budget: Budget) -> None:
+        """Raise :class:`UsageError` with the smallest reachable size if some limit cannot be met."""
+        for name, limit in budget.limits.items():
+            if name in self.sizes:
+                least = int(np.ceil(np.where(self.allowed, self.sizes[name], np.inf).min(axis=1).sum()))
+                if least > limit:
+                    raise UsageError(f"a budget of {name} {limit} cannot be met: the smallest reachable is {least}, "
+                                     f"with widths {', '.join(map(str, self.widths))}; give more, or allow fewer bits "
+                                     "with --widths")
+
+    def allocations(self, criterion: str, budget: Budget, evidence: Evidence, count: int = 1) -> list[dict[str, int]]:
+        """The ``count`` cheapest widths by unit name within ``budget``, by one criterion."""
+        cost, other = (cost_table(name, self.units, self.widths, evidence) for name in (criterion, "mse"))
+        known = {name: limit for name, limit in budget.limits.items() if name in self.sizes}
+        problem = Problem(tuple(self.widths), with_tie_break(cost, other),
+                          {name: self.sizes[name] for name in known}, known, self.allowed)
+        return [dict(zip((unit.name for unit in self.units), chosen, strict=True))
+                for chosen in allocate(problem, count)]
 
 
 def mixed(units: Sequence[Unit], widths: Mapping[str, int], methods: tuple[str, ...]) -> Precision:
@@ -60,17 +72,17 @@ def mixed(units: Sequence[Unit], widths: Mapping[str, int], methods: tuple[str, 
     return recipe("-".join([f"mix{mean:.2f}-{digest}", *methods]), units, widths, methods)
 
 
-def proposals(objective: str, units: Sequence[Unit], widths: Sequence[int], sizes: Mapping[str, np.ndarray],
-              budget: Budget, evidence: Evidence, methods: tuple[str, ...]) -> list[Candidate]:
-    """Candidates within ``budget``, as far as ``sizes`` can tell; none twice."""
+def proposals(objective: str, space: Space, budget: Budget, evidence: Evidence,
+              methods: tuple[str, ...]) -> list[Candidate]:
+    """Candidates within ``budget``, as far as the sizes of ``space`` can tell; none twice."""
     found: dict[str, tuple[Precision, list[str]]] = {}
     for criterion, count in PROPOSED[objective].items():
-        chosen = allocations(criterion, units, widths, sizes, budget.limits, evidence, count)
-        for place, allocation in enumerate(chosen, start=1):
-            made = mixed(units, allocation, methods)
+        for place, widths in enumerate(space.allocations(criterion, budget, evidence, count), start=1):
+            made = mixed(space.units, widths, methods)
             found.setdefault(made.name, (made, []))[1].append(f"{criterion} {place}")
-    for column, bits in enumerate(widths):
-        if all(sizes[name][:, column].sum() <= limit for name, limit in budget.limits.items() if name in sizes):
+    for column, bits in enumerate(space.widths):
+        fits = all(size[:, column].sum() <= budget.limits.get(name, np.inf) for name, size in space.sizes.items())
+        if fits and space.allowed[:, column].all():
             made = uniform(bits, methods)
             found.setdefault(made.name, (made, []))[1].append("uniform")
     return [Candidate(made, tuple(sources)) for made, sources in found.values()]

@@ -64,7 +64,7 @@ def ranked(judged: Sequence[Judged], objective: str, reference: Judged | None = 
     same clean pairs. Suspect ones come after all others.
     """
     kept = [one for one in judged if not one.broken and (
-        reference is None or float(np.mean(reference.clean)) - float(np.mean(one.clean)) <= clean_loss)]
+        reference is None or float(np.mean(reference.clean)) - float(np.mean(one.clean)) <= clean_loss + 1e-9)]
     return sorted(kept, key=lambda one: (not one.suspect, *one.score(objective)), reverse=True)
 
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from tinyfuse import tables
 from tinyfuse.console import progress
 from tinyfuse.errors import GateError, UsageError
@@ -18,7 +16,7 @@ from tinyfuse.quantize.precision import Precision
 from tinyfuse.results import Row, unpack_survivors
 from tinyfuse.search import costs, words
 from tinyfuse.search.budget import Budget
-from tinyfuse.search.candidates import Candidate, check_reachable, grid, proposals
+from tinyfuse.search.candidates import Candidate, Space, grid, proposals
 from tinyfuse.search.choice import Comparison, Judged, compare, ranked
 from tinyfuse.search.criteria import Evidence
 from tinyfuse.search.finals import judge
@@ -61,18 +59,18 @@ def select(study: Study, budget: Budget, *, after_stage: Callable[[], None] = la
         UsageError: the budget cannot be met, with the smallest reachable size.
         GateError: no candidate's figures can be trusted.
     """
-    sizes = _sizes(study, budget)
+    space = space_of(study, budget)
     evidence = gather(study)
     after_stage()
-    candidates = {one.precision.name: one for one in proposals(
-        study.settings.objective, study.units, study.settings.widths, sizes, budget, evidence, study.settings.methods)}
+    candidates = {one.precision.name: one for one in proposals(study.settings.objective, space, budget, evidence,
+                                                               study.settings.methods)}
     measured = _trials(study, candidates)
     after_stage()
     finalists = _finalists(study, budget, candidates, measured)
     _, judged = judge(study, [one.precision for one in finalists], PART, study.settings.final_pairs,
                       after_stage=after_stage)
-    order = _order(study, budget, judged)
     recipes = {one.precision.name: one.precision for one in finalists}
+    order = _order(study, budget, judged, recipes)
     tested = _test(study, order, finalists, after_stage)
     comparisons = {PART: _comparisons(order), "test": _comparisons(tested)}
     chosen = replace(recipes[order[0].name], name=f"{study.settings.objective}-{budget.text}")
@@ -89,23 +87,23 @@ def gather(study: Study) -> Evidence:
     return Evidence(rows, traces, rounding_errors(study))
 
 
-def _sizes(study: Study, budget: Budget) -> dict[str, np.ndarray]:
-    """What each width of each unit takes; raises UsageError where the budget cannot be met."""
-    reference = study.convert(uniform(REFERENCE, study.settings.methods))
-    sizes = costs.sizes(study.units, study.settings.widths, reference)
-    check_reachable(sizes, study.settings.widths, budget)
-    smallest = study.convert(uniform(min(study.settings.widths), study.settings.methods))
+def space_of(study: Study, budget: Budget) -> Space:
+    """What may be chosen, and what it takes; raises UsageError where the budget cannot be met."""
+    widths, methods = study.settings.widths, study.settings.methods
+    reference = study.convert(uniform(REFERENCE, methods))
+    space = Space(study.units, widths, study.allowed, costs.sizes(study.units, widths, reference))
+    space.check_reachable(budget)
+    smallest = study.convert(uniform(min(widths), methods))
     arena = costs.arena_bytes(load(smallest.data, name=smallest.precision.name))
     if arena > budget.limits.get("ram", arena):
         raise UsageError(f"a budget of ram {budget.limits['ram']} cannot be met: the smallest reachable arena is "
                          f"{arena} bytes, as widths of weights hardly change it; take a smaller network")
-    if "instructions" not in budget.limits:
-        return sizes
-    with progress("counting instructions", len(study.settings.widths)) as advance:
-        found = counted(study, lambda note: advance(note=note))
-    sizes = costs.sizes(study.units, study.settings.widths, reference, found)
-    check_reachable(sizes, study.settings.widths, budget)
-    return sizes
+    if "instructions" in budget.limits:
+        with progress("counting instructions", len(widths)) as advance:
+            found = counted(study, lambda note: advance(note=note))
+        space = replace(space, sizes=costs.sizes(study.units, widths, reference, found))
+        space.check_reachable(budget)
+    return space
 
 
 def _trials(study: Study, candidates: Mapping[str, Candidate]) -> dict[str, Row]:
@@ -132,7 +130,8 @@ def _finalists(study: Study, budget: Budget, candidates: Mapping[str, Candidate]
                measured: Mapping[str, Row]) -> list[Candidate]:
     """The best by their trials, the best uniform one that fits, and the reference."""
     known = {name: candidates.get(name) or Candidate(recipe_of(row), ("grid",)) for name, row in measured.items()}
-    fitting = [one for one in map(tried, measured.values()) if not budget.exceeded(one.needs)]
+    fitting = [one for one in map(tried, measured.values())
+               if not budget.exceeded(one.needs) and _keeps(study, known[one.name].precision)]
     if not fitting:
         raise UsageError("no candidate keeps the whole budget; give more of "
                          + " or ".join(budget.limits) + ", or allow fewer bits with --widths")
@@ -143,10 +142,16 @@ def _finalists(study: Study, budget: Budget, candidates: Mapping[str, Candidate]
     return [known[name] for name in dict.fromkeys([*names, *plain[:1], reference.name])]
 
 
-def _order(study: Study, budget: Budget, judged: Sequence[Judged]) -> list[Judged]:
-    """The finalists that keep the budget, best first."""
+def _keeps(study: Study, recipe: Precision) -> bool:
+    """Whether ``recipe`` has the widths that are not to be chosen."""
+    return all(recipe.bits_for(part.layer.name, part.branch) == study.fixed.get(unit.name, recipe.bits_for(
+        part.layer.name, part.branch)) for unit in study.units for part in unit.parts)
+
+
+def _order(study: Study, budget: Budget, judged: Sequence[Judged], recipes: Mapping[str, Precision]) -> list[Judged]:
+    """The finalists that keep the budget, best first, then the reference."""
     reference = next(one for one in judged if one.name == uniform(REFERENCE, study.settings.methods).name)
-    fitting = [one for one in judged if not budget.exceeded(one.needs)]
+    fitting = [one for one in judged if not budget.exceeded(one.needs) and _keeps(study, recipes[one.name])]
     order = ranked(fitting, study.settings.objective, reference, study.settings.clean_loss) or ranked(fitting, "clean")
     if not order:
         raise GateError("the checks say that no finalist's figures must be used; see the rows in "

@@ -23,13 +23,15 @@ class Settings:
     ``sensitivity_steps`` steps, curvature on ``hessian_pairs`` with ``hessian_probes`` vectors. Candidates and the grid
     are judged on ``trial_pairs`` held-out pairs with ``trial_steps`` steps, the ``finalists`` on ``final_pairs`` with
     ``final_steps`` and all checks, and what is chosen on ``test_pairs`` test pairs. ``epsilon`` is L-inf. A candidate
-    that loses more than ``clean_loss`` of clean accuracy against 8 bits is not chosen for robustness.
+    that loses more than ``clean_loss`` of clean accuracy against 8 bits is not chosen for robustness. ``fixed``: widths
+    of layers, patterns or branches that are not to be chosen.
     """
 
     objective: str = "robust"
     granularity: str = "layer"
     widths: tuple[int, ...] = tuple(BITS)
     grid: tuple[int, ...] = (6, 7, 8, 9)
+    fixed: tuple[tuple[str, int], ...] = ()
     methods: tuple[str, ...] = POST_TRAINING
     epsilon: float = 0.03
     clean_loss: float = 0.005
@@ -56,6 +58,10 @@ class Settings:
             if not widths or not set(widths) <= set(BITS) or len(set(widths)) < len(widths):
                 raise UsageError(f"{name} {', '.join(map(str, widths))}; name each width once, from {BITS[0]} to "
                                  f"{BITS[-1]}")
+        for name, bits in self.fixed:
+            if bits not in self.widths:
+                raise UsageError(f"'{name}' cannot have {bits} bits: the widths to choose from are "
+                                 f"{', '.join(map(str, self.widths))}; name it with --widths as well")
         for method in self.methods:
             if method not in POST_TRAINING:
                 raise UsageError(f"method '{method}'{nearest(method, POST_TRAINING)}; a selection may use "

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from tinyfuse.data import Dataset, Pairs
 from tinyfuse.errors import DataError
 from tinyfuse.nn.fusion import modalities_of
@@ -17,7 +19,7 @@ from tinyfuse.quantize.convert import MIN_CALIBRATION_PAIRS, Baseline, Conversio
 from tinyfuse.quantize.precision import Precision, from_table
 from tinyfuse.results import ResultStore, Row, row_key
 from tinyfuse.search.settings import Settings
-from tinyfuse.search.units import Part, Unit, parts_of, units_of
+from tinyfuse.search.units import Part, Unit, fixed_widths, parts_of, units_of
 
 PART = "validation"
 """Candidates are chosen on pairs that neither training nor calibration saw; the test part only judges the choice."""
@@ -62,6 +64,17 @@ class Study:
     def units(self) -> tuple[Unit, ...]:
         """What the search gives widths to."""
         return units_of(self.base.layers, self.settings.granularity)
+
+    @cached_property
+    def fixed(self) -> dict[str, int]:
+        """By unit name the widths that are not to be chosen."""
+        return fixed_widths(self.units, self.settings.fixed)
+
+    @cached_property
+    def allowed(self) -> np.ndarray:
+        """Bool [u, w]: which of the settings' widths a unit may have."""
+        return np.array([[self.fixed.get(unit.name, bits) == bits for bits in self.settings.widths]
+                         for unit in self.units])
 
     @cached_property
     def parts(self) -> list[Part]:

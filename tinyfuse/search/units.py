@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from tinyfuse.errors import UsageError, nearest
 from tinyfuse.quantize.layers import FoldedLayer
@@ -90,6 +91,26 @@ def recipe(name: str, units: Sequence[Unit], widths: Widths, methods: tuple[str,
     rules = tuple(LayerRule(part.layer.name, width) for part, width in bits
                   if len(part.layer.parts) == 1 and width != by_branch[part.branch])
     return Precision(name, by_branch["image"], by_branch["audio"], by_branch["shared"], rules, methods=methods)
+
+
+def fixed_widths(units: Sequence[Unit], given: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """By unit name the widths that are not to be chosen; a later entry wins.
+
+    ``given``: (name, bits), a name being a unit's, a shell pattern of such names, or a branch.
+
+    Raises:
+        UsageError: a name that fits nothing.
+    """
+    found: dict[str, int] = {}
+    names = [unit.name for unit in units]
+    branches = dict.fromkeys(unit.branch for unit in units)
+    for name, bits in given:
+        own = [unit.name for unit in units if unit.branch == name or fnmatchcase(unit.name, name)]
+        if not own:
+            raise UsageError(f"nothing here is called '{name}'{nearest(name, [*branches, *names])}; what has a width: "
+                             f"{', '.join(dict.fromkeys([*branches, *names]))}")
+        found |= dict.fromkeys(own, bits)
+    return found
 
 
 def widths_of(units: Sequence[Unit], precision: Precision) -> dict[str, int]:

@@ -1,0 +1,218 @@
+"""Bit selection methods at equal packed bytes: clean and robust accuracy per modality, on several trainings.
+
+    python benchmarks/selection.py --data DIR [--model intermediate] [--seeds 0,1,2] [--bits 6,4] [--out runs/selection]
+
+For each training seed and for the packed bytes of each uniform width of ``--bits``: that width; the cheapest allocation
+by Hessian trace x squared rounding error (HAWQ) and by the error of the logits (Model Compression Toolkit); greedy (the
+narrowing that costs least divergence for each byte saved, until it fits); the mean of three random allocations of at
+least 98 % of the bytes; and ``tinyfuse select`` (robust), which looks at held-out pairs. 7, 8 and 9 bits stand beside
+them as they are. All take the same rounding methods. Every recipe is judged on the same test pairs: twin, code domain
+(G), L-inf 0.03, the worst case over the profile "standard" and what was replayed from float. Networks are trained into
+``--out`` where they are not there (seed 0 may be copied from models/digits to OUT/seed0/networks). What was measured is
+kept: a killed run goes on. Prints Markdown, and writes it to OUT/selection.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tinyfuse import options
+from tinyfuse.console import console, progress
+from tinyfuse.data import Dataset
+from tinyfuse.evaluate.statistics import mcnemar, paired_difference, wilson
+from tinyfuse.files import write_text
+from tinyfuse.nn.obtain import obtain
+from tinyfuse.nn.train import TrainConfig, steps_per_epoch
+from tinyfuse.quantize.precision import Precision
+from tinyfuse.results import ResultStore
+from tinyfuse.search import costs
+from tinyfuse.search.budget import Budget, parse_budget
+from tinyfuse.search.candidates import mixed
+from tinyfuse.search.choice import Judged
+from tinyfuse.search.criteria import Evidence, cost_table
+from tinyfuse.search.finals import judge
+from tinyfuse.search.measure import uniform
+from tinyfuse.search.select import gather, select, space_of
+from tinyfuse.search.settings import Settings
+from tinyfuse.search.study import Study
+
+RANDOM, FULL = 3, 0.98
+WIDER = (7, 8, 9)
+MODES = ("image", "audio", "both")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method's recipes for one network; the figures of several are averaged."""
+
+    method: str
+    recipes: Sequence[Precision]
+
+
+def main() -> int:
+    """Parse the options and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_data(parser)
+    parser.add_argument("--model", default="intermediate", help="network (default intermediate)")
+    parser.add_argument("--seeds", type=_numbers, default=(0, 1, 2), help="training seeds (default 0,1,2)")
+    parser.add_argument("--bits", type=_numbers, default=(6, 4), help="uniform widths whose bytes are spent (6,4)")
+    parser.add_argument("--epochs", type=options.positive, default=12)
+    parser.add_argument("--batch-size", type=options.positive, default=128)
+    parser.add_argument("--pairs", type=options.positive, default=Settings.test_pairs, help="attacked test pairs")
+    parser.add_argument("--jobs", type=options.positive, default=options.cores())
+    parser.add_argument("--out", type=Path, default=Path("runs/selection"))
+    return options.guarded(run, parser.parse_args())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure everything that is missing and print the tables."""
+    dataset, settings = options.load_data(args), replace(Settings(), test_pairs=args.pairs)
+    found: dict[tuple[int, str], list[list[Judged]]] = {}
+    for seed in args.seeds:
+        study = _study(args, dataset, settings, seed)
+        evidence = gather(study)
+        for bits in args.bits:
+            entries = list(_entries(study, evidence, bits))
+            recipes = {recipe.name: recipe for entry in entries for recipe in entry.recipes}
+            judged = {one.name: one for one in judge(study, list(recipes.values()), "test", args.pairs)[1]}
+            for entry in entries:
+                found.setdefault((bits, entry.method), []).append([judged[recipe.name] for recipe in entry.recipes])
+            console.print(f"seed {seed}, bytes of {bits} bits: done")
+    text = "\n".join(_report(args, found, args.bits))
+    write_text(args.out / "selection.md", text)
+    print(text)
+    return 0
+
+
+def _study(args: argparse.Namespace, dataset: Dataset, settings: Settings, seed: int) -> Study:
+    config = TrainConfig(epochs=args.epochs, batch_size=args.batch_size, seed=seed)
+    folder = args.out / f"seed{seed}"
+    with progress(f"training {args.model}, seed {seed}", config.epochs * steps_per_epoch(dataset, config)) as advance:
+        network = obtain(args.model, dataset, config, folder / "networks", tick=advance, report=console.print)
+    folder /= args.model
+    return Study(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"), args.jobs)
+
+
+def _entries(study: Study, evidence: Evidence, bits: int) -> Iterator[Entry]:
+    """Every method within the packed bytes of ``bits`` bits, then the wider uniform recipes."""
+    methods = study.settings.methods
+    plain = uniform(bits, methods)
+    size = costs.needs(study.convert(plain))["flash"]
+    budget = parse_budget(f"flash={size}")
+    space = space_of(study, budget)
+    yield Entry(f"uniform {bits}", [plain])
+    for name, criterion in (("HAWQ (Hessian)", "hessian"), ("MCT (MSE)", "mse")):
+        (widths,) = space.allocations(criterion, budget, evidence)
+        yield Entry(name, [mixed(study.units, widths, methods)])
+    yield Entry("greedy", [mixed(study.units, _greedy(study, evidence, space.sizes["flash"], size), methods)])
+    yield Entry(f"random, mean of {RANDOM}", [
+        mixed(study.units, _random(study, space.sizes["flash"], size, number), methods) for number in range(RANDOM)])
+    yield Entry("tinyfuse select", [_ours(study, budget)])
+    for width in WIDER:
+        yield Entry(f"uniform {width}", [uniform(width, methods)])
+
+
+def _ours(study: Study, budget: Budget) -> Precision:
+    found = select(study, budget)
+    return replace(found.chosen, name=found.finalists[0].name)
+
+
+def _greedy(study: Study, evidence: Evidence, sizes: np.ndarray, limit: int) -> dict[str, int]:
+    """From the widest: always the narrowing by one width that costs least divergence for each byte saved."""
+    widths = study.settings.widths
+    cost = cost_table("kl", study.units, widths, evidence)
+    place = np.full(len(study.units), len(widths) - 1)
+    rows = np.arange(len(study.units))
+    while sizes[rows, place].sum() > limit:
+        lower = np.maximum(place - 1, 0)
+        saved = sizes[rows, place] - sizes[rows, lower]
+        rate = np.where(saved > 0, (cost[rows, lower] - cost[rows, place]) / np.where(saved > 0, saved, 1), np.inf)
+        best = int(np.lexsort((-saved, rate))[0])
+        place[best] -= 1
+    return {unit.name: widths[index] for unit, index in zip(study.units, place, strict=True)}
+
+
+def _random(study: Study, sizes: np.ndarray, limit: int, number: int) -> dict[str, int]:
+    """Independent uniform widths, drawn until they fill the limit to at least 98 %."""
+    generator, rows = np.random.default_rng(number), np.arange(len(study.units))
+    while True:
+        place = generator.integers(0, len(study.settings.widths), len(rows))
+        if FULL * limit <= sizes[rows, place].sum() <= limit:
+            return {unit.name: study.settings.widths[index] for unit, index in zip(study.units, place, strict=True)}
+
+
+def _report(args: argparse.Namespace, found: Mapping[tuple[int, str], list[list[Judged]]],
+            bits: Sequence[int]) -> Iterator[str]:
+    yield (f"{args.model}, training seeds {', '.join(map(str, args.seeds))}, {args.pairs} attacked test pairs each, "
+           f"twin, threat model G, L-inf {Settings.epsilon:g}. Mean over the seeds in percent (lowest to highest); "
+           "ours - method: paired difference on the weaker modality over all seeds, 95 % interval, McNemar's p.\n")
+    for width in bits:
+        rows = {method: outcomes for (key, method), outcomes in found.items() if key == width}
+        yield f"At the packed bytes of uniform {width} bits:\n"
+        yield "| method | packed bytes | clean | image | audio | both | ours - method, weaker modality | p |"
+        yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+        ours = rows["tinyfuse select"]
+        for method, outcomes in rows.items():
+            yield _line(method, outcomes, ours)
+        yield ""
+    yield _intervals(found)
+
+
+def _line(method: str, outcomes: list[list[Judged]], ours: list[list[Judged]]) -> str:
+    sizes = [one.needs["flash"] or 0 for judged in outcomes for one in judged]
+    size = str(min(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+    figures = [_figure([float(np.mean([_correct(one, mode).mean() for one in judged])) for judged in outcomes])
+               for mode in ("clean", *MODES)]
+    difference = p = ""
+    if method != "tinyfuse select":
+        mine, theirs = _weaker(ours, outcomes)
+        if len(outcomes[0]) == 1:
+            found = paired_difference(theirs, mine)
+            difference = f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+            p = f"{mcnemar(theirs, mine):.2g}"
+        else:
+            difference = f"{100 * (mine.mean() - theirs.mean()):+.1f}"
+    return f"| {method} | {size} | {' | '.join(figures)} | {difference} | {p} |"
+
+
+def _weaker(ours: list[list[Judged]], theirs: list[list[Judged]]) -> tuple[np.ndarray, np.ndarray]:
+    """Bool or share over all seeds and samples: the single modality that is weaker in ours, in both."""
+    mode = min(MODES[:2], key=lambda name: float(np.mean([judged[0].robust[name].mean() for judged in ours])))
+    other = [np.mean([one.robust[mode] for one in judged], axis=0) for judged in theirs]
+    mine = np.concatenate([judged[0].robust[mode] for judged in ours])
+    return mine, np.concatenate(other) if len(theirs[0]) > 1 else np.concatenate(other).astype(bool)
+
+
+def _correct(one: Judged, mode: str) -> np.ndarray:
+    return one.clean if mode == "clean" else one.robust[mode]
+
+
+def _figure(values: Sequence[float]) -> str:
+    shown = [100 * value for value in values]
+    return f"{np.mean(shown):.2f} ({min(shown):.1f} to {max(shown):.1f})"
+
+
+def _intervals(found: Mapping[tuple[int, str], list[list[Judged]]]) -> str:
+    """The widest Wilson intervals of one seed."""
+    every = [one for outcomes in found.values() for judged in outcomes for one in judged]
+
+    def widest(modes: Sequence[str]) -> float:
+        spans = [wilson(int(correct.sum()), len(correct)) for one in every for mode in modes
+                 for correct in [_correct(one, mode)]]
+        return 50 * max(high - low for low, high in spans)
+
+    return (f"Widest 95 % Wilson interval of one seed: clean ±{widest(['clean']):.1f} points, robust "
+            f"±{widest(MODES):.1f} points.\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

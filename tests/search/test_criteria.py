@@ -1,0 +1,113 @@
+"""Costs from sensitivities, and who is best on the lower ends of intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tinyfuse.evaluate.checks import Flag
+from tinyfuse.quantize.layers import FoldedLayer
+from tinyfuse.search.choice import Judged, compare, front, lower, ranked
+from tinyfuse.search.criteria import CRITERIA, Evidence, cost_table, with_tie_break
+from tinyfuse.search.units import units_of
+
+WIDTHS = (2, 4, 8, 9)
+LAYERS = [FoldedLayer(name, np.zeros((2, 3, 3, channels)), np.zeros(2), ((branch, channels),))
+          for name, branch, channels in (("image_stem_conv", "image", 1), ("shared_head", "shared", 4))]
+numbers = st.floats(-5, 5)
+
+
+def evidence(values: dict[tuple[str, int], float], traces: tuple[float, float] = (1.0, -2.0)) -> Evidence:
+    """The same value under every criterion."""
+    def row(value: float) -> dict[str, Any]:
+        return dict.fromkeys(("mse", "kl", "cosine", "margin", "attacked_image", "attacked_audio"), value)
+
+    curvature = {layer.name: {"trace": trace, "weights": layer.kernel.size}
+                 for layer, trace in zip(LAYERS, traces, strict=True)}
+    errors = {(layer.name, bits): 1 / bits for layer in LAYERS for bits in WIDTHS}
+    return Evidence({place: row(value) for place, value in values.items()}, curvature, errors)
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("criterion", list(CRITERIA))
+def test_costs_are_never_negative_and_never_rise_with_the_width(criterion: str, data: st.DataObject) -> None:
+    values = {(layer.name, bits): data.draw(numbers) for layer in LAYERS for bits in WIDTHS if bits != 8}
+    found = evidence({**values, ("", 8): data.draw(numbers)})
+    for granularity in ("layer", "modality"):
+        table = cost_table(criterion, units_of(LAYERS, granularity), WIDTHS, found)
+        assert (table >= 0).all() and (np.diff(table, axis=1) <= 0).all()
+
+
+def test_a_cost_is_the_rise_over_the_reference_and_a_modality_costs_the_sum() -> None:
+    values = {("image_stem_conv", 2): 3.0, ("image_stem_conv", 4): 2.0, ("image_stem_conv", 9): 0.5,
+              ("shared_head", 2): 1.5, ("shared_head", 4): 0.0, ("shared_head", 9): 1.0, ("", 8): 1.0}
+    found, units = evidence(values), units_of(LAYERS, "layer")
+    np.testing.assert_allclose(cost_table("kl", units, WIDTHS, found), [[2, 1, 0, 0], [0.5, 0, 0, 0]])
+    np.testing.assert_allclose(cost_table("robust", units, WIDTHS, found), [[4, 2, 0, 0], [1, 0, 0, 0]])
+    np.testing.assert_allclose(cost_table("hessian", units, WIDTHS, found)[0], [1 / 18 / bits for bits in WIDTHS])
+    assert not cost_table("hessian", units, WIDTHS, found)[1].any()  # curvature below 0 is noise
+
+
+@given(cost=hnp.arrays(float, (3, 4), elements=st.floats(0, 1e3)), other=hnp.arrays(float, (3, 4),
+                                                                                    elements=st.floats(0, 1e3)))
+def test_a_tie_break_decides_ties_only_within_its_weight(cost: np.ndarray, other: np.ndarray) -> None:
+    found = with_tie_break(cost, other)
+    assert np.abs(found - cost).max() <= 1.01e-3 * max(cost.max(), 1)
+    ties = cost[:, :1] == cost
+    with np.errstate(invalid="ignore"):
+        assert ((found[:, :1] <= found) >= ((other[:, :1] <= other) & ties)).all()
+
+
+def judged(name: str, weaker: int, *, clean: int = 100, flags: tuple[Flag, ...] = (), flash: int = 10) -> Judged:
+    """``weaker`` and ``clean`` of 100 samples correct."""
+    def some(count: int) -> np.ndarray:
+        return np.arange(100) < count
+
+    return Judged(name, some(clean), {"image": some(95), "audio": some(weaker), "both": some(weaker // 2)},
+                  {"flash": flash}, flags)
+
+
+def flag(code: str, level: str) -> Flag:
+    return Flag(code, level, "early", "r", 0, "said")
+
+
+def test_the_lower_end_decides_then_bytes() -> None:
+    best, smaller, same = judged("best", 80), judged("smaller", 79, flash=1), judged("same", 80, flash=11)
+    assert [one.name for one in ranked([smaller, same, best], "robust")] == ["best", "same", "smaller"]
+    few = Judged("few", np.ones(5, bool), {"audio": np.ones(5, bool)}, {"flash": 1})
+    assert lower(few.robust["audio"]) < lower(best.robust["audio"])
+    assert ranked([few, best], "robust")[0] is best
+
+
+def test_what_loses_clean_accuracy_or_fails_a_check_is_not_chosen() -> None:
+    reference = judged("w8", 70)
+    sloppy, fine = judged("sloppy", 90, clean=98), judged("f", 71)
+    broken = judged("broken", 99, flags=(flag("B", "E"),))
+    assert [one.name for one in ranked([sloppy, broken, fine], "robust", reference, 0.01)] == ["f"]
+    assert ranked([sloppy, broken, fine], "robust", reference, 0.02)[0] is sloppy
+    assert ranked([sloppy, fine], "clean")[0] is fine
+    assert ranked([judged("d", 90, flags=(flag("D", "E"),))], "robust")[0].name == "d"  # a result, not a fault
+
+
+def test_what_may_be_masked_comes_last() -> None:
+    masked, plain = judged("masked", 99, flags=(flag("G", "W"),)), judged("plain", 60, flags=(flag("N", "W"),))
+    assert [one.name for one in ranked([masked, plain], "robust")] == ["plain", "masked"]
+
+
+def test_comparisons_are_paired() -> None:
+    found = compare(judged("a", 80), judged("b", 60), "audio")
+    assert found.difference.value == pytest.approx(0.2) and found.significant
+    assert not compare(judged("a", 80), judged("b", 80), "audio").significant
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12))
+def test_no_point_of_the_front_is_beaten(points: list[tuple[int, int]]) -> None:
+    marks = front([(float(size), float(score)) for size, score in points])
+    for (size, score), mark in zip(points, marks, strict=True):
+        beaten = any(s <= size and t >= score and (s, t) != (size, score) for s, t in points)
+        assert mark != beaten

@@ -1,0 +1,123 @@
+"""A whole selection on a small data set: within the budget, with its evidence, and again without measuring anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyfuse.data import Dataset
+from tinyfuse.errors import DataError, UsageError
+from tinyfuse.integer.interpreters import load
+from tinyfuse.nn.obtain import Network, obtain
+from tinyfuse.nn.train import TrainConfig
+from tinyfuse.results import ResultStore
+from tinyfuse.search import measure
+from tinyfuse.search.budget import parse_budget
+from tinyfuse.search.record import to_json
+from tinyfuse.search.select import Selection, select
+from tinyfuse.search.settings import Settings
+from tinyfuse.search.study import Study
+from tinyfuse.search.units import widths_of
+
+SMALL = Settings(widths=(3, 8), grid=(3, 8), granularity="modality", methods=(), sensitivity_pairs=20,
+                 attacked_pairs=10, sensitivity_steps=2, hessian_pairs=20, hessian_probes=2, trial_pairs=10,
+                 trial_steps=2, finalists=1, final_pairs=20, final_steps=2, test_pairs=20, calibration_pairs=20)
+
+
+@pytest.fixture(scope="module")
+def network(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Network:
+    config = TrainConfig(epochs=6, batch_size=20)
+    return obtain("early", tiny_dataset, config, tmp_path_factory.mktemp("networks"))
+
+
+def study_in(folder: Path, network: Network, dataset: Dataset, settings: Settings = SMALL) -> Study:
+    return Study(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"), jobs=1)
+
+
+@pytest.fixture(scope="module")
+def found(network: Network, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Selection:
+    return select(study_in(tmp_path_factory.mktemp("study"), network, tiny_dataset), parse_budget("flash=60kB"))
+
+
+def test_the_choice_keeps_the_budget_and_is_a_proven_file(found: Selection) -> None:
+    assert found.path.name == "early__robust-flash60kB.tflite" and load(found.path).grids.keys() == {"image", "audio"}
+    assert found.finalists[0].needs["flash"] is not None and found.finalists[0].needs["flash"] <= 60_000
+    widths = widths_of(found.study.units, found.chosen)
+    assert widths["shared"] == 3  # with 8 bits the shared layers alone are larger
+    assert "precision" in found.path.with_suffix(".toml").read_text()
+
+
+def test_the_whole_grid_is_measured_and_the_choice_is_judged_on_other_pairs(found: Selection) -> None:
+    grids = [row for name, row in found.trials.items() if name.startswith("image")]
+    assert len(grids) == 6  # of 8 combinations two are uniform
+    assert {row["part"] for row in found.trials.values()} == {"validation"}
+    parts = {part: {row["part"] for row in ResultStore(found.study.folder / part / "results.jsonl").rows("attack")}
+             for part in ("validation", "test")}
+    assert parts == {"validation": {"validation"}, "test": {"test"}}
+
+
+def test_the_reasons_name_the_cost_the_payer_the_runner_up_and_chance(found: Selection) -> None:
+    said = " ".join(found.reasons)
+    for words in ("packed bytes", "pay", "Against w8", "McNemar p", "n = ", "test pairs", "Checks:"):
+        assert words in said
+
+
+def test_the_record_is_json(found: Selection) -> None:
+    record = json.loads(json.dumps(to_json(found)))
+    assert {unit["name"]: unit["bits"] for unit in record["units"]} == dict(widths_of(found.study.units, found.chosen))
+    assert sum(trial["front"] for trial in record["trials"]) >= 1
+    assert np.shape(record["sensitivity"]["costs"]["robust"]) == (11, 2)
+
+
+def test_again_nothing_is_measured(found: Selection, network: Network, tiny_dataset: Dataset,
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    for name in ("measured", "examine", "traces"):
+        monkeypatch.setattr(measure, name, refuse)
+    again = select(study_in(found.study.folder, network, tiny_dataset), parse_budget("flash=60kB"))
+    assert (again.chosen, list(again.reasons)) == (found.chosen, list(found.reasons))
+
+
+def test_impossible_budgets_say_the_smallest_reachable_size(network: Network, tiny_dataset: Dataset,
+                                                            tmp_path: Path) -> None:
+    study = study_in(tmp_path, network, tiny_dataset)
+    smallest = sum(-(-unit.weights * 3 // 8) for unit in study.units)
+    with pytest.raises(UsageError, match=r"smallest reachable is (\d+), with widths 3, 8") as caught:
+        select(study, parse_budget("flash=9kB"))
+    assert smallest < int(str(caught.value).split("reachable is ")[1].split(",")[0]) < 1.2 * smallest
+    with pytest.raises(UsageError, match=r"smallest reachable arena is \d+ bytes"):
+        select(study, parse_budget("ram=5kB"))
+
+
+def test_a_fixed_width_is_kept_and_counts_for_the_smallest_size(network: Network, tiny_dataset: Dataset,
+                                                                tmp_path: Path) -> None:
+    fixed = study_in(tmp_path, network, tiny_dataset, SMALL.changed(fixed=(("shared", 8),)))
+    with pytest.raises(UsageError, match=r"smallest reachable is 8\d{4}"):
+        select(fixed, parse_budget("flash=60kB"))
+    unknown = study_in(tmp_path, network, tiny_dataset, SMALL.changed(fixed=(("shaerd", 8),)))
+    with pytest.raises(UsageError, match="did you mean 'shared'"):
+        select(unknown, parse_budget("flash=60kB"))
+
+
+def test_too_few_pairs(network: Network, tiny_dataset: Dataset, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    few = replace(tiny_dataset, validation=tiny_dataset.validation.balanced(10, seed=0))
+    with pytest.raises(DataError, match="10 validation pairs are too few"):
+        study_in(tmp_path, network, few)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"objective": "robst"}, "did you mean 'robust'"), ({"granularity": "layers"}, "did you mean 'layer'"),
+    ({"widths": (1, 8)}, "from 2 to 9"), ({"widths": (8, 8)}, "once"), ({"methods": ("qat",)}, "may use"),
+    ({"methods": ("gtpq",)}, "did you mean 'gptq'"), ({"epsilon": 0.0}, "shares of the range"),
+    ({"trial_pairs": 0}, "at least 1"), ({"fixed": (("image", 5),)}, "cannot have 5 bits"),
+])
+def test_bad_settings(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        SMALL.changed(**change)
