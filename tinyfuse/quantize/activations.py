@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ConversionError, RecipeError
+from tinyfuse.errors import ConversionError
 from tinyfuse.quantize import flatbuffer
 from tinyfuse.quantize.layers import FoldedLayer
 from tinyfuse.quantize.precision import Precision
@@ -37,8 +37,8 @@ LOWEST = -128
 """The code of zero of a ReLU's int8 output."""
 _LARGEST = {True: (1 << 15) - 1, False: 127}
 _MOVING = ("AVERAGE_POOL_2D", "RESHAPE", "CONCATENATION")
-_VERSIONS = {"CONV_2D": 4, "FULLY_CONNECTED": 7, "ADD": 3, "AVERAGE_POOL_2D": 3, "CONCATENATION": 3, "RESHAPE": 1}
-"""Operator versions with int16 activations (``tools/versioning/op_version.cc`` of TensorFlow Lite)."""
+_VERSIONS = {"CONV_2D": 8, "FULLY_CONNECTED": 11, "ADD": 3, "AVERAGE_POOL_2D": 3, "CONCATENATION": 3, "RESHAPE": 1}
+"""Operator versions that know int16 activations and the type of their bias; older runtimes refuse the file."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,27 @@ class Layout:
 
 
 def relu_outputs(model: Any, names: Mapping[int, str]) -> dict[str, int]:
-    """The tensor of each layer that hands on a ReLU's output; ``names``: layer names by ``id`` of their operator."""
+    """The tensor of each layer that hands on a ReLU's output; ``names``: layer names by ``id`` of their operator.
+
+    A rectified sum belongs to the convolution before it that is no shortcut.
+    """
     made: dict[int, str] = {}
     found: dict[str, int] = {}
     for operator in model.subgraphs[0].operators:
         target = int(operator.outputs[0])
-        rectified = getattr(operator.builtinOptions, "fusedActivationFunction", 0) != 0
-        if id(operator) in names and not rectified:
+        if id(operator) in names and not _rectified(operator):
             made[target] = names[id(operator)]
-        elif rectified:
+        elif _rectified(operator):
             summed = sorted((made[index] for index in sources(model, operator) if index in made),
                             key=lambda name: name.endswith("_shortcut"))
             owner = names.get(id(operator)) or next(iter(summed), None)
-            if owner is None:
-                raise ConversionError(f"no layer hands on '{model.subgraphs[0].tensors[target].name.decode()}', so that "
-                                      "its activation bits are unknown: keep activations at 8 bits")
-            found[owner] = target
+            if owner is not None:
+                found[owner] = target
     return found
+
+
+def _rectified(operator: Any) -> bool:
+    return getattr(operator.builtinOptions, "fusedActivationFunction", 0) != 0
 
 
 def lay_out(model: Any, layers: Mapping[int, FoldedLayer], precision: Precision) -> Layout:
@@ -84,7 +88,7 @@ def lay_out(model: Any, layers: Mapping[int, FoldedLayer], precision: Precision)
 
     Raises:
         RecipeError: an activation width for layers that hand on no ReLU output.
-        ConversionError: an operator that is not known here.
+        ConversionError: an operator that is not known here, or a ReLU's output that no layer hands on.
     """
     outputs = relu_outputs(model, {key: layer.name for key, layer in layers.items()})
     _check_rules(precision, list(outputs))
@@ -116,9 +120,13 @@ def _code_bits(model: Any, own: Mapping[int, int]) -> dict[int, int]:
         if name not in (*WEIGHTED, "ADD", *_MOVING):
             raise ConversionError(f"operator {name}: activations other than 8 bits are written for "
                                   f"{', '.join((*WEIGHTED, 'ADD', *_MOVING))}; give the recipe a8")
+        target = int(operator.outputs[0])
+        if _rectified(operator) and target not in own:
+            raise ConversionError(f"no layer hands on '{model.subgraphs[0].tensors[target].name.decode()}', so that "
+                                  "its activation bits are unknown; give the recipe a8")
         if name in _MOVING:
             moved = [bits[index] for index in sources(model, operator) if index in bits]
-            bits |= {int(operator.outputs[0]): max(moved)} if moved else {}
+            bits |= {target: max(moved)} if moved else {}
     return bits
 
 
@@ -175,6 +183,8 @@ class _Writer:
                 operator.opcodeIndex = flatbuffer.operator_code(self.model, name, _VERSIONS[name])
             if wide and name == "ADD":
                 operator.builtinOptions.potScaleInt16 = False
+            elif wide and name in WEIGHTED:  # LiteRT reads the bias as int64 unless it is told
+                operator.builtinOptions.quantizedBiasType = flatbuffer.schema().TensorType.INT32
             if name in _MOVING:
                 target = graph.tensors[operator.outputs[0]]
                 target.type = read.type

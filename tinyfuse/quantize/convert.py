@@ -192,7 +192,8 @@ def _double_input(model: Any, operator: Any, layer: str) -> Any:
     doubled.shape, doubled.shapeSignature, doubled.name = shape, None, f"{layer}/doubled_input".encode()
     graph.tensors.append(doubled)
     concat = schema.OperatorT()
-    concat.opcodeIndex = flatbuffer.operator_code(model, "CONCATENATION", 2 if doubled.type == schema.TensorType.INT8 else 3)
+    version = 2 if doubled.type == schema.TensorType.INT8 else 3
+    concat.opcodeIndex = flatbuffer.operator_code(model, "CONCATENATION", version)
     concat.inputs = np.array([operator.inputs[0]] * 2, np.int32)
     concat.outputs = np.array([len(graph.tensors) - 1], np.int32)
     concat.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions

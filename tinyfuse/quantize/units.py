@@ -62,8 +62,8 @@ def relabel(model: Any, cuts: Mapping[int, float]) -> dict[str, float]:
     factors = {roots[tensor]: CUT / cut for tensor, cut in cuts.items()}
     for end in (*graph.inputs, *graph.outputs):
         if roots[int(end)] in factors:
-            raise ConversionError(f"the unit of '{graph.tensors[end].name.decode()}' is that of activations with a clamp "
-                                  "of their own, but inputs and outputs keep their unit: give these activations 8 bits")
+            raise ConversionError(f"the unit of '{graph.tensors[end].name.decode()}' is that of activations with a "
+                                  "clamp, but inputs and outputs keep their unit: give these activations 8 bits")
     for tensor, root in roots.items():
         _scale(graph.tensors[tensor], factors.get(root, 1.0))
     found = {}
