@@ -289,7 +289,7 @@ def _doctor(args: argparse.Namespace) -> int:
 Action = Callable[[argparse.Namespace], int]
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Action]] = {
     "train": ("train one network, or go on with an interrupted training", _add_train, _train),
-    "quantize": ("write a network as .tflite with 2 to 9 bit weights and 6 to 9 bit activations, proven before it is written",
+    "quantize": ("write a network as .tflite with 2 to 9 bit weights, 6 to 9 bit activations, and prove it",
                  _add_quantize, _quantize),
     "attack": ("attack a float network or an integer model with its own gradients", _add_attack, _attack),
     "compare": ("say, tensor by tensor, where executors of one integer model differ", _add_compare, _compare),
