@@ -78,7 +78,7 @@ def _train(args: argparse.Namespace) -> int:
 def _add_quantize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", metavar="MODEL.keras")
     parser.add_argument("--recipe", required=True, action="append", metavar="NAME|FILE.toml",
-                        help="w6 .. w9, image6-audio9-shared8 or a recipe file; repeatable")
+                        help="w6 .. w9, w6a7, image6-audio9-shared8 or a recipe file; repeatable")
     parser.add_argument("--out", metavar="DIR", help="folder for the .tflite files (default: beside the network)")
     parser.add_argument("--calibration-pairs", type=options.positive, default=200, metavar="N")
     options.add_data(parser)
@@ -289,7 +289,7 @@ def _doctor(args: argparse.Namespace) -> int:
 Action = Callable[[argparse.Namespace], int]
 VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Action]] = {
     "train": ("train one network, or go on with an interrupted training", _add_train, _train),
-    "quantize": ("write a network as .tflite with 2 to 9 bit weights, proven before it is written",
+    "quantize": ("write a network as .tflite with 2 to 9 bit weights, 6 to 9 bit activations, and prove it",
                  _add_quantize, _quantize),
     "attack": ("attack a float network or an integer model with its own gradients", _add_attack, _attack),
     "compare": ("say, tensor by tensor, where executors of one integer model differ", _add_compare, _compare),

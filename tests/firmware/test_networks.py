@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from tinyfuse.firmware.operators.add import Add
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.steps import BlockStep
 from tinyfuse.integer.interpreters import load
+from tinyfuse.quantize.convert import Baseline, convert
+from tinyfuse.quantize.precision import precision
 
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")
 SHAPE, GRID = [1, 4, 4, 4], {"scale": 0.1, "zero": 3}
@@ -24,6 +28,16 @@ SHAPE, GRID = [1, 4, 4, 4], {"scale": 0.1, "zero": 3}
                                         ("image_classification", "int16")])
 def test_mlperf_tiny(name: str, ends: str, tmp_path: Path) -> None:
     wrong = differing(load(converted(name, ends)[1], name=name), "ram", tmp_path / "net")
+    assert set(wrong.values()) == {0}, wrong
+
+
+@needs_compiler
+@pytest.mark.parametrize("name, recipe", [
+    ("early", "w6a6"), ("image", "w8a9"), ("late", "image-w6a7-audio-w9a9-shared-w8a8")])
+def test_activations_of_6_to_9_bits(name: str, recipe: str, lively: Callable[[str], tuple[Any, Baseline]],
+                                    tmp_path: Path) -> None:
+    found = load(convert(lively(name)[1], precision(recipe)).data, name=name)
+    wrong = differing(found, "ram", tmp_path / "net")
     assert set(wrong.values()) == {0}, wrong
 
 

@@ -18,6 +18,7 @@ from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.integer.interpreters import Interpreter, dequantize, load
 from tinyfuse.quantize.convert import Conversion
 from tinyfuse.quantize.readback import check_written
+from tinyfuse.quantize.size import LayerSize
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,31 @@ def describe(conversion: Conversion, proof: Proof) -> dict[str, Any]:
     return {
         "model": conversion.model,
         "sha256": sha256_hex(conversion.data),
-        "activation_bits": 8,
+        "activation_bits": _activation_bits(conversion),
         "stored_bytes": len(conversion.data),
         "packed_bytes": sum(layer.packed_bytes for layer in conversion.layers),
         "macs": sum(layer.macs for layer in conversion.layers),
         "precision": conversion.precision.to_table(),
         "proof": asdict(proof),
-        "layers": [asdict(layer) for layer in conversion.layers],
+        "layers": [_layer(conversion, layer) for layer in conversion.layers],
     }
+
+
+def _activation_bits(conversion: Conversion) -> float:
+    """Mean width of what ReLUs hand on, by elements; the whole number 8 where all have 8 bits."""
+    if _plain(conversion):
+        return 8
+    given = conversion.activations.values()
+    return float(np.average([one.bits for one in given], weights=[one.elements for one in given]))
+
+
+def _layer(conversion: Conversion, layer: LayerSize) -> dict[str, Any]:
+    """The table of one layer, with the width of its activations if some layer's are not 8 bits."""
+    table, found = asdict(layer), conversion.activations.get(layer.name)
+    if found is not None and not _plain(conversion):
+        table["activation_bits"] = found.bits
+    return table
+
+
+def _plain(conversion: Conversion) -> bool:
+    return {one.bits for one in conversion.activations.values()} <= {8}

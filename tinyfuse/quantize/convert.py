@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,13 @@ import numpy as np
 from tinyfuse.backend import stderr_silenced, tensorflow
 from tinyfuse.data import Pairs
 from tinyfuse.errors import ConversionError, RecipeError
-from tinyfuse.quantize import flatbuffer
+from tinyfuse.quantize import activations, flatbuffer
 from tinyfuse.quantize.codes import Codes, check, quantize, split
 from tinyfuse.quantize.layers import FoldedLayer, folded_layers
 from tinyfuse.quantize.precision import Precision
 from tinyfuse.quantize.size import LayerSize, layer_size
+from tinyfuse.quantize.units import WEIGHTED, relabel
 
-WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128  # inputs are in [0, 1] by contract, so their codes are 0..255 - 128
 MIN_CALIBRATION_PAIRS = 20
 
@@ -39,13 +39,19 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Conversion:
-    """A ``.tflite`` in memory, not yet proven: ``data`` and what its recipe did to each layer."""
+    """A ``.tflite`` in memory, not yet proven: ``data`` and what its recipe did to each layer.
+
+    ``activations``: of the layers that hand on a ReLU's output; ``units``: the factor between the weight scales of a
+    layer in the file and those of its ``codes``, see :mod:`tinyfuse.quantize.units`.
+    """
 
     model: str
     precision: Precision
     data: bytes
     layers: tuple[LayerSize, ...]
     codes: dict[str, Codes]
+    activations: dict[str, activations.Activation] = field(default_factory=dict)
+    units: dict[str, float] = field(default_factory=dict)
 
 
 def baseline(model: Any, calibration: Pairs, *, inputs: tuple[str, ...]) -> Baseline:
@@ -84,29 +90,28 @@ def convert(base: Baseline, precision: Precision) -> Conversion:
     if precision.scheme != "symmetric":
         raise RecipeError(f"recipe '{precision.name}' simulates scheme '{precision.scheme}' in float; "
                           "only 'symmetric' recipes become .tflite files")
-    if precision.methods or precision.activation_widths() != {8}:
-        raise RecipeError(f"recipe '{precision.name}': methods and activations other than 8 bits cannot be written")
+    if precision.methods:
+        raise RecipeError(f"recipe '{precision.name}': methods cannot be written")
     precision.check_layers([layer.name for layer in base.layers])
     model = flatbuffer.read(base.data, base.model)
     _name_inputs(model, base.inputs)
-    remaining = {layer.name: layer for layer in base.layers}
+    layers = _matched(model, base)
+    layout = activations.lay_out(model, layers, precision)
     codes, sizes, operators = {}, [], []
     for operator in model.subgraphs[0].operators:
-        if flatbuffer.operator_name(model, operator) in WEIGHTED:
-            layer = remaining.pop(_match(model, operator, remaining))
+        if layer := layers.get(id(operator)):
             written = _write_layer(model, operator, layer, precision)
             if written.doubled:
                 operators.append(_double_input(model, operator, layer.name))
             codes[layer.name] = written
             sizes.append(layer_size(layer.name, written, _output_pixels(model, operator)))
         operators.append(operator)
-    if remaining:
-        raise ConversionError(f"the int8 graph of '{base.model}' lacks layers {', '.join(remaining)}")
     model.subgraphs[0].operators = operators
+    units = relabel(model, layout.cuts) if layout.cuts else {}
     model.description = f"tinyfuse {base.model} {precision.name}".encode()
     model.metadata = [m for m in model.metadata or [] if m.name == b"min_runtime_version"]
     flatbuffer.drop_unused(model)
-    return Conversion(base.model, precision, flatbuffer.write(model), tuple(sizes), codes)
+    return Conversion(base.model, precision, flatbuffer.write(model), tuple(sizes), codes, layout.widths, units)
 
 
 def _name_inputs(model: Any, names: tuple[str, ...]) -> None:
@@ -125,6 +130,16 @@ def _name_inputs(model: Any, names: tuple[str, ...]) -> None:
             shared.add(int(operator.outputs[0]))
     for index in shared:
         flatbuffer.set_scale(graph.tensors[index], np.array([INPUT_SCALE]), np.array([INPUT_ZERO_POINT]))
+
+
+def _matched(model: Any, base: Baseline) -> dict[int, FoldedLayer]:
+    """The layer of each convolution and dense layer, by ``id`` of the operator."""
+    remaining = {layer.name: layer for layer in base.layers}
+    found = {id(operator): remaining.pop(_match(model, operator, remaining))
+             for operator in model.subgraphs[0].operators if flatbuffer.operator_name(model, operator) in WEIGHTED}
+    if remaining:
+        raise ConversionError(f"the int8 graph of '{base.model}' lacks layers {', '.join(remaining)}")
+    return found
 
 
 def _match(model: Any, operator: Any, layers: dict[str, FoldedLayer]) -> str:
@@ -177,7 +192,8 @@ def _double_input(model: Any, operator: Any, layer: str) -> Any:
     doubled.shape, doubled.shapeSignature, doubled.name = shape, None, f"{layer}/doubled_input".encode()
     graph.tensors.append(doubled)
     concat = schema.OperatorT()
-    concat.opcodeIndex = flatbuffer.operator_code(model, "CONCATENATION", 2)
+    version = 2 if doubled.type == schema.TensorType.INT8 else 3
+    concat.opcodeIndex = flatbuffer.operator_code(model, "CONCATENATION", version)
     concat.inputs = np.array([operator.inputs[0]] * 2, np.int32)
     concat.outputs = np.array([len(graph.tensors) - 1], np.int32)
     concat.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions

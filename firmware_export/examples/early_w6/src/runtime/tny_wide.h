@@ -4,6 +4,20 @@
 
 #include "tny_direct.h"
 
+/* sum + codes[0] * taps[0] + codes[1] * taps[1] */
+TNY_INLINE int32_t tny_wide_two(int32_t sum, const int16_t *codes, const int16_t *taps)
+{
+#if TNY_IMPL >= 1
+  uint32_t both, weights; /* a pixel of an odd number of channels may start anywhere */
+  memcpy(&both, codes, sizeof both);
+  memcpy(&weights, taps, sizeof weights);
+  __asm("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(both), "r"(weights));
+  return sum;
+#else
+  return sum + codes[0] * taps[0] + codes[1] * taps[1];
+#endif
+}
+
 /* 128 products of 16 by 9 bits fit 32 bits. */
 TNY_INLINE int64_t tny_wide_dot(const int16_t *codes, const int16_t *taps, int32_t count)
 {
@@ -11,7 +25,7 @@ TNY_INLINE int64_t tny_wide_dot(const int16_t *codes, const int16_t *taps, int32
   for (; count > 0; count -= 128) {
     int32_t products = 0, left = count < 128 ? count : 128;
     for (; left >= 4; left -= 4, codes += 4, taps += 4) {
-      products += codes[0] * taps[0] + codes[1] * taps[1] + codes[2] * taps[2] + codes[3] * taps[3];
+      products = tny_wide_two(tny_wide_two(products, codes, taps), codes + 2, taps + 2);
     }
     for (; left > 0; left--) {
       products += *codes++ * *taps++;
