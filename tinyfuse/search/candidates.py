@@ -34,8 +34,9 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """What may be chosen: ``widths`` [w] for ``units`` [u] where ``allowed`` (bool [u, w]); ``sizes``: by resource float
-    [u, w], what each takes.
+    """What may be chosen: ``widths`` [w] for ``units`` [u] where ``allowed`` (bool [u, w]).
+
+    ``sizes``: by resource float [u, w], what each takes.
     """
 
     units: Sequence[Unit]
