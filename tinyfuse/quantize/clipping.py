@@ -15,7 +15,7 @@ SWEEPS = 2  # over the slices of a layer: each slice's reach is chosen given the
 def quadratic_error(difference: np.ndarray, moment: np.ndarray) -> np.ndarray:
     """d^T H d of each output channel, float64 [o]: ``difference`` [o, ..., i], ``moment`` H [k, k]."""
     flat = difference.reshape(len(difference), -1)
-    return np.einsum("ok,ok->o", flat @ moment, flat)
+    return np.asarray(((flat @ moment) * flat).sum(axis=1))
 
 
 def clipped_grid(kernel: np.ndarray, slices: Sequence[Slice], moment: np.ndarray, *, least_scale: np.ndarray) -> Grid:

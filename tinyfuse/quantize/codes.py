@@ -59,7 +59,8 @@ class Grid:
     @property
     def ends(self) -> np.ndarray:
         """Largest value of each channel and slice, float64 [o, slices]."""
-        return self.scale.astype(np.float64)[:, None] * self.stride * self.levels
+        ends: np.ndarray = self.scale.astype(np.float64)[:, None] * self.stride * self.levels
+        return ends
 
     def points(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """``scale`` float64, ``stride`` and largest |q| int64 of each weight of a kernel [o, ..., i] of that shape."""
@@ -85,7 +86,8 @@ class Codes(Grid):
     @property
     def real(self) -> np.ndarray:
         """The weights that the codes stand for, float64 [o, ..., i]."""
-        return self.scale.astype(np.float64).reshape(-1, *(1,) * (self.values.ndim - 1)) * self.values
+        real: np.ndarray = self.scale.astype(np.float64).reshape(-1, *(1,) * (self.values.ndim - 1)) * self.values
+        return real
 
 
 def quantize(kernel: np.ndarray, slices: Sequence[Slice], *, least_scale: np.ndarray) -> Codes:
