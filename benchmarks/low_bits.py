@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge every network at every precision and print."""
+    """Judge every network at every precision, then print."""
     names = args.recipe or ["-".join(filter(None, (w, m))) for w in WIDTHS for m in METHODS]
     recipes = [precision(name) for name in names]
     dataset, networks = options.load_data(args), args.network or FUSIONS

@@ -1,7 +1,7 @@
 """Method "gptq": weights are rounded one by one, and those still free make up for each rounding error.
 
-GPTQ (Frantar et al. 2023, algorithm 1), the Cholesky form of OBQ (Frantar & Alistarh 2022, eq. 3): with U upper
-triangular, U^T U = H^-1, rounding column j by e = (w_j - q_j) / U_jj moves the later columns by -e U_j,j+1.. .
+GPTQ (Frantar et al. 2023, eq. 1 and 2, algorithm 1), the Cholesky form of OBQ (Frantar & Alistarh 2022): with U
+upper triangular and U^T U = H^-1, rounding column j with e = (w_j - q_j) / U_jj moves each later column l by -e U_jl.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 from tinyfuse.quantize.clipping import quadratic_error
 from tinyfuse.quantize.codes import Codes, Grid, nearest, placed
 
-DAMPING = 0.01  # of the mean diagonal of H, added to it: keeps its inverse tame (GPTQ, section 3.3, step 3)
+DAMPING = 0.01  # of the mean diagonal of H, added to it: keeps its inverse tame (GPTQ, step 3, "Cholesky")
 
 
 def compensated(kernel: np.ndarray, on: Grid, moment: np.ndarray) -> Codes:
     """Codes of ``kernel`` float64 [o, ..., i] on the grid ``on``, rounded with compensation for d^T H d.
 
     ``moment`` is H float64 [k, k]. Columns go in the order of falling H_jj, so that those that matter most are
-    rounded while most others can still make up for them. A channel whose nearest codes have less error keeps those.
+    rounded while most others can still make up for them. A channel whose nearest codes have no more error keeps those.
     """
     near = nearest(kernel, on)
     found = placed(on, _rounded(kernel, on, moment).reshape(kernel.shape))
@@ -44,6 +44,6 @@ def _rounded(kernel: np.ndarray, on: Grid, moment: np.ndarray) -> np.ndarray:
 
 
 def inverse_factor(moment: np.ndarray) -> np.ndarray:
-    """Upper triangular U float64 [k, k] with U^T U = (H + damping)^-1; inputs that are always 0 stay by themselves."""
+    """Upper triangular U float64 [k, k] with U^T U = (H + damping)^-1, for an H of rank 0 too."""
     damped = moment + DAMPING * max(np.diag(moment).mean(), np.finfo(np.float64).tiny) * np.eye(len(moment))
     return np.linalg.cholesky(np.linalg.inv(damped)).T

@@ -1,8 +1,8 @@
 """What the weights of each layer are multiplied with: mean and second moment of its input patches.
 
-Rounding errors of weights matter as far as inputs carry them on: E[(x (w - q))^2] = (w - q)^T H (w - q) with
-H = E[x x^T] over all patches x that a kernel is applied to (Frantar & Alistarh 2022, eq. 1 and 4), and the mean error
-is (q - w)^T m with m = E[x] (Nagel et al. 2019, eq. 17).
+Rounding errors of weights matter as far as inputs carry them on: E[(x^T (w - q))^2] = (w - q)^T H (w - q) with
+H = E[x x^T] over all patches x that a kernel is applied to (GPTQ, Frantar et al. 2023, eq. 1), and the mean error is
+(q - w)^T m with m = E[x] (Nagel et al. 2019, section 4.2).
 """
 
 from __future__ import annotations
