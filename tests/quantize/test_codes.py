@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,12 +62,23 @@ def test_a_bias_far_beyond_its_weights_coarsens_the_channel() -> None:
     check(codes, "layer")
 
 
-@pytest.mark.parametrize(("values", "message"), [([[32, 1]], "leave the 6-bit grid"), ([[5, 1]], "do not use")])
-def test_the_check_catches_codes_off_their_grid(values: list[list[int]], message: str) -> None:
-    codes = Codes(np.array(values, np.int16), np.ones(1, np.float32), np.ones((1, 1), np.int64), np.zeros(1, bool),
-                  (Slice(0, 2, "shared", 6),))
+@pytest.mark.parametrize(("values", "scale", "message"), [
+    ([[32, 1]], 1.0, "leave the 6-bit grid"), ([[31, 1]], 2.0, "does not fit"), ([[31, 1]], 0.19, "does not fit")])
+def test_the_check_catches_codes_off_their_grid_and_grids_off_their_weights(values: list[list[int]], scale: float,
+                                                                             message: str) -> None:
+    codes = Codes(np.full(1, scale, np.float32), np.ones((1, 1), np.int64), np.full((1, 1), 31.0), np.zeros(1, bool),
+                  (Slice(0, 2, "shared", 6),), np.array(values, np.int16))
     with pytest.raises(ConversionError, match=message):
         check(codes, "layer")
+
+
+@given(kernel=kernels(2), bits=widths, other=widths)
+def test_the_check_catches_codes_of_another_width(kernel: np.ndarray, bits: int, other: int) -> None:
+    codes = quantize(kernel, [Slice(0, 2, "shared", bits)], least_scale=NO_BIAS)
+    mislabelled = replace(codes, slices=(Slice(0, 2, "shared", other),))
+    if bits != other and kernel.any():
+        with pytest.raises(ConversionError, match=r"grid|does not fit"):
+            check(mislabelled, "layer")
 
 
 @given(weights=arrays(np.float64, 20, elements=st.floats(-3, 3)), bits=st.integers(2, 9))

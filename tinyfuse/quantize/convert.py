@@ -17,10 +17,12 @@ from tinyfuse.backend import stderr_silenced, tensorflow
 from tinyfuse.data import Pairs
 from tinyfuse.errors import ConversionError, RecipeError
 from tinyfuse.quantize import activations, flatbuffer
-from tinyfuse.quantize.codes import Codes, check, quantize, split
+from tinyfuse.quantize.codes import Codes, split
 from tinyfuse.quantize.layers import FoldedLayer, folded_layers
 from tinyfuse.quantize.precision import Precision
+from tinyfuse.quantize.refinement import Refinement
 from tinyfuse.quantize.size import LayerSize, layer_size
+from tinyfuse.quantize.statistics import input_moments
 from tinyfuse.quantize.units import WEIGHTED, relabel
 
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128  # inputs are in [0, 1] by contract, so their codes are 0..255 - 128
@@ -29,12 +31,16 @@ MIN_CALIBRATION_PAIRS = 20
 
 @dataclass(frozen=True)
 class Baseline:
-    """One network's int8 graph as TensorFlow writes it (``data``) and its folded float layers."""
+    """One network's int8 graph as TensorFlow writes it (``data``) and its folded float layers.
+
+    ``refinement`` remembers what recipes made of each layer: the next recipe that asks for the same costs nothing.
+    """
 
     model: str
     data: bytes
     layers: tuple[FoldedLayer, ...]
     inputs: tuple[str, ...]
+    refinement: Refinement = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Conversion:
 def baseline(model: Any, calibration: Pairs, *, inputs: tuple[str, ...]) -> Baseline:
     """Convert a ``tf_keras`` network with int8 inputs and outputs; ranges come from ``calibration`` (training) pairs.
 
-    ``inputs`` are the modalities that the network looks at; the ``.tflite`` has just these.
+    ``inputs`` are the modalities that the network looks at; the ``.tflite`` has just these. ``model`` must not change
+    afterwards: the first recipe with a method runs it again on ``calibration``.
     """
     if len(calibration) < MIN_CALIBRATION_PAIRS:
         raise ConversionError(f"{len(calibration)} calibration pairs; at least {MIN_CALIBRATION_PAIRS} are needed")
@@ -82,7 +89,8 @@ def baseline(model: Any, calibration: Pairs, *, inputs: tuple[str, ...]) -> Base
             data = converter.convert()
         except Exception as error:  # TensorFlow raises whatever its passes do
             raise ConversionError(f"TensorFlow cannot convert '{model.name}' ({type(error).__name__})") from error
-    return Baseline(model.name, data, tuple(folded_layers(model)), inputs)
+    refinement = Refinement(lambda: input_moments(model, calibration, inputs=inputs))
+    return Baseline(model.name, data, tuple(folded_layers(model)), inputs, refinement)
 
 
 def convert(base: Baseline, precision: Precision) -> Conversion:
@@ -90,8 +98,8 @@ def convert(base: Baseline, precision: Precision) -> Conversion:
     if precision.scheme != "symmetric":
         raise RecipeError(f"recipe '{precision.name}' simulates scheme '{precision.scheme}' in float; "
                           "only 'symmetric' recipes become .tflite files")
-    if precision.methods:
-        raise RecipeError(f"recipe '{precision.name}': methods cannot be written")
+    if "qat" in precision.methods:
+        raise RecipeError(f"recipe '{precision.name}': method 'qat' cannot be written")
     precision.check_layers([layer.name for layer in base.layers])
     model = flatbuffer.read(base.data, base.model)
     _name_inputs(model, base.inputs)
@@ -100,7 +108,7 @@ def convert(base: Baseline, precision: Precision) -> Conversion:
     codes, sizes, operators = {}, [], []
     for operator in model.subgraphs[0].operators:
         if layer := layers.get(id(operator)):
-            written = _write_layer(model, operator, layer, precision)
+            written = _write_layer(model, operator, layer, base.refinement, precision)
             if written.doubled:
                 operators.append(_double_input(model, operator, layer.name))
             codes[layer.name] = written
@@ -156,20 +164,21 @@ def _match(model: Any, operator: Any, layers: dict[str, FoldedLayer]) -> str:
     raise ConversionError(f"no float layer has the weights of '{tensor.name.decode()}' in the int8 graph")
 
 
-def _write_layer(model: Any, operator: Any, layer: FoldedLayer, precision: Precision) -> Codes:
+def _write_layer(model: Any, operator: Any, layer: FoldedLayer, refinement: Refinement,
+                 precision: Precision) -> Codes:
     graph = model.subgraphs[0]
     source = graph.tensors[operator.inputs[0]]
     input_scale = float(np.float32(source.quantization.scale[0]))
     least = np.abs(layer.bias) / (input_scale * 2.0**30)
-    codes = quantize(layer.kernel, layer.slices(precision), least_scale=least)
-    check(codes, layer.name)
+    refined = refinement.layer(layer, precision, least_scale=least)
+    codes = refined.codes
     weights = graph.tensors[operator.inputs[1]]
     values = np.concatenate(split(codes.values), axis=-1) if codes.doubled else codes.values.astype(np.int8)
     flatbuffer.set_constant(model, weights, values, codes.scale)
     weights.name = f"{layer.name}/weights".encode()
     bias_scale = input_scale * codes.scale.astype(np.float64)
     bias = _bias_tensor(model, operator)
-    flatbuffer.set_constant(model, bias, np.rint(layer.bias / bias_scale).astype(np.int32), bias_scale)
+    flatbuffer.set_constant(model, bias, np.rint(refined.bias / bias_scale).astype(np.int32), bias_scale)
     bias.name = f"{layer.name}/bias".encode()
     return codes
 

@@ -1,0 +1,208 @@
+"""Clipping, compensated rounding and bias correction do what their equations say, and networks of few bits gain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tinyfuse import data
+from tinyfuse.data import Dataset
+from tinyfuse.errors import RecipeError
+from tinyfuse.evaluate.samples import Samples
+from tinyfuse.integer.interpreters import Interpreter, dequantize, load
+from tinyfuse.integer.publish import prove
+from tinyfuse.nn.fusion import MODALITIES, MODELS
+from tinyfuse.nn.obtain import load_network
+from tinyfuse.nn.train import predict
+from tinyfuse.quantize.bias_correction import corrected_bias
+from tinyfuse.quantize.clipping import clipped_grid, quadratic_error
+from tinyfuse.quantize.codes import LEAST_REACH, Slice, check, grid, nearest, quantize
+from tinyfuse.quantize.convert import Baseline, baseline, convert
+from tinyfuse.quantize.layers import FoldedLayer
+from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.readback import check_written
+from tinyfuse.quantize.refinement import Refinement
+from tinyfuse.quantize.rounding import compensated
+from tinyfuse.quantize.statistics import Moments, input_moments
+
+Lively = Callable[[str], tuple[Any, Baseline]]
+NETWORKS = Path(__file__).resolve().parents[2] / "models" / "digits"
+EVERY = "-mse-gptq-bias"
+CHANNELS, INPUTS = 4, 3
+SIZE = 2 * 2 * INPUTS
+NO_BIAS = np.zeros(CHANNELS)
+
+widths = st.integers(2, 9)
+seeds = st.integers(0, 2**32 - 1)
+kernels = arrays(np.float64, (CHANNELS, 2, 2, INPUTS), elements=st.floats(-4, 4, allow_subnormal=False).map(
+    lambda value: 0.0 if abs(value) < 1e-6 else value))
+slices = st.builds(lambda first, second: (Slice(0, 1, "image", first), Slice(1, INPUTS, "audio", second)),
+                   widths, widths) | st.builds(lambda bits: (Slice(0, INPUTS, "shared", bits),), widths)
+
+
+def random_moment(seed: int, patches: int = 40) -> np.ndarray:
+    """H of correlated, not negative inputs, some of them always 0."""
+    generator = np.random.default_rng(seed)
+    x = np.maximum(generator.normal(0.3, 1, (patches, 5)) @ generator.normal(0, 1, (5, SIZE)), 0)
+    x[:, generator.random(SIZE) < 0.1] = 0
+    return np.asarray(x.T @ x / patches)
+
+
+def random_kernel(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 1, (CHANNELS, 2, 2, INPUTS))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_moments_are_those_of_the_patches_that_keras_sees(name: str, lively: Lively, tiny_dataset: Dataset) -> None:
+    from tf_keras import Model
+
+    model, pairs = lively(name)[0], tiny_dataset.train.take(slice(0, 30))
+    moments = input_moments(model, pairs, inputs=MODALITIES)
+    layers = [layer for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense")]
+    assert set(moments) == {layer.name for layer in layers}
+    outputs = Model(model.input, [layer.output for layer in layers])(pairs.inputs(), training=False)
+    for layer, found in zip(layers, outputs, strict=True):
+        kernel, bias = (np.asarray(values, np.float64) for values in layer.get_weights())
+        kernel = kernel.reshape(-1, kernel.shape[-1])
+        y = np.asarray(found, np.float64).reshape(-1, kernel.shape[1]) - bias
+        mean, second = moments[layer.name].mean @ kernel, kernel.T @ moments[layer.name].second @ kernel
+        assert np.abs(y.mean(axis=0) - mean).max() < 1e-4 * np.abs(y).max()
+        assert np.abs(y.T @ y / len(y) - second).max() < 1e-4 * np.abs(second).max()
+
+
+@settings(max_examples=40, deadline=None)
+@given(kernel=kernels, parts=slices, seed=seeds, least=st.sampled_from([0.0, 1e-3, 0.5]))
+def test_clipping_never_adds_error_and_stays_within_its_reach(kernel: np.ndarray, parts: tuple[Slice, ...], seed: int,
+                                                              least: float) -> None:
+    moment, least_scale = random_moment(seed), np.full(CHANNELS, least)
+    found = clipped_grid(kernel, parts, moment, least_scale=least_scale)
+    clipped, whole = nearest(kernel, found), quantize(kernel, parts, least_scale=least_scale)
+    check(clipped, "layer")
+    assert (quadratic_error(kernel - clipped.real, moment) <= quadratic_error(kernel - whole.real, moment)).all()
+    assert (found.scale >= np.float32(least)).all()
+    assert (found.scale <= whole.scale).all()
+
+
+def test_clipping_cuts_a_lone_large_weight_that_hardly_matters() -> None:
+    kernel = random_kernel(0).clip(-1, 1)
+    kernel[:, 0, 0, 0] = 3.0
+    moment = np.eye(SIZE)
+    moment[0, 0] = 0.01
+    found = clipped_grid(kernel, [Slice(0, INPUTS, "shared", 3)], moment, least_scale=NO_BIAS)
+    assert (found.ends < 1.5).all()
+    assert (found.ends >= LEAST_REACH * 3.0 * (1 - 1e-6)).all()
+
+
+@given(kernel=kernels, parts=slices)
+def test_inputs_that_are_not_correlated_leave_nothing_to_make_up_for(kernel: np.ndarray,
+                                                                     parts: tuple[Slice, ...]) -> None:
+    on = grid(kernel, parts, least_scale=NO_BIAS)
+    assert np.array_equal(compensated(kernel, on, np.eye(SIZE)).values, nearest(kernel, on).values)
+
+
+@given(kernel=kernels, parts=slices, seed=seeds)
+def test_compensation_stays_on_the_grid_and_never_adds_error(kernel: np.ndarray, parts: tuple[Slice, ...],
+                                                             seed: int) -> None:
+    moment, on = random_moment(seed), grid(kernel, parts, least_scale=NO_BIAS)
+    found = compensated(kernel, on, moment)
+    check(found, "layer")
+    near = quadratic_error(kernel - nearest(kernel, on).real, moment)
+    assert (quadratic_error(kernel - found.real, moment) <= near).all()
+    assert np.array_equal(found.values, compensated(kernel, on, moment).values)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_compensation_takes_most_of_the_error_where_inputs_are_correlated(bits: int) -> None:
+    error = np.zeros(2)
+    for seed in range(50):
+        kernel, moment = random_kernel(seed), random_moment(seed)
+        on = grid(kernel, [Slice(0, INPUTS, "shared", bits)], least_scale=NO_BIAS)
+        for place, codes in enumerate((nearest(kernel, on), compensated(kernel, on, moment))):
+            error[place] += quadratic_error(kernel - codes.real, moment).sum()
+    assert error[1] < 0.5 * error[0]
+
+
+@given(kernel=kernels, parts=slices, seed=seeds)
+def test_corrected_biases_restore_the_mean_output(kernel: np.ndarray, parts: tuple[Slice, ...], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    bias, mean = generator.normal(0, 1, CHANNELS), generator.normal(0, 1, SIZE)
+    rounded = quantize(kernel, parts, least_scale=NO_BIAS).real
+    corrected = corrected_bias(bias, kernel, rounded, mean)
+    flat = (CHANNELS, SIZE)
+    assert np.allclose(rounded.reshape(flat) @ mean + corrected, kernel.reshape(flat) @ mean + bias, atol=1e-9)
+
+
+def test_each_layer_is_refined_once_and_measured_only_when_needed() -> None:
+    calls = []
+
+    def measure() -> dict[str, Moments]:
+        calls.append(1)
+        return {"shared_head": Moments(np.ones(SIZE), np.eye(SIZE) + 1)}
+
+    layer = FoldedLayer("shared_head", random_kernel(1).reshape(CHANNELS, SIZE), NO_BIAS, (("shared", SIZE),))
+    refinement = Refinement(measure)
+    plain = refinement.layer(layer, precision("w4"), least_scale=NO_BIAS)
+    assert not calls
+    assert refinement.layer(layer, precision("image2-audio3-shared4"), least_scale=NO_BIAS) is plain
+    refined = refinement.layer(layer, precision("w4" + EVERY), least_scale=NO_BIAS)
+    assert refinement.layer(layer, precision("image2-audio3-shared4" + EVERY), least_scale=NO_BIAS) is refined
+    others = [refinement.layer(layer, precision(name), least_scale=least) for name, least in (
+        ("w5" + EVERY, NO_BIAS), ("w4-gptq-bias", NO_BIAS), ("w4" + EVERY, NO_BIAS + 0.1))]
+    assert len({id(one) for one in (plain, refined, *others)}) == 5
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("name", ["early", "late", "audio"])
+def test_refined_files_hold_their_codes_and_are_closer_to_float(name: str, lively: Lively,
+                                                                tiny_dataset: Dataset) -> None:
+    model, base = lively(name)
+    pairs = tiny_dataset.test.balanced(20, seed=0)
+    expected, error = predict(model, pairs), {}
+    for methods in ("", "-mse", "-gptq", EVERY):
+        conversion = convert(base, precision("w3" + methods))
+        check_written(conversion)
+        integer = load(conversion.data)
+        codes = {key: port.quantise(pairs.inputs()[key]) for key, port in integer.grids.items()}
+        logits = dequantize(Interpreter(integer, "twin").run(codes), integer.output)
+        error[methods] = np.abs(logits - expected).mean()
+    assert max(error[methods] for methods in ("-mse", "-gptq", EVERY)) < 0.9 * error[""]
+
+
+def test_a_refined_model_passes_its_proof_with_slices_and_9_bits(lively: Lively, tiny_dataset: Dataset) -> None:
+    model, base = lively("early")
+    pairs = tiny_dataset.test.balanced(6, seed=0)
+    conversion = convert(base, precision("image3-audio9-shared4" + EVERY))
+    prove(conversion, pairs, predict(model, pairs))
+    assert conversion.data == convert(base, precision("image3-audio9-shared4" + EVERY)).data
+    assert conversion.data != convert(base, precision("image3-audio9-shared4")).data
+
+
+@pytest.mark.parametrize("recipe", ["w4-qat", "w4-mse-qat", "w4a7", "w4a7-mse"])
+def test_what_cannot_be_written_is_refused(recipe: str, lively: Lively) -> None:
+    with pytest.raises(RecipeError, match=recipe):
+        convert(lively("image")[1], precision(recipe))
+
+
+def test_on_real_digits_plain_files_stay_as_they_are_and_three_bits_suffice(real_data: Path) -> None:
+    digits = data.load(real_data)
+    base = baseline(load_network(NETWORKS / "early.keras").model, digits.train.balanced(200, seed=0),
+                    inputs=MODALITIES)
+    for recipe in ("w6", "image6-audio9-shared8"):
+        assert convert(base, precision(recipe)).data == (NETWORKS / f"early__{recipe}.tflite").read_bytes()
+    pairs = digits.test.balanced(300, seed=1)
+    samples = Samples(pairs.inputs(), pairs.label)
+    correct = {}
+    for methods in ("", EVERY):
+        integer = load(convert(base, precision("w3" + methods)).data)
+        codes = {name: port.quantise(samples.inputs[name]) for name, port in integer.grids.items()}
+        output = Interpreter(integer, "twin").run(codes).reshape(len(samples), -1)
+        correct[methods] = int((output.argmax(axis=1) == samples.label).sum())
+    assert correct[EVERY] >= 297
+    assert correct[""] < 200
