@@ -58,7 +58,7 @@ def quantize(kernel: np.ndarray, slices: Sequence[Slice], *, least_scale: np.nda
     ``least_scale`` [o] (at least 0) keeps a bias within int32 when a channel's weights are tiny.
     """
     axes = tuple(range(1, kernel.ndim))
-    room = _room({part.bits for part in slices})
+    room = container_level({part.bits for part in slices})
     peak = np.stack([np.abs(kernel[..., s.start:s.stop]).max(axis=axes) for s in slices], axis=1)
     finest = np.array([level(s.bits) * (room // level(s.bits)) for s in slices])
     wanted = (peak / finest).max(axis=1)
@@ -77,7 +77,7 @@ def quantize(kernel: np.ndarray, slices: Sequence[Slice], *, least_scale: np.nda
     return Codes(values, scale32, stride, scale > wanted, tuple(slices))
 
 
-def _room(widths: set[int]) -> int:
+def container_level(widths: set[int]) -> int:
     """Largest code the container may hold: slices of different width use all of it, to place their grids better."""
     if len(widths) == 1:
         return level(max(widths))

@@ -29,12 +29,16 @@ MIN_CALIBRATION_PAIRS = 20
 
 @dataclass(frozen=True)
 class Baseline:
-    """One network's int8 graph as TensorFlow writes it (``data``) and its folded float layers."""
+    """One network's int8 graph as TensorFlow writes it (``data``) and its folded float layers.
+
+    ``trained_for`` is the recipe of a quantisation-aware training, the only one that its weights fit.
+    """
 
     model: str
     data: bytes
     layers: tuple[FoldedLayer, ...]
     inputs: tuple[str, ...]
+    trained_for: Precision | None = None
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,7 @@ def baseline(model: Any, calibration: Pairs, *, inputs: tuple[str, ...]) -> Base
 
 def convert(base: Baseline, precision: Precision) -> Conversion:
     """Write the n-bit integers of ``precision`` into the int8 graph of ``base``."""
-    if precision.scheme != "symmetric":
-        raise RecipeError(f"recipe '{precision.name}' simulates scheme '{precision.scheme}' in float; "
-                          "only 'symmetric' recipes become .tflite files")
-    if precision.methods or precision.activation_widths() != {8}:
-        raise RecipeError(f"recipe '{precision.name}': methods and activations other than 8 bits cannot be written")
+    _check_recipe(base, precision)
     precision.check_layers([layer.name for layer in base.layers])
     model = flatbuffer.read(base.data, base.model)
     _name_inputs(model, base.inputs)
@@ -107,6 +107,20 @@ def convert(base: Baseline, precision: Precision) -> Conversion:
     model.metadata = [m for m in model.metadata or [] if m.name == b"min_runtime_version"]
     flatbuffer.drop_unused(model)
     return Conversion(base.model, precision, flatbuffer.write(model), tuple(sizes), codes)
+
+
+def _check_recipe(base: Baseline, precision: Precision) -> None:
+    if precision.scheme != "symmetric":
+        raise RecipeError(f"recipe '{precision.name}' simulates scheme '{precision.scheme}' in float; "
+                          "only 'symmetric' recipes become .tflite files")
+    if base.trained_for not in (None, precision):
+        raise RecipeError(f"recipe '{precision.name}': these weights were trained for '{base.trained_for.name}'; "
+                          f"give that recipe, or the float network {base.model}.keras")
+    if base.trained_for is None and "qat" in precision.methods:
+        raise RecipeError(f"recipe '{precision.name}': 'qat' needs weights that were trained for it; "
+                          "quantize.qat.obtain makes them")
+    if set(precision.methods) - {"qat"} or precision.activation_widths() != {8}:
+        raise RecipeError(f"recipe '{precision.name}': methods and activations other than 8 bits cannot be written")
 
 
 def _name_inputs(model: Any, names: tuple[str, ...]) -> None:
