@@ -21,7 +21,7 @@ from tinyfuse.integer.interpreters import Interpreter, load
 from tinyfuse.nn.folded import folded
 from tinyfuse.nn.fusion import MODELS
 from tinyfuse.nn.obtain import Network, load_network, obtain
-from tinyfuse.nn.train import TrainConfig, accuracy, predict
+from tinyfuse.nn.train import TrainConfig, predict
 from tinyfuse.quantize import qat
 from tinyfuse.quantize.codes import Slice, level, quantize
 from tinyfuse.quantize.convert import Baseline, convert
@@ -113,6 +113,22 @@ def test_the_gradient_passes_straight_through() -> None:
         loss = tf.reduce_sum(rounded * weights)
     assert len(np.unique(np.asarray(rounded)[..., 0])) <= 7
     assert np.array_equal(np.asarray(tape.gradient(loss, kernel)), weights)
+
+
+def test_activations_are_rounded_to_the_widths_of_their_branch(lively_model: Callable[[str], Any],
+                                                               tiny_dataset: Dataset) -> None:
+    from tf_keras import Model
+
+    from tinyfuse.quantize.fake import fake_quantised
+
+    plain = folded(lively_model("intermediate"))
+    model = fake_quantised(plain, precision("image-w8a6-audio-w8a9-shared-w8a8"), tiny_dataset.train.take(slice(0, 40)))
+    names = [layer.name for layer in plain.layers if type(layer).__name__ == "ReLU"]
+    outputs = Model(model.input, {name: model.get_layer(name).output for name in names})(tiny_dataset.test.inputs())
+    assert len(names) == 12
+    for name, value in outputs.items():
+        values = 2 ** {"image": 6, "audio": 9, "shared": 8}[name.split("_")[0]]
+        assert values / 4 < len(np.unique(np.asarray(value))) <= values
 
 
 @pytest.mark.parametrize("recipe", ["w4-qat", "w6-qat", "w9-qat", "image3-audio5-shared4-qat", RULES])
