@@ -61,12 +61,18 @@ def lively_network(name: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def lively(tiny_dataset: Dataset) -> Callable[[str], tuple[Any, Baseline]]:
+def lively_model() -> Callable[[str], Any]:
+    """Lively network by name, each made once."""
+    return functools.cache(lively_network)
+
+
+@pytest.fixture(scope="session")
+def lively(tiny_dataset: Dataset, lively_model: Callable[[str], Any]) -> Callable[[str], tuple[Any, Baseline]]:
     """Network and int8 graph by name, each made once."""
 
     @functools.cache
     def make(name: str) -> tuple[Any, Baseline]:
-        model = lively_network(name)
+        model = lively_model(name)
         return model, baseline(model, tiny_dataset.train.balanced(40, seed=0), inputs=modalities_of(name))
 
     return make

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import threading
+import warnings
 from typing import Any
 
 
@@ -22,6 +23,16 @@ def tensorflow() -> Any:
     tf.get_logger().setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
     return tf
+
+
+@functools.cache
+def model_optimization() -> Any:
+    """Import tensorflow-model-optimization, which compares versions with a class that setuptools calls deprecated."""
+    tensorflow()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import tensorflow_model_optimization as tfmot
+    return tfmot
 
 
 class stderr_silenced:

@@ -78,9 +78,12 @@ def _train(args: argparse.Namespace) -> int:
 def _add_quantize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", metavar="MODEL.keras")
     parser.add_argument("--recipe", required=True, action="append", metavar="NAME|FILE.toml",
-                        help="w6 .. w9, w6a7, image6-audio9-shared8 or a recipe file; repeatable")
+                        help="w6 .. w9, w6a7, image6-audio9-shared8, w4-mse-gptq-bias, w4-qat or a recipe file; "
+                             "repeatable")
     parser.add_argument("--out", metavar="DIR", help="folder for the .tflite files (default: beside the network)")
     parser.add_argument("--calibration-pairs", type=options.positive, default=200, metavar="N")
+    parser.add_argument("--qat-epochs", type=options.positive, default=2, metavar="N",
+                        help="epochs of quantisation-aware training, for recipes with -qat (default 2)")
     options.add_data(parser)
 
 
@@ -91,7 +94,7 @@ def _quantize(args: argparse.Namespace) -> int:
     for recipe in args.recipe:
         precision(recipe)
     for path in steps.convert_many(args.network, args.recipe, options.load_data(args), out=args.out,
-                                   calibration_pairs=args.calibration_pairs):
+                                   calibration_pairs=args.calibration_pairs, qat_epochs=args.qat_epochs):
         print(path)
     return 0
 

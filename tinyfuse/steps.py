@@ -41,21 +41,23 @@ def train(name: str, dataset: Dataset, *, out: str | Path, **settings: Any) -> P
 
 
 def convert(network: str | Path, recipe: str | Path, dataset: Dataset, *, out: str | Path | None = None,
-            calibration_pairs: int = 200, proof_pairs: int = 16) -> Path:
+            calibration_pairs: int = 200, proof_pairs: int = 16, qat_epochs: int = 2) -> Path:
     """Convert a ``.keras`` network with one ``recipe``; see :func:`convert_many`."""
     return convert_many(network, [recipe], dataset, out=out, calibration_pairs=calibration_pairs,
-                        proof_pairs=proof_pairs)[0]
+                        proof_pairs=proof_pairs, qat_epochs=qat_epochs)[0]
 
 
 def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Dataset, *,
-                 out: str | Path | None = None, calibration_pairs: int = 200, proof_pairs: int = 16) -> list[Path]:
+                 out: str | Path | None = None, calibration_pairs: int = 200, proof_pairs: int = 16,
+                 qat_epochs: int = 2) -> list[Path]:
     """Convert a ``.keras`` network with each of ``recipes`` (``w6``, ``image6-audio9-shared8``, a TOML path).
 
     Returns the paths of the ``.tflite`` files; each is only written once it has passed its proof. ``dataset`` must
-    be the one the network was trained on: activation ranges come from its training part.
+    be the one the network was trained on: activation ranges come from its training part. For a recipe with ``qat`` the
+    network goes on training there first, ``qat_epochs`` epochs, and is kept as ``<model>-<recipe>.keras`` beside the
+    ``.tflite``; interrupted, that goes on where it stopped.
     """
-    from tinyfuse.evaluate.conversion import publish_proven
-    from tinyfuse.nn.fusion import modalities_of
+    from tinyfuse.evaluate.conversion import graph_of, publish_proven, trained_with
     from tinyfuse.nn.obtain import load_network
     from tinyfuse.quantize import convert as writer
     from tinyfuse.quantize.precision import precision
@@ -63,11 +65,14 @@ def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Da
     wanted = [precision(recipe) for recipe in recipes]
     found = load_network(network)
     same_data(network, found.table, dataset)
-    calibration = dataset.train.balanced(calibration_pairs, seed=0)
-    base = writer.baseline(found.model, calibration, inputs=modalities_of(found.name))
+    calibration, graphs = dataset.train.balanced(calibration_pairs, seed=0), dict[str, writer.Baseline]()
     pairs, folder = dataset.test.balanced(proof_pairs, seed=0), Path(out or Path(network).parent)
-    return [publish_proven(writer.convert(base, recipe), found, pairs, folder, calibration_pairs=calibration_pairs).path
-            for recipe in wanted]
+    paths = []
+    for recipe in wanted:
+        trained = trained_with(found, recipe, dataset, folder, qat_epochs)
+        conversion = writer.convert(graph_of(trained, calibration, graphs), recipe)
+        paths.append(publish_proven(conversion, trained, pairs, folder, calibration_pairs=calibration_pairs).path)
+    return paths
 
 
 def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "both",

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinyfuse import tables
-from tinyfuse.data import Pairs
+from tinyfuse.console import console, progress
+from tinyfuse.data import Dataset, Pairs
 from tinyfuse.errors import ModelError, TinyfuseError, UsageError
 from tinyfuse.evaluate.run import Run
 from tinyfuse.files import sha256_hex
 from tinyfuse.integer.publish import describe, prove, publish
 from tinyfuse.nn.fusion import modalities_of
 from tinyfuse.nn.obtain import Network
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.train import predict, steps_per_epoch
+from tinyfuse.quantize import qat
 from tinyfuse.quantize.convert import Baseline, Conversion, baseline, convert
 from tinyfuse.quantize.precision import Precision
 from tinyfuse.results import Row, row_key
@@ -36,7 +38,7 @@ def convert_network(run: Run, network: Network, tick: Callable[[str], None]) -> 
     """Convert ``network`` with every recipe of the matrix; recipes that fail become rows that say why."""
     proof_pairs = run.pairs.balanced(run.matrix.proof_pairs, seed=0)
     made: list[IntegerFile] = []
-    base: Baseline | None = None
+    graphs: dict[str, Baseline] = {}
     for recipe in run.matrix.precisions_of(network.name):
         tick(f"{network.name} {recipe.name}")
         if recipe.scheme == "minmax":
@@ -44,9 +46,9 @@ def convert_network(run: Run, network: Network, tick: Callable[[str], None]) -> 
         found = _published(run, network, recipe)
         if found is None:
             try:
-                base = base or baseline(network.model, run.calibration(), inputs=modalities_of(network.name))
-                found = publish_proven(convert(base, recipe), network, proof_pairs, run.models,
-                                       calibration_pairs=run.matrix.calibration_pairs)
+                trained = trained_with(network, recipe, run.dataset, run.models)
+                found = publish_proven(convert(graph_of(trained, run.calibration(), graphs), recipe), trained,
+                                       proof_pairs, run.models, calibration_pairs=run.matrix.calibration_pairs)
             except TinyfuseError as error:
                 run.store.append(failed_row(run, network, recipe.name, "convert", str(error)))
                 continue
@@ -55,13 +57,35 @@ def convert_network(run: Run, network: Network, tick: Callable[[str], None]) -> 
     return made
 
 
+def trained_with(network: Network, recipe: Precision, dataset: Dataset, folder: Path,
+                 epochs: int = qat.EPOCHS) -> Network:
+    """``network`` itself, or what ``epochs`` of training in ``folder`` make of it where ``recipe`` asks for that."""
+    if qat.METHOD not in recipe.methods or qat.trained_for(network) == recipe:
+        return network
+    config = qat.settings(network, epochs)
+    with progress(f"training {network.name} for {recipe.name}",
+                  config.epochs * steps_per_epoch(dataset, config)) as advance:
+        return qat.obtain(network, recipe, dataset, folder, epochs=epochs, tick=advance, report=console.print)
+
+
+def graph_of(network: Network, calibration: Pairs, made: dict[str, Baseline]) -> Baseline:
+    """The int8 graph of ``network`` from ``made``, by checksum, or made now and kept there."""
+    if network.sha256 not in made:
+        base = baseline(network.model, calibration, inputs=modalities_of(network.name))
+        made[network.sha256] = replace(base, trained_for=qat.trained_for(network))
+    return made[network.sha256]
+
+
 def publish_proven(conversion: Conversion, network: Network, pairs: Pairs, folder: Path, *,
                    calibration_pairs: int) -> IntegerFile:
     """Prove ``conversion`` against its ``network`` on ``pairs``, then write it with all that it came from."""
     proof = prove(conversion, pairs, predict(network.model, pairs))
-    provenance = {"float_sha256": network.sha256, "data": network.table["data"], "labels": network.table["labels"],
-                  "training": network.table["training"], "audio_features": network.table["audio_features"],
+    table = network.table
+    provenance = {"float_sha256": table.get("float_sha256", network.sha256), "data": table["data"],
+                  "labels": table["labels"], "training": table["training"], "audio_features": table["audio_features"],
                   "calibration_pairs": calibration_pairs}
+    if qat.METHOD in table:
+        provenance[qat.METHOD] = table[qat.METHOD] | {"sha256": network.sha256}
     path = publish(conversion, proof, folder, provenance)
     return IntegerFile(conversion.precision, path, describe(conversion, proof) | provenance)
 
@@ -106,7 +130,7 @@ def model_row(run: Run, network: Network, made: IntegerFile) -> Row:
         "file": str(made.path.relative_to(run.folder)) if made.path.is_relative_to(run.folder) else made.path.name,
         "file_sha256": table["sha256"], "max_abs_difference": table["proof"]["max_abs_difference"],
         "n": table["proof"]["samples"], "seed": run.seed, "data_checksum": run.dataset.checksum,
-        "train_seconds": network.train_seconds,
+        "train_seconds": network.train_seconds + table.get(qat.METHOD, {}).get("seconds", 0.0),
     }
 
 

@@ -229,7 +229,8 @@ def _self_test(found: Package) -> list[dict[str, str]]:
 def metadata(found: Package, contents: Mapping[str, bytes]) -> dict[str, Any]:
     """``metadata.json``: what a tool, or a person in a year, needs to know."""
     program, model, vectors = found.program, found.model, found.vectors
-    kept = ("model", "labels", "precision", "audio_features", "data", "training", "float_sha256", "layers")
+    kept = ("model", "labels", "precision", "audio_features", "data", "training", "qat", "float_sha256",
+            "layers")
     return {
         "format": FORMAT, "name": program.name, "tinyfuse": __version__, "optimize": found.optimize,
         "arena_alignment": ALIGNMENT, **figures_of(program, model),

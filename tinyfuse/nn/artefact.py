@@ -13,9 +13,11 @@ from tinyfuse.backend import tensorflow
 from tinyfuse.data import Dataset, FeatureScaling
 from tinyfuse.errors import ModelError
 from tinyfuse.files import atomic_path, sha256_hex, write_text
+from tinyfuse.nn.folded import without_batch_norm
 from tinyfuse.nn.fusion import MODELS, build
 from tinyfuse.nn.train import TrainConfig, Trained
 
+QAT_KEYS = ("float_sha256", "precision", "qat")  # of a network that went on training with quantised weights
 KEYS = ("model", "tinyfuse", "sha256", "labels", "training", "accuracy", "data", "audio_features")
 SECTIONS = {"training": ("epochs", "batch_size", "learning_rate", "seed", "seconds"), "data": ("name", "checksum"),
             "audio_features": ("mean", "std", "low", "high")}
@@ -24,11 +26,16 @@ SECTIONS = {"training": ("epochs", "batch_size", "learning_rate", "seed", "secon
 def save(trained: Trained, dataset: Dataset, config: TrainConfig, folder: str | Path) -> Path:
     """Write the network and its table; return the path of the ``.keras`` file."""
     path = Path(folder) / f"{trained.name}.keras"
-    with atomic_path(path) as temporary:
-        trained.model.save(temporary)
-        _without_dates(temporary)
+    save_model(trained.model, path)
     write_text(path.with_suffix(".toml"), tables.dumps(describe(trained, dataset, config, path)))
     return path
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write ``model`` to ``path`` (``.keras``); its table is still missing."""
+    with atomic_path(path) as temporary:
+        model.save(temporary)
+        _without_dates(temporary)
 
 
 def _without_dates(path: Path) -> None:
@@ -61,16 +68,17 @@ def describe(trained: Trained, dataset: Dataset, config: TrainConfig, path: Path
 def load(path: str | Path) -> tuple[Any, dict[str, Any]]:
     """The network at ``path`` (``.keras``) and its table.
 
-    The file's own description of layers is not run: the network named in the table is built and only the
-    weights are taken from the file. Raises :class:`ModelError` if either file is missing, damaged or
-    belongs to something else.
+    The file's own description of layers is not run: the network named in the table is built (without batch norm
+    after quantisation-aware training) and only the weights are taken from the file. Raises :class:`ModelError` if
+    either file is missing, damaged or belongs to something else.
     """
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file():
         raise ModelError(f"{path}: no such .keras file; `tinyfuse train` writes them")
     beside = path.with_suffix(".toml")
     table = tables.read(beside, ModelError)
-    tables.check_keys(table, KEYS, str(beside), ModelError, required=KEYS)
+    required = KEYS + QAT_KEYS if "qat" in table else KEYS
+    tables.check_keys(table, required, str(beside), ModelError, required=required)
     for key, wanted in SECTIONS.items():
         if not isinstance(table[key], dict):
             raise ModelError(f"{beside}: '{key}' must be a table")
@@ -82,7 +90,7 @@ def load(path: str | Path) -> tuple[Any, dict[str, Any]]:
     if table["sha256"] != sha256_hex(path.read_bytes()):
         raise ModelError(f"{path}: its checksum is not the one in {beside.name}; the file is damaged or was replaced")
     tensorflow()
-    model = build(name)
+    model = without_batch_norm(build(name)) if "qat" in table else build(name)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises whatever h5py, zipfile or its own checks do

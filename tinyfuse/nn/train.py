@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -129,10 +129,20 @@ def train(name: str, dataset: Dataset, config: TrainConfig, *, checkpoint: str |
     run continues after its last whole epoch and ends with the same weights as an uninterrupted one.
     ``tick`` is called after each step and ``report`` with one line after each epoch.
     """
+    return fit(name, build(name, seed=config.seed), dataset, config, {"model": name}, checkpoint=checkpoint, tick=tick,
+               report=report)
+
+
+def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity: Mapping[str, str], *,
+        checkpoint: str | Path | None, tick: Callable[[], None], report: Callable[[str], None]) -> Trained:
+    """Train ``model`` from the weights that it has; see :func:`train`.
+
+    A checkpoint is only taken up by a run of the same data, ``config`` and ``identity``: whatever else decides the
+    weights. ``title`` names the run in reports.
+    """
     began = time.monotonic()
-    model = build(name, seed=config.seed)
     optimizer = _optimizer(model, config, steps_per_epoch(dataset, config))
-    identity = {"model": name, "data": dataset.checksum, **{k: str(v) for k, v in asdict(config).items()}}
+    identity = {**identity, "data": dataset.checksum, **{k: str(v) for k, v in asdict(config).items()}}
     variables = [*model.variables, *optimizer.variables]
     progress = load_progress(checkpoint, identity, variables) if checkpoint else Progress()
     step, forward = _train_step(model, optimizer), compiled(model)
@@ -140,13 +150,13 @@ def train(name: str, dataset: Dataset, config: TrainConfig, *, checkpoint: str |
         _run_epoch(step, dataset, config, epoch, tick)
         score = _share(forward, dataset.validation)
         if not all(np.isfinite(np.asarray(v)).all() for v in model.variables):
-            raise ModelError(f"training '{name}' diverged in epoch {epoch + 1}: use a smaller learning rate")
+            raise ModelError(f"training '{title}' diverged in epoch {epoch + 1}: use a smaller learning rate")
         progress = progress.after(epoch + 1, score, [np.asarray(v) for v in model.variables], began)
         if checkpoint:
             save_progress(checkpoint, identity, variables, progress)
         began = time.monotonic()
-        report(f"{name}: epoch {epoch + 1}/{config.epochs}, validation {score:.4f}")
+        report(f"{title}: epoch {epoch + 1}/{config.epochs}, validation {score:.4f}")
     for variable, value in zip(model.variables, progress.best_weights, strict=True):
         variable.assign(value)
-    return Trained(name, model, progress.best_epoch, progress.best_score, _share(forward, dataset.test),
+    return Trained(title, model, progress.best_epoch, progress.best_score, _share(forward, dataset.test),
                    progress.seconds)

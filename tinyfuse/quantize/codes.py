@@ -106,7 +106,7 @@ def grid(kernel: np.ndarray, slices: Sequence[Slice], *, least_scale: np.ndarray
     scale ends at the next multiple of it. ``least_scale``: see :func:`quantize`.
     """
     axes = tuple(range(1, kernel.ndim))
-    room = _room({part.bits for part in slices})
+    room = container_level({part.bits for part in slices})
     peak = np.stack([np.abs(kernel[..., s.start:s.stop]).max(axis=axes) for s in slices], axis=1)
     levels = np.array([level(s.bits) for s in slices])
     end = peak * reach
@@ -131,7 +131,7 @@ def placed(on: Grid, values: np.ndarray) -> Codes:
     return Codes(on.scale, on.stride, on.peak, on.coarse, on.slices, values.astype(np.int16))
 
 
-def _room(widths: set[int]) -> int:
+def container_level(widths: set[int]) -> int:
     """Largest code the container may hold: slices of different width use all of it, to place their grids better."""
     if len(widths) == 1:
         return level(max(widths))

@@ -34,6 +34,7 @@ class Baseline:
     """One network's int8 graph as TensorFlow writes it (``data``) and its folded float layers.
 
     ``refinement`` remembers what recipes made of each layer: the next recipe that asks for the same costs nothing.
+    ``trained_for`` is the recipe of a quantisation-aware training, the only one that its weights fit.
     """
 
     model: str
@@ -41,6 +42,7 @@ class Baseline:
     layers: tuple[FoldedLayer, ...]
     inputs: tuple[str, ...]
     refinement: Refinement = field(repr=False, compare=False)
+    trained_for: Precision | None = None
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,7 @@ def baseline(model: Any, calibration: Pairs, *, inputs: tuple[str, ...]) -> Base
 
 def convert(base: Baseline, precision: Precision) -> Conversion:
     """Write the n-bit integers of ``precision`` into the int8 graph of ``base``."""
-    if precision.scheme != "symmetric":
-        raise RecipeError(f"recipe '{precision.name}' simulates scheme '{precision.scheme}' in float; "
-                          "only 'symmetric' recipes become .tflite files")
-    if "qat" in precision.methods:
-        raise RecipeError(f"recipe '{precision.name}': method 'qat' cannot be written")
+    _check_recipe(base, precision)
     precision.check_layers([layer.name for layer in base.layers])
     model = flatbuffer.read(base.data, base.model)
     _name_inputs(model, base.inputs)
@@ -120,6 +118,18 @@ def convert(base: Baseline, precision: Precision) -> Conversion:
     model.metadata = [m for m in model.metadata or [] if m.name == b"min_runtime_version"]
     flatbuffer.drop_unused(model)
     return Conversion(base.model, precision, flatbuffer.write(model), tuple(sizes), codes, layout.widths, units)
+
+
+def _check_recipe(base: Baseline, precision: Precision) -> None:
+    if precision.scheme != "symmetric":
+        raise RecipeError(f"recipe '{precision.name}' simulates scheme '{precision.scheme}' in float; "
+                          "only 'symmetric' recipes become .tflite files")
+    if base.trained_for not in (None, precision):
+        raise RecipeError(f"recipe '{precision.name}': these weights were trained for '{base.trained_for.name}'; "
+                          f"give that recipe, or the float network {base.model}.keras")
+    if base.trained_for is None and "qat" in precision.methods:
+        raise RecipeError(f"recipe '{precision.name}': 'qat' needs weights that were trained for it; "
+                          "quantize.qat.obtain makes them")
 
 
 def _name_inputs(model: Any, names: tuple[str, ...]) -> None:

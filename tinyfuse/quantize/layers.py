@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.data import MODALITIES
-from tinyfuse.errors import ConversionError
+from tinyfuse.nn.folded import WEIGHTED, folded_weights, parents
 from tinyfuse.quantize.codes import Slice
 from tinyfuse.quantize.precision import Precision
 
@@ -46,20 +46,15 @@ def folded_layers(model: Any) -> list[FoldedLayer]:
     seen: dict[str, frozenset[str]] = {}
     layers = []
     for layer in model.layers:
-        parents = _parents(layer)
-        seen[layer.name] = frozenset({layer.name} & set(MODALITIES)).union(*(seen[p.name] for p in parents))
-        if type(layer).__name__ in ("Conv2D", "Dense"):
-            layers.append(_fold(layer, _parts(layer, parents[0], seen)))
+        above = parents(layer)
+        seen[layer.name] = frozenset({layer.name} & set(MODALITIES)).union(*(seen[p.name] for p in above))
+        if type(layer).__name__ in WEIGHTED:
+            layers.append(_fold(layer, _parts(layer, above[0], seen)))
     return layers
 
 
-def _parents(layer: Any) -> list[Any]:
-    inputs = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
-    return [tensor._keras_history.layer for tensor in inputs if tensor._keras_history.layer is not layer]
-
-
 def _parts(layer: Any, parent: Any, seen: dict[str, frozenset[str]]) -> tuple[tuple[str, int], ...]:
-    sources = _parents(parent) if type(parent).__name__ == "Concatenate" else []
+    sources = parents(parent) if type(parent).__name__ == "Concatenate" else []
     if sources and all(type(source).__name__ == "InputLayer" for source in sources):
         return tuple((source.name, int(source.output_shape[0][-1])) for source in sources)
     modalities = seen[layer.name]
@@ -67,15 +62,5 @@ def _parts(layer: Any, parent: Any, seen: dict[str, frozenset[str]]) -> tuple[tu
 
 
 def _fold(layer: Any, parts: tuple[tuple[str, int], ...]) -> FoldedLayer:
-    kernel = np.asarray(layer.kernel, np.float64)
-    kernel = np.moveaxis(kernel, -1, 0)
-    bias = np.asarray(layer.bias, np.float64) if layer.use_bias else np.zeros(len(kernel))
-    followers = [node.layer for node in layer.outbound_nodes]
-    norm = followers[0] if len(followers) == 1 and type(followers[0]).__name__ == "BatchNormalization" else None
-    if norm is not None:
-        gain = np.asarray(norm.gamma, np.float64) / np.sqrt(np.asarray(norm.moving_variance, np.float64) + norm.epsilon)
-        kernel = kernel * gain.reshape(-1, *(1,) * (kernel.ndim - 1))
-        bias = (bias - np.asarray(norm.moving_mean, np.float64)) * gain + np.asarray(norm.beta, np.float64)
-    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-        raise ConversionError(f"layer '{layer.name}' has weights that are not finite: train the model again")
-    return FoldedLayer(layer.name, kernel, bias, parts)
+    kernel, bias = folded_weights(layer)
+    return FoldedLayer(layer.name, np.moveaxis(kernel, -1, 0), bias, parts)
