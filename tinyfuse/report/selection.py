@@ -16,10 +16,11 @@ from tinyfuse.report.selection_maps import grid_figure, sensitivity_figure
 from tinyfuse.report.selection_tables import (
     PARTS,
     comparison_table,
-    finals_markdown,
     finals_table,
     flag_list,
+    judged_markdown,
     markdown,
+    plain,
     trial_table,
 )
 from tinyfuse.report.selection_words import facts, limits, steps
@@ -61,14 +62,21 @@ def selection_page(found: SelectionFile, views: Views) -> str:
 
 
 def selection_markdown(folder: str | Path) -> str:
-    """The reasons and the tables of finalists, comparisons and trials as Markdown."""
+    """What was asked for, the reasons and the tables of finalists, comparisons and trials as Markdown.
+
+    Raises:
+        DataError: selection.json or the rows of the finalists are damaged.
+    """
     found = read_selection(Path(folder) / FILE)
-    parts = ["".join(f"- {reason}\n" for reason in found.reasons)]
+    parts = ["".join(f"- {plain(term)}: {plain(text)}.\n" for term, text in facts(found, _views(Path(folder), found))),
+             "".join(f"- {plain(reason)}\n" for reason in found.reasons)]
     for part, words in PARTS.items():
         comparisons = comparison_table(found, part)
-        parts += [f"Finalists on {words} pairs (* chosen; 95 % intervals):\n\n{finals_markdown(found, part)}",
+        parts += [f"Finalists on {words} pairs (* chosen; 95 % intervals):\n\n"
+                  + judged_markdown(finals_table(found, part)),
                   f"Comparisons on {words} pairs:\n\n{markdown(comparisons['head'], comparisons['rows'], 2)}"]
-    return "\n".join(parts)
+    trials = judged_markdown(trial_table(found))
+    return "\n".join([*parts, f"All trials on {found.settings.trial_pairs} held-out pairs (* chosen):\n\n{trials}"])
 
 
 def _views(folder: Path, found: SelectionFile) -> dict[str, RunView]:
@@ -76,7 +84,7 @@ def _views(folder: Path, found: SelectionFile) -> dict[str, RunView]:
     views = {}
     for part, judged in (("validation", found.validation), ("test", found.test)):
         path, names = folder / part / "results.jsonl", {"float", *(one.name for one in judged)}
-        rows = [row for row in ResultStore(path).rows() if row["model"] == found.model and row["precision"] in names
+        rows = [row for row in ResultStore(path).rows() if row["model"] == found.model and row.get("precision") in names
                 and row["data_checksum"] == found.data.checksum] if path.exists() else []
         if rows:
             views[part] = view_of(rows, epsilon=found.settings.epsilon)
@@ -88,7 +96,8 @@ def _tiles(found: SelectionFile, views: Views) -> list[tuple[str, str]]:
     chosen = next((one for one in found.test if one.name == found.best.name), found.best)
     where = "test" if chosen in found.test else "held-out"
     bits = [unit.bits * unit.weights for unit in found.units]
-    tiles = [("packed bytes", f"{chosen.needs['flash']:,}"),
+    limit = f", budget {found.budget['flash']:,}" if "flash" in found.budget else ""
+    tiles = [(f"packed bytes{limit}", f"{chosen.needs['flash']:,}"),
              ("mean bits of a weight", f"{sum(bits) / sum(unit.weights for unit in found.units):.2f}"),
              (f"clean accuracy, {where} pairs", f"{percent(chosen.clean.value)} %"),
              *((f"{mode} attacked, {where} pairs", f"{percent(share.value)} %") for mode in found.modes
@@ -107,10 +116,10 @@ def _banner(views: Views) -> list[str]:
 
 
 def _bits(found: SelectionFile) -> dict[str, Any]:
-    table = {"title": "Numbers", "head": ["layer" if found.settings.granularity == "layer" else "modality", "branch",
-                                          "", "bits", "weights"],
-             "rows": [[unit.name, unit.branch, "", str(unit.bits), f"{unit.weights:,}"] for unit in found.units]}
-    return picture(bits_figure(found.units), "Bits by layer", f"Weight bits of {found.best.name} and the number of "
+    kind = found.settings.granularity
+    table = {"title": "Numbers", "head": [kind, "branch", "bits", "weights"], "texts": 2,
+             "rows": [[unit.name, unit.branch, str(unit.bits), f"{unit.weights:,}"] for unit in found.units]}
+    return picture(bits_figure(found.units), f"Bits by {kind}", f"Weight bits of {found.best.name} and the number of "
                    f"weights that have them; network {found.model}.", [table])
 
 
@@ -128,8 +137,8 @@ def _costs(found: SelectionFile) -> dict[str, Any]:
                    f"8 bits; brighter is worse, colours are logarithmic, 0 is no cost. n = "
                    f"{settings.sensitivity_pairs} training pairs, {settings.attacked_pairs} of them attacked, hessian "
                    f"{settings.hessian_pairs}; training seed {found.training_seed}.{framed}", [
-                       {"title": f"Numbers: {name}", "head": ["layer", "", "", *map(str, found.sensitivity.widths)],
-                        "rows": [[part, "", "", *(f"{cost:.3g}" for cost in row)] for part, row in
+                       {"title": f"Numbers: {name}", "head": ["layer", *map(str, found.sensitivity.widths)],
+                        "texts": 1, "rows": [[part, *(f"{cost:.3g}" for cost in row)] for part, row in
                                  zip(found.sensitivity.parts, rows, strict=True)]}
                        for name, rows in found.sensitivity.costs.items()])
 

@@ -84,19 +84,18 @@ def trial_table(found: SelectionFile) -> dict[str, Any]:
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
     """A Markdown table whose first ``texts`` columns are text."""
     marks = ["---" if column < texts else "---:" for column in range(len(head))]
-    return "".join("| " + " | ".join(_plain(text) for text in row) + " |\n" for row in (head, marks, *rows))
+    return "".join("| " + " | ".join(plain(text) for text in row) + " |\n" for row in (head, marks, *rows))
 
 
-def finals_markdown(found: SelectionFile, part: str) -> str:
-    """:func:`finals_table` as Markdown."""
-    table = finals_table(found, part)
+def judged_markdown(table: dict[str, Any]) -> str:
+    """:func:`finals_table` or :func:`trial_table` as Markdown."""
     rows = [[line["name"] + (" *" if line["chosen"] else ""),
              *(" ".join(filter(None, (each["text"], each["margin"]))) for each in line["cells"])]
             for line in table["lines"]]
-    return markdown([" ".join(filter(None, title)) for title in table["head"]], rows)
+    return markdown([f"{title} ({unit})" if unit else title for title, unit in table["head"]], rows)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """``text`` that Markdown does not take for a mark of its own."""
     for mark in ("\\", "|", "<", "*", "_", "`", "["):
         text = text.replace(mark, f"\\{mark}")

@@ -9,14 +9,14 @@ from tinyfuse.report.selection_file import SelectionFile
 from tinyfuse.report.selection_tables import PARTS
 from tinyfuse.report.tables import percent
 from tinyfuse.report.view import RunView
-from tinyfuse.report.words import EXECUTORS, KINDS, NORM_TEXTS, NOTHING, integer_judge, profile_text, span, widest
+from tinyfuse.report.words import EXECUTORS, KINDS, NORM_TEXTS, integer_judge, profile_text, span, widest
 from tinyfuse.search.budget import RESOURCES
 from tinyfuse.search.candidates import PROPOSED
 from tinyfuse.search.sensitivity import REFERENCE
 
 _OBJECTIVES = {
-    "robust": "the accuracy of the weaker modality under attack, then that with both attacked, then clean",
-    "clean": "clean accuracy, then that of the weaker modality under attack, then that with both attacked",
+    "robust": "the accuracy of the weaker modality under attack, then with both attacked, then clean",
+    "clean": "clean accuracy, then that of the weaker modality under attack, then with both attacked",
 }
 _PROFILE = "standard"
 
@@ -117,5 +117,5 @@ def _attacks(views: Mapping[str, RunView]) -> list[tuple[str, str]]:
 
 
 def _proofs(views: Mapping[str, RunView]) -> str:
-    told = [f"On {words} pairs: {integer_judge(views[part].lines)}" for part, words in PARTS.items() if part in views]
-    return "; ".join(told) or f"No rows of finalists are beside this file, so its proof cannot be shown here {NOTHING}"
+    told = [f"on {words} pairs {integer_judge(views[part].lines)}" for part, words in PARTS.items() if part in views]
+    return f"Here: {'; '.join(told)}" if told else "The rows of its proof are not beside this page"
