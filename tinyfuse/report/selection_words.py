@@ -37,7 +37,7 @@ def facts(found: SelectionFile, views: Mapping[str, RunView]) -> list[tuple[str,
         ("Threat model", f"{NORM_TEXTS['linf']}, ε = {settings.epsilon:g} in units of the inputs (0 to 1), separately "
                          f"for each attacked modality. G: {KINDS['G']}; every candidate has the same 8-bit input grid, "
                          "so that all of them face the same codes"),
-        *_attacks(views),
+        *_attacks(views, settings.trial_steps),
         ("Executor", f"twin: {EXECUTORS['twin']}. {_proofs(views)}"),
         ("Samples", f"sensitivity: {settings.sensitivity_pairs} training pairs, {settings.attacked_pairs} of them "
                     f"attacked; trials: {settings.trial_pairs} held-out pairs; finalists: {settings.final_pairs} "
@@ -109,11 +109,12 @@ def _clean(found: SelectionFile, part: str) -> str:
     return span(one.clean.n for one in (found.test if part == "test" else found.validation))
 
 
-def _attacks(views: Mapping[str, RunView]) -> list[tuple[str, str]]:
+def _attacks(views: Mapping[str, RunView], trial_steps: int) -> list[tuple[str, str]]:
     """The suite of the finals, which left its rows; trials run the same one with fewer steps."""
     rows = [row for view in views.values() for row in view.rows
             if row["kind"] == "attack" and row["profile"] == _PROFILE and row["executor"] == "twin"]
-    return [("Attacks", f"{profile_text(_PROFILE, rows)}. Trials: the same suite with fewer steps")] if rows else []
+    trials = f"Trials: the same suite with {trial_steps} steps"
+    return [("Attacks", f"{profile_text(_PROFILE, rows)}. {trials}")] if rows else []
 
 
 def _proofs(views: Mapping[str, RunView]) -> str:
