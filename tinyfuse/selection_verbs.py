@@ -77,6 +77,7 @@ def _methods(text: str) -> tuple[str, ...]:
 def select(args: argparse.Namespace) -> int:
     """Select, write the report, print the reasons."""
     from tinyfuse.files import write_text
+    from tinyfuse.report.selection import render_selection
     from tinyfuse.results import ResultStore
     from tinyfuse.search.budget import parse_budget
     from tinyfuse.search.record import to_json
@@ -92,11 +93,12 @@ def select(args: argparse.Namespace) -> int:
     found = run(study, budget)
     record = to_json(found)
     write_text(folder / "selection.json", json.dumps(record, indent=1) + "\n")
+    page = render_selection(folder)
     if args.json:
         print(json.dumps(record))
     else:
         print("\n".join(found.reasons))
-    console.print(f"wrote {found.path} and its recipe {folder / found.chosen.name}.toml", markup=False)
+    console.print(f"wrote {found.path}, its recipe {folder / found.chosen.name}.toml and {page}", markup=False)
     return 0
 
 

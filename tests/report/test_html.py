@@ -8,11 +8,11 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import HOSTILE, Page
 
 from tinyfuse.errors import DataError, UsageError
 from tinyfuse.provenance import RunFacts
@@ -22,40 +22,6 @@ from tinyfuse.report.view import view_of
 from tinyfuse.results import Row, unpack_survivors
 
 MakeRun = Callable[..., Path]
-HOSTILE = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}"
-
-
-class Page(HTMLParser):
-    """Tags with attributes, and the text outside of style and script."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.scripts: list[str] = []
-        self._inside = ""
-        self.feed(html)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect."""
-        self.tags.append((tag, dict(attrs)))
-        self._inside = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        """Leave style or script."""
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        """Collect."""
-        if self._inside == "script":
-            self.scripts.append(data)
-        elif self._inside != "style":
-            self.words.append(data)
-
-    def attributes(self, tag: str) -> list[dict[str, str | None]]:
-        """Attributes of every such tag."""
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinyfuse.evaluate.summary import FLOAT
 from tinyfuse.evaluate.summary_csv import write_csv
@@ -14,21 +12,17 @@ from tinyfuse.files import write_text
 from tinyfuse.report import firmware, sections, trust
 from tinyfuse.report.curves import literature_figure, robustness_figure, threats_figure
 from tinyfuse.report.method import identity, method
+from tinyfuse.report.page import page_text, picture
 from tinyfuse.report.picks import picks
 from tinyfuse.report.plots import size_figure, width_figure
 from tinyfuse.report.robust_size import robust_size_figure
-from tinyfuse.report.style import is_uniform, to_svg
+from tinyfuse.report.style import is_uniform
 from tinyfuse.report.tables import common_letters
 from tinyfuse.report.tracks import LITERATURE
 from tinyfuse.report.transfer import transfer_tables
 from tinyfuse.report.view import RunView, load
 from tinyfuse.report.words import KINDS, integer_judge, kinds_of, profile_text, span
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_FOLDER = Path(__file__).parent
-_PIXELS_PER_INCH = 96
 _CURVES_LEAD = ("From the clean accuracy of the attacked samples at ε = 0 on. G, R and transfer are explained under "
                 "“What was run”.")
 _LITERATURE_LEAD = ("Profile “{name}”: {text}. Every attack runs on every sample at every budget. For comparison with "
@@ -51,13 +45,7 @@ def render(run_dir: str | Path, *, epsilon: float | None = None) -> Path:
 
 def render_page(view: RunView) -> str:
     """The page as HTML text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(loader=FileSystemLoader(_FOLDER), undefined=StrictUndefined, autoescape=True,
-                              trim_blocks=True, lstrip_blocks=True)
-    script = environment.get_template("sort.js.j2").render().strip()
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return environment.get_template("report.html.j2").render(script=script, script_sha256=digest, **_context(view))
+    return page_text("report.html.j2", _context(view))
 
 
 def _context(view: RunView) -> dict[str, Any]:
@@ -105,7 +93,7 @@ def _curves(view: RunView) -> Iterator[dict[str, Any]]:
         curves = robustness_figure(view, model)
         if curves is None:
             continue
-        yield _figure(curves, f"Robust accuracy: {model}", "Worst case over all attacks at any budget up to ε, sample "
+        yield picture(curves, f"Robust accuracy: {model}", "Worst case over all attacks at any budget up to ε, sample "
                       f"by sample. Dashed: float network; solid: integers, threat model G{judge}. Bands: 95 % "
                       "intervals.", [sections.curve_table(view, model)])
         integers = [line.precision for line in view.lines if line.model == model and line.precision in
@@ -114,7 +102,7 @@ def _curves(view: RunView) -> Iterator[dict[str, Any]]:
         for names, folded in ((uniform, False), ([name for name in integers if name not in uniform], True)):
             threats = threats_figure(view, model, names)
             if threats is not None:
-                yield _figure(threats, f"Threat models: {model}{', mixed widths' if folded else ''}",
+                yield picture(threats, f"Threat models: {model}{', mixed widths' if folded else ''}",
                               f"Float, G, R and transfer for each recipe{judge}. A transfer curve above G means that "
                               "replaying float attacks overrates the integers. Band: 95 % interval of G.",
                               folded=folded)
@@ -124,7 +112,7 @@ def _literature(view: RunView) -> Iterator[dict[str, Any]]:
     for model in view.models:
         figure = literature_figure(view, model)
         if figure is not None:
-            yield _figure(figure, f"Last iterate only: {model}", "Accuracy under one attack at one budget, as most "
+            yield picture(figure, f"Last iterate only: {model}", "Accuracy under one attack at one budget, as most "
                           f"papers report it{_judged(view)}; integers in threat model G. Bands: 95 % intervals.",
                           [sections.literature_table(view, model)])
 
@@ -137,17 +125,17 @@ def _literature_lead(view: RunView) -> str:
 def _costs(view: RunView) -> Iterator[dict[str, Any]]:
     robust = robust_size_figure(view.lines, epsilon=view.epsilon)
     if robust is not None:
-        yield _figure(robust, "Robustness against size", f"One mark for each recipe, threat model G{_judged(view)}. "
+        yield picture(robust, "Robustness against size", f"One mark for each recipe, threat model G{_judged(view)}. "
                       "Bars and band: 95 % intervals; dashed: the float network under its own attacks. Recipes of "
                       "nearly the same size stand side by side. Hollow: packed weights alone, firmware not measured.")
     size = size_figure(view.lines, epsilon=view.epsilon)
     if size is not None:
-        yield _figure(size, "Accuracy against size", "Packed weights are what n-bit storage would take in flash. "
+        yield picture(size, "Accuracy against size", "Packed weights are what n-bit storage would take in flash. "
                       "The line joins the recipes that no smaller recipe beats; crosses are beaten by a smaller one. "
                       f"Robust accuracy: worst of the attacked modalities, threat model G{_judged(view)}.")
     widths = width_figure(view.lines, epsilon=view.epsilon)
     if widths is not None:
-        yield _figure(widths, "Widths per modality", "Each cell is a measured recipe; hatched cells were not "
+        yield picture(widths, "Widths per modality", "Each cell is a measured recipe; hatched cells were not "
                       "measured. Where several recipes share a cell, the one with the widest shared layers is shown. "
                       f"Robust accuracy: threat model G{_judged(view)}.")
 
@@ -157,11 +145,3 @@ def _judged(view: RunView) -> str:
     counts = span(accuracy.n for line in view.lines for accuracy in line.robust.values())
     judge = integer_judge(view.lines)
     return ", ".join(["", *([f"judged by {judge}"] if judge else []), f"n={counts}, training seed {view.seed}"])
-
-
-def _figure(figure: Figure, title: str, caption: str, tables: Iterable[dict[str, Any]] = (), *,
-            folded: bool = False) -> dict[str, Any]:
-    width, height = (round(float(inches) * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
-    data = base64.b64encode(to_svg(figure).encode("utf-8")).decode("ascii")
-    return {"title": title, "caption": caption, "width": width, "height": height, "data": data,
-            "tables": list(tables), "folded": folded}

@@ -67,14 +67,14 @@ def table_groups(lines: Sequence[SummaryRow]) -> list[dict[str, Any]]:
 def table_line(line: SummaryRow, lines: Sequence[SummaryRow]) -> dict[str, Any]:
     """One line of the main table: names, sortable cells by group, letters."""
     is_float = line.precision == FLOAT
-    numbers = [_cell(bits(line), line.weight_bits_mean), _cell(kib(line.stored_bytes), line.stored_bytes),
-               _cell(kib(line.packed_bytes), line.packed_bytes), _cell(kib(line.arena_bytes), line.arena_bytes),
-               *(_cell(*found) for found in firmware.cells(line.firmware, firmware.measured_cores(lines))),
-               _cell(mega(line.macs), line.macs)]
-    groups = [[_share(line.clean_float, own=is_float), _share(line.clean_integer, own=True)]]
+    numbers = [cell(bits(line), line.weight_bits_mean), cell(kib(line.stored_bytes), line.stored_bytes),
+               cell(kib(line.packed_bytes), line.packed_bytes), cell(kib(line.arena_bytes), line.arena_bytes),
+               *(cell(*found) for found in firmware.cells(line.firmware, firmware.measured_cores(lines))),
+               cell(mega(line.macs), line.macs)]
+    groups = [[share(line.clean_float, own=is_float), share(line.clean_integer, own=True)]]
     for modality in measured(lines):
-        before = _share(line.robust_float.get(modality), own=is_float)
-        groups.append([before, *(_share(robust_of(line, kind).get(modality), own=kind == "G")
+        before = share(line.robust_float.get(modality), own=is_float)
+        groups.append([before, *(share(robust_of(line, kind).get(modality), own=kind == "G")
                                  for kind in kinds_of(lines))])
     return {"model": line.model, "precision": line.precision, "seed": line.seed, "pareto": line.pareto,
             "is_float": is_float, "dim": line.executor != FLOAT_EXECUTOR and not line.pareto,
@@ -132,13 +132,15 @@ def _interval(accuracy: Accuracy | None) -> str:
     return f"{percent(accuracy.value)} ({percent(accuracy.low)} to {percent(accuracy.high)})"
 
 
-def _cell(text: str, sort: float | None) -> dict[str, Any]:
+def cell(text: str, sort: float | None) -> dict[str, Any]:
+    """A cell of a sortable table, sorted by ``sort``; what is None comes last."""
     return {"text": text, "sort": "" if sort is None else sort, "margin": "", "tip": "", "bar": None, "own": True}
 
 
-def _share(accuracy: Accuracy | None, *, own: bool) -> dict[str, Any]:
+def share(accuracy: Accuracy | None, *, own: bool) -> dict[str, Any]:
+    """A cell with an accuracy in percent; that of the line's ``own`` network has its interval and a bar."""
     if accuracy is None:
-        return _cell(NOTHING, None)
+        return cell(NOTHING, None)
     low, high = 100 * accuracy.low, 100 * accuracy.high
     half = (high - low) / 2
     return {"text": percent(accuracy.value), "sort": accuracy.value, "own": own,

@@ -36,7 +36,8 @@ def _sensitivity(found: Selection) -> dict[str, Any]:
     """By criterion the costs of all parts at all widths."""
     study = found.study
     parts, widths = [Unit(part.name, (part,)) for part in study.parts], study.settings.widths
-    return {"parts": [part.name for part in parts], "widths": list(widths),
+    return {"parts": [part.name for part in parts], "branches": [part.branch for part in study.parts],
+            "widths": list(widths),
             "costs": {name: cost_table(name, parts, widths, found.evidence).tolist() for name in CRITERIA},
             "meaning": dict(CRITERIA)}
 
@@ -63,4 +64,3 @@ def _accuracy(correct: np.ndarray) -> dict[str, float]:
 
 def _comparison(one: Comparison) -> dict[str, Any]:
     return {**asdict(one), "significant": one.significant}
-
