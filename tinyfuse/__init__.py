@@ -9,15 +9,16 @@ if TYPE_CHECKING:
     from tinyfuse.data import load as load_data
     from tinyfuse.deploy import export, verify
     from tinyfuse.report import render as write_report
+    from tinyfuse.selection import select
     from tinyfuse.steps import attack, convert, train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attack", "convert", "export", "load_data", "train", "verify", "write_report"]
+__all__ = ["__version__", "attack", "convert", "export", "load_data", "select", "train", "verify", "write_report"]
 
 _HOMES = {"load_data": ("tinyfuse.data", "load"), "train": ("tinyfuse.steps", "train"),
           "convert": ("tinyfuse.steps", "convert"), "attack": ("tinyfuse.steps", "attack"),
           "export": ("tinyfuse.deploy", "export"), "verify": ("tinyfuse.deploy", "verify"),
-          "write_report": ("tinyfuse.report", "render")}
+          "select": ("tinyfuse.selection", "select"), "write_report": ("tinyfuse.report", "render")}
 
 
 def __getattr__(name: str) -> Any:

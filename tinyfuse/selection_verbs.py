@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tinyfuse import options
-from tinyfuse.console import console, progress
-from tinyfuse.errors import UsageError
-
-if TYPE_CHECKING:
-    from tinyfuse.data import Dataset
-    from tinyfuse.nn.obtain import Network
-    from tinyfuse.search.settings import Settings
+from tinyfuse.console import console
 
 EXAMPLES = """\
 examples:
@@ -75,55 +66,17 @@ def _methods(text: str) -> tuple[str, ...]:
 
 
 def select(args: argparse.Namespace) -> int:
-    """Select, write the report, print the reasons."""
-    from tinyfuse.files import write_text
-    from tinyfuse.report.selection import render_selection
-    from tinyfuse.results import ResultStore
+    """Select, then print the reasons."""
+    from tinyfuse import selection
     from tinyfuse.search.budget import parse_budget
-    from tinyfuse.search.record import to_json
-    from tinyfuse.search.select import select as run
-    from tinyfuse.search.study import Study
 
-    budget, settings = parse_budget(args.budget), _settings(args)
-    dataset = options.load_data(args)
-    folder = Path(args.out or f"runs/select-{Path(args.model).stem}")
-    network = _network(args, dataset, folder)
-    study = Study(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"),
-                  args.jobs or options.cores())
-    found = run(study, budget)
-    record = to_json(found)
-    write_text(folder / "selection.json", json.dumps(record, indent=1) + "\n")
-    page = render_selection(folder)
-    if args.json:
-        print(json.dumps(record))
-    else:
-        print("\n".join(found.reasons))
-    console.print(f"wrote {found.path}, its recipe {folder / found.chosen.name}.toml and {page}", markup=False)
+    parse_budget(args.budget)  # a slip here is told before data are loaded
+    found = selection.select(
+        args.model, options.load_data(args), budget=args.budget, out=args.out, epochs=args.epochs, seed=args.seed,
+        quick=args.quick, jobs=args.jobs or options.cores(), objective=args.objective, granularity=args.granularity,
+        widths=args.widths, methods=args.methods, epsilon=args.epsilon, fixed=tuple(args.fix) if args.fix else None)
+    folder = found.study.folder
+    print((folder / selection.RECORD).read_text() if args.json else "\n".join(found.reasons))
+    console.print(f"wrote {found.path}, its recipe {folder / found.chosen.name}.toml and {folder}/report/index.html",
+                  markup=False)
     return 0
-
-
-def _settings(args: argparse.Namespace) -> Settings:
-    from tinyfuse.search.settings import QUICK, Settings
-
-    return (QUICK if args.quick else Settings()).changed(
-        objective=args.objective, granularity=args.granularity, widths=args.widths, methods=args.methods,
-        epsilon=args.epsilon, fixed=tuple(args.fix) if args.fix else None)
-
-
-def _network(args: argparse.Namespace, dataset: Dataset, folder: Path) -> Network:
-    """The trained network in a file, or the one of that name, trained into the folder."""
-    from tinyfuse.nn.fusion import check_name
-    from tinyfuse.nn.obtain import load_network, obtain
-    from tinyfuse.nn.train import TrainConfig, steps_per_epoch
-    from tinyfuse.steps import same_data
-
-    if args.model.endswith(".keras"):
-        if args.epochs is not None:
-            raise UsageError("--epochs trains a model that is given by name; leave it out with a .keras file")
-        network = load_network(args.model)
-        same_data(Path(args.model), network.table, dataset)
-        return network
-    check_name(args.model)
-    config = TrainConfig(epochs=args.epochs or TrainConfig.epochs, seed=args.seed)
-    with progress(f"training {args.model}", config.epochs * steps_per_epoch(dataset, config)) as advance:
-        return obtain(args.model, dataset, config, folder / "models", tick=advance, report=console.print)

@@ -1,0 +1,70 @@
+"""From a network to the best bit widths under a budget: what ``tinyfuse select`` does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyfuse.console import console, progress
+from tinyfuse.errors import UsageError
+
+if TYPE_CHECKING:
+    from tinyfuse.data import Dataset
+    from tinyfuse.nn.obtain import Network
+    from tinyfuse.search.select import Selection
+
+RECORD = "selection.json"
+
+
+def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], out: str | Path | None = None,
+           epochs: int | None = None, seed: int = 0, quick: bool = False, jobs: int = 2, **settings: Any) -> Selection:
+    """Choose the weight bits of ``model`` within ``budget``; write recipe, ``.tflite``, record and report into ``out``.
+
+    ``model``: a ``.keras`` file trained on ``dataset``, or the name of a network, which is trained first (``epochs``,
+    ``seed``). ``budget``: such as "flash=60kB,instructions=20M"; see search/budget.py. ``settings`` are those of
+    :class:`tinyfuse.search.settings.Settings`: objective, granularity, widths, methods, ... What was measured before in
+    ``out`` (default ``runs/select-MODEL``) is not measured again, and an interrupted selection goes on.
+
+    Raises:
+        UsageError: a budget that cannot be met (with the smallest reachable size), an unknown name or setting.
+        DataError: too few pairs.
+        GateError: the checks trust no candidate.
+    """
+    from tinyfuse.files import write_text
+    from tinyfuse.report.selection import render_selection
+    from tinyfuse.results import ResultStore
+    from tinyfuse.search import select as search
+    from tinyfuse.search.budget import parse_budget
+    from tinyfuse.search.record import to_json
+    from tinyfuse.search.settings import QUICK, Settings
+    from tinyfuse.search.study import Study
+
+    limits, chosen = parse_budget(budget), (QUICK if quick else Settings()).changed(**settings)
+    folder = Path(out or f"runs/select-{Path(model).stem}")
+    network = _network(str(model), dataset, folder, epochs, seed)
+    study = Study(network, dataset, chosen, folder, ResultStore(folder / "results.jsonl"), jobs)
+    found = search.select(study, limits)
+    write_text(folder / RECORD, json.dumps(to_json(found), indent=1) + "\n")
+    render_selection(folder)
+    return found
+
+
+def _network(model: str, dataset: Dataset, folder: Path, epochs: int | None, seed: int) -> Network:
+    """The trained network in a file, or the one of that name, trained into the folder."""
+    from tinyfuse.nn.fusion import check_name
+    from tinyfuse.nn.obtain import load_network, obtain
+    from tinyfuse.nn.train import TrainConfig, steps_per_epoch
+    from tinyfuse.steps import same_data
+
+    if model.endswith(".keras"):
+        if epochs is not None:
+            raise UsageError("epochs are for a model that is given by name; leave them out with a .keras file")
+        network = load_network(model)
+        same_data(model, network.table, dataset)
+        return network
+    check_name(model)
+    config = TrainConfig(epochs=epochs or TrainConfig.epochs, seed=seed)
+    with progress(f"training {model}", config.epochs * steps_per_epoch(dataset, config)) as advance:
+        return obtain(model, dataset, config, folder / "models", tick=advance, report=console.print)
