@@ -116,7 +116,8 @@ def test_too_few_pairs(network: Network, tiny_dataset: Dataset, tmp_path: Path) 
     ({"objective": "robst"}, "did you mean 'robust'"), ({"granularity": "layers"}, "did you mean 'layer'"),
     ({"widths": (1, 8)}, "from 2 to 9"), ({"widths": (8, 8)}, "once"), ({"methods": ("qat",)}, "may use"),
     ({"methods": ("gtpq",)}, "did you mean 'gptq'"), ({"epsilon": 0.0}, "shares of the range"),
-    ({"trial_pairs": 0}, "at least 1"), ({"trial_pars": 5}, "did you mean 'trial_pairs'"), ({"fixed": (("image", 5),)}, "cannot have 5 bits"),
+    ({"trial_pairs": 0}, "at least 1"), ({"trial_pars": 5}, "did you mean 'trial_pairs'"),
+    ({"fixed": (("image", 5),)}, "cannot have 5 bits"),
 ])
 def test_bad_settings(change: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):

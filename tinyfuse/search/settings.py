@@ -79,7 +79,8 @@ class Settings:
         names = [field.name for field in fields(self)]
         for name in values:
             if name not in names:
-                raise UsageError(f"a selection has no setting '{name}'{nearest(name, names)}; it has {', '.join(names)}")
+                raise UsageError(f"a selection has no setting '{name}'{nearest(name, names)}; it has "
+                                 f"{', '.join(names)}")
         given: Mapping[str, Any] = {name: value for name, value in values.items() if value is not None}
         return type(self)(**{**{field.name: getattr(self, field.name) for field in fields(self)}, **given})
 
