@@ -4,7 +4,7 @@
 
 For each training seed and for the packed bytes of each uniform width of ``--bits``: that width; the cheapest allocation
 by Hessian trace x squared rounding error (HAWQ) and by the error of the logits (Model Compression Toolkit); greedy (the
-narrowing that costs least divergence for each byte saved, until it fits); the mean of three random allocations of at
+narrowing that costs least divergence for each byte saved, until it fits); the mean of two random allocations of at
 least 98 % of the bytes; and ``tinyfuse select`` (robust), which looks at held-out pairs. 7, 8 and 9 bits stand beside
 them as they are. All take the same rounding methods. Every recipe is judged on the same test pairs: twin, code domain
 (G), L-inf 0.03, the worst case over the profile "standard" and what was replayed from float. Networks are trained into
@@ -41,7 +41,7 @@ from tinyfuse.search.select import gather, select, space_of
 from tinyfuse.search.settings import Settings
 from tinyfuse.search.study import Study
 
-RANDOM, FULL = 3, 0.98
+RANDOM, FULL = 2, 0.98
 WIDER = (7, 8, 9)
 MODES = ("image", "audio", "both")
 

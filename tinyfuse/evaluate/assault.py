@@ -52,12 +52,17 @@ class Assault:
         full = [suite for suite in self.run.matrix.suites() if suite.last_iterate]
         return full[0] if full else Profile("transfer", (Entry("pgd", {"steps": self.run.matrix.steps}),), True)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether threat model R is asked for, and defined."""
+        return "real" in self.run.matrix.threats and self.run.matrix.norm == "linf"
+
     def cells(self, precision: str) -> int:
         """Modes times budgets over all campaigns on the network in ``precision``, threat model R included."""
         matrix = self.run.matrix
         replayed = precision in matrix.transfer_from and self.transfer not in self.suites
-        rounded = [] if precision == FLOAT or matrix.norm != "linf" else [
-            suite for suite in matrix.suites() if not suite.last_iterate]
+        rounded = [suite for suite in matrix.suites() if not suite.last_iterate
+                   and precision != FLOAT and self.rounds]
         full = len(matrix.suites()) + replayed + len(rounded)
         return len(matrix.modes_of(self.model)) * (full * len(matrix.epsilons) + len(matrix.raw_budgets))
 
@@ -123,7 +128,7 @@ def attack_rounded(assault: Assault, attacked: AttackedModel, *, tick: Tick) -> 
     """Every suite in threat model R on what it did not break in G with inputs that are legal in R as well."""
     rounded, name = [], f"{assault.model} {attacked.subject.precision}"
     for campaign in attacked.campaigns:
-        if campaign.profile.last_iterate or campaign.norm != "linf":
+        if campaign.profile.last_iterate or not assault.rounds:
             continue
         wider = replace(campaign, threat="real")
         wider = replace(wider, carried={key: saved(campaign, key)["broken"] & _legal(wider, campaign, key)

@@ -18,8 +18,9 @@ from tinyfuse.nn.train import TrainConfig
 from tinyfuse.quantize.precision import Precision, precision
 
 MIXES = ("image6-audio8-shared8", "image8-audio6-shared8")
+THREATS = ("codes", "real")
 _CHOICES = {"executors": tuple(name for name in EXECUTORS if name != "twin"), "profiles": tuple(PROFILES),
-            "norm": NORMS}
+            "threats": THREATS, "norm": NORMS}
 _COUNTS = ("steps", "attack_pairs", "clean_pairs", "raw_pairs", "probe_pairs", "parity_samples", "calibration_pairs",
            "proof_pairs", "epochs", "batch_size")
 
@@ -30,9 +31,10 @@ class Matrix:
 
     ``epsilons`` are budgets in input units ([0, 1]), the same for each attacked modality; ``steps`` are those of the
     iterated attacks of every profile but "paper". ``raw_epsilons`` (default: ``epsilons``) are those of the uncarried
-    curve that the checks need. ``executors`` judge clean pairs beside the twin, which is always
-    there. Numbers of test pairs, classes balanced: ``attack_pairs`` are attacked, ``clean_pairs`` judged clean;
-    ``raw_pairs`` and ``probe_pairs`` are those of them that the checks attack again without short cuts.
+    curve that the checks need. ``executors`` judge clean pairs beside the twin, which is always there. ``threats``:
+    threat models of integer models, "codes" (G, always) and "real" (R, beside it). Numbers of test pairs, classes
+    balanced: ``attack_pairs`` are attacked, ``clean_pairs`` judged clean; ``raw_pairs`` and ``probe_pairs`` are those of
+    them that the checks attack again without short cuts.
     ``parity_samples`` adversarial inputs of each integer model run on TFLite Micro as well. ``transfer_from``: recipes
     (or "float") whose adversarial inputs are replayed on the other precisions. The defaults take two cores some
     minutes.
@@ -43,6 +45,7 @@ class Matrix:
     mixes: tuple[str, ...] = MIXES
     executors: tuple[str, ...] = ("litert",)
     profiles: tuple[str, ...] = ("standard",)
+    threats: tuple[str, ...] = THREATS
     norm: str = "linf"
     epsilons: tuple[float, ...] = (0.03, 0.1)
     raw_epsilons: tuple[float, ...] = ()
@@ -66,6 +69,8 @@ class Matrix:
                 if value not in allowed:
                     raise UsageError(f"matrix: {name} '{value}'{nearest(str(value), allowed)}; "
                                      f"allowed: {', '.join(allowed)}")
+        if "codes" not in self.threats:
+            raise UsageError("matrix: threats without 'codes', which every figure of an integer model is about; add it")
         for model in self.models:
             check_name(model)
         for name in _COUNTS:

@@ -45,8 +45,8 @@ class Settings:
     trial_steps: int = 8
     finalists: int = 4
     final_pairs: int = 200
-    final_steps: int = 20
-    test_pairs: int = 300
+    final_steps: int = 10
+    test_pairs: int = 200
     core: str = "m4"
 
     def __post_init__(self) -> None:
