@@ -34,9 +34,9 @@ class Matrix:
     curve that the checks need. ``executors`` judge clean pairs beside the twin, which is always there. ``threats``:
     threat models of integer models, "codes" (G, always) and "real" (R, beside it). Numbers of test pairs, classes
     balanced: ``attack_pairs`` are attacked, ``clean_pairs`` judged clean; ``raw_pairs`` and ``probe_pairs`` are those
-    of them that the checks attack again without short cuts. ``parity_samples`` adversarial inputs of each integer model run on TFLite Micro as well. ``transfer_from``: recipes
-    (or "float") whose adversarial inputs are replayed on the other precisions. The defaults take two cores some
-    minutes.
+    of them that the checks attack again without short cuts. ``parity_samples`` adversarial inputs of each integer model
+    run on TFLite Micro as well. ``transfer_from``: recipes (or "float") whose adversarial inputs are replayed on the
+    other precisions. The defaults take two cores some minutes.
     """
 
     models: tuple[str, ...] = MODELS
