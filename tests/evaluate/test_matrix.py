@@ -37,3 +37,10 @@ def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
         (tmp_path / f"{number}.toml").write_text(tables.dumps(recipe))
     with pytest.raises(UsageError, match="two recipes are called 'mine'"):
         Matrix(precisions=tuple(str(tmp_path / f"{number}.toml") for number in range(2)))
+
+
+@pytest.mark.parametrize(("threats", "words"), [(("codes", "rael"), "did you mean 'real'"),
+                                                (("real",), "without 'codes'")])
+def test_threats_are_g_and_perhaps_r(threats: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Matrix(threats=threats)
