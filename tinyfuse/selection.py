@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from tinyfuse.nn.obtain import Network
     from tinyfuse.search.select import Selection
 
-RECORD = "selection.json"
-
-
 def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], out: str | Path | None = None,
            epochs: int | None = None, seed: int = 0, quick: bool = False, jobs: int = 2, **settings: Any) -> Selection:
     """Choose the weight bits of ``model`` within ``budget``; write recipe, ``.tflite``, record and report into ``out``.
@@ -25,7 +22,8 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     ``model``: a ``.keras`` file trained on ``dataset``, or the name of a network, which is trained first (``epochs``,
     ``seed``). ``budget``: such as "flash=60kB,instructions=20M"; see search/budget.py. ``settings`` are those of
     :class:`tinyfuse.search.settings.Settings`: objective, granularity, widths, methods, ... What was measured before in
-    ``out`` (default ``runs/select-MODEL``) is not measured again, and an interrupted selection goes on.
+    ``out`` (default ``runs/select-MODEL``, or ``runs/select-MODEL-quick``) is not measured again, and an interrupted
+    selection goes on.
 
     Raises:
         UsageError: a budget that cannot be met (with the smallest reachable size), an unknown name or setting.
@@ -34,6 +32,7 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     """
     from tinyfuse.files import write_text
     from tinyfuse.report.selection import render_selection
+    from tinyfuse.report.selection_file import FILE
     from tinyfuse.results import ResultStore
     from tinyfuse.search import select as search
     from tinyfuse.search.budget import parse_budget
@@ -42,12 +41,13 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     from tinyfuse.search.study import Study
 
     limits, chosen = parse_budget(budget), (QUICK if quick else Settings()).changed(**settings)
-    folder = Path(out or f"runs/select-{Path(model).stem}")
+    folder = Path(out or f"runs/select-{Path(model).stem}{'-quick' * quick}")
     network = _network(str(model), dataset, folder, epochs, seed)
     study = Study(network, dataset, chosen, folder, ResultStore(folder / "results.jsonl"), jobs)
     found = search.select(study, limits)
-    write_text(folder / RECORD, json.dumps(to_json(found), indent=1) + "\n")
+    write_text(folder / FILE, json.dumps(to_json(found), indent=1) + "\n")
     render_selection(folder)
+    found.check()
     return found
 
 

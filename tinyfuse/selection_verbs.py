@@ -68,6 +68,7 @@ def _methods(text: str) -> tuple[str, ...]:
 def select(args: argparse.Namespace) -> int:
     """Select, then print the reasons."""
     from tinyfuse import selection
+    from tinyfuse.report.selection_file import FILE
     from tinyfuse.search.budget import parse_budget
 
     parse_budget(args.budget)  # a slip here is told before data are loaded
@@ -76,7 +77,7 @@ def select(args: argparse.Namespace) -> int:
         quick=args.quick, jobs=args.jobs or options.cores(), objective=args.objective, granularity=args.granularity,
         widths=args.widths, methods=args.methods, epsilon=args.epsilon, fixed=tuple(args.fix) if args.fix else None)
     folder = found.study.folder
-    print((folder / selection.RECORD).read_text() if args.json else "\n".join(found.reasons))
+    print((folder / FILE).read_text() if args.json else "\n".join(found.reasons))
     console.print(f"wrote {found.path}, its recipe {folder / found.chosen.name}.toml and {folder}/report/index.html",
                   markup=False)
     return 0

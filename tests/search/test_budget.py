@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tinyfuse.errors import UsageError
-from tinyfuse.search.budget import parse_budget
+from tinyfuse.search.budget import MOST_TEXT, RESOURCES, parse_budget
 
 
 @pytest.mark.parametrize(("text", "limits"), [
@@ -34,5 +34,7 @@ def test_bad_budgets(text: str, message: str) -> None:
 def test_the_text_is_a_file_name_and_what_exceeds_is_said() -> None:
     budget = parse_budget("flash=60kB,ram=20KiB")
     assert budget.text == "flash60kB-ram20KiB"
+    assert parse_budget("flash =\t60 kB").text == "flash60kB"
+    assert len(parse_budget(",".join(f"{name}=999999999999" for name in RESOURCES)).text) <= MOST_TEXT
     assert budget.exceeded({"flash": 60_001, "ram": 20_480}) == ["flash 60001 of 60000"]
     assert budget.exceeded({"flash": 60_000, "ram": None}) == []

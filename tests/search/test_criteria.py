@@ -12,9 +12,10 @@ from hypothesis.extra import numpy as hnp
 
 from tinyfuse.evaluate.checks import Flag
 from tinyfuse.quantize.layers import FoldedLayer
-from tinyfuse.search.choice import Judged, compare, front, lower, ranked
+from tinyfuse.search.choice import Judged, compare, front, lower, rank
 from tinyfuse.search.criteria import CRITERIA, Evidence, cost_table, with_tie_break
 from tinyfuse.search.units import units_of
+from tinyfuse.search.words import cost_of_budget
 
 WIDTHS = (2, 4, 8, 9)
 LAYERS = [FoldedLayer(name, np.zeros((2, 3, 3, channels)), np.zeros(2), ((branch, channels),))
@@ -76,27 +77,48 @@ def flag(code: str, level: str) -> Flag:
     return Flag(code, level, "early", "r", 0, "said")
 
 
+def order(judged: list[Judged], objective: str = "robust") -> list[str]:
+    """The ranking where clean accuracy is no matter."""
+    return [one.name for one in rank(judged, objective, judged[0], 1.0, {}).order]
+
+
 def test_the_lower_end_decides_then_bytes() -> None:
     best, smaller, same = judged("best", 80), judged("smaller", 79, flash=1), judged("same", 80, flash=11)
-    assert [one.name for one in ranked([smaller, same, best], "robust")] == ["best", "same", "smaller"]
+    assert order([smaller, same, best]) == ["best", "same", "smaller"]
     few = Judged("few", np.ones(5, bool), {"audio": np.ones(5, bool)}, {"flash": 1})
     assert lower(few.robust["audio"]) < lower(best.robust["audio"])
-    assert ranked([few, best], "robust")[0] is best
+    assert order([few, best])[0] == "best"
 
 
-def test_what_loses_clean_accuracy_or_fails_a_check_is_not_chosen() -> None:
+def test_what_loses_clean_accuracy_or_fails_a_check_is_left_out_with_its_reason() -> None:
     reference = judged("w8", 70)
     sloppy, fine = judged("sloppy", 90, clean=98), judged("f", 71)
     broken = judged("broken", 99, flags=(flag("B", "E"),))
-    assert [one.name for one in ranked([sloppy, broken, fine], "robust", reference, 0.01)] == ["f"]
-    assert ranked([sloppy, broken, fine], "robust", reference, 0.02)[0] is sloppy
-    assert ranked([sloppy, fine], "clean")[0] is fine
-    assert ranked([judged("d", 90, flags=(flag("D", "E"),))], "robust")[0].name == "d"  # a result, not a fault
+    found = rank([sloppy, broken, fine], "robust", reference, 0.01, {})
+    assert [one.name for one in found.order] == ["f"] and not found.relaxed
+    assert found.left_out == {"sloppy": "it loses 2.0 points of clean accuracy",
+                              "broken": "a check rejects its figures (said)"}
+    assert rank([sloppy, fine], "robust", reference, 0.02, {}).order[0] is sloppy
+    assert rank([sloppy, fine], "robust", reference, 0.02, {"sloppy": "too large"}).order == [fine]
+    assert order([sloppy, fine], "clean")[0] == "f"
+    assert order([judged("d", 90, flags=(flag("D", "E"),))]) == ["d"]  # a result, not a fault
+
+
+def test_where_all_lose_too_much_clean_accuracy_decides_and_it_is_said() -> None:
+    found = rank([judged("a", 90, clean=80), judged("b", 50, clean=81)], "robust", judged("w8", 70), 0.01, {})
+    assert found.relaxed and found.order[0].name == "b"
 
 
 def test_what_may_be_masked_comes_last() -> None:
     masked, plain = judged("masked", 99, flags=(flag("G", "W"),)), judged("plain", 60, flags=(flag("N", "W"),))
-    assert [one.name for one in ranked([masked, plain], "robust")] == ["plain", "masked"]
+    assert order([masked, plain]) == ["plain", "masked"]
+
+
+def test_what_the_budget_costs_names_its_own_reference() -> None:
+    small, large = judged("w6", 80, flash=60), judged("w8", 90, flash=90)
+    assert "takes 60 instead of 90 packed bytes (33 % less)" in cost_of_budget(small, large)
+    assert "takes 90 instead of 60 packed bytes (50 % more)" in cost_of_budget(large, small)
+    assert cost_of_budget(large, large) == "It is 8 bits everywhere."
 
 
 def test_comparisons_are_paired() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,16 @@ from tinyfuse.errors import DataError, UsageError
 from tinyfuse.integer.interpreters import load
 from tinyfuse.nn.obtain import Network, obtain
 from tinyfuse.nn.train import TrainConfig
+from tinyfuse.quantize.precision import precision
+from tinyfuse.report.selection import render_selection
 from tinyfuse.results import ResultStore
-from tinyfuse.search import measure
+from tinyfuse.search import finalists, measure
 from tinyfuse.search.budget import parse_budget
+from tinyfuse.search.candidates import Space
 from tinyfuse.search.record import to_json
 from tinyfuse.search.select import Selection, select
 from tinyfuse.search.settings import Settings
-from tinyfuse.search.study import Study
+from tinyfuse.search.study import Study, recipe_of
 from tinyfuse.search.units import widths_of
 
 SMALL = Settings(widths=(3, 8), grid=(3, 8), granularity="modality", methods=(), sensitivity_pairs=20,
@@ -61,7 +65,7 @@ def test_the_whole_grid_is_measured_and_the_choice_is_judged_on_other_pairs(foun
 
 def test_the_reasons_name_the_cost_the_payer_the_runner_up_and_chance(found: Selection) -> None:
     said = " ".join(found.reasons)
-    for words in ("packed bytes", "pay", "Against w8", "McNemar p", "n = ", "test pairs", "Checks:"):
+    for words in ("packed bytes", "pay", "Chosen minus w8", "McNemar p", "n = ", "test pairs", "Checks on held-out"):
         assert words in said
 
 
@@ -81,6 +85,45 @@ def test_again_nothing_is_measured(found: Selection, network: Network, tiny_data
         monkeypatch.setattr(measure, name, refuse)
     again = select(study_in(found.study.folder, network, tiny_dataset), parse_budget("flash=60kB"))
     assert (again.chosen, list(again.reasons)) == (found.chosen, list(found.reasons))
+
+
+def test_another_epsilon_in_the_folder_is_refused(found: Selection, network: Network, tiny_dataset: Dataset) -> None:
+    """Its rows would be compared with those of the first."""
+    study = study_in(found.study.folder, network, tiny_dataset, SMALL.changed(epsilon=0.02))
+    with pytest.raises(UsageError, match=r"epsilon = 0.03, but 0.02 is asked for; give another --out"):
+        select(study, parse_budget("flash=60kB"))
+
+
+def test_the_reference_and_the_grid_are_no_choice_where_their_widths_are_not(found: Selection, network: Network,
+                                                                            tiny_dataset: Dataset) -> None:
+    study = study_in(found.study.folder, network, tiny_dataset, SMALL.changed(widths=(3,), grid=(3, 8)))
+    judged = [finalists.tried(row) for row in found.trials.values()]
+    recipes = {name: recipe_of(row) for name, row in found.trials.items()}
+    out = finalists.barred(study, parse_budget("flash=1MB"), judged, recipes)
+    assert set(found.trials) - set(out) == {"w3"}
+    assert found.sources["w8"] == ("reference", "grid")
+
+
+def test_a_fixed_width_survives_into_the_page(found: Selection, tmp_path: Path) -> None:
+    record = {**to_json(found), "settings": {**to_json(found)["settings"], "fixed": (("shared", 3),)}}
+    (tmp_path / "selection.json").write_text(json.dumps(record))
+    assert "<html" in render_selection(tmp_path).read_text()
+
+
+def test_a_network_that_was_trained_for_a_recipe_has_no_widths_to_choose(network: Network, tiny_dataset: Dataset,
+                                                                        tmp_path: Path) -> None:
+    table = {**network.table, "qat": {}, "precision": precision("w4-qat").to_table()}
+    with pytest.raises(UsageError, match="give the float network early.keras"):
+        study_in(tmp_path, replace(network, table=table), tiny_dataset)
+
+
+def test_limits_that_cannot_be_met_together(network: Network, tiny_dataset: Dataset, tmp_path: Path) -> None:
+    study = study_in(tmp_path, network, tiny_dataset, SMALL.changed(widths=(3, 9), grid=(3,)))
+    sizes = {"flash": np.array([[3.0, 9.0]] * 3), "macs": np.array([[2.0, 1.0]] * 3)}  # narrow is slow here
+    space = Space(study.units, (3, 9), study.allowed, sizes)
+    with pytest.raises(UsageError, match="not together"):
+        space.check_reachable(parse_budget("flash=10,macs=4"))
+    space.check_reachable(parse_budget("flash=15,macs=5"))
 
 
 def test_impossible_budgets_say_the_smallest_reachable_size(network: Network, tiny_dataset: Dataset,
@@ -105,8 +148,6 @@ def test_a_fixed_width_is_kept_and_counts_for_the_smallest_size(network: Network
 
 
 def test_too_few_pairs(network: Network, tiny_dataset: Dataset, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     few = replace(tiny_dataset, validation=tiny_dataset.validation.balanced(10, seed=0))
     with pytest.raises(DataError, match="10 validation pairs are too few"):
         study_in(tmp_path, network, few)
@@ -115,7 +156,8 @@ def test_too_few_pairs(network: Network, tiny_dataset: Dataset, tmp_path: Path) 
 @pytest.mark.parametrize(("change", "message"), [
     ({"objective": "robst"}, "did you mean 'robust'"), ({"granularity": "layers"}, "did you mean 'layer'"),
     ({"widths": (1, 8)}, "from 2 to 9"), ({"widths": (8, 8)}, "once"), ({"methods": ("qat",)}, "may use"),
-    ({"methods": ("gtpq",)}, "did you mean 'gptq'"), ({"epsilon": 0.0}, "shares of the range"),
+    ({"methods": ("gtpq",)}, "did you mean 'gptq'"), ({"epsilon": 0.003}, "one input code, 1/255"),
+    ({"methods": ("gptq", "mse")}, "in the order"), ({"hessian_probes": 1}, "at least 2"), ({"core": "m5"}, "m55"),
     ({"trial_pairs": 0}, "at least 1"), ({"trial_pars": 5}, "did you mean 'trial_pairs'"),
     ({"fixed": (("image", 5),)}, "cannot have 5 bits"),
 ])

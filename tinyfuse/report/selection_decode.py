@@ -46,6 +46,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return decode(hint, value, where)  # type: ignore[arg-type]
     if origin is tuple:
         rows = _expect(list, value, where, "a list")
+        if inner[-1] is not Ellipsis:
+            if len(rows) != len(inner):
+                raise DataError(f"{where}: {len(rows)} entries given, {len(inner)} expected")
+            return tuple(_value(each, one, where) for each, one in zip(inner, rows, strict=True))
         return tuple(_value(inner[0], each, f"{where} {number}") for number, each in enumerate(rows, start=1))
     if origin is Mapping:
         table = _expect(dict, value, where, "a table")

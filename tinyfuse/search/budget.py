@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tinyfuse.errors import UsageError, nearest
+from tinyfuse.files import sha256_hex
 
 RESOURCES: Mapping[str, str] = {
     "flash": "bytes of packed weights, biases and requantisation constants",
-    "ram": "bytes of the firmware's arena",
-    "macs": "multiply-accumulates of the stock .tflite, where layers of 9 bits count twice",
-    "instructions": "instructions of one inference on the emulated core",
+    "ram": "bytes of the firmware's arena, which widths of weights hardly change",
+    "macs": "multiply-accumulates of the stock .tflite, where layers of 9 bits count twice (in the firmware once)",
+    "instructions": "instructions of one inference of the firmware on the emulated core",
 }
+MOST_TEXT = 40
+"""Characters of a budget in a file name."""
 _BYTES = ("flash", "ram")
 _BYTE_UNITS = {"": 1, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2}
 _COUNT_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
@@ -46,7 +49,8 @@ def parse_budget(given: str | Sequence[str]) -> Budget:
         if name in limits:
             raise UsageError(f"the budget names '{name}' twice; give one limit for each")
         limits[name] = limit
-    return Budget(limits, "-".join(entry.replace("=", "").replace(" ", "") for entry in entries))
+    text = re.sub(r"[=\s]", "", "-".join(entries))
+    return Budget(limits, text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT - 7]}-{sha256_hex(text.encode())[:6]}")
 
 
 def _entry(text: str) -> tuple[str, int]:

@@ -53,21 +53,27 @@ class Space:
                     raise UsageError(f"a budget of {name} {limit} cannot be met: the smallest reachable is {least}, "
                                      f"with widths {', '.join(map(str, self.widths))}; give more, or allow fewer bits "
                                      "with --widths")
+        if not allocate(self._problem(np.zeros(self.allowed.shape), budget)):
+            raise UsageError(f"the limits on {' and '.join(budget.limits)} can be met one by one, but not together; "
+                             "give more of one of them")
 
     def allocations(self, criterion: str, budget: Budget, evidence: Evidence, count: int = 1) -> list[dict[str, int]]:
         """The ``count`` cheapest widths by unit name within ``budget``, by one criterion."""
         cost, other = (cost_table(name, self.units, self.widths, evidence) for name in (criterion, "mse"))
-        known = {name: limit for name, limit in budget.limits.items() if name in self.sizes}
-        problem = Problem(tuple(self.widths), with_tie_break(cost, other),
-                          {name: self.sizes[name] for name in known}, known, self.allowed)
         return [dict(zip((unit.name for unit in self.units), chosen, strict=True))
-                for chosen in allocate(problem, count)]
+                for chosen in allocate(self._problem(with_tie_break(cost, other), budget), count)]
+
+    def _problem(self, cost: np.ndarray, budget: Budget) -> Problem:
+        known = {name: limit for name, limit in budget.limits.items() if name in self.sizes}
+        return Problem(tuple(self.widths), cost, {name: self.sizes[name] for name in known}, known, self.allowed)
 
 
 def mixed(units: Sequence[Unit], widths: Mapping[str, int], methods: tuple[str, ...]) -> Precision:
     """The recipe of a mixed allocation; its name holds the mean width and a digest of all of them."""
     if len(set(widths.values())) == 1:
         return uniform(next(iter(widths.values())), methods)
+    if set(widths) <= set(BRANCHES):
+        return by_branch([widths.get(branch, max(widths.values())) for branch in BRANCHES], methods)
     mean = np.average([widths[unit.name] for unit in units], weights=[unit.weights for unit in units])
     digest = hashlib.sha256(repr([(unit.name, widths[unit.name]) for unit in units]).encode()).hexdigest()[:6]
     return recipe("-".join([f"mix{mean:.2f}-{digest}", *methods]), units, widths, methods)
@@ -92,6 +98,10 @@ def proposals(objective: str, space: Space, budget: Budget, evidence: Evidence,
 def grid(branches: Sequence[str], widths: Sequence[int], methods: tuple[str, ...]) -> list[Precision]:
     """All combinations of ``widths`` over the ``branches`` that a network has; the others have the last width."""
     chosen = [widths if branch in branches else widths[-1:] for branch in BRANCHES]
-    return [uniform(image, methods) if image == audio == shared else
-            precision("-".join([f"image{image}-audio{audio}-shared{shared}", *methods]))
-            for image, audio, shared in itertools.product(*chosen)]
+    return [uniform(bits[0], methods) if len(set(bits)) == 1 else by_branch(bits, methods)
+            for bits in itertools.product(*chosen)]
+
+
+def by_branch(bits: Sequence[int], methods: tuple[str, ...]) -> Precision:
+    """The recipe of ``bits`` for image, audio and shared layers."""
+    return precision("-".join([*(f"{branch}{width}" for branch, width in zip(BRANCHES, bits, strict=True)), *methods]))

@@ -13,7 +13,7 @@ from tinyfuse.evaluate.statistics import Difference, mcnemar, paired_difference,
 SINGLE = ("image", "audio")
 MISLED = ("Ac", "Am", "G", "L", "P", "R", "St", "T", "Tx")
 """Checks whose warnings say that an attack may have been misled, so that its figure flatters. Not K: what inputs made
-for other models break counts as broken."""
+for other models break counts as broken. Not C: more steps find a little more on every recipe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +58,39 @@ def lower(correct: np.ndarray) -> float:
     return wilson(int(np.sum(correct)), len(correct))[0]
 
 
-def ranked(judged: Sequence[Judged], objective: str, reference: Judged | None = None,
-           clean_loss: float = 1.0) -> list[Judged]:
-    """Best first. Left out: broken ones, and those that lose more than ``clean_loss`` against ``reference`` on the
-    same clean pairs. Suspect ones come after all others.
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates in the running, best first, and why each other one is not.
+
+    ``relaxed``: all of them lose more clean accuracy than allowed, so that clean accuracy decided.
     """
-    kept = [one for one in judged if not one.broken and (
-        reference is None or float(np.mean(reference.clean)) - float(np.mean(one.clean)) <= clean_loss + 1e-9)]
-    return sorted(kept, key=lambda one: (not one.suspect, *one.score(objective)), reverse=True)
+
+    order: Sequence[Judged]
+    left_out: Mapping[str, str]
+    relaxed: bool = False
+
+
+def rank(judged: Sequence[Judged], objective: str, reference: Judged, clean_loss: float,
+         barred: Mapping[str, str]) -> Ranking:
+    """Rank ``judged``, without those that are ``barred`` (name to reason), that a check rejects, or that lose more than
+    ``clean_loss`` against ``reference`` on the same clean pairs. Suspect ones come after all others.
+    """
+    left = dict(barred)
+    for one in judged:
+        if one.broken and one.name not in left:
+            left[one.name] = f"a check rejects its figures ({gate(one.flags)[0].text})"
+    able = [one for one in judged if one.name not in left]
+    losses = {one.name: float(np.mean(reference.clean)) - float(np.mean(one.clean)) for one in able}
+    keeping = [one for one in able if losses[one.name] <= clean_loss + 1e-9]
+    if not keeping:
+        return Ranking(_sorted(able, "clean"), left, relaxed=True)
+    left |= {one.name: f"it loses {100 * losses[one.name]:.1f} points of clean accuracy" for one in able
+             if one not in keeping}
+    return Ranking(_sorted(keeping, objective), left)
+
+
+def _sorted(judged: Sequence[Judged], objective: str) -> list[Judged]:
+    return sorted(judged, key=lambda one: (not one.suspect, *one.score(objective)), reverse=True)
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,11 @@ def sizes(units: Sequence[Unit], widths: Sequence[int], reference: Conversion,
     """
     pixels = {layer.name: layer.macs // layer.weights for layer in reference.layers}
     macs = np.array([sum(part.weights * pixels[part.layer.name] for part in unit.parts) for unit in units])
+    # One slice of 9 bits doubles the whole layer; with two of them this counts too much rather than too little.
+    doubled = np.array([sum(part.layer.kernel.size * pixels[part.layer.name] for part in unit.parts) for unit in units])
     found = {"flash": np.array([[sum(packed_bytes(part, bits) for part in unit.parts) for bits in widths]
                                 for unit in units], float),
-             "macs": np.outer(macs, [2.0 if bits == 9 else 1.0 for bits in widths])}
+             "macs": np.stack([macs + doubled * (bits == 9) for bits in widths], axis=1).astype(float)}
     if instructions is not None:
         found["instructions"] = np.outer(macs / macs.sum(), [float(instructions[bits]) for bits in widths])
     return found

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from tinyfuse import tables
-from tinyfuse.errors import ConversionError
+from tinyfuse.errors import ConversionError, GateError
 from tinyfuse.evaluate.checks import run_checks
 from tinyfuse.evaluate.conversion import IntegerFile, convert_network
 from tinyfuse.evaluate.evidence import survivors_of
 from tinyfuse.evaluate.firmware import measure_all
-from tinyfuse.evaluate.footprint import firmware_cost
+from tinyfuse.evaluate.footprint import check_firmware, firmware_cost
 from tinyfuse.evaluate.judging import Judging
 from tinyfuse.evaluate.matrix import Matrix
 from tinyfuse.evaluate.run import Run
@@ -37,7 +37,8 @@ def judge(study: Study, recipes: Sequence[Precision], part: str, pairs: int, *,
     """Judge ``recipes`` on ``pairs`` pairs of ``part``, with every check; return the run and the outcomes in order.
 
     The run lies in the folder ``part`` of the study; models are shared by all parts. Raises
-    :class:`ConversionError` if one of the recipes cannot be written.
+    :class:`ConversionError` if one of the recipes cannot be written, :class:`GateError` if it cannot be attacked and
+    :class:`ParityError` if its firmware computes something else.
     """
     run = _run(study, recipes, part, pairs)
     files = convert_network(run, study.network, lambda note: None)
@@ -46,6 +47,7 @@ def judge(study: Study, recipes: Sequence[Precision], part: str, pairs: int, *,
         raise ConversionError(failed[-1]["reason"] if failed else "a recipe could not be converted")
     after_stage()
     measure_all(run, [study.network], {study.network.name: files}, jobs=study.jobs)
+    check_firmware(run.store)
     judging = Judging(run, jobs=study.jobs)
     attack_all(run, [study.network], {study.network.name: files}, judging, after_stage)
     judging.finish(lambda cost, note: None)
@@ -82,6 +84,9 @@ def _judged(run: Run, study: Study, made: IntegerFile) -> Judged:
     robust: dict[str, np.ndarray] = {}
     for mode in modes_of(study.modalities):
         points = worst_case(rows, study.network.name, name, "twin", mode, threat="codes")
+        if not points:
+            reason = next((row["reason"] for row in reversed(mine) if row["kind"] == "failed"), "no attack ran")
+            raise GateError(f"{name} could not be attacked, so nothing can be said about it: {reason}")
         robust[mode] = points[-1].survivors
     cost = firmware_cost(mine, "")
     needs = {"flash": int(made.table["packed_bytes"]), "macs": int(made.table["macs"]),

@@ -10,7 +10,8 @@ import numpy as np
 from tinyfuse.evaluate.statistics import wilson
 from tinyfuse.search.choice import Comparison, Judged, front
 from tinyfuse.search.criteria import CRITERIA, cost_table
-from tinyfuse.search.select import Selection, tried
+from tinyfuse.search.finalists import tried
+from tinyfuse.search.select import Selection
 from tinyfuse.search.study import PART, recipe_of
 from tinyfuse.search.units import Unit, widths_of
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from tinyfuse.errors import UsageError, nearest
+from tinyfuse.evaluate.footprint import MEASURED_ON
 from tinyfuse.quantize.precision import BITS, METHODS
 from tinyfuse.search.units import GRANULARITIES
 
 OBJECTIVES = ("robust", "clean")
+LEAST_EPSILON = 1 / 255
 POST_TRAINING = tuple(name for name in METHODS if name != "qat")
 
 
@@ -50,10 +52,22 @@ class Settings:
     core: str = "m4"
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("objective", self.objective, OBJECTIVES),
+        for name, value, allowed in (("objective", self.objective, OBJECTIVES), ("core", self.core, MEASURED_ON),
                                      ("granularity", self.granularity, GRANULARITIES)):
             if value not in allowed:
                 raise UsageError(f"{name} '{value}'{nearest(value, allowed)}; use one of {', '.join(allowed)}")
+        if not LEAST_EPSILON <= self.epsilon <= 1 or not 0 <= self.clean_loss <= 1:
+            raise UsageError(f"epsilon {self.epsilon:g} and clean loss {self.clean_loss:g}; epsilon lies between one "
+                             "input code, 1/255, and 1, and clean loss between 0 and 1")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least = 2 if field.name == "hessian_probes" else 1
+            if isinstance(value, int) and value < least:
+                raise UsageError(f"{field.name} is {value}; at least {least} is expected")
+        self._check_widths()
+        self._check_methods()
+
+    def _check_widths(self) -> None:
         for name, widths in (("widths", self.widths), ("grid", self.grid)):
             if not widths or not set(widths) <= set(BITS) or len(set(widths)) < len(widths):
                 raise UsageError(f"{name} {', '.join(map(str, widths))}; name each width once, from {BITS[0]} to "
@@ -62,17 +76,15 @@ class Settings:
             if bits not in self.widths:
                 raise UsageError(f"'{name}' cannot have {bits} bits: the widths to choose from are "
                                  f"{', '.join(map(str, self.widths))}; name it with --widths as well")
+
+    def _check_methods(self) -> None:
         for method in self.methods:
             if method not in POST_TRAINING:
                 raise UsageError(f"method '{method}'{nearest(method, POST_TRAINING)}; a selection may use "
                                  f"{', '.join(POST_TRAINING)}")
-        if not 0 < self.epsilon <= 1 or not 0 <= self.clean_loss <= 1:
-            raise UsageError(f"epsilon {self.epsilon:g} and clean loss {self.clean_loss:g}; both are shares of the "
-                             "range [0, 1]")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int) and value < 1:
-                raise UsageError(f"{field.name} is {value}; at least 1 is expected")
+        if list(self.methods) != [method for method in POST_TRAINING if method in self.methods]:
+            raise UsageError(f"methods {', '.join(self.methods)}; name each once, in the order "
+                             f"{', '.join(POST_TRAINING)}")
 
     def changed(self, **values: Any) -> Settings:
         """These settings with other ``values``; None leaves a setting as it is."""

@@ -12,17 +12,20 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinyfuse.data import Dataset, Pairs
-from tinyfuse.errors import DataError
+from tinyfuse.errors import DataError, UsageError
+from tinyfuse.files import write_text
 from tinyfuse.nn.fusion import modalities_of
 from tinyfuse.nn.obtain import Network
 from tinyfuse.quantize.convert import MIN_CALIBRATION_PAIRS, Baseline, Conversion, baseline, convert
 from tinyfuse.quantize.precision import Precision, from_table
+from tinyfuse.quantize.qat import trained_for
 from tinyfuse.results import ResultStore, Row, row_key
 from tinyfuse.search.settings import Settings
 from tinyfuse.search.units import Part, Unit, fixed_widths, parts_of, units_of
 
 PART = "validation"
-"""Candidates are chosen on pairs that neither training nor calibration saw; the test part only judges the choice."""
+"""Candidates are chosen on pairs that no weight was fitted to (they chose the epoch of the float network); the test
+part only judges the choice."""
 SAMPLE_SEED = 0
 Result = TypeVar("Result")
 
@@ -39,11 +42,28 @@ class Study:
     jobs: int
 
     def __post_init__(self) -> None:
-        least = {"train": MIN_CALIBRATION_PAIRS, PART: MIN_CALIBRATION_PAIRS}
-        for part, count in least.items():
-            if len(getattr(self.dataset, part)) < count:
+        for part in ("train", PART, "test"):
+            if len(getattr(self.dataset, part)) < MIN_CALIBRATION_PAIRS:
                 raise DataError(f"{self.dataset.name}: {len(getattr(self.dataset, part))} {part} pairs are too few to "
-                                f"select on; at least {count} are needed: use more data, or a larger --limit")
+                                f"select on; at least {MIN_CALIBRATION_PAIRS} are needed: use more data, or a larger "
+                                "--limit")
+        if trained_for(self.network) is not None:
+            raise UsageError(f"{self.network.path} was trained for one recipe, so its widths are chosen already; give "
+                             f"the float network {self.network.name}.keras")
+
+    def claim(self) -> None:
+        """Make the folder this study's own; :class:`UsageError` if it holds a selection that this one cannot go on."""
+        settings, path = self.settings, self.folder / "study.json"
+        own = {"network": self.network.sha256, "data": self.dataset.checksum,
+               **{name: getattr(settings, name) for name in ("calibration_pairs", "epsilon", "final_pairs",
+                                                             "final_steps", "test_pairs")}}
+        if not path.exists():
+            write_text(path, json.dumps(own, indent=1) + "\n")
+        found = read_object(path)
+        for name, value in own.items():
+            if found.get(name) != value:
+                raise UsageError(f"{self.folder} holds a selection with {name} = {found.get(name)}, but {value} is "
+                                 "asked for; give another --out")
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -86,7 +106,7 @@ class Study:
         return self.dataset.train.balanced(count, seed=SAMPLE_SEED)
 
     def held_out(self, count: int) -> Pairs:
-        """Balanced pairs that neither training nor calibration saw."""
+        """Balanced pairs that no weight was fitted to."""
         pairs: Pairs = getattr(self.dataset, PART)
         return pairs.balanced(count, seed=SAMPLE_SEED)
 
@@ -120,6 +140,17 @@ class Study:
 
 def _keyed(key: str, function: Callable[..., Result], arguments: Sequence[Any]) -> tuple[str, Result]:
     return key, function(*arguments)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a small file; :class:`DataError` if it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read ({type(error).__name__}); delete it, or give another --out") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: no JSON object; delete it, or give another --out")
+    return found
 
 
 def recipe_json(precision: Precision) -> str:

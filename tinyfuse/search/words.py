@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tinyfuse.evaluate.statistics import wilson
-from tinyfuse.search.choice import Comparison, Judged
+from tinyfuse.search.choice import Comparison, Judged, compare
 from tinyfuse.search.sensitivity import REFERENCE
 from tinyfuse.search.units import Unit, Widths
 
@@ -57,20 +57,24 @@ def significance(found: Comparison) -> str:
 
 
 def cost_of_budget(chosen: Judged, reference: Judged) -> str:
-    """What the budget costs against 8 bits."""
-    sizes = (chosen.needs.get("flash"), reference.needs.get("flash"))
-    if None in sizes or not sizes[1]:
-        return ""
-    saved = 1 - float(sizes[0] or 0) / float(sizes[1])
-    return (f"Against {REFERENCE} bits everywhere it takes {sizes[0]} instead of {sizes[1]} packed bytes "
-            f"({100 * saved:.0f} % less)")
+    """What the budget costs against the reference width: bytes, and on the same held-out pairs accuracy."""
+    if chosen.name == reference.name:
+        return f"It is {REFERENCE} bits everywhere."
+    sizes = int(chosen.needs["flash"] or 0), int(reference.needs["flash"] or 0)
+    share_of = 100 * (sizes[0] / sizes[1] - 1)
+    change = f"{abs(share_of):.0f} % {'less' if share_of < 0 else 'more'}"
+    losses = [(what, compare(chosen, reference, what).difference.value) for what in ("clean", *chosen.robust)]
+    said = ", ".join(f"{MODES[what]} {100 * value:+.1f}" for what, value in losses)
+    return (f"Against {REFERENCE} bits everywhere it takes {sizes[0]} instead of {sizes[1]} packed bytes ({change}); "
+            f"points on the same held-out pairs: {said}.")
 
 
-def warnings(chosen: Judged) -> Iterator[str]:
-    """What the checks say about the chosen one's own figures; nothing is chosen silently."""
-    if chosen.suspect:
-        yield ("Its robustness may be an artefact: " + "; ".join(f"{flag.text} (check {flag.code})"
-                                                                for flag in chosen.suspect))
-    others = [flag for flag in chosen.flags if flag not in chosen.suspect]
-    if others:
-        yield "Checks: " + "; ".join(f"{flag.text} ({flag.code})" for flag in others)
+def warnings(chosen: Judged, tested: Judged) -> Iterator[str]:
+    """What the checks say about the chosen one's own figures on held-out and on test pairs; nothing stays silent."""
+    for where, one in (("held-out", chosen), ("test", tested)):
+        if one.suspect:
+            yield (f"Its robustness on {where} pairs may be an artefact: "
+                   + "; ".join(f"{flag.text} (check {flag.code})" for flag in one.suspect) + ".")
+        others = [flag for flag in one.flags if flag not in one.suspect]
+        if others:
+            yield f"Checks on {where} pairs: " + "; ".join(f"{flag.text} ({flag.code})" for flag in others) + "."

@@ -1,0 +1,55 @@
+"""Why this choice, sentence by sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from tinyfuse.quantize.precision import Precision
+from tinyfuse.search import words
+from tinyfuse.search.choice import Comparison, Judged, Ranking
+from tinyfuse.search.study import PART, Study
+from tinyfuse.search.units import widths_of
+
+
+def reasons(study: Study, ranking: Ranking, reference: Judged, tested: Sequence[Judged],
+            comparisons: Mapping[str, Sequence[Comparison]], recipes: Mapping[str, Precision]) -> list[str]:
+    """What was chosen, what the budget costs and who pays, the runner-up, chance, and what the checks say."""
+    best = ranking.order[0]
+    decisive = "clean" if study.settings.objective == "clean" or ranking.relaxed else best.weaker
+    return [*_choice(study, ranking, reference, recipes), *_rivals(ranking, comparisons[PART], decisive),
+            *_tests(best, tested, comparisons["test"]), *words.warnings(best, tested[0])]
+
+
+def _choice(study: Study, ranking: Ranking, reference: Judged, recipes: Mapping[str, Precision]) -> Iterator[str]:
+    best = ranking.order[0]
+    yield (f"Chosen: {best.name}. On {len(best.robust[best.weaker])} held-out pairs under attack and {len(best.clean)} "
+           f"clean ones: {words.figures(best)}.")
+    yield (f"{words.cost_of_budget(best, reference)} "
+           f"{words.payers(study.units, widths_of(study.units, recipes[best.name]))}")
+    if ranking.relaxed:
+        yield (f"Every finalist loses more than {100 * study.settings.clean_loss:g} points of clean accuracy against "
+               f"{reference.name}, so clean accuracy decided.")
+
+
+def _rivals(ranking: Ranking, comparisons: Sequence[Comparison], decisive: str) -> Iterator[str]:
+    others = ranking.order[1:]
+    for found in comparisons:
+        if found.what != decisive:
+            continue
+        role = "Runner-up" if others and found.b == others[0].name else "Beside it"
+        yield f"{role}: {found.b}. Chosen minus {found.b} on held-out pairs, {words.significance(found)}."
+    for one in others:
+        if one.suspect and one.score("robust") > ranking.order[0].score("robust"):
+            yield (f"{one.name} scores higher but stands behind, as its robustness may be an artefact: "
+                   f"{one.suspect[0].text}.")
+    for name, why in ranking.left_out.items():
+        yield f"Left out: {name}, {why}."
+
+
+def _tests(best: Judged, tested: Sequence[Judged], comparisons: Sequence[Comparison]) -> Iterator[str]:
+    first = tested[0]
+    yield (f"On {len(first.robust[first.weaker])} attacked and {len(first.clean)} clean test pairs: "
+           f"{words.figures(first)}.")
+    for one in comparisons:
+        if one.what in ("clean", best.weaker):
+            yield f"Chosen minus {one.b} on test pairs, {words.significance(one)}."
