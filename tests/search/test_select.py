@@ -65,7 +65,7 @@ def test_the_whole_grid_is_measured_and_the_choice_is_judged_on_other_pairs(foun
 
 def test_the_reasons_name_the_cost_the_payer_the_runner_up_and_chance(found: Selection) -> None:
     said = " ".join(found.reasons)
-    for words in ("packed bytes", "pay", "Chosen minus w8", "McNemar p", "n = ", "test pairs", "Checks on held-out"):
+    for words in ("packed bytes", "3 bits", "Chosen minus w8", "McNemar p", "n = ", "test pairs", "Checks on held-out"):
         assert words in said
 
 
@@ -113,7 +113,7 @@ def test_a_fixed_width_survives_into_the_page(found: Selection, tmp_path: Path) 
 def test_a_network_that_was_trained_for_a_recipe_has_no_widths_to_choose(network: Network, tiny_dataset: Dataset,
                                                                         tmp_path: Path) -> None:
     table = {**network.table, "qat": {}, "precision": precision("w4-qat").to_table()}
-    with pytest.raises(UsageError, match="give the float network early.keras"):
+    with pytest.raises(UsageError, match=r"give the float network early\.keras"):
         study_in(tmp_path, replace(network, table=table), tiny_dataset)
 
 
