@@ -5,11 +5,12 @@
 For each training seed and for the packed bytes of each uniform width of ``--bits``: that width; the cheapest allocation
 by Hessian trace x squared rounding error (HAWQ) and by the error of the logits (Model Compression Toolkit); greedy (the
 narrowing that costs least divergence for each byte saved, until it fits); the mean of two random allocations of at
-least 98 % of the bytes; and ``tinyfuse select`` (robust), which looks at held-out pairs. 7, 8 and 9 bits stand beside
-them as they are. All take the same rounding methods. Every recipe is judged on the same test pairs: twin, code domain
-(G), L-inf 0.03, the worst case over the profile "standard" and what was replayed from float. Networks are trained into
-``--out`` where they are not there (seed 0 may be copied from models/digits to OUT/seed0/networks). What was measured is
-kept: a killed run goes on. Prints Markdown, and writes it to OUT/selection.md.
+least 98 % of the bytes; and what ``tinyfuse select`` (robust) finds best in its trials on held-out pairs (its finals,
+which attack the best again with all checks, are left out). 7, 8 and 9 bits stand beside them as they are. All take the
+same rounding methods. Every recipe is judged on the same test pairs: twin, code domain (G), L-inf 0.03, the worst case
+over the profile "standard". Networks are trained into ``--out`` where they are not there (seed 0 may be copied from
+models/digits to OUT/seed0/networks). What was measured is kept: a killed run goes on. Prints Markdown, and writes it to
+OUT/selection.md.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from tinyfuse.quantize.precision import Precision
 from tinyfuse.results import ResultStore
 from tinyfuse.search import costs
 from tinyfuse.search.budget import Budget, parse_budget
-from tinyfuse.search.candidates import mixed
+from tinyfuse.search.candidates import Space, mixed
 from tinyfuse.search.choice import Judged
 from tinyfuse.search.criteria import Evidence, cost_table
-from tinyfuse.search.finals import judge
-from tinyfuse.search.measure import uniform
-from tinyfuse.search.select import gather, select, space_of
+from tinyfuse.search.finalists import chosen, tried
+from tinyfuse.search.measure import trials, uniform
+from tinyfuse.search.select import gather, space_of, try_out
 from tinyfuse.search.settings import Settings
 from tinyfuse.search.study import Study
 
@@ -87,7 +88,10 @@ def run(args: argparse.Namespace) -> int:
         for bits in args.bits:
             entries = list(_entries(study, evidence, bits))
             recipes = {recipe.name: recipe for entry in entries for recipe in entry.recipes}
-            judged = {one.name: one for one in judge(study, list(recipes.values()), "test", args.pairs)[1]}
+            with progress(f"seed {seed}, test pairs", len(recipes)) as advance:
+                rows = trials(study, list(recipes.values()), lambda note: advance(note=note), part="test",
+                              pairs=args.pairs)
+            judged = {name: tried(row) for name, row in rows.items()}
             for entry in entries:
                 found.setdefault((bits, entry.method), []).append([judged[recipe.name] for recipe in entry.recipes])
             console.print(f"seed {seed}, bytes of {bits} bits: done")
@@ -120,14 +124,14 @@ def _entries(study: Study, evidence: Evidence, bits: int) -> Iterator[Entry]:
     yield Entry("greedy", [mixed(study.units, _greedy(study, evidence, space.sizes["flash"], size), methods)])
     yield Entry(f"random, mean of {RANDOM}", [
         mixed(study.units, _random(study, space.sizes["flash"], size, number), methods) for number in range(RANDOM)])
-    yield Entry("tinyfuse select", [_ours(study, budget)])
+    yield Entry("tinyfuse select", [_ours(study, space, budget, evidence)])
     for width in WIDER:
         yield Entry(f"uniform {width}", [uniform(width, methods)])
 
 
-def _ours(study: Study, budget: Budget) -> Precision:
-    found = select(study, budget)
-    return replace(found.chosen, name=found.finalists[0].name)
+def _ours(study: Study, space: Space, budget: Budget, evidence: Evidence) -> Precision:
+    candidates, measured = try_out(study, space, budget, evidence)
+    return chosen(study, budget, candidates, measured)[0].precision
 
 
 def _greedy(study: Study, evidence: Evidence, sizes: np.ndarray, limit: int) -> dict[str, int]:

@@ -98,25 +98,26 @@ def curvature(study: Study, tick: Tick) -> dict[str, Row]:
     return {keys[key].name: row for key, row in study.rows("hessian", keys).items()}
 
 
-def trials(study: Study, recipes: Sequence[Precision], tick: Tick) -> dict[str, Row]:
-    """Trial rows by the name of the recipe."""
+def trials(study: Study, recipes: Sequence[Precision], tick: Tick, *, part: str = PART,
+           pairs: int | None = None) -> dict[str, Row]:
+    """Trial rows by the name of the recipe, on ``pairs`` (default: the settings') pairs of ``part``."""
     settings = study.settings
+    chosen = study.judged(part, pairs or settings.trial_pairs)
     suite = STANDARD.with_steps(settings.trial_steps)
     made = {each.name: study.convert(each) for each in recipes}
     keys = {study.key("trial", file=sha256_hex(conversion.data), recipe=recipe_json(conversion.precision),
-                      n=settings.trial_pairs, part=PART, suite=repr(suite), epsilon=settings.epsilon): name
+                      n=len(chosen), part=part, suite=repr(suite), epsilon=settings.epsilon): name
             for name, conversion in made.items()}
     missing = {key: name for key, name in keys.items() if not study.store.has(key)}
-    pairs = study.held_out(settings.trial_pairs)
-    exam = Exam(pairs.inputs(), pairs.label, modes_of(study.modalities), suite, settings.epsilon)
+    exam = Exam(chosen.inputs(), chosen.label, modes_of(study.modalities), suite, settings.epsilon)
     for key, outcome in study.each(examine, {key: (made[name].data, name, exam) for key, name in missing.items()}):
         name = missing[key]
         tick(name)
-        study.store.append(_trial_row(study, key, made[name], outcome))
+        study.store.append(_trial_row(study, key, made[name], outcome, part))
     return {keys[key]: row for key, row in study.rows("trial", keys).items()}
 
 
-def _trial_row(study: Study, key: str, made: Conversion, outcome: Outcome) -> Row:
+def _trial_row(study: Study, key: str, made: Conversion, outcome: Outcome, part: str) -> Row:
     settings, needs = study.settings, costs.needs(made)
     survivors: Mapping[str, np.ndarray] = {"clean": outcome.clean, **outcome.robust}
     packed = {f"survivors_{name}": pack_survivors(survivors[name]) if name in survivors else None
@@ -124,7 +125,7 @@ def _trial_row(study: Study, key: str, made: Conversion, outcome: Outcome) -> Ro
     return {"kind": "trial", "key": key, "precision": made.precision.name, "recipe": recipe_json(made.precision),
             "packed_bytes": needs["flash"], "stored_bytes": len(made.data),
             "ram_bytes": outcome.arena_bytes, "macs": needs["macs"],
-            "profile": STANDARD.name, "steps": settings.trial_steps, "epsilon": settings.epsilon, "part": PART,
+            "profile": STANDARD.name, "steps": settings.trial_steps, "epsilon": settings.epsilon, "part": part,
             "n": len(outcome.clean), **packed, "seconds": round(outcome.seconds, 3), **study.common()}
 
 

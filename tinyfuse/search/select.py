@@ -68,9 +68,7 @@ def select(study: Study, budget: Budget, *, after_stage: Callable[[], None] = la
     study.claim()
     evidence = gather(study)
     after_stage()
-    proposed = proposals(study.settings.objective, space, budget, evidence, study.settings.methods)
-    candidates = {one.precision.name: one for one in [*proposed, *_beside(study, [x.precision.name for x in proposed])]}
-    measured = _trials(study, candidates)
+    candidates, measured = try_out(study, space, budget, evidence)
     after_stage()
     chosen_few = finalists.chosen(study, budget, candidates, measured)
     recipes = {one.precision.name: one.precision for one in chosen_few}
@@ -132,14 +130,20 @@ def _beside(study: Study, proposed: Sequence[str]) -> list[Candidate]:
     return [one for name, one in found.items() if name not in proposed]
 
 
-def _trials(study: Study, candidates: Mapping[str, Candidate]) -> dict[str, Row]:
+def try_out(study: Study, space: Space, budget: Budget,
+            evidence: Evidence) -> tuple[dict[str, Candidate], dict[str, Row]]:
+    """All that is worth a trial, and the trial rows, both by name."""
+    proposed = proposals(study.settings.objective, space, budget, evidence, study.settings.methods)
+    beside = _beside(study, [one.precision.name for one in proposed])
+    candidates = {one.precision.name: one for one in [*proposed, *beside]}
     with progress("measuring candidates", len(candidates)) as advance:
-        return trials(study, [one.precision for one in candidates.values()], lambda note: advance(note=note))
+        return candidates, trials(study, [one.precision for one in candidates.values()],
+                                  lambda note: advance(note=note))
 
 
 def _publish(study: Study, chosen: Precision) -> Path:
     """Write the chosen recipe and its proven ``.tflite`` into the study's folder."""
     write_text(study.folder / f"{chosen.name}.toml", tables.dumps(chosen.to_table()))
-    made = publish_proven(study.convert(chosen), study.network, study.held_out(PROOF_PAIRS), study.folder,
+    made = publish_proven(study.convert(chosen), study.network, study.judged(PART, PROOF_PAIRS), study.folder,
                           calibration_pairs=study.settings.calibration_pairs)
     return made.path

@@ -105,9 +105,9 @@ class Study:
         """Balanced training pairs."""
         return self.dataset.train.balanced(count, seed=SAMPLE_SEED)
 
-    def held_out(self, count: int) -> Pairs:
-        """Balanced pairs that no weight was fitted to."""
-        pairs: Pairs = getattr(self.dataset, PART)
+    def judged(self, part: str, count: int) -> Pairs:
+        """Balanced pairs of a part that no weight was fitted to."""
+        pairs: Pairs = getattr(self.dataset, part)
         return pairs.balanced(count, seed=SAMPLE_SEED)
 
     def convert(self, precision: Precision) -> Conversion:
