@@ -23,11 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from tinyfuse import options
+from tinyfuse.attacks import TwinTarget, misclassified
 from tinyfuse.console import console, progress
-from tinyfuse.data import Dataset
+from tinyfuse.data import Dataset, Pairs
 from tinyfuse.errors import UsageError
 from tinyfuse.evaluate.statistics import wilson
 from tinyfuse.files import write_text
+from tinyfuse.integer.interpreters import load
 from tinyfuse.nn.obtain import obtain
 from tinyfuse.nn.train import TrainConfig, steps_per_epoch
 from tinyfuse.quantize.precision import Precision
@@ -68,6 +70,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=options.positive, default=12)
     parser.add_argument("--batch-size", type=options.positive, default=128)
     parser.add_argument("--pairs", type=options.positive, default=Settings.test_pairs, help="attacked test pairs")
+    parser.add_argument("--clean-pairs", type=options.positive, default=2000, help="test pairs judged clean")
     parser.add_argument("--jobs", type=options.positive, default=options.cores())
     parser.add_argument("--out", type=Path, default=Path("runs/selection"))
     return options.guarded(run, parser.parse_args())
@@ -91,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
             with progress(f"seed {seed}, test pairs", len(recipes)) as advance:
                 rows = trials(study, list(recipes.values()), lambda note: advance(note=note), part="test",
                               pairs=args.pairs)
-            judged = {name: tried(row) for name, row in rows.items()}
+            clean = study.judged("test", args.clean_pairs)
+            judged = {name: replace(tried(row), clean=_clean(study, recipes[name], clean))
+                      for name, row in rows.items()}
             for entry in entries:
                 found.setdefault((bits, entry.method), []).append([judged[recipe.name] for recipe in entry.recipes])
             console.print(f"seed {seed}, bytes of {bits} bits: done")
@@ -129,6 +134,14 @@ def _entries(study: Study, evidence: Evidence, bits: int) -> Iterator[Entry]:
         yield Entry(f"uniform {width}", [uniform(width, methods)])
 
 
+def _clean(study: Study, recipe: Precision, pairs: Pairs) -> np.ndarray:
+    """Bool [n]: ``pairs`` that the integers classify correctly."""
+    target = TwinTarget(load(study.convert(recipe).data, name=recipe.name))
+    codes = {name: grid.quantise(pairs.inputs()[name]).astype(np.float32)
+             for name, grid in (target.grids or {}).items()}
+    return np.asarray(~misclassified(target.logits(codes), pairs.label))
+
+
 def _ours(study: Study, space: Space, budget: Budget, evidence: Evidence) -> Precision:
     candidates, measured = try_out(study, space, budget, evidence)
     return chosen(study, budget, candidates, measured)[0].precision
@@ -161,10 +174,11 @@ def _random(study: Study, sizes: np.ndarray, limit: int, number: int) -> dict[st
 
 def _report(args: argparse.Namespace, found: Mapping[tuple[int, str], list[list[Judged]]],
             bits: Sequence[int]) -> Iterator[str]:
-    yield (f"{args.model}, training seeds {', '.join(map(str, args.seeds))}, {args.pairs} attacked test pairs each, "
-           f"twin, threat model G, L-inf {Settings.epsilon:g}. Mean over the seeds in percent (lowest to highest); "
-           "ours - method: mean paired difference on the weaker modality, 95 % bootstrap interval over pairs, and the "
-           "difference of each seed.\n")
+    seeds = ", ".join(map(str, args.seeds))
+    yield (f"{args.model}, training seeds {seeds}, {args.pairs} attacked and {args.clean_pairs} clean test pairs each, "
+           f"FGSM and PGD-{Settings.trial_steps} on two losses, twin, threat model G, L-inf {Settings.epsilon:g}. Mean "
+           "over the seeds in percent (lowest to highest); ours - method: mean paired difference on the weaker modality, "
+           "95 % bootstrap interval over pairs, and the difference of each seed.\n")
     for width in bits:
         rows = {method: outcomes for (key, method), outcomes in found.items() if key == width}
         yield f"At the packed bytes of uniform {width} bits:\n"
