@@ -177,8 +177,8 @@ def _report(args: argparse.Namespace, found: Mapping[tuple[int, str], list[list[
     seeds = ", ".join(map(str, args.seeds))
     yield (f"{args.model}, training seeds {seeds}, {args.pairs} attacked and {args.clean_pairs} clean test pairs each, "
            f"FGSM and PGD-{Settings.trial_steps} on two losses, twin, threat model G, L-inf {Settings.epsilon:g}. Mean "
-           "over the seeds in percent (lowest to highest); ours - method: mean paired difference on the weaker modality, "
-           "95 % bootstrap interval over pairs, and the difference of each seed.\n")
+           "over the seeds in percent (lowest to highest); ours - method: mean paired difference on the weaker "
+           "modality, 95 % bootstrap interval over pairs, and the difference of each seed.\n")
     for width in bits:
         rows = {method: outcomes for (key, method), outcomes in found.items() if key == width}
         yield f"At the packed bytes of uniform {width} bits:\n"
