@@ -29,7 +29,8 @@ from tinyfuse.search.study import Study
 from tinyfuse.search.trial import modes_of
 
 RAW_PAIRS = PROBE_PAIRS = 16
-CLEAN_PAIRS = 2000
+CLEAN_PAIRS = 10
+"""For each attacked pair: clean ones cost little."""
 
 
 def judge(study: Study, recipes: Sequence[Precision], part: str, pairs: int, *,
@@ -63,7 +64,7 @@ def _run(study: Study, recipes: Sequence[Precision], part: str, pairs: int) -> R
         models=(study.network.name,), mixes=(), executors=(), threats=("codes",),
         precisions=tuple(str(recipe_path(folder, recipe)) for recipe in recipes), profiles=("standard",),
         epsilons=(settings.epsilon,), steps=settings.final_steps,
-        attack_pairs=pairs, clean_pairs=max(pairs, min(CLEAN_PAIRS, len(getattr(study.dataset, part)))),
+        attack_pairs=pairs, clean_pairs=min(CLEAN_PAIRS * pairs, len(getattr(study.dataset, part))),
         raw_pairs=min(RAW_PAIRS, pairs), probe_pairs=min(PROBE_PAIRS, pairs), parity_samples=pairs,
         calibration_pairs=settings.calibration_pairs, proof_pairs=min(50, pairs), epochs=int(training["epochs"]),
         batch_size=int(training["batch_size"]), learning_rate=float(training["learning_rate"]))

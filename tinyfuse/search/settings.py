@@ -97,7 +97,7 @@ class Settings:
         return type(self)(**{**{field.name: getattr(self, field.name) for field in fields(self)}, **given})
 
 
-QUICK = Settings(widths=(2, 4, 6, 8), grid=(6, 8), sensitivity_pairs=64, attacked_pairs=16, sensitivity_steps=3,
-                 hessian_pairs=64, hessian_probes=6, trial_pairs=40, trial_steps=4, finalists=2, final_pairs=40,
-                 final_steps=5, test_pairs=40, calibration_pairs=100)
+QUICK = Settings(widths=(2, 4, 8), grid=(6, 8), sensitivity_pairs=40, attacked_pairs=10, sensitivity_steps=2,
+                 hessian_pairs=40, hessian_probes=4, trial_pairs=20, trial_steps=3, finalists=1, final_pairs=20,
+                 final_steps=4, test_pairs=20, calibration_pairs=100)
 """A smoke run within three minutes; its figures carry no decision."""
