@@ -24,8 +24,8 @@ def add_select(parser: argparse.ArgumentParser) -> None:
                         help="limits on flash (packed bytes), ram (arena), macs or instructions, such as flash=60kB; "
                              "separated by commas or repeated")
     parser.add_argument("--objective", choices=("robust", "clean"),
-                        help="what is best: the accuracy of the weaker modality under attack (default), or on clean "
-                             "pairs")
+                        help="what is best: the mean accuracy under attacks on the weaker modality and on both "
+                             "(default), or that on clean pairs")
     parser.add_argument("--granularity", choices=("layer", "modality"),
                         help="what has a width of its own (default layer)")
     parser.add_argument("--widths", type=_widths, metavar="BITS", help="widths to choose from, such as 4-8 or 2,4,8 "

@@ -90,6 +90,12 @@ def test_the_lower_end_decides_then_bytes() -> None:
     assert order([few, best])[0] == "best"
 
 
+def test_an_attack_on_both_counts_as_much_as_the_weaker_modality() -> None:
+    one, other = judged("one", 81), judged("other", 80)
+    weak = Judged("weak", one.clean, {**one.robust, "both": np.arange(100) < 30}, {"flash": 1})
+    assert order([weak, other]) == ["other", "weak"]
+
+
 def test_what_loses_clean_accuracy_or_fails_a_check_is_left_out_with_its_reason() -> None:
     reference = judged("w8", 70)
     sloppy, fine = judged("sloppy", 90, clean=98), judged("f", 71)

@@ -15,8 +15,8 @@ from tinyfuse.search.candidates import PROPOSED
 from tinyfuse.search.sensitivity import REFERENCE
 
 _OBJECTIVES = {
-    "robust": "the accuracy of the weaker modality under attack, then with both attacked, then clean",
-    "clean": "clean accuracy, then that of the weaker modality under attack, then with both attacked",
+    "robust": "the mean accuracy under attacks on the weaker modality and on both, then clean",
+    "clean": "clean accuracy, then the mean under attacks on the weaker modality and on both",
 }
 _PROFILE = "standard"
 

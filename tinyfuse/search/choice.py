@@ -46,10 +46,14 @@ class Judged:
         return tuple(flag for flag in self.flags if flag.level == "W" and flag.code in MISLED)
 
     def score(self, objective: str) -> tuple[float, ...]:
-        """Lower ends of 95 % intervals, what matters most first, then fewer bytes; larger is better."""
+        """Lower ends of 95 % intervals, what matters most first, then fewer bytes; larger is better.
+
+        Robust is the mean over the weaker modality and both together: one modality alone saturates, and then chance
+        would decide while an attack on both tells candidates apart.
+        """
         clean, weaker = lower(self.clean), lower(self.robust[self.weaker])
-        joint = lower(self.robust.get("both", self.robust[self.weaker]))
-        accuracies = (weaker, joint, clean) if objective == "robust" else (clean, weaker, joint)
+        robust = (weaker + lower(self.robust.get("both", self.robust[self.weaker]))) / 2
+        accuracies = (robust, clean) if objective == "robust" else (clean, robust)
         return *accuracies, -float(self.needs.get("flash") or 0)
 
 

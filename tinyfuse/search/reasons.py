@@ -15,7 +15,7 @@ def reasons(study: Study, ranking: Ranking, reference: Judged, tested: Sequence[
             comparisons: Mapping[str, Sequence[Comparison]], recipes: Mapping[str, Precision]) -> list[str]:
     """What was chosen, what the budget costs and who pays, the runner-up, chance, and what the checks say."""
     best = ranking.order[0]
-    decisive = "clean" if study.settings.objective == "clean" or ranking.relaxed else best.weaker
+    decisive = ("clean",) if study.settings.objective == "clean" or ranking.relaxed else (best.weaker, "both")
     return [*_choice(study, ranking, reference, recipes), *_rivals(ranking, comparisons[PART], decisive),
             *_tests(best, tested, comparisons["test"]), *words.warnings(best, tested[0])]
 
@@ -31,13 +31,14 @@ def _choice(study: Study, ranking: Ranking, reference: Judged, recipes: Mapping[
                f"{reference.name}, so clean accuracy decided.")
 
 
-def _rivals(ranking: Ranking, comparisons: Sequence[Comparison], decisive: str) -> Iterator[str]:
+def _rivals(ranking: Ranking, comparisons: Sequence[Comparison],
+            decisive: Sequence[str]) -> Iterator[str]:
     others = ranking.order[1:]
-    for found in comparisons:
-        if found.what != decisive:
-            continue
-        role = "Runner-up" if others and found.b == others[0].name else "Beside it"
-        yield f"{role}: {found.b}. Chosen minus {found.b} on held-out pairs, {words.significance(found)}."
+    for name in dict.fromkeys(found.b for found in comparisons):
+        role = "Runner-up" if others and name == others[0].name else "Beside it"
+        said = "; ".join(words.significance(found) for found in comparisons if found.b == name and
+                         found.what in decisive)
+        yield f"{role}: {name}. Chosen minus {name} on held-out pairs, {said}."
     for one in others:
         if one.suspect and one.score("robust") > ranking.order[0].score("robust"):
             yield (f"{one.name} scores higher but stands behind, as its robustness may be an artefact: "
@@ -51,5 +52,5 @@ def _tests(best: Judged, tested: Sequence[Judged], comparisons: Sequence[Compari
     yield (f"On {len(first.robust[first.weaker])} attacked and {len(first.clean)} clean test pairs: "
            f"{words.figures(first)}.")
     for one in comparisons:
-        if one.what in ("clean", best.weaker):
+        if one.what in ("clean", best.weaker, "both"):
             yield f"Chosen minus {one.b} on test pairs, {words.significance(one)}."

@@ -18,8 +18,8 @@ POST_TRAINING = tuple(name for name in METHODS if name != "qat")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """``objective``: "robust" (the weaker modality under attack) or "clean". ``widths`` may be chosen, and those of
-    ``grid`` are tried for all combinations of image, audio and shared layers; ``methods`` round the weights.
+    """``objective``: "robust" (under attack on the weaker modality and on both) or "clean". ``widths`` may be chosen, and
+    those of ``grid`` are tried for all combinations of image, audio and shared layers; ``methods`` round the weights.
 
     Sensitivity is measured on ``sensitivity_pairs`` training pairs, ``attacked_pairs`` of them under PGD with
     ``sensitivity_steps`` steps, curvature on ``hessian_pairs`` with ``hessian_probes`` vectors. Candidates and the grid
