@@ -18,7 +18,7 @@ POST_TRAINING = tuple(name for name in METHODS if name != "qat")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """``objective``: "robust" (under attack on the weaker modality and on both) or "clean". ``widths`` may be chosen, and
+    """``objective``: "robust" (under attack, weaker modality and both) or "clean". ``widths`` may be chosen, and
     those of ``grid`` are tried for all combinations of image, audio and shared layers; ``methods`` round the weights.
 
     Sensitivity is measured on ``sensitivity_pairs`` training pairs, ``attacked_pairs`` of them under PGD with
