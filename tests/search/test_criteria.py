@@ -85,7 +85,7 @@ def order(judged: list[Judged], objective: str = "robust") -> list[str]:
 def test_the_lower_end_decides_then_bytes() -> None:
     best, smaller, same = judged("best", 80), judged("smaller", 79, flash=1), judged("same", 80, flash=11)
     assert order([smaller, same, best]) == ["best", "same", "smaller"]
-    few = Judged("few", np.ones(5, bool), {"audio": np.ones(5, bool)}, {"flash": 1})
+    few = Judged("few", np.ones(5, bool), {"audio": np.ones(5, bool), "both": np.arange(5) < 3}, {"flash": 1})
     assert lower(few.robust["audio"]) < lower(best.robust["audio"])
     assert order([few, best])[0] == "best"
 
