@@ -8,12 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 
 from tinyfuse.data import Dataset, FeatureScaling, Pairs, Variants
 from tinyfuse.nn.fusion import build, modalities_of
 from tinyfuse.quantize.convert import Baseline, baseline
+
+# A slow machine is no failure.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -184,7 +184,7 @@ def test_a_refined_model_passes_its_proof_with_slices_and_9_bits(lively: Lively,
     assert conversion.data != convert(base, precision("image3-audio9-shared4")).data
 
 
-@pytest.mark.parametrize("recipe", ["w4-qat", "w4-mse-qat", "w4a7", "w4a7-mse"])
+@pytest.mark.parametrize("recipe", ["w4-qat", "w4-mse-qat"])
 def test_what_cannot_be_written_is_refused(recipe: str, lively: Lively) -> None:
     with pytest.raises(RecipeError, match=recipe):
         convert(lively("image")[1], precision(recipe))

@@ -64,6 +64,10 @@ def test_a_tie_break_decides_ties_only_within_its_weight(cost: np.ndarray, other
         assert ((found[:, :1] <= found) >= ((other[:, :1] <= other) & ties)).all()
 
 
+def test_a_tie_break_of_the_smallest_numbers_is_finite() -> None:
+    assert np.isfinite(with_tie_break(np.zeros((1, 2)), np.array([[0.0, 5e-324]]))).all()
+
+
 def judged(name: str, weaker: int, *, clean: int = 100, flags: tuple[Flag, ...] = (), flash: int = 10) -> Judged:
     """``weaker`` and ``clean`` of 100 samples correct."""
     def some(count: int) -> np.ndarray:

@@ -56,7 +56,7 @@ def with_tie_break(cost: np.ndarray, other: np.ndarray) -> np.ndarray:
     peaks = cost.max(), other.max()
     if peaks[1] <= 0:
         return cost
-    return np.asarray(cost + other * (TIE_BREAK * (peaks[0] if peaks[0] > 0 else 1) / peaks[1]))
+    return np.asarray(cost + other / peaks[1] * (TIE_BREAK * (peaks[0] if peaks[0] > 0 else 1)))
 
 
 def part_cost(criterion: str, part: str, bits: int, evidence: Evidence) -> float:
