@@ -14,11 +14,13 @@ from tinyfuse.files import sha256_hex
 from tinyfuse.integer.interpreters import Interpreter, load
 from tinyfuse.nn import artefact
 from tinyfuse.nn.fusion import MODELS
-from tinyfuse.quantize.codes import level
+from tinyfuse.quantize.codes import container_level
+from tinyfuse.quantize.precision import precision
 from tinyfuse.quantize.readback import written_codes
 
 FOLDER = Path(__file__).resolve().parent.parent / "models" / "digits"
-FILES = sorted(FOLDER.glob("*.tflite"))
+SELECTED = FOLDER.parent / "selected"
+FILES = sorted([*FOLDER.glob("*.tflite"), *SELECTED.glob("*.tflite")])
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def digits(real_data: Path) -> Samples:
 
 def test_every_network_has_float_and_integer_files() -> None:
     assert {path.stem for path in FOLDER.glob("*.keras")} == set(MODELS)
-    assert {path.stem.split("__")[0] for path in FILES} == set(MODELS)
+    assert {path.stem.split("__")[0] for path in FOLDER.glob("*.tflite")} == set(MODELS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -40,7 +42,7 @@ def test_an_integer_file_is_what_its_table_says(path: Path) -> None:
     assert table["float_sha256"] == sha256_hex((FOLDER / f"{table['model']}.keras").read_bytes())
     codes = written_codes(content, path.name)
     for layer in table["layers"]:
-        assert np.abs(codes[layer["name"]][0]).max() <= level(max(layer["branches"].values()))
+        assert np.abs(codes[layer["name"]][0]).max() <= container_level(set(layer["branches"].values()))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -50,6 +52,22 @@ def test_an_integer_file_reads_real_digits(path: Path, digits: Samples) -> None:
     outputs = {executor: Interpreter(model, executor).run(codes) for executor in ("tflm", "twin")}
     assert np.array_equal(outputs["tflm"], outputs["twin"])
     assert (outputs["tflm"].argmax(1) == digits.label).mean() >= 0.95
+
+
+@pytest.mark.parametrize("path", sorted(SELECTED.glob("*.tflite")), ids=lambda path: path.stem)
+def test_a_selected_file_keeps_its_budget_and_has_its_recipe(path: Path) -> None:
+    table = tables.read(path.with_suffix(".toml"), ModelError)
+    budget = int(path.stem.rpartition("flash")[2])
+    assert table["packed_bytes"] <= budget
+    chosen = precision(SELECTED / "recipes" / f"{path.stem}.toml")
+    assert chosen.to_table() == table["precision"]
+    for layer in table["layers"]:
+        assert all(chosen.bits_for(layer["name"], branch) == bits for branch, bits in layer["branches"].items())
+
+
+def test_three_fusions_are_selected_at_two_budgets() -> None:
+    assert sorted(path.stem.split("__")[0] for path in SELECTED.glob("*.tflite")) == sorted(
+        2 * ["early", "intermediate", "late"])
 
 
 def test_a_float_network_loads_from_its_file() -> None:
