@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinyfuse import options, provenance
 from tinyfuse.console import console
 from tinyfuse.errors import GateError, ParityError, UsageError
+from tinyfuse.runlog import RunLog
 
 if TYPE_CHECKING:
     from tinyfuse.evaluate.matrix import Matrix
@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
     matrix = read_matrix(args.matrix) if args.matrix else QUICK if args.quick else Matrix()
     job = _open(args, matrix)
-    log = RunLog(job, provenance.begin(data=_describe(job), seeds=(args.seed,), settings=matrix.to_table()))
+    log = RunLog(job.folder, job.store,
+                 provenance.begin(data=_describe(job), seeds=(args.seed,), settings=matrix.to_table()))
     log.finish(sweep(job, jobs=args.jobs or options.cores(), after_stage=log.write))
     _show(job.folder, as_json=args.json)
     check(job.folder)
@@ -88,34 +89,6 @@ def check(folder: Path) -> None:
         first = failed[0]
         raise GateError(f"{len(failed)} checks failed, so some figures must not be trusted; the first: {first.model} "
                         f"{first.precision}: {first.text} (check {first.code}; all are in the report)")
-
-
-class RunLog:
-    """``run.json`` of a run that may be interrupted and continued: times add up, peaks are the highest.
-
-    Continuing a finished run that adds no row leaves the file as it is.
-    """
-
-    def __init__(self, job: Run, facts: provenance.RunFacts) -> None:
-        self._path, self._store, self._began = job.folder / "run.json", job.store, time.monotonic()
-        self._rows, self._before = len(job.store), provenance.read_run(self._path) if self._path.exists() else None
-        self._facts = facts if self._before is None else replace(facts, started=self._before.started)
-
-    def write(self, *, finished: bool = False, worker_mib: float = 0.0) -> None:
-        """Write what is known now; ``worker_mib`` is the peak memory of the largest worker process."""
-        before = self._before
-        if before is not None and before.finished and len(self._store) == self._rows:
-            return
-        peaks = (provenance.peak_memory_mib(), worker_mib)
-        if before is not None:
-            peaks = (max(peaks[0], before.peak_memory_mib or 0.0), max(peaks[1], before.peak_memory_worker_mib or 0.0))
-        replace(self._facts, finished=provenance.utc_now() if finished else "",
-                wall_seconds=round(time.monotonic() - self._began + (before.wall_seconds or 0.0 if before else 0.0), 1),
-                peak_memory_mib=round(peaks[0], 1), peak_memory_worker_mib=round(peaks[1], 1)).write(self._path)
-
-    def finish(self, worker_mib: float) -> None:
-        """Write the last state."""
-        self.write(finished=True, worker_mib=worker_mib)
 
 
 def _open(args: argparse.Namespace, matrix: Matrix) -> Run:

@@ -6,10 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyfuse import __version__, bench, doctor, firmware_verbs, options, selection_verbs
+from tinyfuse import __version__, bench, doctor, firmware_verbs, options, report_verbs, selection_verbs
 from tinyfuse.errors import UsageError
 from tinyfuse.nn.train import TrainConfig
 
@@ -237,39 +236,6 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="folder of a bench run, finished or not, or of a selection")
-    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown instead")
-    parser.add_argument("--epsilon", type=options.budget, help="budget of the table's robust columns")
-
-
-def _report(args: argparse.Namespace) -> int:
-    from tinyfuse import report
-    from tinyfuse.report.selection import is_selection
-
-    if is_selection(args.run):
-        return _report_selection(args)
-    if args.markdown:
-        view = report.load(args.run, epsilon=args.epsilon)
-        print(report.markdown_table(view.summary, scope=view.scope), end="")
-    else:
-        print(report.render(args.run, epsilon=args.epsilon))
-    bench.check(Path(args.run))
-    return 0
-
-
-def _report_selection(args: argparse.Namespace) -> int:
-    from tinyfuse.report.selection import render_selection, selection_markdown
-
-    if args.epsilon is not None:
-        raise UsageError("a selection was made at one epsilon; leave out --epsilon, or select again with another")
-    if args.markdown:
-        print(selection_markdown(args.run), end="")
-    else:
-        print(render_selection(args.run))
-    return 0
-
-
 def _add_nothing(parser: argparse.ArgumentParser) -> None:
     pass
 
@@ -318,7 +284,7 @@ VERBS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Action]] 
     "verify": ("run a package on emulated Cortex-M cores and compare every code with TFLite Micro's",
                firmware_verbs.add_verify, firmware_verbs.verify),
     "bench": ("the whole matrix: train, convert, attack, report", bench.add_arguments, bench.run),
-    "report": ("write the HTML page of a bench run or a selection", _add_report, _report),
+    "report": ("write the HTML page of a bench run or a selection", report_verbs.add_report, report_verbs.report),
     "ls": ("list models, recipes, attacks, executors, cores or boards", _add_ls, _ls),
     "doctor": ("say whether everything that is needed is installed", _add_nothing, _doctor),
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinyfuse import provenance
 from tinyfuse.console import console, progress
 from tinyfuse.errors import UsageError
 
@@ -34,6 +36,7 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     from tinyfuse.report.selection import render_selection
     from tinyfuse.report.selection_file import FILE
     from tinyfuse.results import ResultStore
+    from tinyfuse.runlog import RunLog
     from tinyfuse.search import select as search
     from tinyfuse.search.budget import parse_budget
     from tinyfuse.search.record import to_json
@@ -44,7 +47,11 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     folder = Path(out or f"runs/select-{Path(model).stem}{'-quick' * quick}")
     network = _network(str(model), dataset, folder, epochs, seed)
     study = Study(network, dataset, chosen, folder, ResultStore(folder / "results.jsonl"), jobs)
-    found = search.select(study, limits)
+    seeds, settled = (study.seed,), asdict(chosen) | {"budget": dict(limits.limits)}
+    log = RunLog(folder, study.store, provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=seeds,
+                                                       settings=settled))
+    found = search.select(study, limits, after_stage=log.write)
+    log.finish(0.0)
     write_text(folder / FILE, json.dumps(to_json(found), indent=1) + "\n")
     render_selection(folder)
     found.check()

@@ -95,7 +95,7 @@ def _branch_legend(units: Sequence[UnitBits]) -> list[Artist]:
 
 
 def front_figure(found: SelectionFile) -> Figure:
-    """Packed KiB against robust accuracy of the weaker modality (left) and clean accuracy (right), all trials.
+    """Packed KiB against accuracy of all trials: weaker modality attacked, both attacked (where judged), clean.
 
     Bars are 95 % intervals, the step line is the Pareto front of the panel. Trials far below all others stand as
     open triangles on the lower edge.
@@ -103,16 +103,23 @@ def front_figure(found: SelectionFile) -> Figure:
     with style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(11, 4.9), layout="constrained")
-        left, right = figure.subplots(1, 2, sharex=True)
-        _draw_front(left, found, lambda trial: trial.weaker)
-        _draw_front(right, found, lambda trial: "clean")
-        left.set_ylabel(f"robust acc. of the weaker modality (%) at ε = {found.settings.epsilon:g}")
-        right.set_ylabel("clean accuracy (%)")
-        for panel in (left, right):
-            panel.set_xlabel("packed weights (KiB)")
+        shown = _panels(found)
+        figure = Figure(figsize=(4.2 * len(shown) + 1, 4.9), layout="constrained")
+        for panel, (text, what) in zip(figure.subplots(1, len(shown), sharex=True), shown, strict=True):
+            _draw_front(panel, found, what)
+            panel.set(xlabel="packed weights (KiB)", ylabel=text)
         figure.legend(handles=_front_legend(found), loc="outside lower center", ncols=4)
     return figure
+
+
+def _panels(found: SelectionFile) -> list[tuple[str, Callable[[Trial], str]]]:
+    """Axis label of each panel, and what a trial shows there."""
+    at = f"(%) at ε = {found.settings.epsilon:g}"
+    shown: list[tuple[str, Callable[[Trial], str]]] = [
+        (f"weaker modality attacked {at}", lambda trial: trial.weaker), ("clean accuracy (%)", lambda trial: "clean")]
+    if all(trial.share("both") for trial in found.trials):
+        shown.insert(1, (f"both attacked {at}", lambda trial: "both"))
+    return shown
 
 
 def _draw_front(panel: Axes, found: SelectionFile, what: Callable[[Trial], str]) -> None:
@@ -172,6 +179,5 @@ def _front_legend(found: SelectionFile) -> list[Artist]:
 
 
 def _has_outliers(found: SelectionFile) -> bool:
-    panels = ([trial.share(trial.weaker) or trial.clean for trial in found.trials],
-              [trial.clean for trial in found.trials])
+    panels = ([trial.share(what(trial)) or trial.clean for trial in found.trials] for _, what in _panels(found))
     return any(_lower_edge(shares) is not None for shares in panels)

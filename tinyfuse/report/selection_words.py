@@ -39,7 +39,7 @@ def facts(found: SelectionFile, views: Mapping[str, RunView]) -> list[tuple[str,
                          "so that all of them face the same codes"),
         *_attacks(views, settings.trial_steps),
         ("Executor", f"twin: {EXECUTORS['twin']}. {_proofs(views)}"),
-        ("Samples", f"sensitivity: {settings.sensitivity_pairs} training pairs, {settings.attacked_pairs} of them "
+        ("Samples", f"sensitivity: {settings.sensitivity_pairs} training pairs, and {settings.attacked_pairs} "
                     f"attacked; trials: {settings.trial_pairs} held-out pairs; finalists: {settings.final_pairs} "
                     f"held-out pairs attacked, {_clean(found, 'validation')} clean; test: {settings.test_pairs} pairs "
                     f"attacked, {_clean(found, 'test')} clean"),

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyfuse.backend import tensorflow
 from tinyfuse.data import Pairs
+from tinyfuse.nn.folded import folded
 from tinyfuse.search.units import Part
 
 
@@ -28,37 +29,25 @@ class Trace:
 
 def traces(model: Any, parts: Sequence[Part], pairs: Pairs, *, probes: int, seed: int = 0,
            tick: Callable[[], None] = lambda: None) -> dict[str, Trace]:
-    """By part name the trace on ``pairs`` of the ``tf_keras`` network ``model``, in inference mode.
+    """By part name the trace on ``pairs`` of the ``tf_keras`` network ``model``, in its deployed, folded form.
 
     ``probes`` sign vectors are drawn with ``seed``; ``tick`` is called after each.
     """
-    layers = list({part.layer.name: part.layer for part in parts}.values())
-    kernels = [model.get_layer(layer.name).kernel for layer in layers]
-    gains = [_gain(layer.kernel, np.asarray(kernel)) for layer, kernel in zip(layers, kernels, strict=True)]
-    product = _product(model, kernels, pairs)
+    network = folded(model)
+    names = list({part.layer.name: None for part in parts})
+    kernels = [network.get_layer(name).kernel for name in names]
+    product = _product(network, kernels, pairs)
     generator = np.random.default_rng(seed)
     found: dict[str, list[float]] = {part.name: [] for part in parts}
     for _ in range(probes):
-        signs = [generator.integers(0, 2, kernel.shape) * 2.0 - 1 for kernel in kernels]
-        # A step v of the folded weights is a step v / gain of the trained ones.
-        steps = [(sign / gain).astype(np.float32) for sign, gain in zip(signs, gains, strict=True)]
-        terms = {layer.name: step * np.asarray(curved, np.float64)
-                 for layer, step, curved in zip(layers, steps, product(steps), strict=True)}
+        signs = [(generator.integers(0, 2, kernel.shape) * 2.0 - 1).astype(np.float32) for kernel in kernels]
+        terms = {name: sign * np.asarray(curved, np.float64)
+                 for name, sign, curved in zip(names, signs, product(signs), strict=True)}
         for part in parts:
             found[part.name].append(float(terms[part.layer.name][..., part.start:part.stop, :].sum()))
         tick()
     return {name: Trace(float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(probes)), probes)
             for name, values in found.items()}
-
-
-def _gain(folded: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """What batch norm multiplies each output channel by: float [o], from [o, ..., i] and [..., i, o]."""
-    axes = tuple(range(kernel.ndim - 1))
-    own = np.moveaxis(folded, 0, -1)
-    norm = (kernel.astype(np.float64)**2).sum(axis=axes)
-    gain = (own * kernel).sum(axis=axes) / np.where(norm > 0, norm, 1)
-    # A channel without weights has no curvature to tell, whatever stands here.
-    return np.asarray(np.where(gain != 0, gain, 1))
 
 
 def _product(model: Any, kernels: list[Any], pairs: Pairs) -> Callable[[list[np.ndarray]], list[Any]]:

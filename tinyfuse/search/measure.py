@@ -69,10 +69,8 @@ def rounding_errors(study: Study) -> dict[Place, float]:
     for bits in study.settings.widths:
         made = study.convert(uniform(bits, study.settings.methods))
         for part in study.parts:
-            codes, columns = made.codes[part.layer.name], slice(part.start, part.stop)
-            scale = codes.scale.astype(np.float64).reshape(-1, *(1,) * (part.layer.kernel.ndim - 1))
-            rounded = codes.values[..., columns] * scale
-            found[part.name, bits] = float(((rounded - part.layer.kernel[..., columns])**2).sum())
+            error = made.codes[part.layer.name].real - part.layer.kernel
+            found[part.name, bits] = float((error[..., part.start:part.stop]**2).sum())
     return found
 
 
@@ -127,5 +125,3 @@ def _trial_row(study: Study, key: str, made: Conversion, outcome: Outcome, part:
             "ram_bytes": outcome.arena_bytes, "macs": needs["macs"],
             "profile": STANDARD.name, "steps": settings.trial_steps, "epsilon": settings.epsilon, "part": part,
             "n": len(outcome.clean), **packed, "seconds": round(outcome.seconds, 3), **study.common()}
-
-

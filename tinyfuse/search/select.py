@@ -9,6 +9,7 @@ from pathlib import Path
 from tinyfuse import tables
 from tinyfuse.console import progress
 from tinyfuse.errors import GateError, UsageError
+from tinyfuse.evaluate.checks import gate
 from tinyfuse.evaluate.conversion import publish_proven
 from tinyfuse.files import write_text
 from tinyfuse.integer.interpreters import load
@@ -54,7 +55,7 @@ class Selection:
         """Raise :class:`GateError` if the checks reject the figures of the chosen one on test pairs."""
         if self.tested[0].broken:
             raise GateError(f"{self.tested[0].name} was chosen, but on test pairs a check rejects its figures: "
-                            f"{self.tested[0].flags[0].text}")
+                            f"{gate(self.tested[0].flags)[0].text}")
 
 
 def select(study: Study, budget: Budget, *, after_stage: Callable[[], None] = lambda: None) -> Selection:
@@ -119,23 +120,23 @@ def space_of(study: Study, budget: Budget) -> Space:
     return space
 
 
-def _beside(study: Study, proposed: Sequence[str]) -> list[Candidate]:
+def _beside(study: Study) -> list[Candidate]:
     """What is measured whether or not it fits: the reference, and all combinations of the grid's widths."""
     methods = study.settings.methods
     branches = [branch for branch in BRANCHES if any(part.branch == branch for part in study.parts)]
     combinations = grid(branches, study.settings.grid, methods) if len(study.modalities) > 1 else []
-    found = {recipe.name: Candidate(recipe, ("grid",)) for recipe in combinations}
-    reference = uniform(REFERENCE, methods)
-    found[reference.name] = Candidate(reference, ("reference", *(("grid",) if reference.name in found else ())))
-    return [one for name, one in found.items() if name not in proposed]
+    return [Candidate(uniform(REFERENCE, methods), ("reference",)),
+            *(Candidate(recipe, ("grid",)) for recipe in combinations)]
 
 
 def try_out(study: Study, space: Space, budget: Budget,
             evidence: Evidence) -> tuple[dict[str, Candidate], dict[str, Row]]:
     """All that is worth a trial, and the trial rows, both by name."""
-    proposed = proposals(study.settings.objective, space, budget, evidence, study.settings.methods)
-    beside = _beside(study, [one.precision.name for one in proposed])
-    candidates = {one.precision.name: one for one in [*proposed, *beside]}
+    candidates: dict[str, Candidate] = {}
+    for one in (*proposals(study.settings.objective, space, budget, evidence, study.settings.methods), *_beside(study)):
+        known = candidates.get(one.precision.name)
+        sources = (*(known.sources if known else ()), *one.sources)
+        candidates[one.precision.name] = Candidate(one.precision, sources)
     with progress("measuring candidates", len(candidates)) as advance:
         return candidates, trials(study, [one.precision for one in candidates.values()],
                                   lambda note: advance(note=note))
