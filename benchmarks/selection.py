@@ -49,6 +49,7 @@ FUSIONS = ("early", "intermediate", "late")
 RANDOM, FULL, DRAWS = 2, 0.98, 1_000_000
 WIDER = (7, 8, 9)
 MODES = ("image", "audio", "both")
+OURS = "tinyfuse select, trials"
 RESAMPLES = 5000
 
 
@@ -129,7 +130,7 @@ def _entries(study: Study, evidence: Evidence, bits: int) -> Iterator[Entry]:
     yield Entry("greedy", [mixed(study.units, _greedy(study, evidence, space.sizes["flash"], size), methods)])
     yield Entry(f"random, mean of {RANDOM}", [
         mixed(study.units, _random(study, space.sizes["flash"], size, number), methods) for number in range(RANDOM)])
-    yield Entry("tinyfuse select", [_ours(study, space, budget, evidence)])
+    yield Entry(OURS, [_ours(study, space, budget, evidence)])
     for width in WIDER:
         yield Entry(f"uniform {width}", [uniform(width, methods)])
 
@@ -185,7 +186,7 @@ def _report(args: argparse.Namespace, found: Mapping[tuple[int, str], list[list[
         yield ("| method | packed bytes | clean | image | audio | both | ours - method, weaker modality | by seed "
                "| ours - method, both | by seed |")
         yield "| --- |" + " ---: |" * 9
-        ours = rows["tinyfuse select"]
+        ours = rows[OURS]
         for method, outcomes in rows.items():
             yield _line(method, outcomes, ours)
         yield ""
@@ -197,7 +198,7 @@ def _line(method: str, outcomes: list[list[Judged]], ours: list[list[Judged]]) -
     size = str(min(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
     figures = [_figure([float(np.mean([_correct(one, mode).mean() for one in judged])) for judged in outcomes])
                for mode in ("clean", *MODES)]
-    if method == "tinyfuse select":
+    if method == OURS:
         changes = [""] * 4
     else:
         changes = [text for mode in (_weaker(ours), "both") for text in _difference(_changes(ours, outcomes, mode))]
