@@ -179,7 +179,8 @@ def _report(args: argparse.Namespace, found: Mapping[tuple[int, str], list[list[
     yield (f"{args.model}, training seeds {seeds}, {args.pairs} attacked and {args.clean_pairs} clean test pairs each, "
            f"FGSM and PGD-{Settings.trial_steps} on two losses, twin, threat model G, L-inf {Settings.epsilon:g}. Mean "
            "over the seeds in percent (lowest to highest); ours - method: mean paired difference in points on the "
-           "weaker modality and with both attacked, 95 % bootstrap interval over pairs, and that of each seed.\n")
+           "weaker modality and with both attacked, 95 % bootstrap interval over pairs, and that of each seed. "
+           "Ours is the first of the trials of tinyfuse select on held-out pairs; its finals are left out.\n")
     for width in bits:
         rows = {method: outcomes for (key, method), outcomes in found.items() if key == width}
         yield f"At the packed bytes of uniform {width} bits:\n"

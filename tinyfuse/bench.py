@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     matrix = read_matrix(args.matrix) if args.matrix else QUICK if args.quick else Matrix()
     job = _open(args, matrix)
-    log = RunLog(job.folder, job.store,
+    log = RunLog(job.folder, lambda: len(job.store),
                  provenance.begin(data=_describe(job), seeds=(args.seed,), settings=matrix.to_table()))
     log.finish(sweep(job, jobs=args.jobs or options.cores(), after_stage=log.write))
     _show(job.folder, as_json=args.json)

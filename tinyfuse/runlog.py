@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tinyfuse import provenance
-
-if TYPE_CHECKING:
-    from tinyfuse.results import ResultStore
 
 
 class RunLog:
     """``run.json`` of a run that may be interrupted and continued: times add up, peaks are the highest.
 
-    Continuing a finished run that adds no row leaves the file as it is.
+    ``rows`` counts the rows that the folder holds. A finished run that adds none leaves the file as it is. A run with
+    other settings in the same folder is another one, and begins at 0.
     """
 
-    def __init__(self, folder: Path, store: ResultStore, facts: provenance.RunFacts) -> None:
-        self._path, self._store, self._began = folder / "run.json", store, time.monotonic()
-        self._rows, self._before = len(store), provenance.read_run(self._path) if self._path.exists() else None
-        self._facts = facts if self._before is None else replace(facts, started=self._before.started)
+    def __init__(self, folder: Path, rows: Callable[[], int], facts: provenance.RunFacts) -> None:
+        self._path, self._rows, self._began = folder / "run.json", rows, time.monotonic()
+        before = provenance.read_run(self._path) if self._path.exists() else None
+        same = before is not None and _plain(before) == _plain(facts)
+        self._before, self._at_first = before if same else None, rows()
+        self._facts = replace(facts, started=self._before.started) if self._before else facts
 
-    def write(self, *, finished: bool = False, worker_mib: float = 0.0) -> None:
-        """Write what is known now; ``worker_mib`` is the peak memory of the largest worker process."""
-        before = self._before
-        if before is not None and before.finished and len(self._store) == self._rows:
+    def write(self, *, finished: bool = False, worker_mib: float | None = None) -> None:
+        """Write what is known now; ``worker_mib`` is the peak memory of the largest worker process, if known."""
+        before = self._before or replace(self._facts, finished="")
+        if before.finished and self._rows() == self._at_first:
             return
-        peaks = (provenance.peak_memory_mib(), worker_mib)
-        if before is not None:
-            peaks = (max(peaks[0], before.peak_memory_mib or 0.0), max(peaks[1], before.peak_memory_worker_mib or 0.0))
-        replace(self._facts, finished=provenance.utc_now() if finished else "",
-                wall_seconds=round(time.monotonic() - self._began + (before.wall_seconds or 0.0 if before else 0.0), 1),
-                peak_memory_mib=round(peaks[0], 1), peak_memory_worker_mib=round(peaks[1], 1)).write(self._path)
+        seconds = time.monotonic() - self._began + (before.wall_seconds or 0.0)
+        replace(self._facts, finished=provenance.utc_now() if finished else "", wall_seconds=round(seconds, 1),
+                peak_memory_mib=_highest(provenance.peak_memory_mib(), before.peak_memory_mib),
+                peak_memory_worker_mib=_highest(worker_mib, before.peak_memory_worker_mib)).write(self._path)
 
-    def finish(self, worker_mib: float) -> None:
+    def finish(self, worker_mib: float | None = None) -> None:
         """Write the last state."""
         self.write(finished=True, worker_mib=worker_mib)
+
+
+def _plain(facts: provenance.RunFacts) -> str:
+    """The settings as they stand in the file."""
+    return json.dumps(dict(facts.settings), sort_keys=True)
+
+
+def _highest(*peaks: float | None) -> float | None:
+    known = [peak for peak in peaks if peak is not None]
+    return round(max(known), 1) if known else None

@@ -159,8 +159,8 @@ class FirmwareRow(TypedDict):
 class SensitivityRow(TypedDict):
     """What one unit of the search alone does to the network at ``bits``, all others at 8; "" and 8: all at 8.
 
-    On ``n`` training pairs, and on ``attacked`` others under PGD of ``steps`` steps at L-inf ``epsilon``, threat
-    model G, on the twin; see :func:`tinyfuse.search.sensitivity.measured` for the criteria.
+    On ``n`` training pairs, and on ``attacked`` ones drawn anew under PGD of ``steps`` steps at L-inf ``epsilon``,
+    threat model G, on the twin; see :func:`tinyfuse.search.sensitivity.measured` for the criteria.
     """
 
     kind: Literal["sensitivity"]

@@ -41,19 +41,20 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     from tinyfuse.search.budget import parse_budget
     from tinyfuse.search.record import to_json
     from tinyfuse.search.settings import QUICK, Settings
-    from tinyfuse.search.study import Study
+    from tinyfuse.search.study import PART, Study
 
     limits, chosen = parse_budget(budget), (QUICK if quick else Settings()).changed(**settings)
     folder = Path(out or f"runs/select-{Path(model).stem}{'-quick' * quick}")
     network = _network(str(model), dataset, folder, epochs, seed)
     study = Study(network, dataset, chosen, folder, ResultStore(folder / "results.jsonl"), jobs)
-    seeds, settled = (study.seed,), asdict(chosen) | {"budget": dict(limits.limits)}
-    log = RunLog(folder, study.store, provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=seeds,
-                                                       settings=settled))
+    facts = provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=(study.seed,),
+                             settings=asdict(chosen) | {"budget": dict(limits.limits)})
+    stores = [folder / part / "results.jsonl" for part in ("", PART, "test")]
+    log = RunLog(folder, lambda: sum(len(ResultStore(path)) for path in stores), facts)
     found = search.select(study, limits, after_stage=log.write)
-    log.finish(0.0)
     write_text(folder / FILE, json.dumps(to_json(found), indent=1) + "\n")
     render_selection(folder)
+    log.finish()
     found.check()
     return found
 

@@ -29,7 +29,7 @@ from tinyfuse.quantize.layers import FoldedLayer
 from tinyfuse.quantize.precision import precision
 from tinyfuse.quantize.readback import check_written
 from tinyfuse.quantize.refinement import Refinement
-from tinyfuse.quantize.rounding import compensated
+from tinyfuse.quantize.rounding import compensated, inverse_factor
 from tinyfuse.quantize.statistics import Moments, input_moments
 
 Lively = Callable[[str], tuple[Any, Baseline]]
@@ -105,6 +105,14 @@ def test_inputs_that_are_not_correlated_leave_nothing_to_make_up_for(kernel: np.
                                                                      parts: tuple[Slice, ...]) -> None:
     on = grid(kernel, parts, least_scale=NO_BIAS)
     assert np.array_equal(compensated(kernel, on, np.eye(SIZE)).values, nearest(kernel, on).values)
+
+
+@pytest.mark.parametrize("scale", [0.0, 5e-324, 1e-300, 1.0, 1e100])
+def test_the_inverse_of_any_moment_is_finite(scale: float) -> None:
+    """Inputs that are always 0, or nearly."""
+    moment = np.full((3, 3), scale)
+    factor = inverse_factor(moment)
+    assert np.isfinite(factor).all() and np.array_equal(factor, np.triu(factor)) and (np.diag(factor) > 0).all()
 
 
 @given(kernel=kernels, parts=slices, seed=seeds)

@@ -27,9 +27,10 @@ from tinyfuse.report.selection_file import SelectionFile, read_selection
 from tinyfuse.report.selection_maps import grid_cells
 from tinyfuse.results import ResultStore, Row, pack_survivors
 from tinyfuse.search.budget import Budget
-from tinyfuse.search.candidates import grid, mixed
+from tinyfuse.search.candidates import Candidate, grid, mixed
 from tinyfuse.search.choice import Judged, compare
 from tinyfuse.search.criteria import Evidence
+from tinyfuse.search.finalists import tried
 from tinyfuse.search.record import to_json
 from tinyfuse.search.select import Selection
 from tinyfuse.search.settings import QUICK
@@ -76,14 +77,15 @@ def record(branches: tuple[str, ...] = BRANCHES, granularity: str = "layer") -> 
     parts, units = parts_of(layers(branches)), units_of(layers(branches), granularity)
     rows = {("", 8): 0.0, **{(part.name, bits): 8.0 - bits for part in parts for bits in settings.widths if bits < 8}}
     sensitivity = {place: {"mse": cost, "kl": cost, "cosine": cost, "margin": cost, "attacked_image": cost,
-                           "attacked_audio": None} for place, cost in rows.items()}
-    curvature = {part.name: {"trace": 0.5, "weights": part.weights} for part in parts}
+                           "attacked_audio": None, "n": 40, "attacked": 10} for place, cost in rows.items()}
+    curvature = {part.name: {"trace": 0.5, "weights": part.weights, "n": 30} for part in parts}
     errors = {(part.name, bits): 4.0**-bits for part in parts for bits in settings.widths}
     best = mixed(units, {unit.name: 4 + 2 * (place == 0) for place, unit in enumerate(units)}, ())
     recipes = [best, precision("w4"), *(grid(branches, (6, 8), ()) if len(branches) > 1 else [precision("w8")])]
-    trials = {recipe.name: trial(recipe, 40_000 + 2_000 * place, 0.5 + 0.05 * (place % 7), modes)
+    trials = {recipe.name: tried(trial(recipe, 40_000 + 2_000 * place, 0.5 + 0.05 * (place % 7), modes))
               for place, recipe in enumerate(recipes)}
-    sources = {recipe.name: ("grid",) for recipe in recipes} | {best.name: ("robust 1", "kl 2"), "w4": ("uniform",)}
+    sources = {best.name: ("robust 1", "kl 2"), "w4": ("uniform",)}
+    candidates = {recipe.name: Candidate(recipe, sources.get(recipe.name, ("grid",))) for recipe in recipes}
     finals = [judged(best.name, 0.9, 40_000, 40, modes), judged("w8", 0.8, 80_000, 40, modes)]
     compared = [compare(finals[0], finals[1], what) for what in ("clean", *modes)]
     study = SimpleNamespace(
@@ -92,7 +94,7 @@ def record(branches: tuple[str, ...] = BRANCHES, granularity: str = "layer") -> 
         dataset=SimpleNamespace(name="embedded", split="official", checksum="data0"))
     chosen = Precision("robust-flash45kB", best.image, best.audio, best.shared, best.layers)
     found = Selection(study, Budget({"flash": 45_000}, "flash45kB"),  # type: ignore[arg-type]
-                      Evidence(sensitivity, curvature, errors), trials, sources, finals, finals,
+                      Evidence(sensitivity, curvature, errors), candidates, trials, finals, finals,
                       {"validation": compared, "test": compared}, ["Chosen: because of reasons."], chosen,
                       Path("late__robust-flash45kB.tflite"))
     return json.loads(json.dumps(to_json(found)))  # type: ignore[no-any-return]
@@ -149,7 +151,8 @@ def test_every_part_is_there_in_order(html: str, made: dict[str, Any]) -> None:
                    "embedded, official split", "Chosen: because of reasons.", "40,000", "90.0 (76.9 to 96.0)", "n/m",
                    "same 8-bit input grid", "McNemar", "robust 1, kl 2", "winner's curse", "over: flash",
                    "Sums of costs", "twin and TFLite Micro: 1 model, 300 adversarial inputs",
-                   "N Warning", made["validation"][0]["name"]):
+                   "N Warning", made["validation"][0]["name"], "40 training pairs, and 10 drawn anew",
+                   "trials: 20 held-out pairs; finalists: 40", "Not checked on test pairs"):
         assert needed in page.text, needed
 
 
@@ -251,11 +254,10 @@ def test_what_is_no_selection_is_one_line(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_what_a_newer_version_adds_is_left_out(made: dict[str, Any], tmp_path: Path) -> None:
-    """A name that this version does not know is no damage; branches may be missing in older files."""
+    """A name that this version does not know is no damage."""
     table = copy.deepcopy(made)
     table["further"] = table["trials"][0]["further"] = [1]
-    del table["sensitivity"]["branches"]
-    assert read(tmp_path, table).sensitivity.branches == ()
+    assert read(tmp_path, table).sensitivity.pairs == 40
 
 
 def test_one_input_has_no_grid(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_sizes(text: str | list[str], limits: dict[str, int]) -> None:
     ("flsh=60kB", "did you mean 'flash'"), ("flash=60M", "no unit of flash"), ("macs=3kB", "no unit of macs"),
     ("flash", "not a budget"), ("flash=-3", "not a budget"), ("flash=1e9", "not a budget"), ("", "not a budget"),
     ("flash=0", "leaves nothing"), ("flash=1,flash=2", "twice"), ("flash=0.3", "leaves nothing"),
-    ("flash=" + "9" * 30, "not a budget"),
+    ("flash=" + "9" * 30, "not a budget"), ("flash=\u0666\u0660kB", "not a budget"),
 ])
 def test_bad_budgets(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):

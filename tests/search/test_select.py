@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,19 +12,23 @@ import pytest
 
 from tinyfuse.data import Dataset
 from tinyfuse.errors import DataError, UsageError
+from tinyfuse.firmware.cores import CORES
+from tinyfuse.firmware.measure import setups
 from tinyfuse.integer.interpreters import load
 from tinyfuse.nn.obtain import Network, obtain
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.quantize.precision import precision
 from tinyfuse.report.selection import render_selection
 from tinyfuse.results import ResultStore
-from tinyfuse.search import finalists, measure
+from tinyfuse.search import finalists, instructions, measure
 from tinyfuse.search.budget import parse_budget
-from tinyfuse.search.candidates import Space
+from tinyfuse.search.candidates import Candidate, Space
+from tinyfuse.search.choice import Ranking
+from tinyfuse.search.instructions import counted
 from tinyfuse.search.record import to_json
 from tinyfuse.search.select import Selection, select
 from tinyfuse.search.settings import Settings
-from tinyfuse.search.study import Study, recipe_of
+from tinyfuse.search.study import Study
 from tinyfuse.search.units import widths_of
 
 SMALL = Settings(widths=(3, 8), grid=(3, 8), granularity="modality", methods=(), sensitivity_pairs=20,
@@ -47,7 +52,8 @@ def found(network: Network, tiny_dataset: Dataset, tmp_path_factory: pytest.Temp
 
 
 def test_the_choice_keeps_the_budget_and_is_a_proven_file(found: Selection) -> None:
-    assert found.path.name == "early__robust-flash60kB.tflite" and load(found.path).grids.keys() == {"image", "audio"}
+    assert re.fullmatch(r"early__robust-[0-9a-f]{6}-flash60kB\.tflite", found.path.name)
+    assert load(found.path).grids.keys() == {"image", "audio"}
     assert found.finalists[0].needs["flash"] is not None and found.finalists[0].needs["flash"] <= 60_000
     widths = widths_of(found.study.units, found.chosen)
     assert widths["shared"] == 3  # with 8 bits the shared layers alone are larger
@@ -55,9 +61,8 @@ def test_the_choice_keeps_the_budget_and_is_a_proven_file(found: Selection) -> N
 
 
 def test_the_whole_grid_is_measured_and_the_choice_is_judged_on_other_pairs(found: Selection) -> None:
-    grids = [row for name, row in found.trials.items() if name.startswith("image")]
-    assert len(grids) == 6  # of 8 combinations two are uniform
-    assert {row["part"] for row in found.trials.values()} == {"validation"}
+    assert len([name for name in found.trials if name.startswith("image")]) == 6  # of 8 combinations two are uniform
+    assert {row["part"] for row in found.study.store.rows("trial")} == {"validation"}
     parts = {part: {row["part"] for row in ResultStore(found.study.folder / part / "results.jsonl").rows("attack")}
              for part in ("validation", "test")}
     assert parts == {"validation": {"validation"}, "test": {"test"}}
@@ -97,11 +102,57 @@ def test_another_epsilon_in_the_folder_is_refused(found: Selection, network: Net
 def test_the_reference_and_the_grid_are_no_choice_where_their_widths_are_not(found: Selection, network: Network,
                                                                             tiny_dataset: Dataset) -> None:
     study = study_in(found.study.folder, network, tiny_dataset, SMALL.changed(widths=(3,), grid=(3, 8)))
-    judged = [finalists.tried(row) for row in found.trials.values()]
-    recipes = {name: recipe_of(row) for name, row in found.trials.items()}
-    out = finalists.barred(study, parse_budget("flash=1MB"), judged, recipes)
+    recipes = {name: one.precision for name, one in found.candidates.items()}
+    out = finalists.barred(study, parse_budget("flash=1MB"), list(found.trials.values()), recipes)
     assert set(found.trials) - set(out) == {"w3"}
-    assert found.sources["w8"] == ("reference", "grid")
+    assert found.candidates["w8"].sources == ("reference", "grid")
+
+
+def test_a_budget_of_instructions_holds_for_trials_too(found: Selection) -> None:
+    """Trials do not run the firmware: what the sums say decides who goes on, and a width without a sum is unknown."""
+    study, sizes = found.study, {"instructions": np.array([[5.0, 1.0], [5.0, 1.0], [30.0, 10.0]])}
+    space = Space(study.units, (3, 8), study.allowed, sizes)
+    known = {name: space.expected("instructions", one.precision) for name, one in found.candidates.items()}
+    assert (known["w3"], known["w8"], known["image8-audio3-shared3"]) == (40, 12, 36)
+    judged = {name: replace(one, needs={**one.needs, "instructions": known[name]})
+              for name, one in found.trials.items()}
+    few = finalists.chosen(study, parse_budget("instructions=20"), found.candidates, judged)
+    assert all(known[one.precision.name] <= 20 for one in few)
+    assert Space(study.units, (3,), study.allowed, sizes).expected("instructions", precision("w8")) is None
+    assert space.expected("macs", precision("w8")) is None
+
+
+def test_instructions_are_counted_once(found: Selection, network: Network, tiny_dataset: Dataset, tmp_path: Path,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    if not setups([CORES["m4"]]):
+        pytest.skip("no arm-none-eabi-gcc or no emulator for m4; install gcc-arm-none-eabi and qemu-system-arm")
+    counts = counted(study_in(tmp_path, network, tiny_dataset), lambda note: None)
+    assert set(counts) == {3, 8} and all(count > 1_000_000 for count in counts.values())
+    monkeypatch.setattr(instructions, "measure", lambda *_: pytest.fail("counted again"))
+    assert counted(study_in(tmp_path, network, tiny_dataset), lambda note: None) == counts
+
+
+def test_the_largest_uniform_one_that_fits_goes_to_the_test(found: Selection) -> None:
+    """It is what a user without a search would take."""
+    judged = [replace(found.trials["w3"], name=name, needs={"flash": size})
+              for name, size in (("mixed", 50), ("w4", 40), ("w5", 55), ("w6", 60))]
+    candidates = {one.name: Candidate(precision("w4"), ("uniform",) if one.name[0] == "w" else ()) for one in judged}
+    assert finalists.to_test(Ranking(judged, {}, "robust"), candidates, "w8") == ["mixed", "w4", "w6", "w8"]
+
+
+def test_a_folder_of_something_else_is_refused(found: Selection, network: Network, tiny_dataset: Dataset,
+                                               tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_bytes((found.study.folder / "validation" / "results.jsonl").read_bytes())
+    with pytest.raises(UsageError, match="something else than a selection; give another --out"):
+        select(study_in(tmp_path, network, tiny_dataset), parse_budget("flash=60kB"))
+    assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]
+
+
+def test_choices_among_other_widths_have_names_of_their_own() -> None:
+    """Otherwise the second would silently replace the first's .tflite."""
+    labels = {Settings().changed(**change).label for change in (
+        {}, {"granularity": "modality"}, {"widths": (4, 8)}, {"fixed": (("image", 8),)}, {"methods": ()})}
+    assert len(labels) == 5 and Settings(trial_pairs=5).label == "robust"
 
 
 def test_a_fixed_width_survives_into_the_page(found: Selection, tmp_path: Path) -> None:

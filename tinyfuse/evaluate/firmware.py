@@ -85,12 +85,16 @@ def _rows(run: Run, task: _Task, outcome: dict[str, Cost] | TinyfuseError) -> It
         yield failed_row(run, task.network, name, stage, str(outcome))
         return
     for key, setup in task.setups.items():
-        cost = outcome[setup.core.name]
-        yield {"kind": "firmware", "key": key, "model": task.network.name, "precision": name,
-               "core": setup.core.name, "optimize": OPTIMIZE, "compiler": setup.compiler.name,
-               "emulator": setup.emulator.name, "flash_bytes": cost.flash.flash, "code_bytes": cost.flash.text,
-               "weight_bytes": cost.flash.weights, "table_bytes": cost.flash.tables, "ram_bytes": cost.ram_bytes,
-               "arena_bytes": cost.arena_bytes, "stack_bytes": cost.stack_bytes, "instructions": cost.instructions,
-               "samples": cost.samples, "values": cost.values, "differing": cost.differing,
-               "file_sha256": task.made.table["sha256"], "runtime_sha256": runtime_sha256(), "seed": run.seed,
-               "data_checksum": run.dataset.checksum}
+        yield {"key": key, "model": task.network.name, "precision": name,
+               **measured_fields(setup, outcome[setup.core.name]), "file_sha256": task.made.table["sha256"],
+               "seed": run.seed, "data_checksum": run.dataset.checksum}
+
+
+def measured_fields(setup: Setup, cost: Cost) -> Row:
+    """What a firmware row says about the measurement itself, whatever was measured."""
+    return {"kind": "firmware", "core": setup.core.name, "optimize": OPTIMIZE, "compiler": setup.compiler.name,
+            "emulator": setup.emulator.name, "flash_bytes": cost.flash.flash, "code_bytes": cost.flash.text,
+            "weight_bytes": cost.flash.weights, "table_bytes": cost.flash.tables, "ram_bytes": cost.ram_bytes,
+            "arena_bytes": cost.arena_bytes, "stack_bytes": cost.stack_bytes, "instructions": cost.instructions,
+            "samples": cost.samples, "values": cost.values, "differing": cost.differing,
+            "runtime_sha256": runtime_sha256()}

@@ -12,6 +12,7 @@ from tinyfuse.quantize.clipping import quadratic_error
 from tinyfuse.quantize.codes import Codes, Grid, nearest, placed
 
 DAMPING = 0.01  # of the mean diagonal of H, added to it: keeps its inverse tame (GPTQ, step 3, "Cholesky")
+NO_INPUT = 1e-100  # a mean diagonal below it is that of inputs that are always 0
 
 
 def compensated(kernel: np.ndarray, on: Grid, moment: np.ndarray) -> Codes:
@@ -45,5 +46,6 @@ def _rounded(kernel: np.ndarray, on: Grid, moment: np.ndarray) -> np.ndarray:
 
 def inverse_factor(moment: np.ndarray) -> np.ndarray:
     """Upper triangular U float64 [k, k] with U^T U = (H + damping)^-1, for an H of rank 0 too."""
-    damped = moment + DAMPING * max(np.diag(moment).mean(), np.finfo(np.float64).tiny) * np.eye(len(moment))
+    mean = np.diag(moment).mean()
+    damped = moment + DAMPING * (mean if mean > NO_INPUT else 1.0) * np.eye(len(moment))
     return np.linalg.cholesky(np.linalg.inv(damped)).T

@@ -27,6 +27,7 @@ from tinyfuse.report.selection_words import facts, limits, steps
 from tinyfuse.report.tables import percent
 from tinyfuse.report.view import RunView, view_of
 from tinyfuse.results import ResultStore
+from tinyfuse.search.words import decimals
 
 Views = Mapping[str, RunView]
 
@@ -54,7 +55,9 @@ def selection_page(found: SelectionFile, views: Views) -> str:
         "found": found, "tiles": _tiles(found, views), "banner": _banner(views), "facts": facts(found, views),
         "finals": [{"title": f"Finalists on {words} pairs", "table": finals_table(found, part),
                     "comparisons": comparison_table(found, part)} for part, words in PARTS.items()],
-        "flags": flag_list(found), "parity": [(words, trust.parity(views[part])) for part, words in PARTS.items()
+        "flags": flag_list(found), "gaps": [(words, trust.gaps(views[part])) for part, words in PARTS.items()
+                                            if part in views],
+        "parity": [(words, trust.parity(views[part])) for part, words in PARTS.items()
                                               if part in views],
         "bits": _bits(found), "front": _front(found), "costs": _costs(found), "grid": _grid(found),
         "meaning": {name: found.sensitivity.meaning[name] for name in found.sensitivity.costs},
@@ -76,7 +79,7 @@ def selection_markdown(folder: str | Path) -> str:
                   + judged_markdown(finals_table(found, part)),
                   f"Comparisons on {words} pairs:\n\n{markdown(comparisons['head'], comparisons['rows'], 2)}"]
     trials = judged_markdown(trial_table(found))
-    return "\n".join([*parts, f"All trials on {found.settings.trial_pairs} held-out pairs (* chosen):\n\n{trials}"])
+    return "\n".join([*parts, f"All trials on {found.attacked('trials')} held-out pairs (* chosen):\n\n{trials}"])
 
 
 def _views(folder: Path, found: SelectionFile) -> dict[str, RunView]:
@@ -99,7 +102,7 @@ def _tiles(found: SelectionFile, views: Views) -> list[tuple[str, str]]:
     limit = f", budget {found.budget['flash']:,}" if "flash" in found.budget else ""
     tiles = [(f"packed bytes{limit}", f"{chosen.needs['flash']:,}"),
              ("mean bits of a weight", f"{sum(bits) / sum(unit.weights for unit in found.units):.2f}"),
-             (f"clean accuracy, {where} pairs", f"{percent(chosen.clean.value)} %"),
+             (f"clean accuracy, {where} pairs", f"{percent(chosen.clean.value, decimals(chosen.clean.n))} %"),
              *((f"{mode} attacked, {where} pairs", f"{percent(share.value)} %") for mode in found.modes
                if (share := chosen.robust.get(mode)) is not None),
              ("recipes tried", str(len(found.trials)))]
@@ -126,21 +129,21 @@ def _bits(found: SelectionFile) -> dict[str, Any]:
 def _front(found: SelectionFile) -> dict[str, Any]:
     budget = " Dashed: the budget." if "flash" in found.budget else ""
     return picture(front_figure(found), "Pareto front", f"All {len(found.trials)} trials on "
-                   f"{found.settings.trial_pairs} held-out pairs, judged by the twin, threat model G at ε = "
+                   f"{found.attacked('trials')} held-out pairs, judged by the twin, threat model G at ε = "
                    f"{found.settings.epsilon:g}, training seed {found.training_seed}. Bars: 95 % intervals. The "
                    f"step line joins those that none with fewer bytes equals or beats.{budget}")
 
 
 def _costs(found: SelectionFile) -> dict[str, Any]:
-    settings, framed = found.settings, " Framed: the chosen widths." if found.sensitivity.branches else ""
+    made = found.sensitivity
     return picture(sensitivity_figure(found), "Sensitivity", "What each layer alone costs at each width, the others at "
                    f"8 bits; brighter is worse, colours are logarithmic, 0 is no cost. n = "
-                   f"{settings.sensitivity_pairs} training pairs, {settings.attacked_pairs} of them attacked, hessian "
-                   f"{settings.hessian_pairs}; training seed {found.training_seed}.{framed}", [
-                       {"title": f"Numbers: {name}", "head": ["layer", *map(str, found.sensitivity.widths)],
-                        "texts": 1, "rows": [[part, *(f"{cost:.3g}" for cost in row)] for part, row in
-                                 zip(found.sensitivity.parts, rows, strict=True)]}
-                       for name, rows in found.sensitivity.costs.items()])
+                   f"{made.pairs} training pairs, {made.attacked} drawn anew and attacked, hessian "
+                   f"{made.curvature_pairs}; training seed {found.training_seed}. Framed: the chosen widths.", [
+                       {"title": f"Numbers: {name}", "head": ["layer", *map(str, made.widths)], "texts": 1,
+                        "rows": [[part, *(f"{cost:.3g}" for cost in row)]
+                                 for part, row in zip(made.parts, rows, strict=True)]}
+                       for name, rows in made.costs.items()])
 
 
 def _grid(found: SelectionFile) -> dict[str, Any] | None:
@@ -150,7 +153,7 @@ def _grid(found: SelectionFile) -> dict[str, Any] | None:
     sliced = any(part.endswith(("/image", "/audio")) for part in found.sensitivity.parts)
     slices = (" In this network image and audio have only their slices of the first convolution for themselves."
               if sliced else "")
-    settings = found.settings
     return picture(figure, "Grid of widths", "Accuracy in percent, clean and with image, audio or both attacked at ε = "
-                   f"{settings.epsilon:g} (G, by the twin), n = {settings.trial_pairs} held-out pairs, training seed "
-                   f"{found.training_seed}. Colours span at least a 95 % interval; hatched: not measured.{slices}")
+                   f"{found.settings.epsilon:g} (G, by the twin), n = {found.attacked('trials')} held-out pairs, "
+                   f"training seed {found.training_seed}. Colours span at least a 95 % interval; hatched: not "
+                   f"measured.{slices}")

@@ -82,14 +82,17 @@ class UnitBits:
 class Sensitivity:
     """``costs`` by criterion, float [parts, widths], at least 0; ``meaning`` of the criteria in words.
 
-    ``branches`` of the parts; empty in files that do not name them.
+    ``branches`` of the parts. Training ``pairs`` and ``attacked`` ones, and ``curvature_pairs`` of the Hessian.
     """
 
     parts: tuple[str, ...]
     widths: tuple[int, ...]
     costs: Mapping[str, tuple[tuple[float, ...], ...]]
     meaning: Mapping[str, str]
-    branches: tuple[str, ...] = ()
+    branches: tuple[str, ...]
+    pairs: int
+    attacked: int
+    curvature_pairs: int
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,11 @@ class SelectionFile:
         """The attacked modalities, in the order of every table."""
         judged = (*self.trials, *self.validation, *self.test)
         return [mode for mode in ATTACKED if any(mode in one.robust for one in judged)]
+
+    def attacked(self, part: str) -> int:
+        """Attacked pairs of the "trials", of "validation" or "test"."""
+        first: Figures = getattr(self, part)[0]
+        return first.robust[first.weaker].n
 
     @property
     def best(self) -> Figures:
@@ -175,7 +183,7 @@ def _problems(found: SelectionFile) -> Iterator[str]:
 def _sensitivity_problems(found: Sensitivity) -> Iterator[str]:
     if not found.parts or not found.widths or not found.costs:
         yield "sensitivity: no parts, widths or criteria"
-    if len(found.branches) not in (0, len(found.parts)) or not set(found.branches) <= set(BRANCHES):
+    if len(found.branches) != len(found.parts) or not set(found.branches) <= set(BRANCHES):
         yield "sensitivity: every part belongs to one of the branches " + ", ".join(BRANCHES)
     for name, rows in found.costs.items():
         if len(rows) != len(found.parts) or any(len(row) != len(found.widths) for row in rows):
@@ -199,10 +207,9 @@ def _figure_problems(one: Figures) -> Iterator[str]:
         yield "a flag that is neither error nor warning"
 
 
-def part_bits(found: SelectionFile, recipe: Precision) -> list[int] | None:
-    """The widths that ``recipe`` gives to the parts of the sensitivities; None if their branches are not known."""
-    parts, branches = found.sensitivity.parts, found.sensitivity.branches
-    return [_bits(recipe, *each) for each in zip(parts, branches, strict=True)] if branches else None
+def part_bits(found: SelectionFile, recipe: Precision) -> list[int]:
+    """The widths that ``recipe`` gives to the parts of the sensitivities."""
+    return [_bits(recipe, *each) for each in zip(found.sensitivity.parts, found.sensitivity.branches, strict=True)]
 
 
 def unit_bits(found: SelectionFile, recipe: Precision) -> list[int]:

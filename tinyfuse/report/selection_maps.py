@@ -71,10 +71,10 @@ def _draw_costs(figure: Figure, panel: Axes, found: SelectionFile, name: str) ->
     _frame_chosen(panel, part_bits(found, found.recipe), widths)
 
 
-def _frame_chosen(panel: Axes, chosen: Sequence[int] | None, widths: Sequence[int]) -> None:
+def _frame_chosen(panel: Axes, chosen: Sequence[int], widths: Sequence[int]) -> None:
     from matplotlib.patches import Rectangle
 
-    for row, bits in enumerate(chosen or ()):
+    for row, bits in enumerate(chosen):
         if bits in widths:
             for colour, width in ((INK, 2.6), ("#ffffff", 1.1)):
                 panel.add_patch(Rectangle((widths.index(bits) - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=colour,

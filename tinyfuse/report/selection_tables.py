@@ -15,7 +15,7 @@ from tinyfuse.report.sections import cell, share
 from tinyfuse.report.selection_file import Compared, Figures, SelectionFile, Trial, unit_bits
 from tinyfuse.report.tables import kib, mega, percent
 from tinyfuse.report.words import NOTHING, span
-from tinyfuse.search.words import MODES
+from tinyfuse.search.words import MODES, decimals
 
 PARTS = {"validation": "held-out", "test": "test"}
 """The parts on which finalists are judged, in words."""
@@ -38,11 +38,15 @@ def finals_table(found: SelectionFile, part: str) -> dict[str, Any]:
 
 def comparison_table(found: SelectionFile, part: str) -> dict[str, Any]:
     """The chosen recipe minus each other finalist, on the same pairs."""
-    rows = [[one.b, MODES.get(one.what, one.what), f"{100 * one.difference.value:+.1f}",
-             f"{100 * one.difference.low:+.1f} to {100 * one.difference.high:+.1f}", f"{one.p:.2g}",
+    rows = [[one.b, MODES.get(one.what, one.what), _points(one, one.difference.value),
+             f"{_points(one, one.difference.low)} to {_points(one, one.difference.high)}", f"{one.p:.2g}",
              f"{one.difference.n:,}", verdict(one)] for one in found.comparisons[part]]
     return {"head": ["chosen minus", "accuracy", "points", "95 % interval", "McNemar p", "n", "more than chance?"],
             "rows": rows}
+
+
+def _points(one: Compared, value: float) -> str:
+    return f"{100 * value:+.{decimals(one.difference.n)}f}"
 
 
 def verdict(one: Compared) -> str:
@@ -132,7 +136,8 @@ def _interval(accuracy: Accuracy | None) -> dict[str, Any]:
     """An accuracy with both ends of its interval."""
     if accuracy is None:
         return cell(NOTHING, None)
-    return {**share(accuracy, own=True), "margin": f"({percent(accuracy.low)} to {percent(accuracy.high)})"}
+    value, low, high = (percent(each, decimals(accuracy.n)) for each in (accuracy.value, accuracy.low, accuracy.high))
+    return {**share(accuracy, own=True), "text": value, "margin": f"({low} to {high})"}
 
 
 def _mean_bits(found: SelectionFile, trial: Trial, branches: Sequence[str]) -> dict[str, Any]:

@@ -39,10 +39,10 @@ def facts(found: SelectionFile, views: Mapping[str, RunView]) -> list[tuple[str,
                          "so that all of them face the same codes"),
         *_attacks(views, settings.trial_steps),
         ("Executor", f"twin: {EXECUTORS['twin']}. {_proofs(views)}"),
-        ("Samples", f"sensitivity: {settings.sensitivity_pairs} training pairs, and {settings.attacked_pairs} "
-                    f"attacked; trials: {settings.trial_pairs} held-out pairs; finalists: {settings.final_pairs} "
-                    f"held-out pairs attacked, {_clean(found, 'validation')} clean; test: {settings.test_pairs} pairs "
-                    f"attacked, {_clean(found, 'test')} clean"),
+        ("Samples", f"sensitivity: {found.sensitivity.pairs} training pairs, and {found.sensitivity.attacked} drawn "
+                    f"anew and attacked; trials: {found.attacked('trials')} held-out pairs; finalists: "
+                    f"{found.attacked('validation')} held-out pairs attacked, {_clean(found, 'validation')} clean; "
+                    f"test: {found.attacked('test')} pairs attacked, {_clean(found, 'test')} clean"),
         ("Written", f"{found.file} and its recipe {found.chosen}.toml; on this page {found.best.name}"),
     ]
 
@@ -58,15 +58,16 @@ def steps(found: SelectionFile) -> list[str]:
         f"network were compared with the float network, and attacked by PGD ({settings.sensitivity_steps} steps) with "
         "their own gradients.",
         f"Curvature: the trace of the Hessian over each layer by {settings.hessian_probes} random sign vectors on "
-        f"{settings.hessian_pairs} training pairs.",
+        f"{found.sensitivity.curvature_pairs} training pairs.",
         f"Allocation: the widths with the least sum of costs within the budget, by integer programming; the cheapest "
         f"{wanted}.",
         f"Trials: these, the uniform widths within the budget{fusion} were converted and attacked on "
-        f"{settings.trial_pairs} held-out pairs.",
-        f"Finals: the best {settings.finalists}, the best uniform one and {REFERENCE} bits went through all attacks "
-        f"and checks of a bench run on {settings.final_pairs} held-out pairs; the best of them was chosen.",
-        f"Test: the chosen one and those that it is compared with were judged again on {settings.test_pairs} test "
-        "pairs, which decided nothing.",
+        f"{found.attacked('trials')} held-out pairs.",
+        f"Finals: the best {settings.finalists}, the best and the largest uniform one and {REFERENCE} bits went "
+        f"through the attacks, probes and checks of a bench run in threat model G on {found.attacked('validation')} "
+        "held-out pairs; the best of them was chosen.",
+        "Test: the chosen one and those that it is compared with were judged again on "
+        f"{found.attacked('test')} test pairs, which decided nothing here.",
     ]
 
 
@@ -86,6 +87,9 @@ def limits(found: SelectionFile) -> Iterator[str]:
            "shown, not equal.")
     yield (f"Robust accuracies are upper bounds: what these attacks did not break at ε = {found.settings.epsilon:g}; "
            "another budget or norm may order recipes otherwise.")
+    if "instructions" in found.budget:
+        yield ("The instructions of a trial are estimated from those of uniform widths; those of a finalist are "
+               "counted.")
     yield ("Instructions and memory are counted on an emulated core; the budget of flash counts packed weights, biases "
            "and requantisation constants, not code.")
 

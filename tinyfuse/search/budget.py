@@ -54,7 +54,7 @@ def parse_budget(given: str | Sequence[str]) -> Budget:
 
 
 def _entry(text: str) -> tuple[str, int]:
-    match = re.fullmatch(r"\s*([A-Za-z-]+)\s*=\s*(\d{1,12}(?:\.\d{1,6})?)\s*([A-Za-z]*)\s*", text)
+    match = re.fullmatch(r"\s*([A-Za-z-]+)\s*=\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([A-Za-z]*)\s*", text)
     if match is None:
         raise UsageError(f"'{text}' is not a budget; give one such as flash=60kB, ram=24KiB or instructions=20M")
     name, number, unit = match[1].lower(), match[2], match[3].lower()

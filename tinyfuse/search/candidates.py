@@ -15,7 +15,7 @@ from tinyfuse.search.allocate import Problem, allocate
 from tinyfuse.search.budget import Budget
 from tinyfuse.search.criteria import Evidence, cost_table, with_tie_break
 from tinyfuse.search.measure import uniform
-from tinyfuse.search.units import Unit, recipe
+from tinyfuse.search.units import Unit, recipe, widths_of
 
 PROPOSED: Mapping[str, Mapping[str, int]] = {
     "robust": {"robust": 5, "kl": 2, "margin": 2, "mse": 2, "hessian": 1},
@@ -50,9 +50,10 @@ class Space:
             if name in self.sizes:
                 least = int(np.ceil(np.where(self.allowed, self.sizes[name], np.inf).min(axis=1).sum()))
                 if least > limit:
-                    raise UsageError(f"a budget of {name} {limit} cannot be met: the smallest reachable is {least}, "
-                                     f"with widths {', '.join(map(str, self.widths))}; give more, or allow fewer bits "
-                                     "with --widths")
+                    about = "about " if name == "instructions" else ""
+                    raise UsageError(f"a budget of {name} {limit} cannot be met: the smallest reachable is "
+                                     f"{about}{least}, with widths {', '.join(map(str, self.widths))}; give more, or "
+                                     "allow fewer bits with --widths")
         if not allocate(self._problem(np.zeros(self.allowed.shape), budget)):
             raise UsageError(f"the limits on {' and '.join(budget.limits)} can be met one by one, but not together; "
                              "give more of one of them")
@@ -62,6 +63,16 @@ class Space:
         cost, other = (cost_table(name, self.units, self.widths, evidence) for name in (criterion, "mse"))
         return [dict(zip((unit.name for unit in self.units), chosen, strict=True))
                 for chosen in allocate(self._problem(with_tie_break(cost, other), budget), count)]
+
+    def expected(self, resource: str, precision: Precision) -> int | None:
+        """What ``precision`` takes of ``resource`` by the sums that the allocation knows; None where it has a width
+        that may not be chosen, or nothing is known.
+        """
+        widths = widths_of(self.units, precision)
+        if resource not in self.sizes or not set(widths.values()) <= set(self.widths):
+            return None
+        columns = [list(self.widths).index(widths[unit.name]) for unit in self.units]
+        return int(np.ceil(self.sizes[resource][np.arange(len(self.units)), columns].sum()))
 
     def _problem(self, cost: np.ndarray, budget: Budget) -> Problem:
         known = {name: limit for name, limit in budget.limits.items() if name in self.sizes}

@@ -64,13 +64,14 @@ def lower(correct: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates in the running, best first, and why each other one is not.
+    """Candidates in the running, best first by ``objective``, and why each other one is not.
 
     ``relaxed``: all of them lose more clean accuracy than allowed, so that clean accuracy decided.
     """
 
     order: Sequence[Judged]
     left_out: Mapping[str, str]
+    objective: str
     relaxed: bool = False
 
 
@@ -87,10 +88,10 @@ def rank(judged: Sequence[Judged], objective: str, reference: Judged, clean_loss
     losses = {one.name: float(np.mean(reference.clean)) - float(np.mean(one.clean)) for one in able}
     keeping = [one for one in able if losses[one.name] <= clean_loss + 1e-9]
     if not keeping:
-        return Ranking(_sorted(able, "clean"), left, relaxed=True)
+        return Ranking(_sorted(able, "clean"), left, "clean", relaxed=True)
     left |= {one.name: f"it loses {100 * losses[one.name]:.1f} points of clean accuracy" for one in able
              if one not in keeping}
-    return Ranking(_sorted(keeping, objective), left)
+    return Ranking(_sorted(keeping, objective), left, objective)
 
 
 def _sorted(judged: Sequence[Judged], objective: str) -> list[Judged]:

@@ -19,22 +19,22 @@ ANY_LOSS = 1.0
 """Trials have too few pairs to hold a loss of clean accuracy against a candidate; the finals do."""
 
 
-def tried(row: Row) -> Judged:
-    """A trial row as a judged candidate, without checks."""
+def tried(row: Row, instructions: int | None = None) -> Judged:
+    """A trial row as a judged candidate, without checks; trials do not count ``instructions``, they are expected."""
     survivors = {mode: unpack_survivors(row[f"survivors_{mode}"], row["n"]) for mode in JUDGED
                  if row[f"survivors_{mode}"] is not None}
-    needs = {"flash": row["packed_bytes"], "ram": row["ram_bytes"], "macs": row["macs"]}
+    needs = {"flash": row["packed_bytes"], "ram": row["ram_bytes"], "macs": row["macs"], "instructions": instructions}
     return Judged(row["precision"], survivors.pop("clean"), survivors, needs)
 
 
 def chosen(study: Study, budget: Budget, candidates: Mapping[str, Candidate],
-           measured: Mapping[str, Row]) -> list[Candidate]:
-    """The best by their trials, the best uniform one that fits, and the reference.
+           trials: Mapping[str, Judged]) -> list[Candidate]:
+    """The best by their trials, of the uniform ones that fit the best and the largest, and the reference.
 
     Raises:
         UsageError: no candidate keeps the whole budget.
     """
-    judged = [tried(row) for row in measured.values()]
+    judged = list(trials.values())
     reference = next(one for one in judged if one.name == uniform(REFERENCE, study.settings.methods).name)
     recipes = {name: one.precision for name, one in candidates.items()}
     order = rank(judged, study.settings.objective, reference, ANY_LOSS, barred(study, budget, judged, recipes)).order
@@ -42,8 +42,13 @@ def chosen(study: Study, budget: Budget, candidates: Mapping[str, Candidate],
         raise UsageError(f"no candidate keeps the whole budget; give more of {' or '.join(budget.limits)}, or allow "
                          "fewer bits with --widths")
     names = [one.name for one in order[:study.settings.finalists]]
-    plain = [one.name for one in order if "uniform" in candidates[one.name].sources]
-    return [candidates[name] for name in dict.fromkeys([*names, *plain[:1], reference.name])]
+    return [candidates[name] for name in dict.fromkeys([*names, *_uniform(order, candidates), reference.name])]
+
+
+def _uniform(order: Sequence[Judged], candidates: Mapping[str, Candidate]) -> list[str]:
+    """The best uniform one, and the largest, which is what a user without a search would take."""
+    plain = [one for one in order if "uniform" in candidates[one.name].sources]
+    return [plain[0].name, max(plain, key=lambda one: one.needs["flash"] or 0).name] if plain else []
 
 
 def barred(study: Study, budget: Budget, judged: Sequence[Judged], recipes: Mapping[str, Precision]) -> dict[str, str]:
@@ -85,10 +90,9 @@ def ranking(study: Study, budget: Budget, judged: Sequence[Judged], recipes: Map
 
 
 def to_test(found: Ranking, candidates: Mapping[str, Candidate], reference: str) -> list[str]:
-    """Names: the chosen one, the runner-up, the best uniform one and the reference."""
+    """Names: the chosen one, the runner-up, the best and the largest uniform one, and the reference."""
     names = [one.name for one in found.order]
-    plain = [name for name in names if "uniform" in candidates[name].sources]
-    return list(dict.fromkeys([*names[:2], *plain[:1], reference]))
+    return list(dict.fromkeys([*names[:2], *_uniform(found.order, candidates), reference]))
 
 
 def comparisons(order: Sequence[Judged]) -> list[Comparison]:

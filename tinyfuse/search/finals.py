@@ -61,7 +61,7 @@ def _run(study: Study, recipes: Sequence[Precision], part: str, pairs: int) -> R
         write_text(recipe_path(folder, recipe), tables.dumps(recipe.to_table()))
     training = study.network.table["training"]
     matrix = Matrix(
-        models=(study.network.name,), mixes=(), executors=(), threats=("codes",),
+        models=(study.network.name,), mixes=(), threats=("codes",),
         precisions=tuple(str(recipe_path(folder, recipe)) for recipe in recipes), profiles=("standard",),
         epsilons=(settings.epsilon,), steps=settings.final_steps,
         attack_pairs=pairs, clean_pairs=min(CLEAN_PAIRS * pairs, len(getattr(study.dataset, part))),

@@ -40,12 +40,13 @@ def sensitivities(study: Study, tick: Tick) -> dict[Place, Row]:
             for place, found in made.items()}
     missing = {key: place for key, place in keys.items() if not study.store.has(key)}
     question = _question(study) if missing else None
+    counts = {"n": len(question.labels), "attacked": len(question.attacked_labels)} if question else {}
     tasks = {key: (made[place].data, " ".join(map(str, place)), question) for key, place in missing.items()}
     for key, found in study.each(measured, tasks):
         part, bits = missing[key]
         tick(f"{part} {bits} bits")
         study.store.append({
-            "kind": "sensitivity", "key": key, "unit": part, "bits": bits, **measure,
+            "kind": "sensitivity", "key": key, "unit": part, "bits": bits, **measure, **counts,
             **dict.fromkeys(("attacked_image", "attacked_audio")), **found, **study.common()})
     return {keys[key]: row for key, row in study.rows("sensitivity", keys).items()}
 

@@ -15,7 +15,7 @@ def reasons(study: Study, ranking: Ranking, reference: Judged, tested: Sequence[
             comparisons: Mapping[str, Sequence[Comparison]], recipes: Mapping[str, Precision]) -> list[str]:
     """What was chosen, what the budget costs and who pays, the runner-up, chance, and what the checks say."""
     best = ranking.order[0]
-    decisive = ("clean",) if study.settings.objective == "clean" or ranking.relaxed else (best.weaker, "both")
+    decisive = ("clean",) if ranking.objective == "clean" else (best.weaker, "both")
     return [*_choice(study, ranking, reference, recipes), *_rivals(ranking, comparisons[PART], decisive),
             *_tests(best, tested, comparisons["test"]), *words.warnings(best, tested[0])]
 
@@ -40,7 +40,7 @@ def _rivals(ranking: Ranking, comparisons: Sequence[Comparison],
                          found.what in decisive)
         yield f"{role}: {name}. Chosen minus {name} on held-out pairs, {said}."
     for one in others:
-        if one.suspect and one.score("robust") > ranking.order[0].score("robust"):
+        if one.suspect and one.score(ranking.objective) > ranking.order[0].score(ranking.objective):
             yield (f"{one.name} scores higher but stands behind, as its robustness may be an artefact: "
                    f"{one.suspect[0].text}.")
     for name, why in ranking.left_out.items():

@@ -10,9 +10,8 @@ import numpy as np
 from tinyfuse.evaluate.statistics import wilson
 from tinyfuse.search.choice import Comparison, Judged, front
 from tinyfuse.search.criteria import CRITERIA, cost_table
-from tinyfuse.search.finalists import tried
 from tinyfuse.search.select import Selection
-from tinyfuse.search.study import PART, recipe_of
+from tinyfuse.search.study import PART
 from tinyfuse.search.units import Unit, widths_of
 
 
@@ -37,19 +36,21 @@ def _sensitivity(found: Selection) -> dict[str, Any]:
     """By criterion the costs of all parts at all widths."""
     study = found.study
     parts, widths = [Unit(part.name, (part,)) for part in study.parts], study.settings.widths
+    measured, curved = (next(iter(rows.values())) for rows in (found.evidence.sensitivity, found.evidence.curvature))
     return {"parts": [part.name for part in parts], "branches": [part.branch for part in study.parts],
+            "pairs": measured["n"], "attacked": measured["attacked"], "curvature_pairs": curved["n"],
             "widths": list(widths),
             "costs": {name: cost_table(name, parts, widths, found.evidence).tolist() for name in CRITERIA},
             "meaning": dict(CRITERIA)}
 
 
 def _trials(found: Selection) -> list[dict[str, Any]]:
-    rows = list(found.trials.values())
-    judged = [tried(row) for row in rows]
+    judged = list(found.trials.values())
     best = front([(float(one.needs["flash"] or 0), one.score(found.study.settings.objective)[0]) for one in judged])
-    return [{**_judged(one), "sources": list(found.sources[one.name]), "recipe": recipe_of(row).to_table(),
+    return [{**_judged(one), "sources": list(found.candidates[one.name].sources),
+             "recipe": found.candidates[one.name].precision.to_table(),
              "exceeded": found.budget.exceeded(one.needs), "front": mark}
-            for row, one, mark in zip(rows, judged, best, strict=True)]
+            for one, mark in zip(judged, best, strict=True)]
 
 
 def _judged(one: Judged) -> dict[str, Any]:

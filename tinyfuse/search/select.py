@@ -14,7 +14,6 @@ from tinyfuse.evaluate.conversion import publish_proven
 from tinyfuse.files import write_text
 from tinyfuse.integer.interpreters import load
 from tinyfuse.quantize.precision import BRANCHES, Precision
-from tinyfuse.results import Row
 from tinyfuse.search import costs, finalists
 from tinyfuse.search.budget import Budget
 from tinyfuse.search.candidates import Candidate, Space, grid, proposals
@@ -34,16 +33,16 @@ PROOF_PAIRS = 50
 class Selection:
     """What was chosen within ``budget``, and the evidence for it.
 
-    ``trials``: every measured recipe as a trial row, ``sources`` who proposed it by name; ``finalists``: best first,
-    judged on held-out pairs; ``tested``: on test pairs, the chosen one first; ``comparisons`` of the chosen one on
-    both; ``reasons``: in words.
+    ``candidates`` and ``trials``: every measured recipe with who proposed it, and how it did, by name; ``finalists``:
+    best first, judged on held-out pairs; ``tested``: on test pairs, the chosen one first; ``comparisons`` of the chosen
+    one on both; ``reasons``: in words.
     """
 
     study: Study = field(repr=False)
     budget: Budget
     evidence: Evidence = field(repr=False)
-    trials: Mapping[str, Row] = field(repr=False)
-    sources: Mapping[str, Sequence[str]] = field(repr=False)
+    candidates: Mapping[str, Candidate] = field(repr=False)
+    trials: Mapping[str, Judged] = field(repr=False)
     finalists: Sequence[Judged] = field(repr=False)
     tested: Sequence[Judged] = field(repr=False)
     comparisons: Mapping[str, Sequence[Comparison]] = field(repr=False)
@@ -67,11 +66,12 @@ def select(study: Study, budget: Budget, *, after_stage: Callable[[], None] = la
     """
     space = space_of(study, budget)
     study.claim()
+    space = _with_instructions(study, budget, space)
     evidence = gather(study)
     after_stage()
-    candidates, measured = try_out(study, space, budget, evidence)
+    candidates, tried = try_out(study, space, budget, evidence)
     after_stage()
-    chosen_few = finalists.chosen(study, budget, candidates, measured)
+    chosen_few = finalists.chosen(study, budget, candidates, tried)
     recipes = {one.precision.name: one.precision for one in chosen_few}
     _, judged = judge(study, list(recipes.values()), PART, study.settings.final_pairs, after_stage=after_stage)
     ranking = finalists.ranking(study, budget, judged, recipes)
@@ -81,10 +81,10 @@ def select(study: Study, budget: Budget, *, after_stage: Callable[[], None] = la
     tested = judge(study, [recipes[name] for name in names], "test", study.settings.test_pairs,
                    after_stage=after_stage)[1]
     comparisons = {PART: finalists.comparisons(order), "test": finalists.comparisons(tested)}
-    chosen = replace(recipes[order[0].name], name=f"{study.settings.objective}-{budget.text}")
+    chosen = replace(recipes[order[0].name], name=f"{study.settings.label}-{budget.text}")
     said = reasons(study, ranking, reference, tested, comparisons, recipes)
-    return Selection(study, budget, evidence, measured, {name: one.sources for name, one in candidates.items()}, order,
-                     tested, comparisons, said, chosen, _publish(study, chosen))
+    return Selection(study, budget, evidence, candidates, tried, order, tested, comparisons, said, chosen,
+                     _publish(study, chosen))
 
 
 def reference_name(study: Study) -> str:
@@ -102,7 +102,7 @@ def gather(study: Study) -> Evidence:
 
 
 def space_of(study: Study, budget: Budget) -> Space:
-    """What may be chosen, and what it takes; raises UsageError where the budget cannot be met."""
+    """What may be chosen, and what it takes, but for instructions; raises UsageError where the budget cannot be met."""
     widths, methods = study.settings.widths, study.settings.methods
     reference = study.convert(uniform(REFERENCE, methods))
     space = Space(study.units, widths, study.allowed, costs.sizes(study.units, widths, reference))
@@ -112,12 +112,18 @@ def space_of(study: Study, budget: Budget) -> Space:
     if arena > budget.limits.get("ram", arena):
         raise UsageError(f"a budget of ram {budget.limits['ram']} cannot be met: the smallest reachable arena is "
                          f"{arena} bytes, as widths of weights hardly change it; take a smaller network")
-    if "instructions" in budget.limits:
-        with progress("counting instructions", len(widths)) as advance:
-            found = counted(study, lambda note: advance(note=note))
-        space = replace(space, sizes=costs.sizes(study.units, widths, reference, found))
-        space.check_reachable(budget)
     return space
+
+
+def _with_instructions(study: Study, budget: Budget, space: Space) -> Space:
+    if "instructions" not in budget.limits:
+        return space
+    with progress("counting instructions", len(space.widths)) as advance:
+        found = counted(study, lambda note: advance(note=note))
+    reference = study.convert(uniform(REFERENCE, study.settings.methods))
+    known = replace(space, sizes=costs.sizes(study.units, space.widths, reference, found))
+    known.check_reachable(budget)
+    return known
 
 
 def _beside(study: Study) -> list[Candidate]:
@@ -130,16 +136,17 @@ def _beside(study: Study) -> list[Candidate]:
 
 
 def try_out(study: Study, space: Space, budget: Budget,
-            evidence: Evidence) -> tuple[dict[str, Candidate], dict[str, Row]]:
-    """All that is worth a trial, and the trial rows, both by name."""
+            evidence: Evidence) -> tuple[dict[str, Candidate], dict[str, Judged]]:
+    """All that is worth a trial, and how it did there, both by name."""
     candidates: dict[str, Candidate] = {}
     for one in (*proposals(study.settings.objective, space, budget, evidence, study.settings.methods), *_beside(study)):
         known = candidates.get(one.precision.name)
         sources = (*(known.sources if known else ()), *one.sources)
         candidates[one.precision.name] = Candidate(one.precision, sources)
     with progress("measuring candidates", len(candidates)) as advance:
-        return candidates, trials(study, [one.precision for one in candidates.values()],
-                                  lambda note: advance(note=note))
+        rows = trials(study, [one.precision for one in candidates.values()], lambda note: advance(note=note))
+    return candidates, {name: finalists.tried(row, space.expected("instructions", candidates[name].precision))
+                        for name, row in rows.items()}
 
 
 def _publish(study: Study, chosen: Precision) -> Path:

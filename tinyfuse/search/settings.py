@@ -8,6 +8,7 @@ from typing import Any
 
 from tinyfuse.errors import UsageError, nearest
 from tinyfuse.evaluate.footprint import MEASURED_ON
+from tinyfuse.files import sha256_hex
 from tinyfuse.quantize.precision import BITS, METHODS
 from tinyfuse.search.units import GRANULARITIES
 
@@ -21,7 +22,7 @@ class Settings:
     """``objective``: "robust" (under attack, weaker modality and both) or "clean". ``widths`` may be chosen, and
     those of ``grid`` are tried for all combinations of image, audio and shared layers; ``methods`` round the weights.
 
-    Sensitivity is measured on ``sensitivity_pairs`` training pairs, ``attacked_pairs`` of them under PGD with
+    Sensitivity is measured on ``sensitivity_pairs`` training pairs, and on ``attacked_pairs`` drawn anew under PGD with
     ``sensitivity_steps`` steps, curvature on ``hessian_pairs`` with ``hessian_probes`` vectors. Candidates and the grid
     are judged on ``trial_pairs`` held-out pairs with ``trial_steps`` steps, the ``finalists`` on ``final_pairs`` with
     ``final_steps`` and all checks, and what is chosen on ``test_pairs`` test pairs. ``epsilon`` is L-inf. A candidate
@@ -66,6 +67,15 @@ class Settings:
                 raise UsageError(f"{field.name} is {value}; at least {least} is expected")
         self._check_widths()
         self._check_methods()
+
+    @property
+    def label(self) -> str:
+        """The objective, and a digest of what else limits the choice where that is not the default."""
+        limits = {name: getattr(self, name) for name in ("granularity", "widths", "fixed", "methods")}
+        default = {field.name: field.default for field in fields(self)}
+        if all(value == default[name] for name, value in limits.items()):
+            return self.objective
+        return f"{self.objective}-{sha256_hex(repr(limits).encode())[:6]}"
 
     def _check_widths(self) -> None:
         for name, widths in (("widths", self.widths), ("grid", self.grid)):

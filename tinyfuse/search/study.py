@@ -17,7 +17,7 @@ from tinyfuse.files import write_text
 from tinyfuse.nn.fusion import modalities_of
 from tinyfuse.nn.obtain import Network
 from tinyfuse.quantize.convert import MIN_CALIBRATION_PAIRS, Baseline, Conversion, baseline, convert
-from tinyfuse.quantize.precision import Precision, from_table
+from tinyfuse.quantize.precision import Precision
 from tinyfuse.quantize.qat import trained_for
 from tinyfuse.results import ResultStore, Row, row_key
 from tinyfuse.search.settings import Settings
@@ -58,6 +58,8 @@ class Study:
                **{name: getattr(settings, name) for name in ("calibration_pairs", "epsilon", "final_pairs",
                                                              "final_steps", "test_pairs")}}
         if not path.exists():
+            if len(self.store):
+                raise UsageError(f"{self.folder} holds results of something else than a selection; give another --out")
             write_text(path, json.dumps(own, indent=1) + "\n")
         found = read_object(path)
         for name, value in own.items():
@@ -156,8 +158,3 @@ def read_object(path: Path) -> dict[str, Any]:
 def recipe_json(precision: Precision) -> str:
     """A recipe as one line of JSON."""
     return json.dumps(precision.to_table(), sort_keys=True)
-
-
-def recipe_of(row: Row) -> Precision:
-    """The recipe of a trial row."""
-    return from_table(json.loads(row["recipe"]), f"row {row['key']}")

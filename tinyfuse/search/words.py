@@ -14,10 +14,16 @@ from tinyfuse.search.units import Unit, Widths
 MODES = {"clean": "clean", "image": "under image attacks", "audio": "under audio attacks", "both": "with both attacked"}
 
 
+def decimals(n: int) -> int:
+    """Decimals of a percentage of ``n`` samples that still show one of them."""
+    return 2 if n >= 1000 else 1
+
+
 def share(correct: np.ndarray) -> str:
     """Accuracy and interval of bool [n]: ``87.0 % (79.0 to 92.2)``."""
     low, high = wilson(int(np.sum(correct)), len(correct))
-    return f"{100 * np.mean(correct):.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+    value, least, most = (f"{100 * each:.{decimals(len(correct))}f}" for each in (float(np.mean(correct)), low, high))
+    return f"{value} % ({least} to {most})"
 
 
 def figures(one: Judged) -> str:
@@ -50,9 +56,10 @@ def _some(names: Sequence[str], most: int = 6) -> str:
 
 def significance(found: Comparison) -> str:
     """A comparison in words."""
-    points = [100 * value for value in (found.difference.value, found.difference.low, found.difference.high)]
+    points = [f"{100 * value:+.{decimals(found.difference.n)}f}" for value in
+              (found.difference.value, found.difference.low, found.difference.high)]
     verdict = "more than chance" if found.significant else "chance could have decided"
-    return (f"{MODES[found.what]}: {points[0]:+.1f} points ({points[1]:+.1f} to {points[2]:+.1f}, McNemar "
+    return (f"{MODES[found.what]}: {points[0]} points ({points[1]} to {points[2]}, McNemar "
             f"p = {found.p:.2g}, n = {found.difference.n}): {verdict}")
 
 
@@ -63,8 +70,8 @@ def cost_of_budget(chosen: Judged, reference: Judged) -> str:
     sizes = int(chosen.needs["flash"] or 0), int(reference.needs["flash"] or 0)
     share_of = 100 * (sizes[0] / sizes[1] - 1)
     change = f"{abs(share_of):.0f} % {'less' if share_of < 0 else 'more'}"
-    losses = [(what, compare(chosen, reference, what).difference.value) for what in ("clean", *chosen.robust)]
-    said = ", ".join(f"{MODES[what]} {100 * value:+.1f}" for what, value in losses)
+    losses = {what: compare(chosen, reference, what).difference for what in ("clean", *chosen.robust)}
+    said = ", ".join(f"{MODES[what]} {100 * loss.value:+.{decimals(loss.n)}f}" for what, loss in losses.items())
     return (f"Against {REFERENCE} bits everywhere it takes {sizes[0]} instead of {sizes[1]} packed bytes ({change}); "
             f"points on the same held-out pairs: {said}.")
 

@@ -1,0 +1,48 @@
+"""run.json of a run that is interrupted, continued, repeated, and followed by another in the same folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tinyfuse import provenance
+from tinyfuse.runlog import RunLog
+
+FACTS = provenance.RunFacts(command="tinyfuse select", started="2026-01-01T00:00:00Z", settings={"widths": (2, 3)})
+
+
+def run(folder: Path, rows: list[int], facts: provenance.RunFacts, *, finish: bool = True) -> provenance.RunFacts:
+    """A run that adds one row for each item of ``rows`` after the first, which counts those that are there."""
+    log = RunLog(folder, lambda: rows[0], facts)
+    for row in rows[1:]:
+        rows[0] += row
+        log.write()
+    if finish:
+        log.finish(12.0)
+    return provenance.read_run(folder / "run.json")
+
+
+def test_times_add_up_until_the_end(tmp_path: Path) -> None:
+    """The second process began later; the first start counts, and its seconds."""
+    assert run(tmp_path, [0, 1], FACTS, finish=False).finished == ""
+    before = provenance.read_run(tmp_path / "run.json")
+    replace(before, wall_seconds=100.0, peak_memory_mib=1e6).write(tmp_path / "run.json")
+    after = run(tmp_path, [1, 1], replace(FACTS, started="2026-01-02T00:00:00Z"))
+    assert after.finished and after.started == FACTS.started and (after.wall_seconds or 0) >= 100
+    assert after.peak_memory_mib == 1e6 and after.peak_memory_worker_mib == 12
+
+
+def test_a_finished_run_without_new_rows_is_left_as_it_is(tmp_path: Path) -> None:
+    """Its time is that of the measurements, not of looking at them."""
+    run(tmp_path, [0, 1], FACTS)
+    before = (tmp_path / "run.json").read_bytes()
+    run(tmp_path, [1], FACTS)
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_other_settings_are_another_run(tmp_path: Path) -> None:
+    """Another budget in the same folder, even if it measures nothing new: its own settings, start and seconds."""
+    replace(run(tmp_path, [0, 1], FACTS), wall_seconds=100.0).write(tmp_path / "run.json")
+    other = replace(FACTS, started="2026-01-02T00:00:00Z", settings={"widths": (2, 4)})
+    found = run(tmp_path, [1], other)
+    assert found.started == other.started and (found.wall_seconds or 0) < 100 and found.settings == {"widths": [2, 4]}
