@@ -10,7 +10,7 @@ from tinyfuse.console import console
 EXAMPLES = """\
 examples:
   tinyfuse select --data DIR --model intermediate --budget flash=60kB
-  tinyfuse select --data DIR --model runs/mine/late.keras --budget flash=100kB,instructions=22M --granularity modality
+  tinyfuse select --data DIR --model runs/mine/late.keras --budget flash=120kB,instructions=24M --granularity modality
   tinyfuse select --model early --budget flash=45kB --objective clean --quick
 """
 
