@@ -68,6 +68,12 @@ def test_the_whole_grid_is_measured_and_the_choice_is_judged_on_other_pairs(foun
     assert parts == {"validation": {"validation"}, "test": {"test"}}
 
 
+def test_allocations_around_the_budget_show_what_less_or_more_flash_is_worth(found: Selection) -> None:
+    shares = {int(source.split()[2].rstrip("%")): found.trials[one.precision.name].needs["flash"] or 0
+              for one in found.candidates.values() for source in one.sources if source.endswith("of flash")}
+    assert 150 in shares and all(0 < size <= share / 100 * 60_000 for share, size in shares.items())
+
+
 def test_the_reasons_name_the_cost_the_payer_the_runner_up_and_chance(found: Selection) -> None:
     said = " ".join(found.reasons)
     for words in ("packed bytes", "3 bits", "Chosen minus w8", "McNemar p", "n = ", "test pairs", "Checks on held-out"):

@@ -11,7 +11,7 @@ from tinyfuse.report.tables import percent
 from tinyfuse.report.view import RunView
 from tinyfuse.report.words import EXECUTORS, KINDS, NORM_TEXTS, integer_judge, profile_text, span, widest
 from tinyfuse.search.budget import RESOURCES
-from tinyfuse.search.candidates import PROPOSED
+from tinyfuse.search.candidates import AROUND, PROPOSED
 from tinyfuse.search.sensitivity import REFERENCE
 
 _OBJECTIVES = {
@@ -51,6 +51,8 @@ def steps(found: SelectionFile) -> list[str]:
     """How the choice was made, one sentence for each step."""
     settings = found.settings
     wanted = ", ".join(f"{count} by {name}" for name, count in PROPOSED[settings.objective].items())
+    shares = " and ".join([", ".join(f"{share:.0%}" for share in AROUND[:-1]), f"{AROUND[-1]:.0%}"])
+    other = f"; and one at {shares} of the budget of flash" * ("flash" in found.budget)
     grid = ", ".join(map(str, settings.grid))
     fusion = f" and all combinations of {grid} bits for image, audio and shared layers" * (len(found.modes) > 1)
     return [
@@ -60,7 +62,7 @@ def steps(found: SelectionFile) -> list[str]:
         f"Curvature: the trace of the Hessian over each layer by {settings.hessian_probes} random sign vectors on "
         f"{found.sensitivity.curvature_pairs} training pairs.",
         f"Allocation: the widths with the least sum of costs within the budget, by integer programming; the cheapest "
-        f"{wanted}.",
+        f"{wanted}{other}.",
         f"Trials: these, the uniform widths within the budget{fusion} were converted and attacked on "
         f"{found.attacked('trials')} held-out pairs.",
         f"Finals: the best {settings.finalists}, the best and the largest uniform one and {REFERENCE} bits went "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,8 @@ PROPOSED: Mapping[str, Mapping[str, int]] = {
     "clean": {"kl": 5, "margin": 2, "mse": 2, "robust": 1, "hessian": 1},
 }
 """By objective how many of the cheapest allocations each criterion proposes."""
+AROUND = (0.7, 0.85, 1.2, 1.5)
+"""Shares of a budget of flash at which one allocation each shows what less or more of it is worth."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,18 @@ def proposals(objective: str, space: Space, budget: Budget, evidence: Evidence,
             made = uniform(bits, methods)
             found.setdefault(made.name, (made, []))[1].append("uniform")
     return [Candidate(made, tuple(sources)) for made, sources in found.values()]
+
+
+def around(objective: str, space: Space, budget: Budget, evidence: Evidence,
+           methods: tuple[str, ...]) -> list[Candidate]:
+    """The cheapest allocations by the first criterion at other sizes of flash, as far as these are reachable."""
+    criterion = next(iter(PROPOSED[objective]))
+    found = []
+    for share in AROUND if "flash" in budget.limits else ():
+        other = replace(budget, limits={**budget.limits, "flash": int(share * budget.limits["flash"])})
+        for widths in space.allocations(criterion, other, evidence):
+            found.append(Candidate(mixed(space.units, widths, methods), (f"{criterion} at {share:.0%} of flash",)))
+    return found
 
 
 def grid(branches: Sequence[str], widths: Sequence[int], methods: tuple[str, ...]) -> list[Precision]:

@@ -16,7 +16,7 @@ from tinyfuse.integer.interpreters import load
 from tinyfuse.quantize.precision import BRANCHES, Precision
 from tinyfuse.search import costs, finalists
 from tinyfuse.search.budget import Budget
-from tinyfuse.search.candidates import Candidate, Space, grid, proposals
+from tinyfuse.search.candidates import Candidate, Space, around, grid, proposals
 from tinyfuse.search.choice import Comparison, Judged
 from tinyfuse.search.criteria import Evidence
 from tinyfuse.search.finals import judge
@@ -139,7 +139,8 @@ def try_out(study: Study, space: Space, budget: Budget,
             evidence: Evidence) -> tuple[dict[str, Candidate], dict[str, Judged]]:
     """All that is worth a trial, and how it did there, both by name."""
     candidates: dict[str, Candidate] = {}
-    for one in (*proposals(study.settings.objective, space, budget, evidence, study.settings.methods), *_beside(study)):
+    asked = (study.settings.objective, space, budget, evidence, study.settings.methods)
+    for one in (*proposals(*asked), *around(*asked), *_beside(study)):
         known = candidates.get(one.precision.name)
         sources = (*(known.sources if known else ()), *one.sources)
         candidates[one.precision.name] = Candidate(one.precision, sources)
