@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,17 +11,16 @@ from tinyfuse import provenance
 
 
 class RunLog:
-    """``run.json`` of a run that may be interrupted and continued: times add up, peaks are the highest.
+    """``run.json`` of a folder whose run may be interrupted and continued, or followed by others.
 
-    ``rows`` counts the rows that the folder holds. A finished run that adds none leaves the file as it is. A run with
-    other settings in the same folder is another one, and begins at 0.
+    Times add up, peaks are the highest; command and settings are those of the last run that measured something.
+    ``rows`` counts the rows that the folder holds: a finished run that adds none leaves the file as it is.
     """
 
     def __init__(self, folder: Path, rows: Callable[[], int], facts: provenance.RunFacts) -> None:
         self._path, self._rows, self._began = folder / "run.json", rows, time.monotonic()
-        before = provenance.read_run(self._path) if self._path.exists() else None
-        same = before is not None and _plain(before) == _plain(facts)
-        self._before, self._at_first = before if same else None, rows()
+        self._before = provenance.read_run(self._path) if self._path.exists() else None
+        self._at_first = rows()
         self._facts = replace(facts, started=self._before.started) if self._before else facts
 
     def write(self, *, finished: bool = False, worker_mib: float | None = None) -> None:
@@ -38,11 +36,6 @@ class RunLog:
     def finish(self, worker_mib: float | None = None) -> None:
         """Write the last state."""
         self.write(finished=True, worker_mib=worker_mib)
-
-
-def _plain(facts: provenance.RunFacts) -> str:
-    """The settings as they stand in the file."""
-    return json.dumps(dict(facts.settings), sort_keys=True)
 
 
 def _highest(*peaks: float | None) -> float | None:

@@ -40,9 +40,12 @@ def test_a_finished_run_without_new_rows_is_left_as_it_is(tmp_path: Path) -> Non
     assert (tmp_path / "run.json").read_bytes() == before
 
 
-def test_other_settings_are_another_run(tmp_path: Path) -> None:
-    """Another budget in the same folder, even if it measures nothing new: its own settings, start and seconds."""
+def test_another_run_in_the_folder_adds_to_it(tmp_path: Path) -> None:
+    """The folder holds what both measured; a run that only reads what is there takes nothing away."""
     replace(run(tmp_path, [0, 1], FACTS), wall_seconds=100.0).write(tmp_path / "run.json")
     other = replace(FACTS, started="2026-01-02T00:00:00Z", settings={"widths": (2, 4)})
-    found = run(tmp_path, [1], other)
-    assert found.started == other.started and (found.wall_seconds or 0) < 100 and found.settings == {"widths": [2, 4]}
+    before = (tmp_path / "run.json").read_bytes()
+    run(tmp_path, [1], other)
+    assert (tmp_path / "run.json").read_bytes() == before
+    found = run(tmp_path, [1, 1], other)
+    assert found.started == FACTS.started and (found.wall_seconds or 0) >= 100 and found.settings == {"widths": [2, 4]}
