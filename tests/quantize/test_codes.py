@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -81,6 +81,7 @@ def test_the_check_catches_codes_of_another_width(kernel: np.ndarray, bits: int,
             check(mislabelled, "layer")
 
 
+@example(weights=np.array([5e-324] + [0.0] * 19), bits=2)
 @given(weights=arrays(np.float64, 20, elements=st.floats(-3, 3)), bits=st.integers(2, 9))
 def test_minmax_keeps_the_ends_and_has_at_most_2_to_the_n_values(weights: np.ndarray, bits: int) -> None:
     rounded = round_minmax(weights, bits)

@@ -19,9 +19,9 @@ from tinyfuse.quantize.precision import Precision
 def round_minmax(weights: np.ndarray, bits: int) -> np.ndarray:
     """Nearest of 2^bits equally spaced values from min to max: s = (max - min) / (2^n - 1), w' = s q + min."""
     low, high = float(weights.min()), float(weights.max())
-    if low == high:
-        return weights.copy()
     step = (high - low) / (2**bits - 1)
+    if step == 0:  # one value, or a range of so few of the smallest numbers that all of them are kept
+        return weights.copy()
     return np.asarray(np.rint((weights.astype(np.float64) - low) / step) * step + low, weights.dtype)
 
 
