@@ -42,10 +42,12 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     from tinyfuse.search.record import to_json
     from tinyfuse.search.settings import QUICK, Settings
     from tinyfuse.search.study import PART, Study
+    from tinyfuse.steps import same_data
 
     limits, chosen = parse_budget(budget), (QUICK if quick else Settings()).changed(**settings)
     folder = Path(out or f"runs/select-{Path(model).stem}{'-quick' * quick}")
     network = _network(str(model), dataset, folder, epochs, seed)
+    dataset = same_data(network.path, network.table, dataset)
     study = Study(network, dataset, chosen, folder, ResultStore(folder / "results.jsonl"), jobs)
     facts = provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=(study.seed,),
                              settings=asdict(chosen) | {"budget": dict(limits.limits)})
@@ -64,13 +66,11 @@ def _network(model: str, dataset: Dataset, folder: Path, epochs: int | None, see
     from tinyfuse.nn.fusion import check_name
     from tinyfuse.nn.obtain import load_network, obtain
     from tinyfuse.nn.train import TrainConfig, steps_per_epoch
-    from tinyfuse.steps import same_data
 
     if model.endswith(".keras"):
         if epochs is not None:
             raise UsageError("epochs are for a model that is given by name; leave them out with a .keras file")
         network = load_network(model)
-        same_data(model, network.table, dataset)
         return network
     check_name(model)
     config = TrainConfig(epochs=epochs or TrainConfig.epochs, seed=seed)

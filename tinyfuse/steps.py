@@ -64,7 +64,7 @@ def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Da
 
     wanted = [precision(recipe) for recipe in recipes]
     found = load_network(network)
-    same_data(network, found.table, dataset)
+    dataset = same_data(network, found.table, dataset)
     calibration, graphs = dataset.train.balanced(calibration_pairs, seed=0), dict[str, writer.Baseline]()
     pairs, folder = dataset.test.balanced(proof_pairs, seed=0), Path(out or Path(network).parent)
     paths = []
@@ -101,6 +101,7 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     path = Path(model)
     check_attack(path, attack, threat, executors, source, ensemble, codes, parameters)
     _check_save(save)
+    dataset = _data_of(path, dataset)
     wanted = budget_of(modality, 0.0 if codes is not None else epsilon, norm)
     integer = None if path.suffix == ".keras" else load(path)
     budget = wanted if codes is None or integer is None else whole_codes(codes, tuple(wanted), integer.grids)
@@ -127,7 +128,7 @@ def _attack_integer(path: Path, integer: IntegerModel, single: Single, executors
     from tinyfuse.evaluate.special import attack_diva, universal_on_twin
 
     subject, dataset = Subject(*_names(path), "twin", sha256_hex(integer.data)), single.dataset
-    seed = _recorded_seed(path, dataset)
+    seed = _recorded_seed(path)
     if single.attack == "universal":
         return universal_on_twin(integer, subject, single, seed=seed, executors=executors)
     if not (ensemble or source or single.attack == "diva" or single.domain == "naive"):
@@ -162,6 +163,7 @@ def attack_profile(model: str | Path, dataset: Dataset, profile: str, *, modalit
     from tinyfuse.integer.interpreters import load
 
     path, suite = Path(model), profile_named(profile)
+    dataset = _data_of(path, dataset)
     suite = suite if steps is None else suite.with_steps(steps)
     _check_save(save)
     single = Single("", {}, Threat(norm, budget_of(modality, epsilon, norm)), modality, dataset, pairs, threat)
@@ -173,7 +175,7 @@ def attack_profile(model: str | Path, dataset: Dataset, profile: str, *, modalit
     integer = load(path)
     check_inputs(integer, dataset)
     subject = Subject(*_names(path), "twin", sha256_hex(integer.data))
-    return _saved(attack_suite(subject, TwinTarget(integer), suite, single, seed=_recorded_seed(path, dataset)), save)
+    return _saved(attack_suite(subject, TwinTarget(integer), suite, single, seed=_recorded_seed(path)), save)
 
 
 def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "both",
@@ -191,8 +193,8 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
     if attack in SPECIAL:
         raise UsageError(f"smallest budgets are those of single samples and one model, which {attack} is not about")
     check_parameters(attack, parameters)
+    dataset = _data_of(path, dataset)
     integer = load(path)
-    _recorded_seed(path, dataset)
     return smallest(integer, dataset, attack=attack, modalities=modalities_attacked(modality), mask=mask, pairs=pairs,
                     largest=26 if largest is None else largest, parameters=parameters)
 
@@ -217,6 +219,14 @@ def _float_network(path: Path, dataset: Dataset) -> Network:
     return network
 
 
+def _data_of(path: Path, dataset: Dataset) -> Dataset:
+    """``dataset`` with the feature scaling in the table beside ``path``, if there is one."""
+    from tinyfuse import tables
+
+    beside = path.with_suffix(".toml")
+    return same_data(path, tables.read(beside, ModelError), dataset) if beside.exists() else dataset
+
+
 def _names(path: Path) -> tuple[str, str]:
     """Model and recipe from a file name such as early__w6.tflite."""
     name, _, recipe = path.stem.partition("__")
@@ -232,14 +242,13 @@ def _mask_name(mask: Mapping[str, np.ndarray] | None) -> str:
     return ",".join(f"{name}:{described[f'mask_{name}']}" for name in mask)
 
 
-def _recorded_seed(path: Path, dataset: Dataset) -> int:
-    """The training seed in the table beside a ``.tflite`` (0 without one), whose data must be ``dataset``."""
+def _recorded_seed(path: Path) -> int:
+    """The training seed in the table beside a ``.tflite`` (0 without one)."""
     from tinyfuse import tables
 
     if not path.with_suffix(".toml").exists():
         return 0
     table = tables.read(path.with_suffix(".toml"), ModelError)
-    same_data(path, table, dataset)
     training = table.get("training")
     return int(training.get("seed", 0)) if isinstance(training, Mapping) else 0
 
@@ -261,9 +270,14 @@ def _source_of(path: Path, source: str | Path | None) -> Path:
     return found
 
 
-def same_data(network: str | Path, table: Mapping[str, object], dataset: Dataset) -> None:
+def same_data(network: str | Path, table: Mapping[str, Any], dataset: Dataset) -> Dataset:
+    """``dataset`` with the feature scaling that ``network`` was trained with; DataError if that was other data."""
+    from tinyfuse.data import FeatureScaling
+
     trained_on = table.get("data")
     if not isinstance(trained_on, Mapping) or trained_on.get("checksum") != dataset.checksum:
         name = trained_on.get("name") if isinstance(trained_on, Mapping) else "other data"
         raise DataError(f"{network} was trained on {name} with another split, seed or limit than the {dataset.name} "
                         "given; use the data it was trained on (its test part is only unseen there)")
+    fitted = table.get("audio_features")
+    return dataset if fitted is None else dataset.scaled_as(FeatureScaling.from_table(fitted))

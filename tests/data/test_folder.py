@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tinyfuse.data import Dataset, load
+from tinyfuse.data import Dataset, FeatureScaling, load
 from tinyfuse.data.folder import read_folder
 from tinyfuse.data.sources import TEST, TRAIN, VALIDATION, Clips
 from tinyfuse.errors import DataError, UsageError
@@ -101,6 +102,21 @@ def test_scaling_sees_training_speech_only(packed_folder: Path, copy: Path, data
     changed = load(copy, limit=40)
     assert changed.scaling == dataset.scaling and changed.checksum != dataset.checksum
     assert np.array_equal(changed.variants.audio, dataset.variants.audio)
+
+
+def test_another_order_of_summation_is_the_same_data(packed_folder: Path, dataset: Dataset,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another processor the sixth decimal of a fitted mean may round the other way."""
+    fitted = dataset.scaling
+    other = replace(fitted, mean=(fitted.mean[0] + 1e-6, *fitted.mean[1:]))
+    monkeypatch.setattr(FeatureScaling, "fit", staticmethod(lambda features: other))
+    found = load(packed_folder, limit=40)
+    assert found.scaling != fitted and found.checksum == dataset.checksum
+    assert not np.array_equal(found.test.audio, dataset.test.audio)
+    as_trained = found.scaled_as(fitted)
+    assert as_trained.scaling == fitted
+    assert np.array_equal(as_trained.test.audio, dataset.test.audio)
+    assert np.array_equal(as_trained.variants.audio, dataset.variants.audio)
 
 
 def test_original_recordings_equal_the_packed_form(corpora: SimpleNamespace, packed_folder: Path, tmp_path: Path,

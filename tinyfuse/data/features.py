@@ -145,8 +145,10 @@ def mfcc(windows: np.ndarray) -> np.ndarray:
     """
     import librosa
 
-    power = librosa.feature.melspectrogram(
-        y=windows, sr=SAMPLE_RATE_HZ, n_fft=WINDOW_SAMPLES, hop_length=HOP_SAMPLES, center=False, n_mels=MEL_BANDS)
+    spectrum = librosa.stft(windows, n_fft=WINDOW_SAMPLES, hop_length=HOP_SAMPLES, center=False)
+    # One product of fixed shape for each clip: librosa's own einsum over the batch rounds differently by batch size.
+    power = np.matmul(librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=WINDOW_SAMPLES, n_mels=MEL_BANDS),
+                      np.abs(spectrum) ** 2)
     bands = _floored_db(power, axes=(-2, -1))
     coefficients = librosa.feature.mfcc(S=bands, n_mfcc=COEFFICIENTS)[..., 1:, :]
     frames = librosa.util.frame(windows, frame_length=WINDOW_SAMPLES, hop_length=HOP_SAMPLES)

@@ -58,14 +58,17 @@ def assemble(source: Source, *, split: str = "official", held_out: str | None = 
     utterances, row_of_pair = np.unique(train.spoken, return_inverse=True)
     others, row_of_other = np.unique(np.concatenate([validation.spoken, test.spoken]), return_inverse=True)
     raw, raw_others = _raw_features(source.spoken, utterances, others, seed=seed)
-    scaling = _scaling(source.spoken, raw[:, 0])
-    variants = Variants(scaling.apply(raw), row_of_pair.astype(np.int64))
-    clean = scaling.apply(raw_others)
-    parts = (_pairs(source, train, variants.audio[row_of_pair, 0]),
-             _pairs(source, validation, clean[row_of_other[: len(validation.spoken)]]),
-             _pairs(source, test, clean[row_of_other[len(validation.spoken) :]]))
-    return Dataset(source.name, split, seed, *parts, variants, scaling, source.spoken.speaker_names,
-                   _checksum(source, parts, scaling, _origin(source.spoken, variants.audio.shape[1], seed)))
+
+    def scaled(scaling: FeatureScaling) -> Dataset:
+        variants = Variants(scaling.apply(raw), row_of_pair.astype(np.int64))
+        clean = scaling.apply(raw_others)
+        parts = (_pairs(source, train, variants.audio[row_of_pair, 0]),
+                 _pairs(source, validation, clean[row_of_other[: len(validation.spoken)]]),
+                 _pairs(source, test, clean[row_of_other[len(validation.spoken) :]]))
+        return Dataset(source.name, split, seed, *parts, variants, scaling, source.spoken.speaker_names,
+                       _checksum(source, parts, _origin(source.spoken, raw.shape[1], seed)), scaled)
+
+    return scaled(_scaling(source.spoken, raw[:, 0]))
 
 
 def _raw_features(spoken: Spoken, train: np.ndarray, others: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,9 +107,12 @@ def _pairs(source: Source, rows: Rows, audio: np.ndarray) -> Pairs:
                  spoken.speaker[rows.spoken], rows.written, rows.spoken)
 
 
-def _checksum(source: Source, parts: tuple[Pairs, ...], scaling: FeatureScaling, origin: str) -> str:
-    head = f"{source.written.digest} {origin} {scaling.to_table()}"
-    digest = hashlib.sha256(head.encode())
+def _checksum(source: Source, parts: tuple[Pairs, ...], origin: str) -> str:
+    """SHA-256 of what was read and asked for; of nothing that was computed, as its last digits depend on the processor.
+
+    The rows of each part follow from split, held out speakers, seed and limit.
+    """
+    digest = hashlib.sha256(f"{source.written.digest} {origin}".encode())
     for pairs in parts:
         for array in (pairs.written_id, pairs.spoken_id, pairs.label):
             digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())

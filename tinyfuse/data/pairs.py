@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -83,7 +84,8 @@ class Dataset:
     """Three parts that share no written sample and no utterance, and what is needed to feed new audio.
 
     ``split`` is ``official`` or ``speaker``; ``speakers`` holds the names, indexed by speaker id; ``checksum`` is the
-    SHA-256 (hex) over everything that defines the parts, fit as a results key.
+    SHA-256 (hex) over everything that defines the parts, fit as a results key. ``rescaled`` makes the same data set
+    with another feature scaling (None where the features have none).
     """
 
     name: str
@@ -96,3 +98,8 @@ class Dataset:
     scaling: FeatureScaling
     speakers: tuple[str, ...]
     checksum: str
+    rescaled: Callable[[FeatureScaling], Dataset] | None = field(default=None, repr=False, compare=False)
+
+    def scaled_as(self, scaling: FeatureScaling) -> Dataset:
+        """The same data with the feature scaling that a network was trained with, which is part of the network."""
+        return self if self.rescaled is None or scaling == self.scaling else self.rescaled(scaling)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tinyfuse import tables
 from tinyfuse.attacks import KerasTarget, misclassified
@@ -34,6 +35,7 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
     memory in MiB of the largest worker process.
     """
     networks = train_all(run)
+    run = replace(run, dataset=networks[0].data_as_trained(run.dataset))
     after_stage()
     files = convert_all(run, networks)
     after_stage()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyfuse.data import Dataset
+from tinyfuse.data import Dataset, FeatureScaling
 from tinyfuse.errors import UsageError
 from tinyfuse.nn import artefact
 from tinyfuse.nn.train import TrainConfig, train
@@ -31,6 +31,10 @@ class Network:
     def train_seconds(self) -> float:
         """How long its training took."""
         return float(self.table["training"]["seconds"])
+
+    def data_as_trained(self, dataset: Dataset) -> Dataset:
+        """``dataset`` with the feature scaling that this network was trained with."""
+        return dataset.scaled_as(FeatureScaling.from_table(self.table["audio_features"]))
 
 
 def obtain(name: str, dataset: Dataset, config: TrainConfig, folder: str | Path, *,
