@@ -30,13 +30,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse import data, options
+from tinyfuse import data
 from tinyfuse.attacks import KerasTarget, Threat
 from tinyfuse.attacks.profiles import Entry, Profile
 from tinyfuse.attacks.suite import Cell, run_suite
-from tinyfuse.backend import tensorflow
-from tinyfuse.errors import GateError
-from tinyfuse.nn.obtain import load_network
+from tinyfuse.cli import options
+from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.errors import GateError
+from tinyfuse.nn.train_or_load import load_network
 
 MODEL = Path(__file__).resolve().parent.parent / "models" / "digits" / "intermediate.keras"
 EPSILONS = tuple(round(0.01 * step, 2) for step in range(1, 11))

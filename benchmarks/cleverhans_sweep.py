@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse import data, options
+from tinyfuse import data
 from tinyfuse.attacks import KerasTarget, Threat, fgsm, pgd
-from tinyfuse.backend import tensorflow
-from tinyfuse.nn.fusion import build
+from tinyfuse.cli import options
+from tinyfuse.core.backend import tensorflow
+from tinyfuse.nn.zoo.fusion import build
 
 EPSILONS = [round(0.01 * step, 2) for step in range(1, 11)]
 MODES = {"image": ("image",), "audio": ("audio",), "both": ("image", "audio")}

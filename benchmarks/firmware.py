@@ -19,15 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse import deploy, options
-from tinyfuse.backend import stderr_silenced, tensorflow
-from tinyfuse.console import console
-from tinyfuse.errors import ParityError
-from tinyfuse.files import sha256_hex, write_bytes, write_text
+from tinyfuse.api import convert_many
+from tinyfuse.cli import options
+from tinyfuse.core.backend import stderr_silenced, tensorflow
+from tinyfuse.core.console import console
+from tinyfuse.core.errors import ParityError
+from tinyfuse.core.files import sha256_hex, write_bytes, write_text
+from tinyfuse.firmware import deploy
 from tinyfuse.firmware.measure import runtime_sha256
 from tinyfuse.firmware.verify import summary
-from tinyfuse.nn.fusion import MODELS, modalities_of
-from tinyfuse.steps import convert_many
+from tinyfuse.nn.zoo.fusion import MODELS, modalities_of
 
 NETWORKS = Path(__file__).resolve().parent.parent / "models" / "digits"
 WIDTHS = ("w6", "w7", "w8", "w9")
@@ -112,7 +113,7 @@ def _resnet8(path: Path) -> Path:
     tf = tensorflow()
     from tf_keras import Input, Model, utils
 
-    from tinyfuse.nn.resnet8 import head, pooled, trunk
+    from tinyfuse.nn.zoo.resnet8 import head, pooled, trunk
 
     utils.set_random_seed(0)
     inputs = Input((32, 32, 3), name="image")

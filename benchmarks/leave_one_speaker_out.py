@@ -12,9 +12,10 @@ import argparse
 
 import numpy as np
 
-from tinyfuse import data, options
-from tinyfuse.console import progress
-from tinyfuse.evaluate import wilson
+from tinyfuse import data
+from tinyfuse.cli import options
+from tinyfuse.core.console import progress
+from tinyfuse.core.statistics import wilson
 from tinyfuse.nn.train import TrainConfig, predict, steps_per_epoch, train
 
 

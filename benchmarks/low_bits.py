@@ -21,15 +21,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse import options
 from tinyfuse.attacks import KerasTarget, Threat, TwinTarget, code_problem, misclassified, pgd
-from tinyfuse.console import progress
+from tinyfuse.cli import options
+from tinyfuse.core.console import progress
+from tinyfuse.core.statistics import paired_difference, wilson
 from tinyfuse.data import MODALITIES, Dataset
-from tinyfuse.evaluate import paired_difference, wilson
 from tinyfuse.integer.interpreters import load
-from tinyfuse.nn.obtain import load_network
+from tinyfuse.nn.train_or_load import load_network
 from tinyfuse.quantize.convert import Baseline, baseline, convert
-from tinyfuse.quantize.precision import Precision, precision
+from tinyfuse.quantize.recipe import Precision, precision
 
 NETWORKS = Path(__file__).resolve().parent.parent / "models" / "digits"
 FUSIONS = ("early", "intermediate", "late")

@@ -22,25 +22,25 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse import options
 from tinyfuse.attacks import TwinTarget, misclassified
-from tinyfuse.console import console, progress
+from tinyfuse.cli import options
+from tinyfuse.core.console import console, progress
+from tinyfuse.core.errors import UsageError
+from tinyfuse.core.files import write_text
+from tinyfuse.core.results import ResultStore
+from tinyfuse.core.statistics import wilson
 from tinyfuse.data import Dataset, Pairs
-from tinyfuse.errors import UsageError
-from tinyfuse.evaluate.statistics import wilson
-from tinyfuse.files import write_text
 from tinyfuse.integer.interpreters import load
-from tinyfuse.nn.obtain import obtain
 from tinyfuse.nn.train import TrainConfig, steps_per_epoch
-from tinyfuse.quantize.precision import Precision
-from tinyfuse.results import ResultStore
+from tinyfuse.nn.train_or_load import obtain
+from tinyfuse.quantize.recipe import Precision
 from tinyfuse.search import costs
 from tinyfuse.search.budget import Budget, parse_budget
 from tinyfuse.search.candidates import Space, mixed
-from tinyfuse.search.choice import Judged
 from tinyfuse.search.criteria import Evidence, cost_table
-from tinyfuse.search.finalists import chosen, tried
 from tinyfuse.search.measure import trials, uniform
+from tinyfuse.search.promote import chosen, tried
+from tinyfuse.search.rank import Judged
 from tinyfuse.search.select import gather, space_of, try_out
 from tinyfuse.search.settings import Settings
 from tinyfuse.search.study import Study

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse import options
 from tinyfuse.attacks import Threat, TwinTarget, code_problem, pgd
-from tinyfuse.errors import ParityError
-from tinyfuse.evaluate.samples import Samples
+from tinyfuse.cli import options
+from tinyfuse.core.errors import ParityError
 from tinyfuse.integer.compare import compare, random_codes
 from tinyfuse.integer.interpreters import IntegerModel, load
-from tinyfuse.nn.fusion import MODELS, modalities_of
-from tinyfuse.nn.obtain import load_network
+from tinyfuse.nn.train_or_load import load_network
+from tinyfuse.nn.zoo.fusion import MODELS, modalities_of
 from tinyfuse.quantize import convert
-from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.recipe import precision
+from tinyfuse.study.samples import Samples
 
 NETWORKS = Path(__file__).resolve().parent.parent / "models" / "digits"
 WIDTHS = ("w6", "w7", "w8", "w9")

@@ -17,9 +17,9 @@ import numpy as np
 
 from tinyfuse import load_data
 from tinyfuse.attacks import KerasTarget
-from tinyfuse.attacks.twin_target import TwinTarget
+from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.integer.interpreters import IntegerModel, Interpreter, load
-from tinyfuse.nn.obtain import load_network
+from tinyfuse.nn.train_or_load import load_network
 
 MODELS = Path(__file__).resolve().parent.parent / "models" / "digits"
 FUSIONS = ("early", "intermediate", "late")

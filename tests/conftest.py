@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinyfuse.data import Dataset, FeatureScaling, Pairs, Variants
-from tinyfuse.nn.fusion import build, modalities_of
+from tinyfuse.nn.zoo.fusion import build, modalities_of
 from tinyfuse.quantize.convert import Baseline, baseline
 
 # A slow machine is no failure.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinyfuse.evaluate.checks import Flag, coverage, run_checks
-from tinyfuse.results import Row
+from tinyfuse.checks.run_checks import Flag, coverage, run_checks
+from tinyfuse.core.results import Row
 
 YES = [1] * 10
 EARLY = ("early", "float", 0)

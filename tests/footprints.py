@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinyfuse.results import Row, row_key, validate
+from tinyfuse.core.results import Row, row_key, validate
 
 
 def firmware_row(precision: str, core: str = "m4", **changes: Any) -> Row:

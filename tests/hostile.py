@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from one_operator import Spec, Step, build
 
-from tinyfuse.quantize import flatbuffer
+from tinyfuse.tflite import flatbuffer
 
 NUMBERS = [0, 1, -1, 2, 3, 4, 5, 7, 8, 9, 16, 127, 128, 255, 4096, 4097, 32767, 65536, 1 << 24, 2**31 - 1, -2**31, -2]
 REALS = [0.0, -1.0, 1e-45, 1e-30, 1e-12, 1e12, 1e30, 3e38, float("nan"), float("inf")]

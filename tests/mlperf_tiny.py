@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.backend import stderr_silenced, tensorflow
+from tinyfuse.core.backend import stderr_silenced, tensorflow
 
 
 def block(keras: Any, x: Any, filters: int, kernel: Any, stride: int = 1, *, depthwise: bool = False,

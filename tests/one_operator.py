@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyfuse.backend import stderr_silenced
-from tinyfuse.quantize import flatbuffer
+from tinyfuse.core.backend import stderr_silenced
+from tinyfuse.tflite import flatbuffer
 
 ARENA = 8 << 20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from tinyfuse.backend import stderr_silenced
+from tinyfuse.core.backend import stderr_silenced
 
 
 def identity() -> tuple[int, int]:

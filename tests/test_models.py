@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse import data, tables
-from tinyfuse.errors import ModelError
-from tinyfuse.evaluate.samples import Samples
-from tinyfuse.files import sha256_hex
+from tinyfuse import data
+from tinyfuse.core import toml
+from tinyfuse.core.errors import ModelError
+from tinyfuse.core.files import sha256_hex
 from tinyfuse.integer.interpreters import Interpreter, load
-from tinyfuse.nn import artefact
-from tinyfuse.nn.fusion import MODELS
-from tinyfuse.quantize.codes import container_level
-from tinyfuse.quantize.precision import precision
+from tinyfuse.nn import network_file
+from tinyfuse.nn.zoo.fusion import MODELS
 from tinyfuse.quantize.readback import written_codes
+from tinyfuse.quantize.recipe import precision
+from tinyfuse.quantize.weight_codes import container_level
+from tinyfuse.study.samples import Samples
 
 FOLDER = Path(__file__).resolve().parent.parent / "models" / "digits"
 SELECTED = FOLDER.parent / "selected"
@@ -36,7 +37,7 @@ def test_every_network_has_float_and_integer_files() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_integer_file_is_what_its_table_says(path: Path) -> None:
-    table = tables.read(path.with_suffix(".toml"), ModelError)
+    table = toml.read(path.with_suffix(".toml"), ModelError)
     content = path.read_bytes()
     assert table["sha256"] == sha256_hex(content)
     assert table["float_sha256"] == sha256_hex((FOLDER / f"{table['model']}.keras").read_bytes())
@@ -56,7 +57,7 @@ def test_an_integer_file_reads_real_digits(path: Path, digits: Samples) -> None:
 
 @pytest.mark.parametrize("path", sorted(SELECTED.glob("*.tflite")), ids=lambda path: path.stem)
 def test_a_selected_file_keeps_its_budget_and_has_its_recipe(path: Path) -> None:
-    table = tables.read(path.with_suffix(".toml"), ModelError)
+    table = toml.read(path.with_suffix(".toml"), ModelError)
     budget = int(path.stem.rpartition("flash")[2])
     assert table["packed_bytes"] <= budget
     chosen = precision(SELECTED / "recipes" / f"{path.stem}.toml")
@@ -71,6 +72,6 @@ def test_three_fusions_are_selected_at_two_budgets() -> None:
 
 
 def test_a_float_network_loads_from_its_file() -> None:
-    model, table = artefact.load(FOLDER / "late.keras")
+    model, table = network_file.load(FOLDER / "late.keras")
     assert model.name == "late"
     assert table["accuracy"]["test"] > 0.99

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyfuse.cli import VERBS
-from tinyfuse.quantize.precision import EXAMPLE
+from tinyfuse.cli.main import VERBS
+from tinyfuse.quantize.recipe import EXAMPLE
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 

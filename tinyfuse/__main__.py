@@ -2,6 +2,6 @@
 
 import sys
 
-from tinyfuse.cli import main
+from tinyfuse.cli.main import main
 
 sys.exit(main())

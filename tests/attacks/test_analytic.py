@@ -8,8 +8,9 @@ import analytic
 import numpy as np
 import pytest
 
-from tinyfuse.attacks import ATTACKS, Adversarial, Batch, Target, Threat, attack, audit
+from tinyfuse.attacks import ATTACKS, Adversarial, Batch, Target, Threat, attack
 from tinyfuse.attacks.registry import GRADIENT_FREE
+from tinyfuse.threats.audit import audit
 
 SHAPE = (8, 8, 1)
 SIZE = 64

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tinyfuse.attacks import InputGrid, Threat, audit
-from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.attacks import InputGrid, Threat
+from tinyfuse.core.errors import TinyfuseError, UsageError
+from tinyfuse.threats.audit import audit
 
 MASK = np.ones((28, 28, 1), np.float32)
 MASK[0, 0] = 0

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyfuse.attacks import DifferentiableTarget, Threat, attack, audit, fgsm, pgd
-from tinyfuse.errors import UsageError
+from tinyfuse.attacks import DifferentiableTarget, Threat, attack, fgsm, pgd
+from tinyfuse.core.errors import UsageError
+from tinyfuse.threats.audit import audit
 
 Build = Callable[..., DifferentiableTarget]
 Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]

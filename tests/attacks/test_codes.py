@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.attacks import DequantisedTarget, DifferentiableTarget, Threat, audit, code_problem, pgd, whole_codes
-from tinyfuse.attacks.codes import covers, naive_codes, reachable, rounded_codes, spent
-from tinyfuse.errors import TinyfuseError, UsageError
-from tinyfuse.integer.grid import InputGrid
+from tinyfuse.attacks import DequantisedTarget, DifferentiableTarget, Threat, code_problem, pgd, whole_codes
+from tinyfuse.core.errors import TinyfuseError, UsageError
+from tinyfuse.threats.audit import audit
+from tinyfuse.threats.code_grid import InputGrid
+from tinyfuse.threats.code_threats import covers, naive_codes, reachable, rounded_codes, spent
 
 Build = Callable[..., DifferentiableTarget]
 Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]

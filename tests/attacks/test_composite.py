@@ -8,11 +8,12 @@ import analytic
 import numpy as np
 import pytest
 
-from tinyfuse.attacks import DequantisedTarget, InputGrid, Threat, attack, audit
-from tinyfuse.attacks.composite import DivaTarget, EnsembleTarget, diva, evasive, evasive_rate
+from tinyfuse.attacks import DequantisedTarget, InputGrid, Threat, attack
 from tinyfuse.attacks.losses import cross_entropy
 from tinyfuse.attacks.target import focused
-from tinyfuse.errors import UsageError
+from tinyfuse.attacks.targets.composite import DivaTarget, EnsembleTarget, diva, evasive, evasive_rate
+from tinyfuse.core.errors import UsageError
+from tinyfuse.threats.audit import audit
 
 NAMES = ("image", "audio")
 SHAPE = (5, 5, 1)

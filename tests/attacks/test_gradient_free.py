@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.attacks import ATTACKS, ITERATIVE, Batch, Threat, attack, audit
-from tinyfuse.attacks.moves import KINDS, move
-from tinyfuse.attacks.queries import Streams
+from tinyfuse.attacks import ATTACKS, ITERATIVE, Batch, Threat, attack
+from tinyfuse.attacks.noise import KINDS, move
+from tinyfuse.attacks.query_search import Streams
 from tinyfuse.attacks.registry import GRADIENT_FREE
-from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.core.errors import TinyfuseError, UsageError
+from tinyfuse.threats.audit import audit
 
 NAMES = ("image", "audio")
 SHAPES = {"image": (7, 5, 2), "audio": (6, 6, 1)}

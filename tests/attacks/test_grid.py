@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.attacks import InputGrid, Threat, audit, to_codes
-from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.attacks import InputGrid, Threat, to_codes
+from tinyfuse.core.errors import TinyfuseError, UsageError
+from tinyfuse.threats.audit import audit
 
 NAMES = ("image", "audio")
 MASK = (np.arange(784).reshape(28, 28, 1) % 3 > 0).astype(np.float32)

@@ -10,18 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.attacks import (
-    Batch,
-    DifferentiableTarget,
-    Gradient,
-    InputGrid,
-    Threat,
-    fgsm,
-    loss_and_slope,
-    pgd,
-)
-from tinyfuse.attacks.starts import random_starts
-from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.attacks import Batch, DifferentiableTarget, Gradient, InputGrid, Threat, fgsm, loss_and_slope, pgd
+from tinyfuse.core.errors import TinyfuseError, UsageError
+from tinyfuse.threats.random_starts import random_starts
 
 
 def _ce(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 
 from tinyfuse.attacks import KerasTarget, Threat, pgd
 from tinyfuse.attacks.target import focused
-from tinyfuse.nn.fusion import build
+from tinyfuse.nn.zoo.fusion import build
 
 Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]
 NAMES = ("image", "audio")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tinyfuse.attacks import KerasTarget, Threat, fgsm, pgd
-from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.core.errors import TinyfuseError, UsageError
 
 Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]
 

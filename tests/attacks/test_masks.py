@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinyfuse.attacks.masks import masks_of
+from tinyfuse.core.errors import UsageError
 from tinyfuse.data import padding_mask
-from tinyfuse.errors import UsageError
+from tinyfuse.threats.masks import masks_of
 
 
 def test_bands_blocks_and_data() -> None:

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from tinyfuse.attacks import InputGrid, Threat, attack, audit
+from tinyfuse.attacks import InputGrid, Threat, attack
 from tinyfuse.attacks.minimal import MinimalBudget, median, minimal_codes, minimal_epsilon
 from tinyfuse.attacks.relative import RelativeTarget
-from tinyfuse.errors import UsageError
+from tinyfuse.core.errors import UsageError
+from tinyfuse.threats.audit import audit
 
 NAMES = ("image", "audio")
 SHAPE = (6, 6, 1)

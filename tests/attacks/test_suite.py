@@ -23,7 +23,7 @@ from tinyfuse.attacks import (
 from tinyfuse.attacks.profiles import PAPER, STANDARD, Entry, Profile, profile
 from tinyfuse.attacks.registry import ITERATIVE
 from tinyfuse.attacks.suite import Cell, run_suite
-from tinyfuse.errors import UsageError
+from tinyfuse.core.errors import UsageError
 
 Build = Callable[..., DifferentiableTarget]
 Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]

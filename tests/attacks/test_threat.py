@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.attacks import Threat, audit
-from tinyfuse.errors import UsageError
+from tinyfuse.attacks import Threat
+from tinyfuse.core.errors import UsageError
+from tinyfuse.threats.audit import audit
 
 NAMES = ("image", "audio")
 MASK = (np.arange(784).reshape(28, 28, 1) < 507).astype(np.float32)

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.attacks import Batch, Gradient, InputGrid, Threat, audit
-from tinyfuse.attacks.codes import code_problem
+from tinyfuse.attacks import Batch, Gradient, InputGrid, Threat
 from tinyfuse.attacks.universal import judge, perturbed, universal
-from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.core.errors import TinyfuseError, UsageError
+from tinyfuse.threats.audit import audit
+from tinyfuse.threats.code_threats import code_problem
 
 NAMES = ("image", "audio")
 SHAPES = {"image": (4, 5, 1), "audio": (3, 6, 1)}

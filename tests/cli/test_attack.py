@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyfuse import cli, steps
+from tinyfuse import api
 from tinyfuse.attacks import KerasTarget, Threat, misclassified
-from tinyfuse.attacks.codes import reachable
+from tinyfuse.checks.line_rows import survivors_of
+from tinyfuse.checks.run_checks import Flag
+from tinyfuse.cli import main as cli
+from tinyfuse.core.errors import ParityError, UsageError
+from tinyfuse.core.files import load_arrays
+from tinyfuse.core.results import Row, validate
 from tinyfuse.data import Dataset
-from tinyfuse.errors import ParityError, UsageError
-from tinyfuse.evaluate import smallest, wording
-from tinyfuse.evaluate.checks import Flag
-from tinyfuse.evaluate.evidence import survivors_of
-from tinyfuse.files import load_arrays
 from tinyfuse.integer.interpreters import Interpreter, load
-from tinyfuse.nn.obtain import load_network
-from tinyfuse.results import Row, validate
+from tinyfuse.nn.train_or_load import load_network
+from tinyfuse.study import minimal_budget as smallest
+from tinyfuse.study import row_text as wording
+from tinyfuse.threats.code_threats import reachable
 
 PAIRS = 20
 Attack = Callable[..., Any]
@@ -32,22 +34,22 @@ Attack = Callable[..., Any]
 @pytest.fixture(scope="module")
 def network(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained early fusion."""
-    return steps.train("early", tiny_dataset, out=tmp_path_factory.mktemp("attack"), epochs=10, batch_size=20)
+    return api.train("early", tiny_dataset, out=tmp_path_factory.mktemp("attack"), epochs=10, batch_size=20)
 
 
 @pytest.fixture(scope="module")
 def model(network: Path, tiny_dataset: Dataset) -> Path:
     """The same in integers."""
-    return steps.convert(network, "w6", tiny_dataset, calibration_pairs=40)
+    return api.convert(network, "w6", tiny_dataset, calibration_pairs=40)
 
 
 @pytest.fixture(scope="module")
 def attack(model: Path, tiny_dataset: Dataset) -> Attack:
-    """`steps.attack` on the integers, with few pairs and steps."""
+    """`api.attack` on the integers, with few pairs and steps."""
 
     def run(**settings: Any) -> Any:
         free = settings.get("attack") in ("fgsm", "square", "corners", "universal")
-        return steps.attack(model, tiny_dataset, **{"pairs": PAIRS, **({} if free else {"steps": 3}), **settings})
+        return api.attack(model, tiny_dataset, **{"pairs": PAIRS, **({} if free else {"steps": 3}), **settings})
 
     return run
 
@@ -104,7 +106,7 @@ def test_saved_codes_break_what_they_are_said_to_break(attack: Attack, model: Pa
 
 
 def test_saved_inputs_of_a_network_are_real(network: Path, tiny_dataset: Dataset, tmp_path: Path) -> None:
-    rows = steps.attack(network, tiny_dataset, pairs=PAIRS, steps=3, epsilon=0.1, save=tmp_path / "made.npz")
+    rows = api.attack(network, tiny_dataset, pairs=PAIRS, steps=3, epsilon=0.1, save=tmp_path / "made.npz")
     made = load_arrays(tmp_path / "made.npz")
     assert made["image"].dtype == np.float32 and made["broken"].any()
     wrong = misclassified(KerasTarget(load_network(network).model, batch_size=PAIRS).logits(made), made["label"])
@@ -115,7 +117,7 @@ def test_saved_inputs_of_a_network_are_real(network: Path, tiny_dataset: Dataset
 @pytest.mark.parametrize("profile", ["standard", "paper"])
 def test_a_suite_saves_every_mode_in_full(profile: str, model: Path, tiny_dataset: Dataset, tmp_path: Path) -> None:
     """A sample that one modality alone broke is not attacked again in both, but its codes are there."""
-    rows = steps.attack_profile(model, tiny_dataset, profile, pairs=PAIRS, epsilon=0.06, save=tmp_path / "made.npz",
+    rows = api.attack_profile(model, tiny_dataset, profile, pairs=PAIRS, epsilon=0.06, save=tmp_path / "made.npz",
                                 steps=2 if profile == "standard" else None)
     made = load_arrays(tmp_path / "made.npz")
     clean = survivors_of(next(row for row in rows if row["kind"] == "clean"))
@@ -174,7 +176,7 @@ def test_a_universal_perturbation_never_sees_the_test_part(attack: Attack, model
     rows = attack(**settings)
     part = tiny_dataset.test
     other = replace(tiny_dataset, test=replace(part, image=part.image[::-1].copy(), label=part.label[::-1].copy()))
-    again = steps.attack(model, other, pairs=PAIRS, **settings)
+    again = api.attack(model, other, pairs=PAIRS, **settings)
     for name in ("image", "audio"):
         assert rows.made[f"delta_{name}"].any()
         assert np.array_equal(rows.made[f"delta_{name}"], again.made[f"delta_{name}"])
@@ -216,7 +218,7 @@ def test_an_ensemble_is_attacked_with_both_and_judged_by_the_integers(attack: At
 @pytest.mark.parametrize(("settings", "words"), [
     ({"epsilon": float("nan")}, "give 0 to 1"), ({"epsilon": -0.1}, "give 0 to 1"), ({"epsilon": 1.01}, "give 0 to 1")])
 def test_budgets_that_are_none(settings: dict[str, Any], words: str, tiny_dataset: Dataset) -> None:
-    for run in (steps.attack, functools.partial(steps.attack_profile, profile="standard")):
+    for run in (api.attack, functools.partial(api.attack_profile, profile="standard")):
         with pytest.raises(UsageError, match=words):
             run("absent.tflite", tiny_dataset, **settings)
 
@@ -233,7 +235,7 @@ def test_budgets_that_are_none(settings: dict[str, Any], words: str, tiny_datase
 ])
 def test_what_does_not_go_together(name: str, settings: dict[str, Any], words: str, tiny_dataset: Dataset) -> None:
     with pytest.raises(UsageError, match=words):
-        steps.attack(name, tiny_dataset, **settings)
+        api.attack(name, tiny_dataset, **settings)
 
 
 def test_a_smallest_budget_is_checked_code_by_code(model: Path, tiny_dataset: Dataset,
@@ -247,10 +249,10 @@ def test_a_smallest_budget_is_checked_code_by_code(model: Path, tiny_dataset: Da
             return output
 
     settings: dict[str, Any] = {"attack": "fgsm", "pairs": 10, "largest": 30}
-    assert steps.minimal(model, tiny_dataset, **settings).judged
+    assert api.minimal(model, tiny_dataset, **settings).judged
     monkeypatch.setattr(smallest, "Interpreter", Off)
     with pytest.raises(ParityError, match=r"1 of \d+ output codes"):
-        steps.minimal(model, tiny_dataset, **settings)
+        api.minimal(model, tiny_dataset, **settings)
 
 
 @pytest.mark.parametrize(("level", "code", "exit_code"), [("E", "J", 4), ("W", "J", 0), ("E", "D", 0)])

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse import bench, cli
-from tinyfuse.cli import VERBS
+from tinyfuse.cli import bench
+from tinyfuse.cli import main as cli
+from tinyfuse.cli.main import VERBS
+from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset, FeatureScaling, Pairs, Variants
-from tinyfuse.evaluate.rows import CLEAN, Attacked, Scope, Subject, outcome_key, outcome_row
-from tinyfuse.results import ResultStore
+from tinyfuse.study.rows import CLEAN, Attacked, Scope, Subject, outcome_key, outcome_row
 
 HEAVY = ("tensorflow", "tf_keras", "keras", "librosa", "matplotlib", "sklearn")
 

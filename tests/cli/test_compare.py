@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from one_operator import Spec, Step, build
 
-from tinyfuse import cli
+from tinyfuse.cli import main as cli
 from tinyfuse.data import Dataset
 from tinyfuse.integer import executors
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.recipe import precision
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinyfuse.data import augment
-from tinyfuse.data.augment import augmented_features, clean_features, coloured_noise, variant_count, windows_of
-from tinyfuse.data.features import level, place
-from tinyfuse.data.sources import Clips, Features, Spoken
+from tinyfuse.data.digits import speech_variants as augment
+from tinyfuse.data.digits.features import level, place
+from tinyfuse.data.digits.sources import Clips, Features, Spoken
+from tinyfuse.data.digits.speech_variants import (
+    augmented_features,
+    clean_features,
+    coloured_noise,
+    variant_count,
+    windows_of,
+)
 
 
 def clip(row: int) -> np.ndarray:

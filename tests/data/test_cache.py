@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse.data.cache import cache_folder, cached, cached_path
+from tinyfuse.data.digits.cache import cache_folder, cached, cached_path
 
 
 def test_computed_once(own_cache: Path) -> None:

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinyfuse.data.download import ORIGINALS, Remotes, fetch
-from tinyfuse.data.folder import read_folder
-from tinyfuse.errors import DataError
+from tinyfuse.core.errors import DataError
+from tinyfuse.data.digits.download import ORIGINALS, Remotes, fetch
+from tinyfuse.data.digits.folder import read_folder
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

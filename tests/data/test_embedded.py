@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse.data import load, synthesise
-from tinyfuse.data.embedded import SPEECH_FILE, enlarge, read_digits, read_speech
-from tinyfuse.data.sources import TEST, TRAIN, Features
-from tinyfuse.errors import DataError, UsageError
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.data.digits import synthesise
+from tinyfuse.data.digits.embedded import SPEECH_FILE, enlarge, read_digits, read_speech
+from tinyfuse.data.digits.load import load
+from tinyfuse.data.digits.sources import TEST, TRAIN, Features
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyfuse.core.errors import DataError
 from tinyfuse.data import FeatureScaling, padding_mask
-from tinyfuse.data.features import CLIP_SAMPLES, level, mfcc, place
-from tinyfuse.errors import DataError
+from tinyfuse.data.digits.features import CLIP_SAMPLES, level, mfcc, place
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tinyfuse.data import Dataset, FeatureScaling, load
-from tinyfuse.data.folder import read_folder
-from tinyfuse.data.sources import TEST, TRAIN, VALIDATION, Clips
-from tinyfuse.errors import DataError, UsageError
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.data import Dataset, FeatureScaling
+from tinyfuse.data.digits.folder import read_folder
+from tinyfuse.data.digits.load import load
+from tinyfuse.data.digits.sources import TEST, TRAIN, VALIDATION, Clips
 
 Line = Callable[[BaseException], str]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse.data import load
-from tinyfuse.errors import DataError, UsageError
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.data.digits.load import load
 
 
 def write(folder: Path, *, one_hot: bool = False, flat: bool = True, pixels: float = 1.0, scaled: bool = True) -> None:

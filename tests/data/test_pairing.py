@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.data.pairing import Rows, held_out_speakers, plan, spoken_parts
-from tinyfuse.data.sources import TEST, TRAIN, VALIDATION, Features, Source, Spoken, Written
-from tinyfuse.errors import DataError, UsageError
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.data.digits.pairing import Rows, held_out_speakers, plan, spoken_parts
+from tinyfuse.data.digits.sources import TEST, TRAIN, VALIDATION, Features, Source, Spoken, Written
 
 NO_FEATURES = Features(np.zeros((0, 39, 13), np.float32))
 

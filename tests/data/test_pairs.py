@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyfuse.data import Pairs
-from tinyfuse.data.pairs import class_quota
+from tinyfuse.data.digits.pairs import class_quota
 
 
 def numbered(label: np.ndarray) -> Pairs:

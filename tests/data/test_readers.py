@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.data.idx import IMAGE_MAGIC, read_idx
-from tinyfuse.data.readers import gunzip, read_npy, read_npz, read_wav
-from tinyfuse.data.speech import read_packed_fsdd
-from tinyfuse.errors import DataError
+from tinyfuse.core.errors import DataError
+from tinyfuse.data.digits.idx import IMAGE_MAGIC, read_idx
+from tinyfuse.data.digits.readers import gunzip, read_npy, read_npz, read_wav
+from tinyfuse.data.digits.speech import read_packed_fsdd
 
 
 def npy_bytes(array: np.ndarray, **options: bool) -> bytes:

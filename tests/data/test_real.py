@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse.data import load
-from tinyfuse.data.download import ORIGINALS
-from tinyfuse.data.folder import read_folder
-from tinyfuse.data.pairing import plan
-from tinyfuse.data.sources import Source
+from tinyfuse.data.digits.download import ORIGINALS
+from tinyfuse.data.digits.folder import read_folder
+from tinyfuse.data.digits.load import load
+from tinyfuse.data.digits.pairing import plan
+from tinyfuse.data.digits.sources import Source
 
 
 @pytest.fixture(scope="module")

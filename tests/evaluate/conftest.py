@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyfuse.evaluate.statistics import accuracy_fields
-from tinyfuse.results import Row, row_key, validate
+from tinyfuse.core.results import Row, row_key, validate
+from tinyfuse.core.statistics import accuracy_fields
 
 Maker = Callable[..., Row]
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyfuse.evaluate import worst_case
-from tinyfuse.evaluate.footprint import MEASURED_ON
-from tinyfuse.evaluate.samples import load_clean
-from tinyfuse.files import load_arrays
+from tinyfuse.checks.firmware_cost import MEASURED_ON
+from tinyfuse.core.files import load_arrays
+from tinyfuse.core.results import ResultStore
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import setups
 from tinyfuse.integer.interpreters import Interpreter, load
-from tinyfuse.results import ResultStore
+from tinyfuse.study.samples import load_clean
+from tinyfuse.study.summary import worst_case
 
 MATRIX = """
 models = ["image", "early"]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from findings import EARLY, YES, first, found, levels, reasons
 
-from tinyfuse.evaluate import probes as experiments
-from tinyfuse.evaluate.checklist.registry import CHECKS, POINTS
-from tinyfuse.evaluate.checks import LEVELS, PROBES, coverage, gate, letters, run_checks
-from tinyfuse.results import Row
+from tinyfuse.checks import experiments
+from tinyfuse.checks.registry import CHECKS, POINTS
+from tinyfuse.checks.run_checks import LEVELS, PROBES, coverage, gate, letters, run_checks
+from tinyfuse.core.results import Row
 
 Maker = Callable[..., Row]
 

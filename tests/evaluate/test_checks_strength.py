@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from findings import EARLY, YES, first, found, levels, reasons
 
-from tinyfuse.evaluate.checks import gate, letters
-from tinyfuse.results import Row
+from tinyfuse.checks.run_checks import gate, letters
+from tinyfuse.core.results import Row
 
 Maker = Callable[..., Row]
 

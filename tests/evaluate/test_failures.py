@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tinyfuse.bench import check
-from tinyfuse.errors import DataError, GateError, ModelError, ParityError, TinyfuseError
-from tinyfuse.evaluate.sweep import _failing
-from tinyfuse.results import ResultStore
+from tinyfuse.cli.bench import check
+from tinyfuse.core.errors import DataError, GateError, ModelError, ParityError, TinyfuseError
+from tinyfuse.core.results import ResultStore
+from tinyfuse.study.sweep import _failing
 
 
 @pytest.fixture

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from tinyfuse.bench import check
+from tinyfuse.checks.firmware_cost import check_firmware
+from tinyfuse.cli.bench import check
+from tinyfuse.core.errors import GateError, ModelError, ParityError
+from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
-from tinyfuse.errors import GateError, ModelError, ParityError
-from tinyfuse.evaluate import firmware
-from tinyfuse.evaluate.firmware import measure_all
-from tinyfuse.evaluate.footprint import check_firmware
-from tinyfuse.evaluate.matrix import Matrix
-from tinyfuse.evaluate.run import Run
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.footprint import Footprint
 from tinyfuse.firmware.measure import Cost, Setup
 from tinyfuse.firmware.toolchain import CompileError, Compiler
-from tinyfuse.results import ResultStore
+from tinyfuse.study.matrix import Matrix
+from tinyfuse.study.run import Run
+from tinyfuse.study.stages import firmware_stage as firmware
+from tinyfuse.study.stages.firmware_stage import measure_all
 
 EARLY = Path(__file__).resolve().parents[2] / "models/digits/early__w6.tflite"
 Measure = Callable[..., dict[str, Cost]]

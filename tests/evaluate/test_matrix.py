@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tinyfuse import tables
-from tinyfuse.errors import UsageError
-from tinyfuse.evaluate.matrix import QUICK, Matrix, from_table, read_matrix
+from tinyfuse.core import toml
+from tinyfuse.core.errors import UsageError
+from tinyfuse.study.matrix import QUICK, Matrix, from_table, read_matrix
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "matrices"
 
@@ -34,7 +34,7 @@ def test_mixes_are_for_fusions_only() -> None:
 def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
     for number, bits in enumerate((3, 8)):
         recipe = {"name": "mine", "weights": dict.fromkeys(("image", "audio", "shared"), bits)}
-        (tmp_path / f"{number}.toml").write_text(tables.dumps(recipe))
+        (tmp_path / f"{number}.toml").write_text(toml.dumps(recipe))
     with pytest.raises(UsageError, match="two recipes are called 'mine'"):
         Matrix(precisions=tuple(str(tmp_path / f"{number}.toml") for number in range(2)))
 

@@ -11,8 +11,8 @@ import pytest
 from analytic import CODES, Analytic, constant, flipped, linear, pocket, rounding
 
 from tinyfuse.attacks import Batch, Threat
-from tinyfuse.evaluate.linear import linear_problem
-from tinyfuse.evaluate.probes import PROBES, Bench
+from tinyfuse.checks.experiments import PROBES, Bench
+from tinyfuse.checks.linear_model import linear_problem
 
 N, SHAPE = 12, (4, 4, 1)
 INPUTS = ("image", "audio")

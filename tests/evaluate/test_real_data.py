@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tinyfuse import data
-from tinyfuse.evaluate.judging import Judging, clean_path
-from tinyfuse.evaluate.matrix import Matrix
-from tinyfuse.evaluate.run import Run
-from tinyfuse.evaluate.sweep import attack_all, convert_all, train_all
-from tinyfuse.results import ResultStore
+from tinyfuse.core.results import ResultStore
+from tinyfuse.study.matrix import Matrix
+from tinyfuse.study.run import Run
+from tinyfuse.study.stages.interpreter_jobs import Judging, clean_path
+from tinyfuse.study.sweep import attack_all, convert_all, train_all
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from tinyfuse.errors import UsageError
-from tinyfuse.evaluate.statistics import accuracy_fields, mcnemar, paired_difference, ratio, wilson
-from tinyfuse.results import unpack_survivors
+from tinyfuse.core.errors import UsageError
+from tinyfuse.core.results import unpack_survivors
+from tinyfuse.core.statistics import accuracy_fields, mcnemar, paired_difference, ratio, wilson
 
 
 @given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

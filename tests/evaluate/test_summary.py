@@ -11,17 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.errors import DataError
-from tinyfuse.evaluate.current import current_rows
-from tinyfuse.evaluate.statistics import mcnemar
-from tinyfuse.evaluate.summary import (
-    last_iterate,
-    reference_epsilon,
-    summarise,
-    worst_case,
-)
-from tinyfuse.evaluate.summary_csv import write_csv
-from tinyfuse.results import Row, unpack_survivors
+from tinyfuse.core.errors import DataError
+from tinyfuse.core.latest_rows import current_rows
+from tinyfuse.core.results import Row, unpack_survivors
+from tinyfuse.core.statistics import mcnemar
+from tinyfuse.study.summary import last_iterate, reference_epsilon, summarise, worst_case
+from tinyfuse.study.summary_csv import write_csv
 
 Maker = Callable[..., Row]
 EPSILONS = (0.01, 0.03, 0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from one_operator import Spec, Step, build
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware import measure as measuring
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import measure, runtime_sha256, setups

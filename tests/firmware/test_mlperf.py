@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse.deploy import export
 from tinyfuse.firmware import resources
 from tinyfuse.firmware.build import board_options
 from tinyfuse.firmware.cores import CORES, Core
+from tinyfuse.firmware.deploy import export
 from tinyfuse.firmware.toolchain import SANITIZE, STRICT, compiler, host_compiler, run
 from tinyfuse.integer.compare import random_codes
 from tinyfuse.integer.interpreters import load

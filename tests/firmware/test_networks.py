@@ -14,10 +14,10 @@ from side_by_side import Net
 
 from tinyfuse.firmware.operators.add import Add
 from tinyfuse.firmware.program import program_of
-from tinyfuse.firmware.steps import BlockStep
+from tinyfuse.firmware.schedule import BlockStep
 from tinyfuse.integer.interpreters import load
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.recipe import precision
 
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")
 SHAPE, GRID = [1, 4, 4, 4], {"scale": 0.1, "zero": 3}

@@ -14,11 +14,12 @@ import pytest
 from emitted import MODEL, damaged
 from one_operator import Spec, Step, build
 
-from tinyfuse import cli, data, deploy
+from tinyfuse import data
+from tinyfuse.cli import main as cli
+from tinyfuse.core.errors import UsageError
+from tinyfuse.core.files import sha256_hex
 from tinyfuse.data import Dataset
-from tinyfuse.errors import UsageError
-from tinyfuse.files import sha256_hex
-from tinyfuse.firmware import tflm
+from tinyfuse.firmware import deploy, tflm
 from tinyfuse.firmware.boards import BOARDS, board
 from tinyfuse.firmware.interface import member_names
 from tinyfuse.firmware.toolchain import STRICT, host_compiler

@@ -14,16 +14,16 @@ import pytest
 from emitted import COMPILER, differing, write
 from one_operator import Spec, Step, build
 
-from tinyfuse.errors import ModelError, UsageError
+from tinyfuse.core.errors import ModelError, UsageError
 from tinyfuse.firmware import emit, interface
 from tinyfuse.firmware.operators.convolution import Conv
 from tinyfuse.firmware.plan import check
 from tinyfuse.firmware.program import program_of
-from tinyfuse.firmware.steps import BlockStep, narrowed
+from tinyfuse.firmware.schedule import BlockStep, narrowed
 from tinyfuse.integer.interpreters import IntegerModel, load
-from tinyfuse.nn.fusion import MODELS
+from tinyfuse.nn.zoo.fusion import MODELS
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.recipe import precision
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")

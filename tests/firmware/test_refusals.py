@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from side_by_side import Net
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.interpreters import load
 

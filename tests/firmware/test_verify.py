@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from emitted import MODEL, damaged
 
-from tinyfuse import cli, deploy
+from tinyfuse.cli import main as cli
+from tinyfuse.core.errors import DataError, ParityError, UsageError
 from tinyfuse.data import Dataset
-from tinyfuse.errors import DataError, ParityError, UsageError
-from tinyfuse.firmware import host, toolchain
+from tinyfuse.firmware import deploy, host, toolchain
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.machine import EmulationError, emulators, records
+from tinyfuse.firmware.open_package import open_package
 from tinyfuse.firmware.package import CODE_BYTES, STACK_BYTES, table_bytes
 from tinyfuse.firmware.program import program_of
-from tinyfuse.firmware.reading import open_package
 from tinyfuse.firmware.verify import Verified, summary
 from tinyfuse.integer.interpreters import load
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.recipe import precision
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 PAIRS = [(compiler, name, core.name) for core in CORES.values() for compiler in toolchain.compilers()

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tinyfuse.integer.compare import random_codes
-from tinyfuse.integer.fold import FOLDED, fold_doubled
 from tinyfuse.integer.interpreters import load
 from tinyfuse.integer.twin import Twin
-from tinyfuse.nn.fusion import MODELS
+from tinyfuse.integer.undouble import FOLDED, fold_doubled
+from tinyfuse.nn.zoo.fusion import MODELS
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.recipe import precision
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 

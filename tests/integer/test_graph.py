@@ -16,10 +16,10 @@ from hostile import chain, damaged, edited, fusion, pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.errors import ModelError
-from tinyfuse.integer.graph import Graph, read_graph
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.twin import Twin
-from tinyfuse.quantize import bounds, flatbuffer
+from tinyfuse.tflite import bounds, flatbuffer
+from tinyfuse.tflite.graph import Graph, read_graph
 
 DIGITS = Path(__file__).parents[2] / "models" / "digits" / "early__w6.tflite"
 WATCHDOG_SECONDS = 600

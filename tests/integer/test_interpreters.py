@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyfuse.core.errors import ModelError, TinyfuseError, UsageError
 from tinyfuse.data import Dataset
-from tinyfuse.errors import ModelError, TinyfuseError, UsageError
 from tinyfuse.integer.arena import tflm_arena_bytes
 from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.integer.interpreters import Interpreter, load
 from tinyfuse.integer.target import IntegerTarget
-from tinyfuse.quantize import flatbuffer
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.recipe import precision
+from tinyfuse.tflite import flatbuffer
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 
@@ -83,7 +83,7 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
 
 
 def test_float_models_are_refused() -> None:
-    from tinyfuse.backend import tensorflow
+    from tinyfuse.core.backend import tensorflow
 
     tf = tensorflow()
     function = tf.function(lambda x: x + 1.0).get_concrete_function(tf.TensorSpec((1, 4), tf.float32))

@@ -7,7 +7,7 @@ import pytest
 from mlperf_tiny import NETWORKS, converted
 from one_operator import differing
 
-from tinyfuse.backend import tensorflow
+from tinyfuse.core.backend import tensorflow
 from tinyfuse.integer.twin import Twin
 
 

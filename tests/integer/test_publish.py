@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from tinyfuse import tables
+from tinyfuse.core import toml
+from tinyfuse.core.errors import ConversionError, ModelError, TinyfuseError
 from tinyfuse.data import Dataset
-from tinyfuse.errors import ConversionError, ModelError, TinyfuseError
-from tinyfuse.evaluate.conversion import publish_proven
-from tinyfuse.integer.publish import prove, publish
-from tinyfuse.nn.obtain import Network
 from tinyfuse.nn.train import predict
+from tinyfuse.nn.train_or_load import Network
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.precision import from_table, precision
+from tinyfuse.quantize.recipe import from_table, precision
+from tinyfuse.study.publish import prove, publish
+from tinyfuse.study.stages.convert_stage import publish_proven
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 
@@ -29,7 +29,7 @@ def test_the_file_travels_with_recipe_proof_and_provenance(lively: Lively, tiny_
     pairs = tiny_dataset.test.balanced(6, seed=0)
     proof = prove(conversion, pairs, predict(model, pairs))
     path = publish(conversion, proof, tmp_path, {"data": {"name": "tiny"}})
-    table = tables.read(path.with_suffix(".toml"), TinyfuseError)
+    table = toml.read(path.with_suffix(".toml"), TinyfuseError)
     assert path.name == "late__image6-audio8-shared8.tflite"
     assert from_table(table["precision"], "table") == conversion.precision
     assert table["data"] == {"name": "tiny"}

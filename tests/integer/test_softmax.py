@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_operator import Spec, Step, build, differing
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.twin import Twin
 
 PAIRS = {"narrow": (np.int8, np.int8, 2.0**-8, -128), "widening": (np.int8, np.int16, 2.0**-16, -32768),

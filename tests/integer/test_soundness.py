@@ -11,9 +11,9 @@ import pytest
 from hostile import constant, fusion
 from one_operator import Spec, Step, build
 
-from tinyfuse.errors import ModelError
-from tinyfuse.integer.graph import MAX_OPERATORS, MAX_TENSORS, read_graph
-from tinyfuse.quantize import flatbuffer
+from tinyfuse.core.errors import ModelError
+from tinyfuse.tflite import flatbuffer
+from tinyfuse.tflite.graph import MAX_OPERATORS, MAX_TENSORS, read_graph
 
 Edit = Callable[[Any, Any], object]
 

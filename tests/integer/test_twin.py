@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyfuse.errors import ModelError, UsageError
+from tinyfuse.core.errors import ModelError, UsageError
 from tinyfuse.integer.compare import compare, random_codes
 from tinyfuse.integer.interpreters import IntegerModel, load
 from tinyfuse.integer.twin import CHUNK, Twin
-from tinyfuse.nn.fusion import MODELS
+from tinyfuse.nn.zoo.fusion import MODELS
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.recipe import precision
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 
@@ -65,7 +65,7 @@ def test_a_sample_does_not_depend_on_its_neighbours(model: Callable[[str, str], 
 
 def test_gradient_is_that_of_the_float_network_but_for_rounding(lively: Lively) -> None:
     """On an 8-bit model the straight-through gradient points where the float network's own gradient points."""
-    from tinyfuse.backend import tensorflow
+    from tinyfuse.core.backend import tensorflow
 
     tf = tensorflow()
     network, base = lively("early")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyfuse.backend import tensorflow
-from tinyfuse.errors import UsageError
-from tinyfuse.nn.fusion import MODELS, build, modalities_of
-from tinyfuse.nn.resnet8 import head, pooled, trunk
+from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.errors import UsageError
+from tinyfuse.nn.zoo.fusion import MODELS, build, modalities_of
+from tinyfuse.nn.zoo.resnet8 import head, pooled, trunk
 
 IC01_PARAMETERS = 78_666  # mlcommons/tiny, image classification with 16/32/64 filters
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyfuse.core.errors import ModelError, UsageError
 from tinyfuse.data import Dataset
-from tinyfuse.errors import ModelError, UsageError
-from tinyfuse.nn import artefact
-from tinyfuse.nn.augment import epoch_batches
-from tinyfuse.nn.obtain import Network, obtain
+from tinyfuse.data.digits.augmentation import epoch_batches
+from tinyfuse.nn import network_file
 from tinyfuse.nn.train import TrainConfig, accuracy, train
+from tinyfuse.nn.train_or_load import Network, obtain
 
 CONFIG = TrainConfig(epochs=3, batch_size=50, seed=1)
 
@@ -75,12 +75,12 @@ def test_a_damaged_network_is_refused(whole: Network, tmp_path: Path) -> None:
     path.write_bytes(whole.path.read_bytes()[:-100])
     path.with_suffix(".toml").write_text(whole.path.with_suffix(".toml").read_text())
     with pytest.raises(ModelError, match="checksum"):
-        artefact.load(path)
+        network_file.load(path)
     with pytest.raises(ModelError, match="no such"):
-        artefact.load(tmp_path / "absent.keras")
+        network_file.load(tmp_path / "absent.keras")
     path.with_suffix(".toml").write_text('model = "image"\nlayers = 3\n')
     with pytest.raises(ModelError, match="unknown key 'layers'"):
-        artefact.load(path)
+        network_file.load(path)
 
 
 def test_a_damaged_checkpoint_is_refused(tiny_dataset: Dataset, tmp_path: Path) -> None:

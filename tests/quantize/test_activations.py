@@ -13,24 +13,24 @@ from hypothesis import strategies as st
 
 from tinyfuse import data
 from tinyfuse.attacks import Threat, TwinTarget
-from tinyfuse.attacks.codes import code_problem
 from tinyfuse.attacks.pgd import pgd
+from tinyfuse.core.errors import ConversionError, RecipeError
 from tinyfuse.data import Dataset, Pairs
-from tinyfuse.errors import ConversionError, RecipeError
-from tinyfuse.evaluate.samples import real_codes
 from tinyfuse.integer.arithmetic import activation_range, quantize_multiplier, rescale
 from tinyfuse.integer.compare import compare, random_codes
 from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.integer.interpreters import IntegerModel, Interpreter, dequantize, load
-from tinyfuse.integer.publish import describe, prove
-from tinyfuse.nn import artefact
-from tinyfuse.nn.fusion import MODELS
+from tinyfuse.nn import network_file
 from tinyfuse.nn.train import predict
-from tinyfuse.quantize import flatbuffer
+from tinyfuse.nn.zoo.fusion import MODELS
 from tinyfuse.quantize.convert import Baseline, Conversion, baseline, convert
-from tinyfuse.quantize.precision import Activations, LayerRule, Precision, precision
 from tinyfuse.quantize.readback import check_written, written_ranges
-from tinyfuse.quantize.units import CUT, classes, in_unit, relabel
+from tinyfuse.quantize.recipe import Activations, LayerRule, Precision, precision
+from tinyfuse.quantize.tensor_units import CUT, classes, in_unit, relabel
+from tinyfuse.study.publish import describe, prove
+from tinyfuse.study.samples import real_codes
+from tinyfuse.tflite import flatbuffer
+from tinyfuse.threats.code_threats import code_problem
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 DIGITS = Path(__file__).resolve().parents[2] / "models" / "digits"
@@ -213,7 +213,7 @@ def test_a_cut_is_the_last_code_and_a_move_between_containers_exact(cut: float, 
 def trained() -> tuple[Baseline, Pairs]:
     """A network that was trained, and spoken and written digits that it reads."""
     embedded = data.load()
-    network = artefact.load(DIGITS / "early.keras")[0]
+    network = network_file.load(DIGITS / "early.keras")[0]
     return (baseline(network, embedded.train.balanced(40, seed=0), inputs=("image", "audio")),
             embedded.test.balanced(40, seed=0))
 

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tinyfuse.errors import ConversionError
-from tinyfuse.quantize.codes import Codes, Slice, check, level, quantize, split
+from tinyfuse.core.errors import ConversionError
 from tinyfuse.quantize.minmax import round_minmax
+from tinyfuse.quantize.weight_codes import Codes, Slice, check, level, quantize, split
 
 widths = st.integers(2, 9)
 NO_BIAS = np.zeros(4)

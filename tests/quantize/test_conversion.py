@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyfuse.core.errors import ConversionError, RecipeError
 from tinyfuse.data import Dataset
-from tinyfuse.errors import ConversionError, RecipeError
 from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.integer.interpreters import Interpreter, dequantize, load
-from tinyfuse.nn.fusion import MODELS, modalities_of
 from tinyfuse.nn.train import predict
-from tinyfuse.quantize import flatbuffer
-from tinyfuse.quantize.codes import level
+from tinyfuse.nn.zoo.fusion import MODELS, modalities_of
 from tinyfuse.quantize.convert import Baseline, Conversion, convert
-from tinyfuse.quantize.layers import folded_layers
+from tinyfuse.quantize.folded_layers import folded_layers
 from tinyfuse.quantize.minmax import simulate
-from tinyfuse.quantize.precision import LayerRule, Precision, precision
 from tinyfuse.quantize.readback import check_written, written_codes
+from tinyfuse.quantize.recipe import LayerRule, Precision, precision
+from tinyfuse.quantize.weight_codes import level
+from tinyfuse.tflite import flatbuffer
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 MIX = "image6-audio9-shared8"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyfuse import tables
-from tinyfuse.errors import RecipeError
-from tinyfuse.quantize.precision import (
+from tinyfuse.core import toml
+from tinyfuse.core.errors import RecipeError
+from tinyfuse.quantize.recipe import (
     ACTIVATION_BITS,
     BITS,
     BRANCHES,
@@ -39,7 +39,7 @@ recipes = st.builds(Precision, names, widths, widths, widths, rules.map(tuple), 
 @given(recipe=recipes)
 def test_a_recipe_survives_its_file(recipe: Precision, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("recipes") / "recipe.toml"
-    path.write_text(tables.dumps(recipe.to_table()))
+    path.write_text(toml.dumps(recipe.to_table()))
     assert precision(path) == recipe
 
 

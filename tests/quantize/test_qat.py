@@ -11,24 +11,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse import cli, options, steps, tables
+from tinyfuse import api
+from tinyfuse.cli import main as cli
+from tinyfuse.cli import options
+from tinyfuse.core import toml
+from tinyfuse.core.errors import ConversionError, ModelError, RecipeError, UsageError
+from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
-from tinyfuse.errors import ConversionError, ModelError, RecipeError, UsageError
-from tinyfuse.evaluate.conversion import convert_network
-from tinyfuse.evaluate.matrix import Matrix
-from tinyfuse.evaluate.run import Run
 from tinyfuse.integer.interpreters import Interpreter, load
-from tinyfuse.nn.folded import folded
-from tinyfuse.nn.fusion import MODELS
-from tinyfuse.nn.obtain import Network, load_network, obtain
+from tinyfuse.nn.batch_norm_folding import folded
 from tinyfuse.nn.train import TrainConfig, predict
+from tinyfuse.nn.train_or_load import Network, load_network, obtain
+from tinyfuse.nn.zoo.fusion import MODELS
 from tinyfuse.quantize import qat
-from tinyfuse.quantize.codes import Slice, level, quantize
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.layers import folded_layers
-from tinyfuse.quantize.precision import LayerRule, Precision, precision
+from tinyfuse.quantize.folded_layers import folded_layers
 from tinyfuse.quantize.readback import written_codes
-from tinyfuse.results import ResultStore
+from tinyfuse.quantize.recipe import LayerRule, Precision, precision
+from tinyfuse.quantize.weight_codes import Slice, level, quantize
+from tinyfuse.study.matrix import Matrix
+from tinyfuse.study.run import Run
+from tinyfuse.study.stages.convert_stage import convert_network
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 RULES = Precision("rules", 5, 8, 4, (LayerRule("*_stem_conv", 9), LayerRule("shared_block3_*", 3)), methods=("qat",))
@@ -44,7 +47,7 @@ def network(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def quantised(network: Network, recipe: str | Path, dataset: Dataset, out: Path, epochs: int = 1) -> Path:
-    return steps.convert(network.path, recipe, dataset, out=out, calibration_pairs=40, proof_pairs=4,
+    return api.convert(network.path, recipe, dataset, out=out, calibration_pairs=40, proof_pairs=4,
                          qat_epochs=epochs)
 
 
@@ -84,7 +87,7 @@ def kernels(draw: st.DrawFn) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
 @given(kernels())
 def test_quantising_what_was_rounded_moves_no_code_and_no_scale(
         drawn: tuple[np.ndarray, list[tuple[int, int, int]]]) -> None:
-    from tinyfuse.quantize.fake import grid
+    from tinyfuse.quantize.fake_quantisation import grid
 
     kernel, parts = drawn
     codes, scale = (np.asarray(part) for part in grid(kernel, parts))
@@ -102,8 +105,8 @@ def test_quantising_what_was_rounded_moves_no_code_and_no_scale(
 
 
 def test_the_gradient_passes_straight_through() -> None:
-    from tinyfuse.backend import tensorflow
-    from tinyfuse.quantize.fake import WeightGrid
+    from tinyfuse.core.backend import tensorflow
+    from tinyfuse.quantize.fake_quantisation import WeightGrid
 
     tf = tensorflow()
     kernel = tf.Variable(np.random.default_rng(0).normal(size=(3, 3, 2, 4)).astype(np.float32))
@@ -119,7 +122,7 @@ def test_activations_are_rounded_to_the_widths_of_their_branch(lively_model: Cal
                                                                tiny_dataset: Dataset) -> None:
     from tf_keras import Model
 
-    from tinyfuse.quantize.fake import fake_quantised
+    from tinyfuse.quantize.fake_quantisation import fake_quantised
 
     plain = folded(lively_model("intermediate"))
     model = fake_quantised(plain, precision("image-w8a6-audio-w8a9-shared-w8a8"), tiny_dataset.train.take(slice(0, 40)))
@@ -135,12 +138,12 @@ def test_activations_are_rounded_to_the_widths_of_their_branch(lively_model: Cal
 def test_the_file_holds_the_codes_of_the_last_forward_pass(
         recipe: str | Precision, network: Network, tiny_dataset: Dataset, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinyfuse.quantize import fake
+    from tinyfuse.quantize import fake_quantisation as fake
 
     trained, snapped = [], fake.snapped
     monkeypatch.setattr(fake, "snapped", lambda model, start: snapped(trained.append(model) or model, start))
     if isinstance(recipe, Precision):
-        (tmp_path / "rules.toml").write_text(tables.dumps(recipe.to_table()))
+        (tmp_path / "rules.toml").write_text(toml.dumps(recipe.to_table()))
     path = quantised(network, tmp_path / "rules.toml" if isinstance(recipe, Precision) else recipe, tiny_dataset,
                      tmp_path)
     logits = np.asarray(trained[0](tiny_dataset.test.inputs(), training=False))
@@ -168,7 +171,7 @@ def precision_of(recipe: str | Precision) -> Precision:
 
 
 def test_training_regains_what_rounding_lost(network: Network, tiny_dataset: Dataset, tmp_path: Path) -> None:
-    from tinyfuse.quantize import fake
+    from tinyfuse.quantize import fake_quantisation as fake
 
     def error(model: Any) -> float:
         logits = predict(model, tiny_dataset.train).astype(np.float64)
@@ -210,7 +213,7 @@ def test_the_command_trains_once_and_records_both_trainings(
     said, first = capsys.readouterr(), path.read_bytes()
     assert said.out == f"{path}\n"
     assert "early-w4-qat: epoch 1/1" in said.err
-    table = tables.read(path.with_suffix(".toml"), ModelError)
+    table = toml.read(path.with_suffix(".toml"), ModelError)
     assert table["float_sha256"] == network.sha256
     assert (table["training"]["epochs"], table["qat"]["epochs"]) == (8, 1)
     assert table["qat"]["sha256"] == load_network(tmp_path / "early-w4-qat.keras").sha256

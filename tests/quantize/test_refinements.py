@@ -13,24 +13,24 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tinyfuse import data
+from tinyfuse.core.errors import RecipeError
 from tinyfuse.data import Dataset
-from tinyfuse.errors import RecipeError
-from tinyfuse.evaluate.samples import Samples
 from tinyfuse.integer.interpreters import Interpreter, dequantize, load
-from tinyfuse.integer.publish import prove
-from tinyfuse.nn.fusion import MODALITIES, MODELS
-from tinyfuse.nn.obtain import load_network
 from tinyfuse.nn.train import predict
-from tinyfuse.quantize.bias_correction import corrected_bias
-from tinyfuse.quantize.clipping import clipped_grid, quadratic_error
-from tinyfuse.quantize.codes import LEAST_REACH, Slice, check, grid, nearest, quantize
+from tinyfuse.nn.train_or_load import load_network
+from tinyfuse.nn.zoo.fusion import MODALITIES, MODELS
 from tinyfuse.quantize.convert import Baseline, baseline, convert
-from tinyfuse.quantize.layers import FoldedLayer
-from tinyfuse.quantize.precision import precision
+from tinyfuse.quantize.folded_layers import FoldedLayer
+from tinyfuse.quantize.input_moments import Moments, input_moments
 from tinyfuse.quantize.readback import check_written
+from tinyfuse.quantize.recipe import precision
 from tinyfuse.quantize.refinement import Refinement
-from tinyfuse.quantize.rounding import compensated, inverse_factor
-from tinyfuse.quantize.statistics import Moments, input_moments
+from tinyfuse.quantize.roundings.bias import corrected_bias
+from tinyfuse.quantize.roundings.gptq import compensated, inverse_factor
+from tinyfuse.quantize.roundings.mse import clipped_grid, quadratic_error
+from tinyfuse.quantize.weight_codes import LEAST_REACH, Slice, check, grid, nearest, quantize
+from tinyfuse.study.publish import prove
+from tinyfuse.study.samples import Samples
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 NETWORKS = Path(__file__).resolve().parents[2] / "models" / "digits"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyfuse.evaluate.statistics import accuracy_fields
-from tinyfuse.provenance import RunFacts
-from tinyfuse.results import ResultStore, Row, row_key
+from tinyfuse.core.provenance import RunFacts
+from tinyfuse.core.results import ResultStore, Row, row_key
+from tinyfuse.core.statistics import accuracy_fields
 
 MODELS = ("image", "audio", "late")
 UNIFORM = ("w6", "w7", "w8", "w9")

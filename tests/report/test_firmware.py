@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from footprints import firmware_row
 
-from tinyfuse.evaluate.current import current_rows
-from tinyfuse.evaluate.footprint import FirmwareCost
-from tinyfuse.evaluate.summary import SummaryRow, summarise
+from tinyfuse.checks.firmware_cost import FirmwareCost
+from tinyfuse.core.latest_rows import current_rows
+from tinyfuse.core.results import Row
 from tinyfuse.report import markdown_table, render
 from tinyfuse.report.firmware import cells, heads, mismatches, notes
-from tinyfuse.results import Row
+from tinyfuse.study.summary import SummaryRow, summarise
 
 FILE = {"file_sha256": "ab" * 32, "data_checksum": "data0"}
 

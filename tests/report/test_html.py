@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from pages import HOSTILE, Page
 
-from tinyfuse.errors import DataError, UsageError
-from tinyfuse.provenance import RunFacts
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.core.provenance import RunFacts
+from tinyfuse.core.results import Row, unpack_survivors
 from tinyfuse.report import render
 from tinyfuse.report.transfer import transfer_tables
 from tinyfuse.report.view import view_of
-from tinyfuse.results import Row, unpack_survivors
 
 MakeRun = Callable[..., Path]
 
@@ -34,7 +34,7 @@ def html(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def write_run(run: Path, rows: list[Row]) -> None:
     """Rows without the detour over appending one by one."""
-    from tinyfuse.results import ResultStore
+    from tinyfuse.core.results import ResultStore
 
     ResultStore(run / "results.jsonl")._extend(rows)
     RunFacts(command="python -m tinyfuse.bench --out x", started="2026-01-31T12:00:00Z", data="embedded digits",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tinyfuse.evaluate.summary import Accuracy, SummaryRow
-from tinyfuse.report.picks import picks
+from tinyfuse.report.recommend import picks
+from tinyfuse.study.summary import Accuracy, SummaryRow
 
 
 def line(precision: str, packed_bytes: int | None, clean: float, robust: float | None, model: str = "late",

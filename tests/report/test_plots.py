@@ -10,13 +10,13 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tinyfuse.evaluate.footprint import FirmwareCost
+from tinyfuse.checks.firmware_cost import FirmwareCost
+from tinyfuse.core.results import Row
 from tinyfuse.report.curves import literature_figure, robustness_figure, threats_figure
 from tinyfuse.report.plots import size_figure, width_figure
 from tinyfuse.report.robust_size import robust_size_figure
 from tinyfuse.report.style import to_svg
 from tinyfuse.report.view import RunView, view_of
-from tinyfuse.results import Row
 
 FIGURES = ("late", "audio", "threats", "threats-alone", "literature", "robust-size", "size", "widths")
 

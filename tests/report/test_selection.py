@@ -16,26 +16,26 @@ import numpy as np
 import pytest
 from pages import HOSTILE, Page
 
-from tinyfuse import cli
-from tinyfuse.errors import DataError
-from tinyfuse.evaluate.checks import Flag
-from tinyfuse.quantize.layers import FoldedLayer
-from tinyfuse.quantize.precision import Precision, precision
+from tinyfuse.checks.run_checks import Flag
+from tinyfuse.cli import main as cli
+from tinyfuse.core.errors import DataError
+from tinyfuse.core.results import ResultStore, Row, pack_survivors
+from tinyfuse.quantize.folded_layers import FoldedLayer
+from tinyfuse.quantize.recipe import Precision, precision
 from tinyfuse.report.selection import render_selection, selection_markdown
 from tinyfuse.report.selection_cost import front_figure, sort_of
 from tinyfuse.report.selection_file import SelectionFile, read_selection
 from tinyfuse.report.selection_maps import grid_cells
-from tinyfuse.results import ResultStore, Row, pack_survivors
 from tinyfuse.search.budget import Budget
 from tinyfuse.search.candidates import Candidate, grid, mixed
-from tinyfuse.search.choice import Judged, compare
 from tinyfuse.search.criteria import Evidence
-from tinyfuse.search.finalists import tried
+from tinyfuse.search.groups import parts_of, units_of
+from tinyfuse.search.promote import tried
+from tinyfuse.search.rank import Judged, compare
 from tinyfuse.search.record import to_json
 from tinyfuse.search.select import Selection
 from tinyfuse.search.settings import QUICK
 from tinyfuse.search.study import recipe_json
-from tinyfuse.search.units import parts_of, units_of
 
 Change = Callable[[dict[str, Any]], None]
 SETTINGS = QUICK.changed(trial_pairs=20, final_pairs=40, test_pairs=40)

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from tinyfuse.evaluate.checks import Flag, run_checks
-from tinyfuse.evaluate.summary import Accuracy, SummaryRow, summarise
+from tinyfuse.checks.run_checks import Flag, run_checks
+from tinyfuse.core.results import Row
 from tinyfuse.report.tables import columns_for, common_letters, legend, markdown_table, print_summary, summary_table
 from tinyfuse.report.view import view_of
-from tinyfuse.report.words import integer_judge
-from tinyfuse.results import Row
+from tinyfuse.report.vocabulary import integer_judge
+from tinyfuse.study.summary import Accuracy, SummaryRow, summarise
 
 
 def plain_table(lines: list[SummaryRow], *, failed: Sequence[Row] = (), scope: str = "") -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse import provenance
-from tinyfuse.errors import DataError
+from tinyfuse.core import provenance
+from tinyfuse.core.errors import DataError
 
 
 def test_facts_round_trip(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_commit_only_in_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_no_heavy_imports() -> None:
     """Report and statistics start without TensorFlow, matplotlib or scipy."""
-    code = ("import sys, tinyfuse.report, tinyfuse.results, tinyfuse.provenance, tinyfuse.evaluate.summary; "
+    code = ("import sys, tinyfuse.report, tinyfuse.core.results, tinyfuse.core.provenance, tinyfuse.study.summary; "
             "heavy = {'tensorflow', 'tf_keras', 'matplotlib', 'scipy', 'jinja2'} & set(sys.modules); "
             "sys.exit(repr(heavy) if heavy else 0)")
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

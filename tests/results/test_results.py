@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.errors import DataError, UsageError
-from tinyfuse.results import ResultStore, Row, pack_survivors, row_key, unpack_survivors, validate
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.core.results import ResultStore, Row, pack_survivors, row_key, unpack_survivors, validate
 
 
 def clean_row(number: int = 0, **changes: Any) -> Row:

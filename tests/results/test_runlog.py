@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tinyfuse import provenance
-from tinyfuse.runlog import RunLog
+from tinyfuse.core import provenance
+from tinyfuse.core.run_log import RunLog
 
 FACTS = provenance.RunFacts(command="tinyfuse select", started="2026-01-01T00:00:00Z", settings={"widths": (2, 3)})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinyfuse.errors import UsageError
+from tinyfuse.core.errors import UsageError
 from tinyfuse.search.budget import MOST_TEXT, RESOURCES, parse_budget
 
 

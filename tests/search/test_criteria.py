@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinyfuse.evaluate.checks import Flag
-from tinyfuse.quantize.layers import FoldedLayer
-from tinyfuse.search.choice import Judged, compare, front, lower, rank
+from tinyfuse.checks.run_checks import Flag
+from tinyfuse.quantize.folded_layers import FoldedLayer
 from tinyfuse.search.criteria import CRITERIA, Evidence, cost_table, with_tie_break
-from tinyfuse.search.units import units_of
-from tinyfuse.search.words import cost_of_budget
+from tinyfuse.search.explain_terms import cost_of_budget
+from tinyfuse.search.groups import units_of
+from tinyfuse.search.rank import Judged, compare, front, lower, rank
 
 WIDTHS = (2, 4, 8, 9)
 LAYERS = [FoldedLayer(name, np.zeros((2, 3, 3, channels)), np.zeros(2), ((branch, channels),))

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.backend import tensorflow
+from tinyfuse.core.backend import tensorflow
 from tinyfuse.data import Dataset, Pairs
-from tinyfuse.quantize.layers import folded_layers
+from tinyfuse.quantize.folded_layers import folded_layers
+from tinyfuse.search.groups import parts_of
 from tinyfuse.search.hessian import traces
-from tinyfuse.search.units import parts_of
 
 PROBES = 200
 

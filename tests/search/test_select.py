@@ -10,26 +10,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
-from tinyfuse.errors import DataError, UsageError
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import setups
 from tinyfuse.integer.interpreters import load
-from tinyfuse.nn.obtain import Network, obtain
 from tinyfuse.nn.train import TrainConfig
-from tinyfuse.quantize.precision import precision
+from tinyfuse.nn.train_or_load import Network, obtain
+from tinyfuse.quantize.recipe import precision
 from tinyfuse.report.selection import render_selection
-from tinyfuse.results import ResultStore
-from tinyfuse.search import finalists, instructions, measure
+from tinyfuse.search import instructions, measure
+from tinyfuse.search import promote as finalists
 from tinyfuse.search.budget import parse_budget
 from tinyfuse.search.candidates import Candidate, Space
-from tinyfuse.search.choice import Ranking
+from tinyfuse.search.groups import widths_of
 from tinyfuse.search.instructions import counted
+from tinyfuse.search.rank import Ranking
 from tinyfuse.search.record import to_json
 from tinyfuse.search.select import Selection, select
 from tinyfuse.search.settings import Settings
 from tinyfuse.search.study import Study
-from tinyfuse.search.units import widths_of
 
 SMALL = Settings(widths=(3, 8), grid=(3, 8), granularity="modality", methods=(), sensitivity_pairs=20,
                  attacked_pairs=10, sensitivity_steps=2, hessian_pairs=20, hessian_probes=2, trial_pairs=10,

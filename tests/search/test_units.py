@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyfuse.errors import UsageError
-from tinyfuse.nn.fusion import MODELS
+from tinyfuse.core.errors import UsageError
+from tinyfuse.nn.zoo.fusion import MODELS
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.precision import BITS, precision
+from tinyfuse.quantize.recipe import BITS, precision
 from tinyfuse.search import costs
-from tinyfuse.search.units import fixed_widths, recipe, units_of, widths_of
+from tinyfuse.search.groups import fixed_widths, recipe, units_of, widths_of
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyfuse.attacks.losses import cross_entropy
 from tinyfuse.attacks.target import Batch
-from tinyfuse.attacks.threat import Threat
+from tinyfuse.threats.threat import Threat
 
 Parameter = str | int | float | bool
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial
-from tinyfuse.attacks.moves import check_kind, move
-from tinyfuse.attacks.queries import Search, check_numbers
+from tinyfuse.attacks.noise import check_kind, move
+from tinyfuse.attacks.query_search import Search, check_numbers
 from tinyfuse.attacks.target import Batch, Target
-from tinyfuse.attacks.threat import Threat
+from tinyfuse.threats.threat import Threat
 
 
 def corners(target: Target, batch: Batch, labels: np.ndarray, threat: Threat, *, draws: int = 100,

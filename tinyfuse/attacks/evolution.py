@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial
-from tinyfuse.attacks.moves import move
-from tinyfuse.attacks.queries import Search, Streams, check_numbers
+from tinyfuse.attacks.noise import move
+from tinyfuse.attacks.query_search import Search, Streams, check_numbers
 from tinyfuse.attacks.steps import ascend
 from tinyfuse.attacks.target import Batch, Target
-from tinyfuse.attacks.threat import Threat
+from tinyfuse.threats.threat import Threat
 
 _PAIRS_AT_ONCE = 5
 

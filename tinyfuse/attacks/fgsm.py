@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial, misclassified
-from tinyfuse.attacks.asking import Ask, Asking, Oracle, answered
 from tinyfuse.attacks.guards import check_request, checked_gradient
 from tinyfuse.attacks.losses import check_loss
-from tinyfuse.attacks.norms import GRADIENT_FLOOR
+from tinyfuse.attacks.oracle import Ask, Asking, Oracle, answered
 from tinyfuse.attacks.steps import ascend, floored, zero_gradient
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient
-from tinyfuse.attacks.threat import Threat
+from tinyfuse.threats.norms import GRADIENT_FLOOR
+from tinyfuse.threats.threat import Threat
 
 
 def fgsm(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threats: Sequence[Threat], *,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient, Target
-from tinyfuse.attacks.threat import Threat
-from tinyfuse.errors import TinyfuseError, UsageError, nearest
+from tinyfuse.core.errors import TinyfuseError, UsageError, nearest
+from tinyfuse.threats.threat import Threat
 
 
 def check_request(target: Target, batch: Batch, labels: np.ndarray, threats: Sequence[Threat]) -> None:

@@ -11,13 +11,13 @@ import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial, misclassified
 from tinyfuse.attacks.guards import check_request, checked_logits
-from tinyfuse.attacks.norms import linf_size
 from tinyfuse.attacks.registry import ITERATIVE, SEEDED, attack, check_attack
 from tinyfuse.attacks.relative import RelativeTarget
 from tinyfuse.attacks.target import Batch, Target
-from tinyfuse.attacks.threat import Bound, Threat
-from tinyfuse.errors import UsageError
-from tinyfuse.integer.grid import InputGrid
+from tinyfuse.core.errors import UsageError
+from tinyfuse.threats.code_grid import InputGrid
+from tinyfuse.threats.norms import linf_size
+from tinyfuse.threats.threat import Bound, Threat
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial, Parameter, Strongest, misclassified
-from tinyfuse.attacks.asking import Ask, Asking, Oracle, answered, taken
 from tinyfuse.attacks.guards import check_request
 from tinyfuse.attacks.losses import check_loss
-from tinyfuse.attacks.norms import GRADIENT_FLOOR
-from tinyfuse.attacks.starts import random_starts
+from tinyfuse.attacks.oracle import Ask, Asking, Oracle, answered, taken
 from tinyfuse.attacks.steps import ascend, floored, step_sizes, zero_gradient
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient
-from tinyfuse.attacks.threat import Threat
-from tinyfuse.errors import UsageError, nearest
+from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.threats.norms import GRADIENT_FLOOR
+from tinyfuse.threats.random_starts import random_starts
+from tinyfuse.threats.threat import Threat
 
 
 def pgd(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, *, steps: int = 20,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tinyfuse.errors import UsageError, nearest
+from tinyfuse.core.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial
-from tinyfuse.attacks.composite import diva
 from tinyfuse.attacks.corners import corners
 from tinyfuse.attacks.evolution import nes, spsa
 from tinyfuse.attacks.fgsm import fgsm
 from tinyfuse.attacks.pgd import mim, pgd
 from tinyfuse.attacks.square import square
 from tinyfuse.attacks.target import Batch, Target
-from tinyfuse.attacks.threat import Threat
+from tinyfuse.attacks.targets.composite import diva
 from tinyfuse.attacks.universal import universal
-from tinyfuse.errors import UsageError, nearest
+from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.threats.threat import Threat
 
 
 def _each(one: Callable[..., Adversarial]) -> Callable[..., list[Adversarial]]:

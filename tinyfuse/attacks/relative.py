@@ -8,8 +8,8 @@ from typing import cast
 import numpy as np
 
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Focus, Gradient, Target
-from tinyfuse.attacks.threat import Bound, Threat
-from tinyfuse.integer.grid import InputGrid
+from tinyfuse.threats.code_grid import InputGrid
+from tinyfuse.threats.threat import Bound, Threat
 
 
 class RelativeTarget:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial
-from tinyfuse.attacks.queries import Search, Streams, check_numbers
+from tinyfuse.attacks.query_search import Search, Streams, check_numbers
 from tinyfuse.attacks.target import Batch, Target
-from tinyfuse.attacks.threat import Threat
-from tinyfuse.errors import UsageError
+from tinyfuse.core.errors import UsageError
+from tinyfuse.threats.threat import Threat
 
 HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """The share of changed coordinates halves after these proposals out of 10,000 (section 5 of the paper)."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinyfuse.attacks.norms import DIRECTIONS, squared_lengths
 from tinyfuse.attacks.target import Batch
-from tinyfuse.attacks.threat import Threat
-from tinyfuse.integer.grid import Grids
+from tinyfuse.threats.code_grid import Grids
+from tinyfuse.threats.norms import DIRECTIONS, squared_lengths
+from tinyfuse.threats.threat import Threat
 
 
 def ascend(point: Batch, gradient: Batch, threat: Threat, sizes: Mapping[str, float],

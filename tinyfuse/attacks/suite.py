@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial, misclassified
-from tinyfuse.attacks.asking import Ask, Asking, Oracle, answered, taken
-from tinyfuse.attacks.audit import audit
 from tinyfuse.attacks.fgsm import one_step
 from tinyfuse.attacks.guards import check_request, checked_gradient, checked_logits
+from tinyfuse.attacks.oracle import Ask, Asking, Oracle, answered, taken
 from tinyfuse.attacks.pgd import climbing
 from tinyfuse.attacks.profiles import Entry, Profile
 from tinyfuse.attacks.registry import ITERATIVE, attack
 from tinyfuse.attacks.steps import step_sizes, zero_gradient
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient
-from tinyfuse.attacks.threat import Threat
+from tinyfuse.threats.audit import audit
+from tinyfuse.threats.threat import Threat
 
 CellKey = tuple[str, float]
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tinyfuse.integer.grid import InputGrid
+from tinyfuse.threats.code_grid import InputGrid
 
 Batch = Mapping[str, np.ndarray]
 """Input name -> float32 [n, 28, 28, 1]; a target ignores names that it has no input for."""

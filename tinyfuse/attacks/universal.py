@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Parameter, misclassified
-from tinyfuse.attacks.audit import audit
 from tinyfuse.attacks.guards import check_request, sound_gradient, sound_logits
 from tinyfuse.attacks.losses import check_loss, loss_and_slope
-from tinyfuse.attacks.norms import BALLS, DIRECTIONS
-from tinyfuse.attacks.queries import check_numbers
+from tinyfuse.attacks.query_search import check_numbers
 from tinyfuse.attacks.target import Batch, DifferentiableTarget, Focus, Target, focused
-from tinyfuse.attacks.threat import Threat
-from tinyfuse.errors import UsageError
+from tinyfuse.core.errors import UsageError
+from tinyfuse.threats.audit import audit
+from tinyfuse.threats.norms import BALLS, DIRECTIONS
+from tinyfuse.threats.threat import Threat
 
 _FULL_VOTE = 0.0
 """No floor under the length of a gradient: a confident sample has as much of a say as any other."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tinyfuse.data.features import FeatureScaling, padding_mask
-from tinyfuse.data.load import assemble, load
-from tinyfuse.data.pairs import MODALITIES, Dataset, Pairs, Variants
+from tinyfuse.data.digits.features import FeatureScaling, padding_mask
+from tinyfuse.data.digits.load import assemble, load
+from tinyfuse.data.digits.pairs import MODALITIES, Dataset, Pairs, Variants
 
 __all__ = ["MODALITIES", "Dataset", "FeatureScaling", "Pairs", "Variants", "assemble", "load", "padding_mask"]

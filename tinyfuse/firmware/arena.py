@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 
 ALIGNMENT = 16
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyfuse.errors import UsageError, nearest
+from tinyfuse.core.errors import UsageError, nearest
 
 KIB = 1024
 

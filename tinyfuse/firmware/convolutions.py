@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tinyfuse.firmware.c_text import numbers
 from tinyfuse.firmware.operators.convolution import Conv
 from tinyfuse.firmware.plan import Plan
-from tinyfuse.firmware.steps import BlockStep, ConvStep, narrowed
-from tinyfuse.firmware.text import numbers
+from tinyfuse.firmware.schedule import BlockStep, ConvStep, narrowed
 
 
 def conv_descriptor(conv: Conv, number: int, plan: Plan) -> str:

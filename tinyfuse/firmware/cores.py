@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinyfuse.errors import UsageError, nearest
+from tinyfuse.core.errors import UsageError, nearest
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tinyfuse.firmware.c_text import array
 from tinyfuse.firmware.convolutions import block_descriptor, call, conv_descriptor
 from tinyfuse.firmware.interface import functions
 from tinyfuse.firmware.operators import Kernel, Layer
 from tinyfuse.firmware.operators.convolution import Conv
 from tinyfuse.firmware.plan import Plan
-from tinyfuse.firmware.steps import BlockStep, ConvStep, Step
-from tinyfuse.firmware.text import array
+from tinyfuse.firmware.schedule import BlockStep, ConvStep, Step
 
 
 @dataclass(frozen=True, eq=False)

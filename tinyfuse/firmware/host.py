@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tinyfuse.errors import ParityError
+from tinyfuse.core.errors import ParityError
 from tinyfuse.firmware import resources
 from tinyfuse.firmware.machine import EmulationError
+from tinyfuse.firmware.open_package import Exported
 from tinyfuse.firmware.package import write_sources
-from tinyfuse.firmware.reading import Exported
 from tinyfuse.firmware.templates import render
 from tinyfuse.firmware.toolchain import SANITIZE, STRICT, CompileError, host_compiler, run
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tinyfuse.errors import UsageError
+from tinyfuse.core.errors import UsageError
 from tinyfuse.firmware.arena import ALIGNMENT
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.core.errors import TinyfuseError, UsageError
 from tinyfuse.firmware.cores import RESULT_BYTES, VECTOR_BYTES, Core
 
 SECONDS = 1800

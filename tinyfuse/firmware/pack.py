@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 
 NARROWEST, WIDEST = 2, 9
 LARGEST = 254

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 
 from tinyfuse import __version__
-from tinyfuse.errors import UsageError
-from tinyfuse.files import sha256_hex
+from tinyfuse.core.errors import UsageError
+from tinyfuse.core.files import sha256_hex
 from tinyfuse.firmware import emit, resources, tflm
 from tinyfuse.firmware.arena import ALIGNMENT
 from tinyfuse.firmware.boards import BOARDS
 from tinyfuse.firmware.build import OPTIMIZATION
+from tinyfuse.firmware.c_text import table
 from tinyfuse.firmware.emit import Port, Program
 from tinyfuse.firmware.interface import header
 from tinyfuse.firmware.operators.convolution import Conv
-from tinyfuse.firmware.operators.direct import Direct
+from tinyfuse.firmware.operators.plain_conv import Direct
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.templates import render
-from tinyfuse.firmware.text import table
 from tinyfuse.firmware.vectors import Vectors, crc32
 from tinyfuse.integer.arena import tflm_arena_bytes
 from tinyfuse.integer.interpreters import IntegerModel

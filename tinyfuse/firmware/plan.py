@@ -9,7 +9,7 @@ from tinyfuse.firmware.arena import Buffer, aligned, check_buffers, placed
 from tinyfuse.firmware.operators import Kernel, Layer
 from tinyfuse.firmware.operators.convolution import Conv
 from tinyfuse.firmware.pack import CHUNK
-from tinyfuse.firmware.steps import LANE_BYTES, BlockStep, ConvStep, Step, over, reads, steps_of, writes
+from tinyfuse.firmware.schedule import LANE_BYTES, BlockStep, ConvStep, Step, over, reads, steps_of, writes
 
 LEAST_LANES = 16
 """Of rows: a vector load takes as many, used or not."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyfuse.errors import UsageError
+from tinyfuse.core.errors import UsageError
 from tinyfuse.firmware.emit import Port, Program
 from tinyfuse.firmware.interface import check_identifier, member_names
 from tinyfuse.firmware.operators import layers_of
 from tinyfuse.firmware.plan import OPTIMIZE, check, plan
-from tinyfuse.integer.fold import fold_doubled
-from tinyfuse.integer.graph import Graph
 from tinyfuse.integer.interpreters import IntegerModel
 from tinyfuse.integer.twin import Twin
+from tinyfuse.integer.undouble import fold_doubled
+from tinyfuse.tflite.graph import Graph
 
 
 def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 
 
 def folder(name: str) -> Path:

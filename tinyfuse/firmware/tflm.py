@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tinyfuse.firmware.text import table
-from tinyfuse.integer.graph import Graph
+from tinyfuse.firmware.c_text import table
+from tinyfuse.tflite.graph import Graph
 
 METHODS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
             "AVERAGE_POOL_2D": "AveragePool2D", "MAX_POOL_2D": "MaxPool2D", "PADV2": "PadV2", "RELU": "Relu",

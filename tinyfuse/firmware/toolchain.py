@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyfuse.errors import TinyfuseError, UsageError
+from tinyfuse.core.errors import TinyfuseError, UsageError
 from tinyfuse.firmware.cores import RAM_BYTES, ROM_BYTES, Core
 from tinyfuse.firmware.resources import folder
 

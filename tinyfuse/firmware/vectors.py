@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyfuse.errors import DataError
+from tinyfuse.core.errors import DataError
 from tinyfuse.integer.interpreters import IntegerModel, Interpreter
 
 SATURATED = 4

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ParityError, UsageError
+from tinyfuse.core.errors import ParityError, UsageError
 from tinyfuse.firmware.build import VARIANTS, build
 from tinyfuse.firmware.cores import Core
 from tinyfuse.firmware.footprint import Footprint, footprint
 from tinyfuse.firmware.host import run_on_host
 from tinyfuse.firmware.machine import EmulationError, Emulator, Ran, check_counts, emulators
+from tinyfuse.firmware.open_package import Exported
 from tinyfuse.firmware.operators import Kernel
-from tinyfuse.firmware.reading import Exported
 from tinyfuse.firmware.toolchain import Compiler, compiler
 from tinyfuse.integer.interpreters import Interpreter
 

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.executors import ARENA_BYTES_LIMIT
 from tinyfuse.integer.interpreters import IntegerModel
 

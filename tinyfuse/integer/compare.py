@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyfuse.errors import UsageError
+from tinyfuse.core.errors import UsageError
 from tinyfuse.integer.interpreters import IntegerModel, Interpreter
 
 BLOCK = 32  # samples whose tensors are held at a time

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinyfuse.integer.graph import Graph
+from tinyfuse.tflite.graph import Graph
 
 ARENA_BYTES_LIMIT = 64 << 20
 Tick = Callable[[], None]

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from tinyfuse.backend import stderr_silenced
-from tinyfuse.errors import ModelError, UsageError, nearest
+from tinyfuse.core.backend import stderr_silenced
+from tinyfuse.core.errors import ModelError, UsageError, nearest
 from tinyfuse.integer.executors import EXECUTORS, Tick
-from tinyfuse.integer.graph import Graph, read_graph
-from tinyfuse.integer.grid import InputGrid
+from tinyfuse.tflite.graph import Graph, read_graph
+from tinyfuse.threats.code_grid import InputGrid
 
 Result = TypeVar("Result")
 

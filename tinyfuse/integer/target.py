@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
-from tinyfuse.integer.grid import InputGrid
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.interpreters import IntegerModel, Interpreter, dequantize
+from tinyfuse.threats.code_grid import InputGrid
 
 
 class IntegerTarget:

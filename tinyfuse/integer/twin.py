@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ModelError, UsageError, nearest
-from tinyfuse.integer.graph import Graph, read_graph
+from tinyfuse.core.errors import ModelError, UsageError, nearest
 from tinyfuse.integer.operators import OPERATORS, Node
+from tinyfuse.tflite.graph import Graph, read_graph
 
 CHUNK = 16  # samples that run together: their activations stay in the cache, and small batches waste little
 THREADS = len(os.sched_getaffinity(0)) + 1  # one more than cores: while one converts to codes, another convolves

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import DataError, ModelError
-from tinyfuse.files import load_arrays, save_arrays
+from tinyfuse.core.errors import DataError, ModelError
+from tinyfuse.core.files import load_arrays, save_arrays
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.backend import tensorflow
+from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.errors import ModelError, UsageError
 from tinyfuse.data import Dataset, Pairs
-from tinyfuse.errors import ModelError, UsageError
-from tinyfuse.nn.augment import epoch_batches
+from tinyfuse.data.digits.augmentation import epoch_batches
 from tinyfuse.nn.checkpoint import Progress, load_progress, save_progress
-from tinyfuse.nn.fusion import build
+from tinyfuse.nn.zoo.fusion import build
 
 PREDICT_BATCH = 250
 

@@ -6,8 +6,8 @@ of; where both sides of a CONCATENATION differ, the narrower one is requantised 
 (int8, scale 1/255) and logits (int8) are those of every recipe: an adversary has one grid.
 
 - Below 8 bits the codes lie in [-128, -128 + 2^b - 1], because the kernel cuts there: a fused RELU6 whose scale is
-  6/(2^b - 1) in the unit of :mod:`tinyfuse.quantize.units`. The cut is the calibrated maximum, of tensors that must
-  share a unit the largest.
+  6/(2^b - 1) in the unit of :mod:`tinyfuse.quantize.tensor_units`. The cut is the calibrated maximum, of tensors that
+  must share a unit the largest.
 - 8 bits are int8 as TensorFlow calibrates it.
 - 9 bits mean unsigned codes [0, 511] in an int16 container (zero point 0, int32 bias), with a RELU6 of scale 6/511.
   An operator computes in int16 if any of its activations has 9 bits; its narrower outputs have codes [0, 2^b - 1].
@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ConversionError
-from tinyfuse.quantize import flatbuffer
-from tinyfuse.quantize.layers import FoldedLayer
-from tinyfuse.quantize.precision import Precision
-from tinyfuse.quantize.units import WEIGHTED, classes, sources
+from tinyfuse.core.errors import ConversionError
+from tinyfuse.quantize.folded_layers import FoldedLayer
+from tinyfuse.quantize.recipe import Precision
+from tinyfuse.quantize.tensor_units import WEIGHTED, classes, sources
+from tinyfuse.tflite import flatbuffer
 
 WIDE_BITS = 9
 """The width that needs the int16 container."""

@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.backend import stderr_silenced, tensorflow
+from tinyfuse.core.backend import stderr_silenced, tensorflow
+from tinyfuse.core.errors import ConversionError, RecipeError
 from tinyfuse.data import Pairs
-from tinyfuse.errors import ConversionError, RecipeError
-from tinyfuse.quantize import activations, flatbuffer
-from tinyfuse.quantize.codes import Codes, split
-from tinyfuse.quantize.layers import FoldedLayer, folded_layers
-from tinyfuse.quantize.precision import Precision
+from tinyfuse.quantize import activations
+from tinyfuse.quantize.folded_layers import FoldedLayer, folded_layers
+from tinyfuse.quantize.input_moments import input_moments
+from tinyfuse.quantize.layer_size import LayerSize, layer_size
+from tinyfuse.quantize.recipe import Precision
 from tinyfuse.quantize.refinement import Refinement
-from tinyfuse.quantize.size import LayerSize, layer_size
-from tinyfuse.quantize.statistics import input_moments
-from tinyfuse.quantize.units import WEIGHTED, relabel
+from tinyfuse.quantize.tensor_units import WEIGHTED, relabel
+from tinyfuse.quantize.weight_codes import Codes, split
+from tinyfuse.tflite import flatbuffer
 
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128  # inputs are in [0, 1] by contract, so their codes are 0..255 - 128
 MIN_CALIBRATION_PAIRS = 20
@@ -50,7 +51,7 @@ class Conversion:
     """A ``.tflite`` in memory, not yet proven: ``data`` and what its recipe did to each layer.
 
     ``activations``: of the layers that hand on a ReLU's output; ``units``: the factor between the weight scales of a
-    layer in the file and those of its ``codes``, see :mod:`tinyfuse.quantize.units`.
+    layer in the file and those of its ``codes``, see :mod:`tinyfuse.quantize.tensor_units`.
     """
 
     model: str

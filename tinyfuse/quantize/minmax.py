@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import RecipeError
-from tinyfuse.nn.fusion import build
-from tinyfuse.quantize.layers import branch_of
-from tinyfuse.quantize.precision import Precision
+from tinyfuse.core.errors import RecipeError
+from tinyfuse.nn.zoo.fusion import build
+from tinyfuse.quantize.folded_layers import branch_of
+from tinyfuse.quantize.recipe import Precision
 
 
 def round_minmax(weights: np.ndarray, bits: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Quantisation-aware training: a trained network goes on learning with its weights and activations rounded.
 
 The result is a plain network without batch norm whose kernels are exactly ``scale * codes``. Quantising it again
-gives the same codes and scales (see :func:`tinyfuse.quantize.fake.grid`), so that the ``.tflite`` holds the integers
-that were trained, which the converter's own 8-bit rounding would replace by others.
+gives the same codes and scales (see :func:`tinyfuse.quantize.fake_quantisation.grid`), so that the
+``.tflite`` holds the integers that were trained, which the converter's own 8-bit rounding would replace by others.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse import __version__, tables
+from tinyfuse import __version__
+from tinyfuse.core import toml
+from tinyfuse.core.errors import ConversionError, RecipeError, UsageError
+from tinyfuse.core.files import sha256_hex, write_text
 from tinyfuse.data import Dataset
-from tinyfuse.errors import ConversionError, RecipeError, UsageError
-from tinyfuse.files import sha256_hex, write_text
-from tinyfuse.nn import artefact
-from tinyfuse.nn.folded import folded
-from tinyfuse.nn.obtain import Network, load_network
+from tinyfuse.nn import network_file
+from tinyfuse.nn.batch_norm_folding import folded
 from tinyfuse.nn.train import TrainConfig, Trained, fit
-from tinyfuse.quantize.codes import quantize
-from tinyfuse.quantize.layers import folded_layers
-from tinyfuse.quantize.precision import Precision, from_table
+from tinyfuse.nn.train_or_load import Network, load_network
+from tinyfuse.quantize.folded_layers import folded_layers
+from tinyfuse.quantize.recipe import Precision, from_table
+from tinyfuse.quantize.weight_codes import quantize
 
 METHOD = "qat"
 EPOCHS = 2
@@ -85,17 +86,17 @@ def _check(network: Network, precision: Precision) -> None:
 
 def _train(network: Network, precision: Precision, dataset: Dataset, config: TrainConfig, path: Path, *,
            checkpoint: Path, tick: Callable[[], None], report: Callable[[str], None]) -> None:
-    from tinyfuse.quantize import fake  # loads TensorFlow
+    from tinyfuse.quantize import fake_quantisation as fake  # loads TensorFlow
 
     start = folded(network.model)
     calibration = dataset.train.balanced(min(CALIBRATION_PAIRS, len(dataset.train)), seed=0)
-    identity = {"model": network.name, "float": network.sha256, "recipe": tables.dumps(precision.to_table())}
+    identity = {"model": network.name, "float": network.sha256, "recipe": toml.dumps(precision.to_table())}
     trained = fit(path.stem, fake.fake_quantised(start, precision, calibration), dataset, config, identity,
                   checkpoint=checkpoint, tick=tick, report=report)
     plain = fake.snapped(trained.model, start)
     check_survival(plain, precision, fake.codes_in_use(trained.model))
-    artefact.save_model(plain, path)
-    write_text(path.with_suffix(".toml"), tables.dumps(_describe(network, precision, config, trained, path)))
+    network_file.save_model(plain, path)
+    write_text(path.with_suffix(".toml"), toml.dumps(_describe(network, precision, config, trained, path)))
 
 
 def check_survival(plain: Any, precision: Precision, codes: Codes) -> None:

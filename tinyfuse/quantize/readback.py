@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ConversionError
-from tinyfuse.quantize import flatbuffer
+from tinyfuse.core.errors import ConversionError
 from tinyfuse.quantize.activations import relu_outputs
-from tinyfuse.quantize.codes import check
 from tinyfuse.quantize.convert import Conversion
-from tinyfuse.quantize.units import CUT, WEIGHTED, in_unit
+from tinyfuse.quantize.tensor_units import CUT, WEIGHTED, in_unit
+from tinyfuse.quantize.weight_codes import check
+from tinyfuse.tflite import flatbuffer
 
 _TYPE_RANGE = {"INT8": (-128, 127), "INT16": (-(1 << 15), (1 << 15) - 1)}
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyfuse.quantize.bias_correction import corrected_bias
-from tinyfuse.quantize.clipping import clipped_grid
-from tinyfuse.quantize.codes import Codes, check, grid, nearest, quantize
-from tinyfuse.quantize.layers import FoldedLayer
-from tinyfuse.quantize.precision import Precision
-from tinyfuse.quantize.rounding import compensated
-from tinyfuse.quantize.statistics import Moments
+from tinyfuse.quantize.folded_layers import FoldedLayer
+from tinyfuse.quantize.input_moments import Moments
+from tinyfuse.quantize.recipe import Precision
+from tinyfuse.quantize.roundings.bias import corrected_bias
+from tinyfuse.quantize.roundings.gptq import compensated
+from tinyfuse.quantize.roundings.mse import clipped_grid
+from tinyfuse.quantize.weight_codes import Codes, check, grid, nearest, quantize
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Refinement:
     def layer(self, layer: FoldedLayer, precision: Precision, *, least_scale: np.ndarray) -> Refined:
         """``layer`` with the widths and methods of ``precision``.
 
-        ``least_scale`` [o]: see :func:`tinyfuse.quantize.codes.quantize`.
+        ``least_scale`` [o]: see :func:`tinyfuse.quantize.weight_codes.quantize`.
         """
         key = (layer.name, layer.slices(precision), precision.methods, least_scale.tobytes())
         if key not in self._done:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinyfuse.evaluate.summary import ATTACKED, FLOAT, FLOAT_EXECUTOR, Accuracy, CurvePoint, SummaryRow
 from tinyfuse.report.style import COLOURS, INK, is_uniform, looks_of, style
 from tinyfuse.report.view import RunView
-from tinyfuse.report.words import KINDS, NORMS
+from tinyfuse.report.vocabulary import KINDS, NORMS
+from tinyfuse.study.summary import ATTACKED, FLOAT, FLOAT_EXECUTOR, Accuracy, CurvePoint, SummaryRow
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

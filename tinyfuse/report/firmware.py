@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tinyfuse.evaluate.footprint import MEASURED_ON, FirmwareCost
-from tinyfuse.evaluate.summary import SummaryRow
-from tinyfuse.report.words import NOTHING
+from tinyfuse.checks.firmware_cost import MEASURED_ON, FirmwareCost
+from tinyfuse.report.vocabulary import NOTHING
+from tinyfuse.study.summary import SummaryRow
 
 NOT_MEASURED = "n/m"
 MEANING = {

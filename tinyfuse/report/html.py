@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tinyfuse.evaluate.summary import FLOAT
-from tinyfuse.evaluate.summary_csv import write_csv
-from tinyfuse.files import write_text
+from tinyfuse.core.files import write_text
 from tinyfuse.report import firmware, sections, trust
+from tinyfuse.report.curve_data import LITERATURE
 from tinyfuse.report.curves import literature_figure, robustness_figure, threats_figure
 from tinyfuse.report.method import identity, method
 from tinyfuse.report.page import page_text, picture
-from tinyfuse.report.picks import picks
 from tinyfuse.report.plots import size_figure, width_figure
+from tinyfuse.report.recommend import picks
 from tinyfuse.report.robust_size import robust_size_figure
 from tinyfuse.report.style import is_uniform
 from tinyfuse.report.tables import common_letters
-from tinyfuse.report.tracks import LITERATURE
 from tinyfuse.report.transfer import transfer_tables
 from tinyfuse.report.view import RunView, load
-from tinyfuse.report.words import KINDS, integer_judge, kinds_of, profile_text, span
+from tinyfuse.report.vocabulary import KINDS, integer_judge, kinds_of, profile_text, span
+from tinyfuse.study.summary import FLOAT
+from tinyfuse.study.summary_csv import write_csv
 
 _CURVES_LEAD = ("From the clean accuracy of the attacked samples at ε = 0 on. G, R and transfer are explained under "
                 "“What was run”.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinyfuse.evaluate.summary import FLOAT_EXECUTOR, INTEGER_EXECUTOR
+from tinyfuse.core.results import Row
 from tinyfuse.report.view import RunView
-from tinyfuse.report.words import (
+from tinyfuse.report.vocabulary import (
     CRITERIA,
     EXECUTORS,
     KINDS,
@@ -19,7 +19,7 @@ from tinyfuse.report.words import (
     span,
     widest,
 )
-from tinyfuse.results import Row
+from tinyfuse.study.summary import FLOAT_EXECUTOR, INTEGER_EXECUTOR
 
 
 def method(view: RunView) -> list[tuple[str, str]]:

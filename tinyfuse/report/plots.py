@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyfuse.evaluate.summary import FLOAT_EXECUTOR, SummaryRow
 from tinyfuse.report.style import GRID, MUTED, Look, looks_of, style
+from tinyfuse.study.summary import FLOAT_EXECUTOR, SummaryRow
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

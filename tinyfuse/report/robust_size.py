@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tinyfuse.evaluate.summary import ATTACKED, FLOAT, Accuracy, SummaryRow
 from tinyfuse.report.style import INK, MUTED, Look, looks_of, style
+from tinyfuse.study.summary import ATTACKED, FLOAT, Accuracy, SummaryRow
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinyfuse.evaluate.summary import FLOAT, FLOAT_EXECUTOR, Accuracy, SummaryRow
 from tinyfuse.report import firmware
+from tinyfuse.report.curve_data import LITERATURE, Track
 from tinyfuse.report.method import budgets_of, duration, gib
 from tinyfuse.report.tables import bits, common_letters, flag_letters, kib, measured, mega, percent
-from tinyfuse.report.tracks import LITERATURE, Track
 from tinyfuse.report.view import RunView
-from tinyfuse.report.words import KINDS, NOTHING, kinds_of, robust_of, span
+from tinyfuse.report.vocabulary import KINDS, NOTHING, kinds_of, robust_of, span
+from tinyfuse.study.summary import FLOAT, FLOAT_EXECUTOR, Accuracy, SummaryRow
 
 
 def tiles(view: RunView) -> list[tuple[str, str]]:

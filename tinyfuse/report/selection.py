@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tinyfuse.evaluate.checks import gate
-from tinyfuse.files import write_text
+from tinyfuse.checks.run_checks import gate
+from tinyfuse.core.files import write_text
+from tinyfuse.core.results import ResultStore
 from tinyfuse.report import trust
 from tinyfuse.report.page import page_text, picture
 from tinyfuse.report.selection_cost import bits_figure, front_figure
@@ -26,8 +27,7 @@ from tinyfuse.report.selection_tables import (
 from tinyfuse.report.selection_words import facts, limits, steps
 from tinyfuse.report.tables import percent
 from tinyfuse.report.view import RunView, view_of
-from tinyfuse.results import ResultStore
-from tinyfuse.search.words import decimals
+from tinyfuse.search.explain_terms import decimals
 
 Views = Mapping[str, RunView]
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyfuse.evaluate.summary import Accuracy
-from tinyfuse.quantize.precision import BITS
+from tinyfuse.quantize.recipe import BITS
 from tinyfuse.report.selection_file import SelectionFile, Trial, UnitBits, is_plain
 from tinyfuse.report.style import COLOURS, INK, MUTED, style
-from tinyfuse.search.choice import front
+from tinyfuse.search.rank import front
+from tinyfuse.study.summary import Accuracy
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -8,8 +8,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from tinyfuse.errors import DataError, RecipeError, UsageError
-from tinyfuse.quantize.precision import Precision, from_table
+from tinyfuse.core.errors import DataError, RecipeError, UsageError
+from tinyfuse.quantize.recipe import Precision, from_table
 
 LARGEST = 1 << 53
 """Larger numbers are no counts of bytes, samples or weights, and not exact as floats."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from tinyfuse.errors import DataError
-from tinyfuse.evaluate.checks import LEVELS
-from tinyfuse.evaluate.statistics import Difference
-from tinyfuse.evaluate.summary import ATTACKED, Accuracy
-from tinyfuse.quantize.precision import BITS, BRANCHES, Precision
+from tinyfuse.checks.run_checks import LEVELS
+from tinyfuse.core.errors import DataError
+from tinyfuse.core.statistics import Difference
+from tinyfuse.quantize.recipe import BITS, BRANCHES, Precision
 from tinyfuse.report.selection_decode import decode
 from tinyfuse.search.settings import Settings
+from tinyfuse.study.summary import ATTACKED, Accuracy
 
 FILE = "selection.json"
 MAX_BYTES = 1 << 24

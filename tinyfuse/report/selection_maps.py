@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyfuse.evaluate.summary import ATTACKED, Accuracy
-from tinyfuse.quantize.precision import BRANCHES
+from tinyfuse.quantize.recipe import BRANCHES
 from tinyfuse.report.selection_cost import short
 from tinyfuse.report.selection_file import SelectionFile, Trial, is_plain, part_bits
 from tinyfuse.report.style import GRID, INK, MUTED, style
+from tinyfuse.study.summary import ATTACKED, Accuracy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

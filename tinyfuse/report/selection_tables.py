@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.evaluate.checks import CHECKS, LEVELS
-from tinyfuse.evaluate.summary import Accuracy
-from tinyfuse.quantize.precision import BRANCHES
+from tinyfuse.checks.run_checks import CHECKS, LEVELS
+from tinyfuse.quantize.recipe import BRANCHES
 from tinyfuse.report.firmware import NOT_MEASURED
 from tinyfuse.report.sections import cell, share
 from tinyfuse.report.selection_file import Compared, Figures, SelectionFile, Trial, unit_bits
 from tinyfuse.report.tables import kib, mega, percent
-from tinyfuse.report.words import NOTHING, span
-from tinyfuse.search.words import MODES, decimals
+from tinyfuse.report.vocabulary import NOTHING, span
+from tinyfuse.search.explain_terms import MODES, decimals
+from tinyfuse.study.summary import Accuracy
 
 PARTS = {"validation": "held-out", "test": "test"}
 """The parts on which finalists are judged, in words."""

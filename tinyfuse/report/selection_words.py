@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tinyfuse.quantize.precision import METHODS
+from tinyfuse.quantize.recipe import METHODS
 from tinyfuse.report.selection_file import SelectionFile
 from tinyfuse.report.selection_tables import PARTS
 from tinyfuse.report.tables import percent
 from tinyfuse.report.view import RunView
-from tinyfuse.report.words import EXECUTORS, KINDS, NORM_TEXTS, integer_judge, profile_text, span, widest
+from tinyfuse.report.vocabulary import EXECUTORS, KINDS, NORM_TEXTS, integer_judge, profile_text, span, widest
 from tinyfuse.search.budget import RESOURCES
 from tinyfuse.search.candidates import AROUND, PROPOSED
 from tinyfuse.search.sensitivity import REFERENCE

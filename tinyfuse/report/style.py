@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from tinyfuse.evaluate.summary import FLOAT, SummaryRow
+from tinyfuse.study.summary import FLOAT, SummaryRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,11 +12,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from tinyfuse.evaluate.checks import CHECKS, LEVELS, Flag
-from tinyfuse.evaluate.summary import ATTACKED, FLOAT, FLOAT_EXECUTOR, SummaryRow
+from tinyfuse.checks.run_checks import CHECKS, LEVELS, Flag
+from tinyfuse.core.results import Row
 from tinyfuse.report import firmware
-from tinyfuse.report.words import KINDS, NOTHING, integer_judge, kinds_of, robust_of, span, widest
-from tinyfuse.results import Row
+from tinyfuse.report.vocabulary import KINDS, NOTHING, integer_judge, kinds_of, robust_of, span, widest
+from tinyfuse.study.summary import ATTACKED, FLOAT, FLOAT_EXECUTOR, SummaryRow
 
 _PIPE_WIDTH = 200
 

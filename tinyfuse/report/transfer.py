@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinyfuse.evaluate.summary import Accuracy, SummaryRow, worst_case
+from tinyfuse.core.results import Row
 from tinyfuse.report.tables import measured, percent
 from tinyfuse.report.view import RunView
-from tinyfuse.report.words import NOTHING
-from tinyfuse.results import Row
+from tinyfuse.report.vocabulary import NOTHING
+from tinyfuse.study.summary import Accuracy, SummaryRow, worst_case
 
 _ALL = "worst case"
 

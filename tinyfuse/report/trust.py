@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tinyfuse.evaluate.checks import CHECKS, LEVELS, PROBES, Flag, gate
-from tinyfuse.evaluate.evidence import clean_survivors, same_samples
-from tinyfuse.evaluate.summary import INTEGER_EXECUTOR, accuracy_of
+from tinyfuse.checks.line_rows import clean_survivors, same_samples
+from tinyfuse.checks.run_checks import CHECKS, LEVELS, PROBES, Flag, gate
+from tinyfuse.core.results import Row
 from tinyfuse.report import firmware
 from tinyfuse.report.tables import percent
 from tinyfuse.report.view import RunView
-from tinyfuse.report.words import EXECUTORS, NOTHING, span
-from tinyfuse.results import Row
+from tinyfuse.report.vocabulary import EXECUTORS, NOTHING, span
+from tinyfuse.study.summary import INTEGER_EXECUTOR, accuracy_of
 
 _NAMES = {"tflm": "TFLite Micro", "litert": "LiteRT (XNNPACK)", "litert-reference": "LiteRT (reference kernels)"}
 _PARITY_CODE = "Y"

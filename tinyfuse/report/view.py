@@ -7,21 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyfuse.errors import DataError, UsageError
-from tinyfuse.evaluate.checks import Flag, Gap, coverage, run_checks
-from tinyfuse.evaluate.current import current_rows
-from tinyfuse.evaluate.summary import (
-    FLOAT,
-    FLOAT_EXECUTOR,
-    INTEGER_EXECUTOR,
-    SummaryRow,
-    reference_epsilon,
-    summarise,
-)
-from tinyfuse.provenance import RunFacts, read_run
-from tinyfuse.report.tracks import LineCurves, curves_of
-from tinyfuse.report.words import NORMS
-from tinyfuse.results import ResultStore, Row
+from tinyfuse.checks.run_checks import Flag, Gap, coverage, run_checks
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.core.latest_rows import current_rows
+from tinyfuse.core.provenance import RunFacts, read_run
+from tinyfuse.core.results import ResultStore, Row
+from tinyfuse.report.curve_data import LineCurves, curves_of
+from tinyfuse.report.vocabulary import NORMS
+from tinyfuse.study.summary import FLOAT, FLOAT_EXECUTOR, INTEGER_EXECUTOR, SummaryRow, reference_epsilon, summarise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tinyfuse.errors import UsageError, nearest
-from tinyfuse.files import sha256_hex
+from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.core.files import sha256_hex
 
 RESOURCES: Mapping[str, str] = {
     "flash": "bytes of packed weights, biases and requantisation constants",

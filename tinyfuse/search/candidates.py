@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinyfuse.errors import UsageError
-from tinyfuse.quantize.precision import BRANCHES, Precision, precision
+from tinyfuse.core.errors import UsageError
+from tinyfuse.quantize.recipe import BRANCHES, Precision, precision
 from tinyfuse.search.allocate import Problem, allocate
 from tinyfuse.search.budget import Budget
 from tinyfuse.search.criteria import Evidence, cost_table, with_tie_break
+from tinyfuse.search.groups import Unit, recipe, widths_of
 from tinyfuse.search.measure import uniform
-from tinyfuse.search.units import Unit, recipe, widths_of
 
 PROPOSED: Mapping[str, Mapping[str, int]] = {
     "robust": {"robust": 5, "kl": 2, "margin": 2, "mse": 2, "hessian": 1},

@@ -9,13 +9,13 @@ import numpy as np
 from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.interpreters import IntegerModel
 from tinyfuse.quantize.convert import Conversion
-from tinyfuse.quantize.size import BIAS_BYTES, REQUANTIZE_BYTES
-from tinyfuse.search.units import Part, Unit
+from tinyfuse.quantize.layer_size import BIAS_BYTES, REQUANTIZE_BYTES
+from tinyfuse.search.groups import Part, Unit
 
 
 def packed_bytes(part: Part, bits: int) -> int:
     """Packed bytes of one part at a width; the sum over parts is at most one byte for each slice above what
-    :func:`tinyfuse.quantize.size.layer_size` counts for the whole layer.
+    :func:`tinyfuse.quantize.layer_size.layer_size` counts for the whole layer.
     """
     channels = len(part.layer.bias)
     constants = channels * (BIAS_BYTES + REQUANTIZE_BYTES) if part.start == 0 else 0

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyfuse.results import Row
+from tinyfuse.core.results import Row
+from tinyfuse.search.groups import Unit
 from tinyfuse.search.measure import Place
 from tinyfuse.search.sensitivity import REFERENCE
-from tinyfuse.search.units import Unit
 
 CRITERIA: Mapping[str, str] = {
     "robust": "rise of the cross-entropy under PGD on the integers, sum over the attacked modalities, nats",

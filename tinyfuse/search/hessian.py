@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.backend import tensorflow
+from tinyfuse.core.backend import tensorflow
 from tinyfuse.data import Pairs
-from tinyfuse.nn.folded import folded
-from tinyfuse.search.units import Part
+from tinyfuse.nn.batch_norm_folding import folded
+from tinyfuse.search.groups import Part
 
 
 @dataclass(frozen=True)

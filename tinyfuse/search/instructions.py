@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinyfuse.errors import UsageError
-from tinyfuse.evaluate.firmware import OPTIMIZE, measured_fields
-from tinyfuse.files import sha256_hex
+from tinyfuse.core.errors import UsageError
+from tinyfuse.core.files import sha256_hex
+from tinyfuse.core.results import Row
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import Setup, measure, runtime_sha256, setups
 from tinyfuse.integer.interpreters import load
 from tinyfuse.quantize.convert import Conversion
-from tinyfuse.results import Row
 from tinyfuse.search.measure import uniform
 from tinyfuse.search.study import Study
+from tinyfuse.study.stages.firmware_stage import OPTIMIZE, measured_fields
 
 
 def counted(study: Study, tick: Callable[[str], None]) -> dict[int, int]:

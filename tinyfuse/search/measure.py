@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tinyfuse.attacks.profiles import STANDARD
-from tinyfuse.files import sha256_hex
+from tinyfuse.core.files import sha256_hex
+from tinyfuse.core.results import Row, pack_survivors
 from tinyfuse.nn.train import predict
 from tinyfuse.quantize.convert import Conversion
-from tinyfuse.quantize.precision import Precision, precision
-from tinyfuse.results import Row, pack_survivors
+from tinyfuse.quantize.recipe import Precision, precision
 from tinyfuse.search import costs
+from tinyfuse.search.groups import Unit, recipe
 from tinyfuse.search.hessian import traces
 from tinyfuse.search.sensitivity import REFERENCE, Question, measured
 from tinyfuse.search.study import PART, Study, recipe_json
 from tinyfuse.search.trial import Exam, Outcome, examine, modes_of
-from tinyfuse.search.units import Unit, recipe
 
 Tick = Callable[[str], None]
 Place = tuple[str, int]

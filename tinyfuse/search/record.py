@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.evaluate.statistics import wilson
-from tinyfuse.search.choice import Comparison, Judged, front
+from tinyfuse.core.statistics import wilson
 from tinyfuse.search.criteria import CRITERIA, cost_table
+from tinyfuse.search.groups import Unit, widths_of
+from tinyfuse.search.rank import Comparison, Judged, front
 from tinyfuse.search.select import Selection
 from tinyfuse.search.study import PART
-from tinyfuse.search.units import Unit, widths_of
 
 
 def to_json(found: Selection) -> dict[str, Any]:

@@ -6,25 +6,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tinyfuse import tables
-from tinyfuse.console import progress
-from tinyfuse.errors import GateError, UsageError
-from tinyfuse.evaluate.checks import gate
-from tinyfuse.evaluate.conversion import publish_proven
-from tinyfuse.files import write_text
+from tinyfuse.checks.run_checks import gate
+from tinyfuse.core import toml
+from tinyfuse.core.console import progress
+from tinyfuse.core.errors import GateError, UsageError
+from tinyfuse.core.files import write_text
 from tinyfuse.integer.interpreters import load
-from tinyfuse.quantize.precision import BRANCHES, Precision
-from tinyfuse.search import costs, finalists
+from tinyfuse.quantize.recipe import BRANCHES, Precision
+from tinyfuse.search import costs
+from tinyfuse.search import promote as finalists
 from tinyfuse.search.budget import Budget
 from tinyfuse.search.candidates import Candidate, Space, around, grid, proposals
-from tinyfuse.search.choice import Comparison, Judged
 from tinyfuse.search.criteria import Evidence
-from tinyfuse.search.finals import judge
+from tinyfuse.search.explain import reasons
+from tinyfuse.search.final_stage import judge
 from tinyfuse.search.instructions import counted
 from tinyfuse.search.measure import curvature, places, rounding_errors, sensitivities, trials, uniform
-from tinyfuse.search.reasons import reasons
+from tinyfuse.search.rank import Comparison, Judged
 from tinyfuse.search.sensitivity import REFERENCE
 from tinyfuse.search.study import PART, Study
+from tinyfuse.study.stages.convert_stage import publish_proven
 
 PROOF_PAIRS = 50
 
@@ -152,7 +153,7 @@ def try_out(study: Study, space: Space, budget: Budget,
 
 def _publish(study: Study, chosen: Precision) -> Path:
     """Write the chosen recipe and its proven ``.tflite`` into the study's folder."""
-    write_text(study.folder / f"{chosen.name}.toml", tables.dumps(chosen.to_table()))
+    write_text(study.folder / f"{chosen.name}.toml", toml.dumps(chosen.to_table()))
     made = publish_proven(study.convert(chosen), study.network, study.judged(PART, PROOF_PAIRS), study.folder,
                           calibration_pairs=study.settings.calibration_pairs)
     return made.path

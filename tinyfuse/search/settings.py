@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tinyfuse.errors import UsageError, nearest
-from tinyfuse.evaluate.footprint import MEASURED_ON
-from tinyfuse.files import sha256_hex
-from tinyfuse.quantize.precision import BITS, METHODS
-from tinyfuse.search.units import GRANULARITIES
+from tinyfuse.checks.firmware_cost import MEASURED_ON
+from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.core.files import sha256_hex
+from tinyfuse.quantize.recipe import BITS, METHODS
+from tinyfuse.search.groups import GRANULARITIES
 
 OBJECTIVES = ("robust", "clean")
 LEAST_EPSILON = 1 / 255

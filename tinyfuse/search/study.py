@@ -11,17 +11,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.core.files import write_text
+from tinyfuse.core.results import ResultStore, Row, row_key
 from tinyfuse.data import Dataset, Pairs
-from tinyfuse.errors import DataError, UsageError
-from tinyfuse.files import write_text
-from tinyfuse.nn.fusion import modalities_of
-from tinyfuse.nn.obtain import Network
+from tinyfuse.nn.train_or_load import Network
+from tinyfuse.nn.zoo.fusion import modalities_of
 from tinyfuse.quantize.convert import MIN_CALIBRATION_PAIRS, Baseline, Conversion, baseline, convert
-from tinyfuse.quantize.precision import Precision
 from tinyfuse.quantize.qat import trained_for
-from tinyfuse.results import ResultStore, Row, row_key
+from tinyfuse.quantize.recipe import Precision
+from tinyfuse.search.groups import Part, Unit, fixed_widths, parts_of, units_of
 from tinyfuse.search.settings import Settings
-from tinyfuse.search.units import Part, Unit, fixed_widths, parts_of, units_of
 
 PART = "validation"
 """Candidates are chosen on pairs that no weight was fitted to (they chose the epoch of the float network); the test

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.operators import (
     add,
     concatenation,

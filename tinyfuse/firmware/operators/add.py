@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
+from tinyfuse.firmware.c_text import comment, numbers
 from tinyfuse.firmware.operators.base import At, Kernel, Layer, is_wide, register
 from tinyfuse.firmware.scale import Scale, fits, scale_of
-from tinyfuse.firmware.text import comment, numbers
 from tinyfuse.integer.arithmetic import activation_range
-from tinyfuse.integer.graph import Graph, Operator
-from tinyfuse.integer.operators.pairs import LEFT_SHIFT
+from tinyfuse.integer.operators.binary import LEFT_SHIFT
+from tinyfuse.tflite.graph import Graph, Operator
 
 ADD_SHIFT = LEFT_SHIFT[np.dtype(np.int8)]
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
-from tinyfuse.integer.graph import Graph, Operator, Tensor
+from tinyfuse.core.errors import ModelError
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 Shape = tuple[int, int, int]
 At = Callable[[int], str]

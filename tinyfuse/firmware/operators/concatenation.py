@@ -8,9 +8,9 @@ from itertools import accumulate
 import numpy as np
 
 from tinyfuse.firmware.operators.base import At, Kernel, Layer, ends, is_wide, register
-from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.concatenation import Concatenation
 from tinyfuse.integer.operators.layout import Reshape
+from tinyfuse.tflite.graph import Graph, Operator
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinyfuse.firmware.c_text import comment, table
 from tinyfuse.firmware.operators.base import Layer, Shape, ends, hwc, is_wide, register
-from tinyfuse.firmware.operators.direct import direct
+from tinyfuse.firmware.operators.plain_conv import direct
 from tinyfuse.firmware.pack import CHUNK, WIDEST, bits_of, chunked, packed
 from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
-from tinyfuse.firmware.text import comment, table
-from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.convolution import Convolution
 from tinyfuse.integer.operators.fully_connected import FullyConnected
+from tinyfuse.tflite.graph import Graph, Operator
 
 QUAD = 4
 """The kernels take as many lanes of a stretch at once, at least."""

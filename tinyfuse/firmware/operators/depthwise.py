@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tinyfuse.firmware.operators.base import Layer, ends, hwc, register
-from tinyfuse.firmware.operators.direct import direct
-from tinyfuse.integer.graph import Graph, Operator
+from tinyfuse.firmware.operators.plain_conv import direct
 from tinyfuse.integer.operators.depthwise import Depthwise
+from tinyfuse.tflite.graph import Graph, Operator
 
 
 @register("DEPTHWISE_CONV_2D")

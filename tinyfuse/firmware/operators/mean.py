@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
+from tinyfuse.firmware.c_text import comment, numbers
 from tinyfuse.firmware.operators.base import At, Kernel, Layer, ends, is_wide, register
 from tinyfuse.firmware.scale import Scale
-from tinyfuse.firmware.text import comment, numbers
-from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.mean import Mean as Node
+from tinyfuse.tflite.graph import Graph, Operator
 
 _INT32 = 1 << 31
 

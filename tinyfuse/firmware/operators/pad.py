@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinyfuse.firmware.c_text import comment, numbers
 from tinyfuse.firmware.operators.base import At, Kernel, Layer, Shape, ends, hwc, is_wide, register
 from tinyfuse.firmware.scale import sized
-from tinyfuse.firmware.text import comment, numbers
-from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.layout import Pad as Node
+from tinyfuse.tflite.graph import Graph, Operator
 
 
 @dataclass(frozen=True, eq=False)

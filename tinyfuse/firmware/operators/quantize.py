@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tinyfuse.firmware.c_text import comment, numbers
 from tinyfuse.firmware.operators.base import At, Kernel, Layer, ends, is_wide, register
 from tinyfuse.firmware.scale import Scale, scale_of
-from tinyfuse.firmware.text import comment, numbers
 from tinyfuse.integer.arithmetic import TYPE_RANGE
-from tinyfuse.integer.graph import Graph, Operator
+from tinyfuse.tflite.graph import Graph, Operator
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyfuse.firmware.c_text import array, comment, numbers
 from tinyfuse.firmware.operators.base import At, Kernel, Layer, ends, is_wide, register
 from tinyfuse.firmware.scale import Scale, scale_of
-from tinyfuse.firmware.text import array, comment, numbers
-from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.softmax import EXPONENTIALS, RECIPROCALS, STEP_WIDE, argument
 from tinyfuse.integer.operators.softmax import Softmax as Node
+from tinyfuse.tflite.graph import Graph, Operator
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
+from tinyfuse.firmware.c_text import array, comment
 from tinyfuse.firmware.operators.base import At, Kernel, Layer, ends, is_wide, register
-from tinyfuse.firmware.text import array, comment
-from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.table import Table
+from tinyfuse.tflite.graph import Graph, Operator
 
 
 @dataclass(frozen=True, eq=False)

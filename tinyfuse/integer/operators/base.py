@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinyfuse.integer.graph import Graph, Operator
+from tinyfuse.tflite.graph import Graph, Operator
 
 
 class Node(Protocol):

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import quantize_multiplier
-from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.fixed_point import rescaled
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 TYPES: dict[str, np.dtype[Any]] = {
     "int8": np.dtype(np.int8), "int16": np.dtype(np.int16), "int32": np.dtype(np.int32),

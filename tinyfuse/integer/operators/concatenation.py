@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
-from tinyfuse.integer.graph import Graph, Operator, Tensor
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import centred, require_shape
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _MOST_PARTS, _MOST_AXES = 10, 6  # what TFLite Micro's kernel takes
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.backend import tensorflow
-from tinyfuse.errors import ModelError
+from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, quantize_multipliers
-from tinyfuse.integer.fold import weight_types
-from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import centred, one_scale
 from tinyfuse.integer.operators.kernels import aligned, expand, requantize, requantize64, spread_masked
 from tinyfuse.integer.operators.window import padding_before, window
+from tinyfuse.integer.undouble import weight_types
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _BIAS_TYPES = {np.dtype(np.int8): ("int32",), np.dtype(np.int16): ("int32", "int64")}
 _MOST_TAPS = 1 << 24  # entries of a dilated kernel

@@ -8,14 +8,14 @@ from typing import Any
 import numba
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import activation_range, quantize_multipliers
-from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import centred, same_type, source_and_target
 from tinyfuse.integer.operators.convolution import constant_bias
 from tinyfuse.integer.operators.kernels import requantize, requantize64
 from tinyfuse.integer.operators.window import window
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 BIAS_TYPES = {np.dtype(np.int8): np.dtype(np.int32), np.dtype(np.int16): np.dtype(np.int64)}
 """TFLite Micro reads the bias as this type, whatever the model says."""

@@ -8,11 +8,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from tinyfuse.errors import ModelError
-from tinyfuse.integer.graph import Graph, Operator, Tensor
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.operators.base import Node, register
+from tinyfuse.integer.operators.binary import PAIRS, Fill
 from tinyfuse.integer.operators.checks import one_scale
-from tinyfuse.integer.operators.pairs import PAIRS, Fill
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _MOST_AXES = 6  # that TFLite Micro broadcasts over
 _TYPES = (np.dtype(np.int8), np.dtype(np.int16))

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, quantize_multipliers
-from tinyfuse.integer.fold import weight_types
-from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import centred, same_type, source_and_target
 from tinyfuse.integer.operators.convolution import constant_bias, sum_dtype
 from tinyfuse.integer.operators.kernels import requantize, requantize64
+from tinyfuse.integer.undouble import weight_types
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 BIAS_TYPES = {np.dtype(np.int8): ("int32",), np.dtype(np.int16): ("int32", "int64")}
 _BIAS_SCALE_TOLERANCE = 0.02  # of the output scale; TFLite Micro refuses what lies beyond

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
-from tinyfuse.integer.graph import Graph, Operator, Tensor
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import constant, require_shape, same_type, source_and_target
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _MOVABLE = same_type("int8", "int16", "float32")
 _MOST_AXES = {"TRANSPOSE": 5, "PAD": 5, "PADV2": 5, "STRIDED_SLICE": 4}

@@ -8,11 +8,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE, quantize_multiplier, rescale, wrap32
-from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import constant, require_shape, same_type, source_and_target
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _MOST_AXES = 5  # of the tensor; TFLite Micro keeps their sizes in an array of this length
 

@@ -8,12 +8,12 @@ from typing import Any
 import numba
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import activation_range
-from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import same_type, source_and_target
 from tinyfuse.integer.operators.window import window
+from tinyfuse.tflite.graph import Graph, Operator
 
 _SCALE_TOLERANCE = 1e-6  # TFLite Micro takes scales for equal up to here
 

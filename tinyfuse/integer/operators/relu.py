@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range
-from tinyfuse.integer.graph import Graph, Operator
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import (
     QUANTISED,
@@ -16,6 +15,7 @@ from tinyfuse.integer.operators.checks import (
     source_and_target,
 )
 from tinyfuse.integer.operators.table import clamped, every_code
+from tinyfuse.tflite.graph import Graph, Operator
 
 
 @register("RELU")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.integer.arithmetic import TYPE_RANGE
-from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import one_scale, rescaled_codes, same_shape, source_and_target
 from tinyfuse.integer.operators.table import Table, clamped, every_code
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _RANGE = TYPE_RANGE | {np.dtype(np.int32): (-(1 << 31), (1 << 31) - 1)}
 

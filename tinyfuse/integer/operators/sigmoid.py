@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE
-from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import (
     QUANTISED,
@@ -21,6 +20,7 @@ from tinyfuse.integer.operators.checks import (
 )
 from tinyfuse.integer.operators.fixed_point import divide_by_power, logistic, tanh
 from tinyfuse.integer.operators.table import Table, clamped, every_code
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _INTEGER_BITS = 4  # of the fixed-point argument: |x| < 16
 _MOST_MULTIPLIER = 0xFFFF  # a larger one overflows the 32-bit product with a 16-bit code

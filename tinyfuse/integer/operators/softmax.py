@@ -12,9 +12,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from tinyfuse.errors import ModelError
+from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE
-from tinyfuse.integer.graph import Graph, Operator, Tensor
 from tinyfuse.integer.operators.base import Node, register
 from tinyfuse.integer.operators.checks import centred, rescaled_codes, same_shape, source_and_target
 from tinyfuse.integer.operators.fixed_point import (
@@ -24,6 +23,7 @@ from tinyfuse.integer.operators.fixed_point import (
     multiply,
     reciprocal_of_one_plus,
 )
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _INTEGER_BITS = 5  # of the argument of exp, and _SUM_BITS of the sum
 _SUM_BITS = 12

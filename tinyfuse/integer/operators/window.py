@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tinyfuse.errors import ModelError
-from tinyfuse.integer.graph import Operator, Tensor
+from tinyfuse.core.errors import ModelError
+from tinyfuse.tflite.graph import Operator, Tensor
 
 
 def padding_before(size: int, kernel: int, stride: int, output: int) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""What attacks are made on: float networks, twins, and targets made of targets."""

@@ -1,0 +1,125 @@
+"""An integer model as a target that is attacked with its own gradients: batches of codes in, straight-through out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinyfuse.attacks.losses import loss_and_slope
+from tinyfuse.attacks.target import Batch, Gradient
+from tinyfuse.core.errors import ModelError, UsageError
+from tinyfuse.integer.interpreters import IntegerModel
+from tinyfuse.integer.undouble import fold_doubled
+from tinyfuse.threats.code_grid import InputGrid
+
+if TYPE_CHECKING:
+    from tinyfuse.integer.twin import Prefix
+
+_PROBABILITIES = ("SOFTMAX", "LOGISTIC")
+_SAME_VALUES = ("DEQUANTIZE", "RESHAPE", "QUANTIZE")
+
+
+class TwinTarget:
+    """Logits and input gradients of the twin of ``model``; a batch holds whole codes as float32 [n, ...] by name.
+
+    A softmax at the end is left out, as attacks need what goes into it, but it decides: where its codes name another
+    class (they may tie), the logit of that class is raised to just above the others. Gradients are d loss / d code,
+    straight-through.
+    """
+
+    executor = "twin"
+
+    def __init__(self, model: IntegerModel) -> None:
+        from tinyfuse.integer.twin import Twin
+
+        self.model, self.name = model, model.name
+        self.inputs: tuple[str, ...] = tuple(port.name for port in model.inputs)
+        self.grids: Mapping[str, InputGrid] | None = model.grids
+        self.twin = Twin(fold_doubled(model.graph))
+        self._shapes = {port.name: port.shape[1:] for port in model.inputs}
+        self._tensor = self._logit_tensor()
+        tensor = model.graph.tensors[self._tensor]
+        self._scale, self._zero_point = float(tensor.scale[0]), int(tensor.zero_point[0])
+
+    def logits(self, batch: Batch) -> np.ndarray:
+        """Dequantised logits float64 [n, k]."""
+        return self._logits(self._checked(batch, self.inputs), None)
+
+    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
+                 loss: str = "cross-entropy") -> Gradient:
+        """Per-sample gradients float32 of ``loss`` to ``labels`` (int [n]) with respect to the codes of ``wrt``."""
+        return self._gradient(self._checked(batch, self.inputs), labels, wrt, loss, None)
+
+    def focus(self, batch: Batch, modalities: tuple[str, ...]) -> TwinFocus:
+        """The same target while only ``modalities`` of ``batch`` change: the rest is computed once."""
+        return TwinFocus(self, self.twin.prefix(self._checked(batch, self.inputs), modalities))
+
+    def _logits(self, codes: Batch, prefix: Prefix | None) -> np.ndarray:
+        return self._real(self.twin.run(codes, tensor=self._tensor, prefix=prefix))
+
+    def _gradient(self, codes: Batch, labels: np.ndarray, wrt: tuple[str, ...], loss: str,
+                  prefix: Prefix | None) -> Gradient:
+        labels = np.asarray(labels)
+        losses = np.empty(len(labels))
+
+        def seed(values: np.ndarray, rows: slice) -> np.ndarray:
+            losses[rows], slope = loss_and_slope(loss, self._real(values), labels[rows])
+            return (slope * self._scale).reshape(values.shape)
+
+        values, found = self.twin.gradient(codes, seed, wrt, tensor=self._tensor, prefix=prefix)
+        return Gradient(self._real(values), losses, found)
+
+    def _real(self, values: np.ndarray) -> np.ndarray:
+        logits = (values.reshape(len(values), -1).astype(np.float64) - self._zero_point) * self._scale
+        if self._tensor != self.twin.graph.outputs[0]:
+            final = self.twin.finish(values, self._tensor).reshape(logits.shape).argmax(axis=1)
+            other = np.flatnonzero(logits.argmax(axis=1) != final)
+            logits[other, final[other]] = np.nextafter(logits[other].max(axis=1), np.inf)
+        return logits
+
+    def _checked(self, batch: Batch, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Int32 codes of ``names``; whole numbers inside the grid, or an error: nothing is rounded here."""
+        codes = {}
+        for name in names:
+            if name not in batch or batch[name].shape[1:] != self._shapes[name]:
+                given = ", ".join(f"{key} {list(value.shape[1:])}" for key, value in batch.items())
+                raise ModelError(f"{self.name} takes '{name}' of shape {list(self._shapes[name])}; given: {given}")
+            codes[name] = batch[name].astype(np.int32)
+            grid = self.grids[name] if self.grids else None
+            if not np.array_equal(codes[name], batch[name]) or (
+                    grid and (codes[name].min() < grid.low or codes[name].max() > grid.high)):
+                raise UsageError(f"'{name}' holds values that are no codes of {self.name}; bring real inputs to its "
+                                 "grid first")
+        return codes
+
+    def _logit_tensor(self) -> int:
+        """The output, or what goes into a softmax that ends the graph."""
+        graph = self.twin.graph
+        made_by = {operator.outputs[0]: operator for operator in graph.operators}
+        index = found = graph.outputs[0]
+        while index in made_by and made_by[index].name in _PROBABILITIES + _SAME_VALUES:
+            operator = made_by[index]
+            index = operator.inputs[0]
+            if operator.name in _PROBABILITIES:
+                found = index
+        return found
+
+
+class TwinFocus:
+    """A :class:`TwinTarget` for one batch of which only some inputs change; ``rows`` are places in that batch."""
+
+    def __init__(self, target: TwinTarget, prefix: Prefix) -> None:
+        self._target, self._prefix = target, prefix
+
+    def logits(self, point: Batch, rows: np.ndarray) -> np.ndarray:
+        """Dequantised logits float64 [m, k] of ``point``, which stands for ``rows``."""
+        codes = self._target._checked(point, self._prefix.varying)
+        return self._target._logits(codes, self._prefix.take(rows))
+
+    def gradient(self, point: Batch, labels: np.ndarray, rows: np.ndarray,
+                 loss: str = "cross-entropy") -> Gradient:
+        """As :meth:`TwinTarget.gradient` for the inputs that change."""
+        codes = self._target._checked(point, self._prefix.varying)
+        return self._target._gradient(codes, labels, self._prefix.varying, loss, self._prefix.take(rows))

@@ -1,0 +1,229 @@
+"""Results are rows: flat JSON objects with a strict schema in an append-only, resumable file."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+
+from tinyfuse.core.errors import DataError, UsageError, nearest
+from tinyfuse.core.schema import ALL_FIELDS, COUNTS, SCHEMAS, SHARES
+
+Row = dict[str, Any]
+
+
+def row_key(identity: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that identify a result: SHA-256 of ``identity`` as canonical JSON.
+
+    The order of the fields does not matter, and equal numbers are equal (``1`` and ``1.0``, numpy scalars).
+    Put in everything that could change the result, for instance the hash of the model file.
+    """
+    canonical = json.dumps({name: _canonical(value) for name, value in identity.items()},
+                           sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:16]
+
+
+def validate(row: Mapping[str, Any]) -> Row:
+    """Return ``row`` as plain JSON values in schema order; a `DataError` names the offending field."""
+    kind = str(row.get("kind"))
+    if kind not in SCHEMAS:
+        raise DataError(f"no row kind {kind!r}: allowed are {', '.join(SCHEMAS)}{nearest(kind, SCHEMAS)}")
+    schema = SCHEMAS[kind]
+    for name in row:
+        if name not in schema:
+            raise DataError(f"unknown field {name!r} in a {kind!r} row{nearest(name, schema)}")
+    missing = [name for name in schema if name not in row]
+    if missing:
+        raise DataError(f"a {kind!r} row lacks {', '.join(missing)}")
+    plain = {name: _plain(row[name]) for name in schema}
+    for name, value in plain.items():
+        _check_value(name, value, schema[name])
+    if kind in ("clean", "attack"):
+        _check_outcome(plain)
+    return plain
+
+
+def pack_survivors(still_correct: np.ndarray) -> str:
+    """Pack bool [n] into hexadecimal digits, eight samples per byte, first sample in the highest bit."""
+    return np.packbits(np.asarray(still_correct, dtype=bool)).tobytes().hex()
+
+
+def unpack_survivors(text: str, n: int) -> np.ndarray:
+    """Return bool [n] from what `pack_survivors` wrote; wrong length or padding is a `DataError`."""
+    try:
+        packed = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
+    except ValueError:
+        raise DataError(f"survivors must be hexadecimal digits, got {text[:20]!r}") from None
+    bits = np.unpackbits(packed).astype(bool)
+    expected_bytes = -(-n // 8)
+    if len(packed) != expected_bytes or bits[n:].any():
+        raise DataError(f"survivors of {n} samples need {expected_bytes} zero-padded bytes, got {text!r}")
+    return bits[:n]
+
+
+class ResultStore:
+    """The rows of one run, in memory and in an append-only JSONL file.
+
+    Opening only reads, so a report may look at a run that is still being written. A last line without its
+    newline is the trace of an interruption: it is ignored, and cut off before the next append. Any other
+    damage is a `DataError` that names the line.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._rows: dict[str, Row] = {}
+        if self.path.exists():
+            for row in _read_lines(self.path):
+                self._rows.setdefault(row["key"], row)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def has(self, key: str) -> bool:
+        """Whether a result with this key is already there."""
+        return key in self._rows
+
+    def append(self, row: Mapping[str, Any]) -> bool:
+        """Write one row durably; return False, and write nothing, when its key is already there."""
+        return self._extend([validate(row)]) == 1
+
+    def rows(self, kind: str | None = None, **filters: Any) -> list[Row]:
+        """Return the rows, in the order of writing, whose fields equal every given filter."""
+        for name in filters:
+            if name not in ALL_FIELDS:
+                raise UsageError(f"no result row has a field {name!r}{nearest(name, ALL_FIELDS)}")
+        wanted = filters if kind is None else {"kind": kind, **filters}
+        return [row for row in self._rows.values()
+                if all(name in row and row[name] == value for name, value in wanted.items())]
+
+    def _extend(self, rows: Iterable[Row]) -> int:
+        fresh: dict[str, Row] = {}
+        for row in rows:
+            if row["key"] not in self._rows:
+                fresh.setdefault(row["key"], row)
+        if fresh:
+            lines = (json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n" for row in fresh.values())
+            _append_block(self.path, "".join(lines).encode("ascii"))
+            self._rows.update(fresh)
+        return len(fresh)
+
+
+def _append_block(path: Path, block: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _locked(path) as descriptor:
+            _drop_torn_tail(descriptor)
+            written = os.write(descriptor, block)
+            os.fsync(descriptor)
+    except OSError as error:
+        raise DataError(f"{path}: cannot append ({error.strerror}); check disk and rights") from error
+    if written != len(block):
+        raise DataError(f"{path}: only {written} of {len(block)} bytes written; free the disk, then resume")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        # Without the lock a second writer could take a line that is being written for a torn one.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _drop_torn_tail(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)
+
+
+def _read_lines(path: Path) -> Iterator[Row]:
+    try:
+        complete = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise DataError(f"{path}: cannot read results ({error.strerror})") from error
+    for number, line in enumerate(complete, start=1):
+        try:
+            row = json.loads(line, parse_constant=_refuse_constant)
+            yield validate(row if isinstance(row, dict) else {})
+        except (ValueError, RecursionError, DataError) as error:
+            detail = str(error).splitlines()[0]
+            raise DataError(f"{path}, line {number}: no result row ({detail}); repair or remove it") from None
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a number")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _canonical(value: Any) -> Any:
+    plain = _plain(value)
+    if isinstance(plain, Mapping):
+        return {name: _canonical(inner) for name, inner in plain.items()}
+    if isinstance(plain, (list, tuple)):
+        return [_canonical(inner) for inner in plain]
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
+
+
+def _check_value(name: str, value: Any, hint: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DataError(f"field {name!r} is {value}: only finite numbers are results")
+    if not _fits(value, hint):
+        raise DataError(f"field {name!r} is {value!r}, expected {_describe(hint)}{_suggestion(value, hint)}")
+    if value is not None and name in COUNTS and value < 0:
+        raise DataError(f"field {name!r} is {value}, expected at least 0")
+    if value is not None and name in SHARES and not 0 <= value <= 1:
+        raise DataError(f"field {name!r} is {value}, expected a share between 0 and 1")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(repr(choice) for choice in get_args(hint))
+    if isinstance(hint, UnionType):
+        return " or ".join(_describe(part) for part in get_args(hint))
+    return "null" if hint is NoneType else str(hint.__name__)
+
+
+def _suggestion(value: Any, hint: Any) -> str:
+    return nearest(value, get_args(hint)) if isinstance(value, str) and get_origin(hint) is Literal else ""
+
+
+def _check_outcome(row: Row) -> None:
+    kind, modality, criterion = row["kind"], row["modality"], row["criterion"]
+    n, correct = row["n"], row["correct"]
+    if n < 1 or int(unpack_survivors(row["survivors"], n).sum()) != correct:
+        raise DataError(f"survivors do not hold {correct} correct of {n} samples")
+    if abs(row["accuracy"] - correct / n) > 1e-9:
+        raise DataError(f"accuracy {row['accuracy']} is not {correct} / {n}")
+    if not row["ci_low"] - 1e-9 <= row["accuracy"] <= row["ci_high"] + 1e-9:
+        raise DataError(f"accuracy {row['accuracy']} lies outside [{row['ci_low']}, {row['ci_high']}]")
+    if not (kind == "clean") == (modality == "none") == (criterion == "clean"):
+        raise DataError(f"a {kind!r} row cannot have modality {modality!r} and criterion {criterion!r}")
+    for name in ("image", "audio"):
+        if row[f"epsilon_{name}"] and modality not in (name, "both"):
+            raise DataError(f"epsilon_{name} must be 0 when modality is {modality!r}")

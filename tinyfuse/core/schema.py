@@ -1,0 +1,262 @@
+"""The schema of result rows: one typed table for each kind, and what its numbers may be."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict, get_type_hints
+
+Modality = Literal["none", "image", "audio", "both"]
+Executor = Literal["keras", "twin", "tflm", "litert", "litert-reference"]
+Criterion = Literal["clean", "any-iterate", "last-iterate", "union", "replayed"]
+ThreatName = Literal["", "real", "codes", "naive"]
+
+
+class ModelRow(TypedDict):
+    """One (model, precision): what the file costs, and the proof that it computes what it should."""
+
+    kind: Literal["model"]
+    key: str
+    model: str
+    precision: str
+    weight_bits_mean: float
+    bits_image: float | None
+    bits_audio: float | None
+    bits_shared: float | None
+    activation_bits: float
+    stored_bytes: int
+    packed_bytes: int | None
+    arena_bytes: int | None
+    macs: int | None
+    file: str
+    file_sha256: str
+    max_abs_difference: float | None
+    n: int
+    seed: int
+    data_checksum: str
+    train_seconds: float | None
+
+
+class OutcomeRow(TypedDict):
+    """One evaluation of one executor on ``n`` samples: kind "clean", or "attack" at one budget.
+
+    ``epsilon_image`` and ``epsilon_audio`` are 0 for a modality that is not attacked. ``source`` is the
+    precision whose gradients made the inputs, "" for clean rows. ``criterion``: "union" is broken by anything in
+    the suite ``profile`` at budgets up to this one, "replayed" is made for ``source`` and judged here. ``threat``
+    (see threats/code_threats.py) says what an adversary of an integer model writes: codes, or real values that the
+    device rounds. ``queries``: gradients or forward passes for each sample. ``survivors`` holds "still classified
+    correctly" sample by sample (see `pack_survivors`).
+    """
+
+    kind: Literal["clean", "attack"]
+    key: str
+    model: str
+    precision: str
+    executor: Executor
+    profile: str
+    attack: str
+    criterion: Criterion
+    source: str
+    modality: Modality
+    norm: Literal["", "linf", "l2"]
+    epsilon: float
+    epsilon_image: float
+    epsilon_audio: float
+    loss: str
+    steps: int
+    step_size: float | None
+    random_start: bool
+    restarts: int
+    queries: int
+    threat: ThreatName
+    mask: str
+    data: str
+    data_checksum: str
+    split: str
+    part: str
+    n: int
+    seed: int
+    attack_seed: int
+    correct: int
+    accuracy: float
+    ci_low: float
+    ci_high: float
+    survivors: str
+    zero_gradient_share: float | None
+    seconds: float
+
+
+class ParityRow(TypedDict):
+    """Executors ``a`` and ``b`` on the same codes: output values compared and differing; exact means 0.
+
+    ``where``: "corners" are random corners of the attacked balls, where attacks left too few inputs.
+    """
+
+    kind: Literal["parity"]
+    key: str
+    model: str
+    precision: str
+    a: Executor
+    b: Executor
+    where: Literal["clean", "adversarial", "corners"]
+    samples: int
+    values: int
+    differing: int
+    max_abs: int
+    argmax_differing: int
+    seed: int
+    data_checksum: str
+
+
+class ProbeRow(TypedDict):
+    """A measurement that a check needs and that is no accuracy; ``name`` is one of those in checks/run_checks.py."""
+
+    kind: Literal["probe"]
+    key: str
+    model: str
+    precision: str
+    executor: Executor
+    name: str
+    value: float
+    n: int
+    detail: str
+    seed: int
+    data_checksum: str
+
+
+class FirmwareRow(TypedDict):
+    """The exported firmware of one integer model on one emulated ``core``: what it costs, and whether it is exact.
+
+    It was planned for ``optimize``, built by ``compiler`` and run by ``emulator``. ``flash_bytes`` are code, packed
+    weights and tables together; ``ram_bytes`` the arena of the firmware and the high-water mark of its stack;
+    ``instructions`` the most that one inference took. ``differing`` of the ``values`` output codes on ``samples``
+    inputs are not TFLite Micro's. ``runtime_sha256`` names the sources that made it, ``file_sha256`` the ``.tflite``.
+    """
+
+    kind: Literal["firmware"]
+    key: str
+    model: str
+    precision: str
+    core: str
+    optimize: str
+    compiler: str
+    emulator: str
+    flash_bytes: int
+    code_bytes: int
+    weight_bytes: int
+    table_bytes: int
+    ram_bytes: int
+    arena_bytes: int
+    stack_bytes: int
+    instructions: int
+    samples: int
+    values: int
+    differing: int
+    file_sha256: str
+    runtime_sha256: str
+    seed: int
+    data_checksum: str
+
+
+class SensitivityRow(TypedDict):
+    """What one unit of the search alone does to the network at ``bits``, all others at 8; "" and 8: all at 8.
+
+    On ``n`` training pairs, and on ``attacked`` ones drawn anew under PGD of ``steps`` steps at L-inf ``epsilon``,
+    threat model G, on the twin; see :func:`tinyfuse.search.sensitivity.measured` for the criteria.
+    """
+
+    kind: Literal["sensitivity"]
+    key: str
+    model: str
+    unit: str
+    bits: int
+    mse: float
+    kl: float
+    cosine: float
+    margin: float
+    attacked_image: float | None
+    attacked_audio: float | None
+    n: int
+    attacked: int
+    steps: int
+    epsilon: float
+    seed: int
+    data_checksum: str
+
+
+class HessianRow(TypedDict):
+    """Trace of the Hessian of the mean cross-entropy over one unit's weights, by ``probes`` sign vectors."""
+
+    kind: Literal["hessian"]
+    key: str
+    model: str
+    unit: str
+    trace: float
+    standard_error: float
+    probes: int
+    weights: int
+    n: int
+    seed: int
+    data_checksum: str
+
+
+class TrialRow(TypedDict):
+    """One candidate recipe, converted and judged on ``n`` held-out pairs of ``part`` on the twin, threat model G.
+
+    ``recipe`` is its TOML table as JSON. ``survivors_*`` hold "still correct" sample by sample (`pack_survivors`):
+    clean, and in the worst case over ``profile`` with ``steps`` steps at L-inf ``epsilon``. ``packed_bytes`` counts
+    packed weights, biases and requantisation constants, ``ram_bytes`` is the arena of the firmware.
+    """
+
+    kind: Literal["trial"]
+    key: str
+    model: str
+    precision: str
+    recipe: str
+    packed_bytes: int
+    stored_bytes: int
+    ram_bytes: int
+    macs: int
+    profile: str
+    steps: int
+    epsilon: float
+    part: str
+    n: int
+    survivors_clean: str
+    survivors_image: str | None
+    survivors_audio: str | None
+    survivors_both: str | None
+    seconds: float
+    seed: int
+    data_checksum: str
+
+
+class FailedRow(TypedDict):
+    """One (model, precision) that could not be trained, converted or evaluated; reports keep showing it."""
+
+    kind: Literal["failed"]
+    key: str
+    model: str
+    precision: str
+    stage: str
+    reason: str
+    seed: int
+    data_checksum: str
+
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "model": get_type_hints(ModelRow),
+    "clean": get_type_hints(OutcomeRow),
+    "attack": get_type_hints(OutcomeRow),
+    "parity": get_type_hints(ParityRow),
+    "probe": get_type_hints(ProbeRow),
+    "firmware": get_type_hints(FirmwareRow),
+    "sensitivity": get_type_hints(SensitivityRow),
+    "hessian": get_type_hints(HessianRow),
+    "trial": get_type_hints(TrialRow),
+    "failed": get_type_hints(FailedRow),
+}
+ALL_FIELDS = sorted({name for schema in SCHEMAS.values() for name in schema})
+COUNTS = ("stored_bytes", "packed_bytes", "arena_bytes", "flash_bytes", "code_bytes", "weight_bytes", "table_bytes",
+          "ram_bytes", "stack_bytes", "macs", "instructions", "n", "steps", "correct", "seconds", "train_seconds",
+          "epsilon", "epsilon_image", "epsilon_audio", "restarts", "queries", "samples", "values", "differing",
+          "max_abs", "argmax_differing", "attacked", "standard_error", "probes", "weights")
+SHARES = ("accuracy", "ci_low", "ci_high", "zero_gradient_share")

@@ -1,0 +1,72 @@
+"""TOML tables: strict reading (an unknown key is an error with the nearest valid name) and plain writing."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tinyfuse.core.errors import TinyfuseError, nearest
+
+MAX_BYTES = 1 << 20
+
+
+def read(path: str | Path, error: type[TinyfuseError]) -> dict[str, Any]:
+    """Parse the TOML file at ``path``; raise ``error`` with one line if it is missing, huge or not TOML."""
+    try:
+        data = Path(path).read_bytes()
+        if len(data) > MAX_BYTES:
+            raise error(f"{path}: {len(data)} bytes, but a settings file has at most {MAX_BYTES}")
+        return tomllib.loads(data.decode("utf-8"))
+    except OSError as cause:
+        raise error(f"{path}: cannot be read ({cause.strerror or cause})") from cause
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+        raise error(f"{path}: not valid TOML ({cause})") from cause
+
+
+def check_keys(table: Mapping[str, Any], allowed: Iterable[str], where: str, error: type[TinyfuseError],
+               *, required: Iterable[str] = ()) -> None:
+    """Raise ``error`` if ``table`` has a key outside ``allowed`` or lacks one of ``required``."""
+    names = list(allowed)
+    for key in table:
+        if key not in names:
+            raise error(f"{where}: unknown key '{key}'{nearest(key, names)}; allowed: {', '.join(names)}")
+    for key in required:
+        if key not in table:
+            raise error(f"{where}: key '{key}' is missing")
+
+
+def dumps(table: Mapping[str, Any]) -> str:
+    """TOML text of nested tables, lists of tables, lists of scalars, strings, integers, floats and booleans."""
+    return "\n".join(_lines(table, ())).strip() + "\n"
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    nested = {k: v for k, v in table.items() if isinstance(v, Mapping)}
+    arrays = {k: v for k, v in table.items() if isinstance(v, (list, tuple)) and v and isinstance(v[0], Mapping)}
+    lines = [f"{_key(k)} = {_value(v)}" for k, v in table.items()
+             if v is not None and k not in nested and k not in arrays]
+    for key, value in nested.items():
+        lines += ["", f"[{'.'.join(map(_key, (*path, key)))}]", *_lines(value, (*path, key))]
+    for key, rows in arrays.items():
+        for row in rows:
+            lines += ["", f"[[{'.'.join(map(_key, (*path, key)))}]]", *_lines(row, (*path, key))]
+    return lines
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_value(v) for v in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, (int, float)):
+        return repr(value)
+    raise TypeError(f"no TOML form for {type(value).__name__}")

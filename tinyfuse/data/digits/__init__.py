@@ -1,0 +1,1 @@
+"""The written and spoken digits: readers, pairing, features, the embedded set, augmentation."""

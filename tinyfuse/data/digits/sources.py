@@ -1,0 +1,91 @@
+"""What a reader returns before pairing: written samples, and utterances as clips or as ready features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyfuse.core.errors import DataError
+from tinyfuse.data.digits.features import SIDE
+
+__all__ = ["SIDE", "TEST", "TRAIN", "VALIDATION", "Clips", "Features", "Source", "Spoken", "Written", "check_labels"]
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Written:
+    """Handwritten digits: ``images`` uint8 [n, 28, 28], ``label`` int64 [n], ``part`` int8 [n] (TRAIN or TEST),
+    ``writer`` int32 [n] (-1 unknown); ``digest`` is the SHA-256 of what was read.
+    """
+
+    name: str
+    images: np.ndarray
+    label: np.ndarray
+    part: np.ndarray
+    writer: np.ndarray
+    digest: str
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Utterances as sound: ``clip`` gives row -> float32 [samples] at 8 kHz, finite, in [-1, 1].
+
+    ``noise`` is float32 [k, 8000] background at 8 kHz for the variants, or None.
+    """
+
+    clip: Callable[[int], np.ndarray]
+    noise: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """Utterances that come as features: ``values`` float32 [n, 39, 13]; ``scaled`` when they are final, in [0, 1]."""
+
+    values: np.ndarray
+    scaled: bool = False
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Spoken digits: ``label`` int64 [n], ``part`` int8 [n] (the official split), ``speaker`` int32 [n] (-1 unknown,
+    else an index into ``speaker_names``); ``digest`` is the SHA-256 of what was read.
+    """
+
+    name: str
+    label: np.ndarray
+    part: np.ndarray
+    speaker: np.ndarray
+    speaker_names: tuple[str, ...]
+    digest: str
+    voice: Clips | Features
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Both sides of a data set; ``spoken_of_written`` (int64 [written]) is given when the source comes paired."""
+
+    written: Written
+    spoken: Spoken
+    spoken_of_written: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """Both names joined, such as ``mnist+fsdd``."""
+        names = dict.fromkeys((self.written.name, self.spoken.name))
+        return "+".join(names)
+
+
+def check_labels(label: np.ndarray, path: Path) -> np.ndarray:
+    """Labels as int64 [n]; anything but whole numbers 0..9 raises ``DataError``."""
+    if label.ndim != 1 or label.dtype.kind not in "iuf" or not len(label):
+        raise DataError(f"{path}: labels of shape {label.shape} and dtype {label.dtype}; expected whole numbers [n]")
+    if not np.isfinite(label).all() or (label != np.floor(label)).any() or label.min() < 0 or label.max() > 9:
+        raise DataError(f"{path}: a label lies outside 0..9; expected digits")
+    return label.astype(np.int64)

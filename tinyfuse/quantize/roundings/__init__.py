@@ -1,0 +1,1 @@
+"""How weights are brought to few bits, one method per file."""

@@ -1,0 +1,1 @@
+"""From subjects and samples to rows: the matrix, its stages, and their resumable run."""

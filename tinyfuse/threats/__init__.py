@@ -1,0 +1,1 @@
+"""What an adversary may do: norms, balls, boxes, masks, code grids, projection, audit."""
