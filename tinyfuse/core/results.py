@@ -165,7 +165,17 @@ def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not a number")
 
 
+def _finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -179,11 +189,12 @@ def _canonical(value: Any) -> Any:
 
 
 def _check_value(name: str, value: Any, hint: Any) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
+    if not _finite(value):
         raise DataError(f"field {name!r} is {value}: only finite numbers are results")
     if not _fits(value, hint):
         raise DataError(f"field {name!r} is {value!r}, expected {_describe(hint)}{_suggestion(value, hint)}")
-    if value is not None and name in COUNTS and value < 0:
+    numbers = value.values() if isinstance(value, Mapping) else [value]
+    if name in COUNTS and any(number is not None and number < 0 for number in numbers):
         raise DataError(f"field {name!r} is {value}, expected at least 0")
     if value is not None and name in SHARES and not 0 <= value <= 1:
         raise DataError(f"field {name!r} is {value}, expected a share between 0 and 1")
@@ -194,6 +205,15 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in get_args(hint)
     if isinstance(hint, UnionType):
         return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is dict:
+        of = get_args(hint)[1]
+        return isinstance(value, dict) and all(isinstance(key, str) and _fits(inner, of)
+                                               for key, inner in value.items())
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(inner, get_args(hint)[0]) for inner in value)
+    if hint is Any:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return isinstance(value, (NoneType, str, int, float, dict, list)) and all(_fits(one, Any) for one in inner)
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is int:
@@ -206,7 +226,11 @@ def _describe(hint: Any) -> str:
         return "one of " + ", ".join(repr(choice) for choice in get_args(hint))
     if isinstance(hint, UnionType):
         return " or ".join(_describe(part) for part in get_args(hint))
-    return "null" if hint is NoneType else str(hint.__name__)
+    if get_origin(hint) is dict:
+        return f"a table of {_describe(get_args(hint)[1])} by name"
+    if get_origin(hint) is list:
+        return f"a list of {_describe(get_args(hint)[0])}"
+    return "null" if hint is NoneType else "a plain value" if hint is Any else str(hint.__name__)
 
 
 def _suggestion(value: Any, hint: Any) -> str:
@@ -214,7 +238,7 @@ def _suggestion(value: Any, hint: Any) -> str:
 
 
 def _check_outcome(row: Row) -> None:
-    kind, modality, criterion = row["kind"], row["modality"], row["criterion"]
+    kind, attacked, criterion = row["kind"], row["attacked"], row["criterion"]
     n, correct = row["n"], row["correct"]
     if n < 1 or int(unpack_survivors(row["survivors"], n).sum()) != correct:
         raise DataError(f"survivors do not hold {correct} correct of {n} samples")
@@ -222,8 +246,15 @@ def _check_outcome(row: Row) -> None:
         raise DataError(f"accuracy {row['accuracy']} is not {correct} / {n}")
     if not row["ci_low"] - 1e-9 <= row["accuracy"] <= row["ci_high"] + 1e-9:
         raise DataError(f"accuracy {row['accuracy']} lies outside [{row['ci_low']}, {row['ci_high']}]")
-    if not (kind == "clean") == (modality == "none") == (criterion == "clean"):
-        raise DataError(f"a {kind!r} row cannot have modality {modality!r} and criterion {criterion!r}")
-    for name in ("image", "audio"):
-        if row[f"epsilon_{name}"] and modality not in (name, "both"):
-            raise DataError(f"epsilon_{name} must be 0 when modality is {modality!r}")
+    if not (kind == "clean") == (not attacked) == (criterion == "clean"):
+        raise DataError(f"a {kind!r} row cannot have attacked {attacked} and criterion {criterion!r}")
+    if list(row["budget"]) != attacked or not set(attacked) <= set(row["inputs"]):
+        raise DataError(f"budget is for {list(row['budget'])} and inputs are {list(row['inputs'])}, but attacked is "
+                        f"{attacked}; expected a budget for each attacked input")
+    if not isinstance(row["attack"].get("name"), str):
+        raise DataError("attack has no name")
+
+
+def epsilon_of(row: Mapping[str, Any]) -> float:
+    """The largest budget of an attacked input; 0 for a clean row."""
+    return float(max(row["budget"].values(), default=0.0))

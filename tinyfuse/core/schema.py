@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict, get_type_hints
 
-Modality = Literal["none", "image", "audio", "both"]
 Executor = Literal["keras", "twin", "tflm", "litert", "litert-reference"]
 Criterion = Literal["clean", "any-iterate", "last-iterate", "union", "replayed"]
 ThreatName = Literal["", "real", "codes", "naive"]
 
 
 class ModelRow(TypedDict):
-    """One (model, precision): what the file costs, and the proof that it computes what it should."""
+    """One (model, precision): what the file costs, and the proof that it computes what it should.
+
+    ``bits``: mean weight bits of the layers that only one input reaches, by its name, and of "shared" ones.
+    """
 
     kind: Literal["model"]
     key: str
     model: str
     precision: str
     weight_bits_mean: float
-    bits_image: float | None
-    bits_audio: float | None
-    bits_shared: float | None
+    bits: dict[str, float]
     activation_bits: float
     stored_bytes: int
     packed_bytes: int | None
@@ -38,12 +38,13 @@ class ModelRow(TypedDict):
 class OutcomeRow(TypedDict):
     """One evaluation of one executor on ``n`` samples: kind "clean", or "attack" at one budget.
 
-    ``epsilon_image`` and ``epsilon_audio`` are 0 for a modality that is not attacked. ``source`` is the
-    precision whose gradients made the inputs, "" for clean rows. ``criterion``: "union" is broken by anything in
-    the suite ``profile`` at budgets up to this one, "replayed" is made for ``source`` and judged here. ``threat``
-    (see threats/code_threats.py) says what an adversary of an integer model writes: codes, or real values that the
-    device rounds. ``queries``: gradients or forward passes for each sample. ``survivors`` holds "still classified
-    correctly" sample by sample (see `pack_survivors`).
+    ``inputs``: what the network looks at, by name the width of its range of values. ``attacked``: names of the inputs
+    that were attacked, in that order, and ``budget`` the epsilon of each. ``attack``: its name and every setting of it.
+    ``source`` is the precision whose gradients made the inputs, "" for clean rows. ``criterion``: "union" is broken by
+    anything in the suite ``profile`` at budgets up to this one, "replayed" is made for ``source`` and judged here.
+    ``threat`` (see threats/code_threats.py) says what an adversary of an integer model writes: codes, or real values
+    that the device rounds. ``queries``: gradients or forward passes for each sample. ``survivors`` holds "still
+    classified correctly" sample by sample (see `pack_survivors`).
     """
 
     kind: Literal["clean", "attack"]
@@ -52,29 +53,22 @@ class OutcomeRow(TypedDict):
     precision: str
     executor: Executor
     profile: str
-    attack: str
+    attack: dict[str, Any]
     criterion: Criterion
     source: str
-    modality: Modality
+    inputs: dict[str, float]
+    attacked: list[str]
     norm: Literal["", "linf", "l2"]
-    epsilon: float
-    epsilon_image: float
-    epsilon_audio: float
-    loss: str
-    steps: int
-    step_size: float | None
-    random_start: bool
-    restarts: int
-    queries: int
+    budget: dict[str, float]
     threat: ThreatName
     mask: str
+    queries: int
     data: str
     data_checksum: str
     split: str
     part: str
     n: int
     seed: int
-    attack_seed: int
     correct: int
     accuracy: float
     ci_low: float
@@ -159,8 +153,8 @@ class FirmwareRow(TypedDict):
 class SensitivityRow(TypedDict):
     """What one unit of the search alone does to the network at ``bits``, all others at 8; "" and 8: all at 8.
 
-    On ``n`` training pairs, and on ``attacked`` ones drawn anew under PGD of ``steps`` steps at L-inf ``epsilon``,
-    threat model G, on the twin; see :func:`tinyfuse.search.sensitivity.measured` for the criteria.
+    On ``n`` training samples, and on ``attacked_samples`` ones drawn anew with each input attacked alone by PGD of
+    ``steps`` steps at L-inf ``epsilon``, threat model G, on the twin; see :func:`tinyfuse.search.sensitivity.measured` for the criteria.
     """
 
     kind: Literal["sensitivity"]
@@ -172,10 +166,9 @@ class SensitivityRow(TypedDict):
     kl: float
     cosine: float
     margin: float
-    attacked_image: float | None
-    attacked_audio: float | None
+    attacked_loss: dict[str, float]
     n: int
-    attacked: int
+    attacked_samples: int
     steps: int
     epsilon: float
     seed: int
@@ -201,9 +194,9 @@ class HessianRow(TypedDict):
 class TrialRow(TypedDict):
     """One candidate recipe, converted and judged on ``n`` held-out pairs of ``part`` on the twin, threat model G.
 
-    ``recipe`` is its TOML table as JSON. ``survivors_*`` hold "still correct" sample by sample (`pack_survivors`):
-    clean, and in the worst case over ``profile`` with ``steps`` steps at L-inf ``epsilon``. ``packed_bytes`` counts
-    packed weights, biases and requantisation constants, ``ram_bytes`` is the arena of the firmware.
+    ``recipe`` is its TOML table as JSON. ``survivors`` hold "still correct" sample by sample (`pack_survivors`):
+    "clean", and by mode of attack in the worst case over ``profile`` with ``steps`` steps at L-inf ``epsilon``.
+    ``packed_bytes`` counts packed weights, biases and requantisation constants, ``ram_bytes`` is the arena of the firmware.
     """
 
     kind: Literal["trial"]
@@ -220,10 +213,7 @@ class TrialRow(TypedDict):
     epsilon: float
     part: str
     n: int
-    survivors_clean: str
-    survivors_image: str | None
-    survivors_audio: str | None
-    survivors_both: str | None
+    survivors: dict[str, str]
     seconds: float
     seed: int
     data_checksum: str
@@ -257,6 +247,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 ALL_FIELDS = sorted({name for schema in SCHEMAS.values() for name in schema})
 COUNTS = ("stored_bytes", "packed_bytes", "arena_bytes", "flash_bytes", "code_bytes", "weight_bytes", "table_bytes",
           "ram_bytes", "stack_bytes", "macs", "instructions", "n", "steps", "correct", "seconds", "train_seconds",
-          "epsilon", "epsilon_image", "epsilon_audio", "restarts", "queries", "samples", "values", "differing",
-          "max_abs", "argmax_differing", "attacked", "standard_error", "probes", "weights")
+          "epsilon", "queries", "samples", "values", "differing", "max_abs", "argmax_differing", "attacked_samples",
+          "standard_error", "probes", "weights", "budget", "inputs", "bits")
 SHARES = ("accuracy", "ci_low", "ci_high", "zero_gradient_share")

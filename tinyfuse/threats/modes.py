@@ -1,0 +1,33 @@
+"""Modes of attack: each input of a network alone, and all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tinyfuse.core.errors import UsageError, nearest
+
+ALL = "all"
+
+
+def modes_of(inputs: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The attacked inputs by the name of the mode; a network of one input has one mode."""
+    modes = {name: (name,) for name in inputs}
+    return modes | ({ALL: tuple(inputs)} if len(inputs) > 1 else {})
+
+
+def attacked_by(text: str, inputs: Sequence[str]) -> tuple[str, ...]:
+    """The inputs that ``text`` asks to attack: ``all``, or names separated by commas, in the order of ``inputs``."""
+    if text == ALL:
+        return tuple(inputs)
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in inputs:
+            raise UsageError(f"unknown modality '{name}'{nearest(name, [*inputs, ALL])}: choose one of "
+                             f"{', '.join(inputs)}, several separated by commas, or all")
+    return tuple(name for name in inputs if name in names)
+
+
+def mode_name(attacked: Iterable[str], inputs: Iterable[str]) -> str:
+    """``all`` where every one of several ``inputs`` is attacked, else the ``attacked`` names joined by +."""
+    names, every = list(attacked), list(inputs)
+    return ALL if len(every) > 1 and set(names) == set(every) else "+".join(names)
