@@ -1,11 +1,13 @@
 # make bench   install what is needed into .venv and run the whole matrix on the embedded digits
-# make test    install what is needed into .venv, then check types and style and run every test
+# make test    install what is needed into .venv, then check types, style and imports and run every test
+# make check   types, style and imports alone
+# make docs    build the site of docs/ into site/, warnings are errors
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: bench test check install clean
+.PHONY: bench test check docs install clean
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tinyfuse.bench $(ARGS)
@@ -16,6 +18,10 @@ test: check
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 install: $(VENV)/.installed
 
@@ -28,5 +34,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) site .mypy_cache .import_linter_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

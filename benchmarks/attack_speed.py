@@ -1,8 +1,8 @@
-"""Seconds of an FGSM and a PGD sweep against CleverHans, ART and Foolbox: one network, the same pairs, one run.
+"""Seconds of an FGSM and a PGD sweep against CleverHans, ART and Foolbox: one network, the same samples, one run.
 
-    python benchmarks/attack_speed.py [--model FILE.keras] [--pairs N] [--steps 40] [--only PEER] [--json]
+    python benchmarks/attack_speed.py [--model FILE.keras] [--samples N] [--steps 40] [--only PEER] [--json]
 
-A sweep attacks the image, the audio and both at ten budgets, 0.01 to 0.10, and judges the result: which samples are
+A sweep attacks the image, the audio and all at ten budgets, 0.01 to 0.10, and judges the result: which samples are
 broken in each of the 30 cells. PGD takes steps of 0.01 from the clean point. tinyfuse answers for the union over
 iterates, smaller budgets and single modalities, so it skips what is decided already; the others do what they offer:
 each cell from scratch, last iterate. All of them take one input. CleverHans and Foolbox get a closure over the other
@@ -31,19 +31,19 @@ from typing import Any
 import numpy as np
 
 from tinyfuse import data
-from tinyfuse.attacks import KerasTarget, Threat
-from tinyfuse.attacks.profiles import Entry, Profile
+from tinyfuse.attacks import FGSM, PGD, KerasTarget, Profile, Threat
 from tinyfuse.attacks.suite import Cell, run_suite
 from tinyfuse.cli import options
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import GateError
-from tinyfuse.nn.train_or_load import load_network
+from tinyfuse.nn.network import Network, load_network
+from tinyfuse.threats.modes import ALL, modes_of
 
 MODEL = Path(__file__).resolve().parent.parent / "models" / "digits" / "intermediate.keras"
 EPSILONS = tuple(round(0.01 * step, 2) for step in range(1, 11))
-MODES = {"image": ("image",), "audio": ("audio",), "both": ("image", "audio")}
+MODES = modes_of(("image", "audio"))
 STEP = 0.01
-PAIRS = {"fgsm": 100, "pgd": 40}
+SAMPLES = {"fgsm": 100, "pgd": 40}
 PEER_BATCH = 100
 OUR_BATCH = 40  # survivors fill small batches better
 
@@ -54,9 +54,9 @@ Sweep = Callable[[Sequence[float], int], Broken]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What every library gets: the network, pairs and labels."""
+    """What every library gets: the network, samples and labels."""
 
-    model: Any
+    network: Network
     inputs: Mapping[str, np.ndarray]
     label: np.ndarray
 
@@ -70,7 +70,7 @@ class Case:
 
         def logits(x: Any, training: bool = False) -> Any:
             given = {name: x[..., index:index + 1] for index, name in enumerate(names)}
-            return self.model({**fixed, **given}, training=training)
+            return self.network.model({**fixed, **given}, training=training)
 
         return logits
 
@@ -89,13 +89,13 @@ class Case:
 
 def ours(case: Case, attack: str) -> Sweep:
     """The suite that holds nothing but one attack, in union semantics."""
-    target = KerasTarget(case.model, batch_size=min(OUR_BATCH, len(case.label)))
+    target = KerasTarget.of(case.network, batch_size=min(OUR_BATCH, len(case.label)))
 
     def sweep(epsilons: Sequence[float], steps: int) -> Broken:
-        cells = [Cell(mode, epsilon, Threat("linf", dict.fromkeys(names, epsilon)))
+        cells = [Cell(mode, epsilon, Threat.of(case.network.inputs, dict.fromkeys(names, epsilon)))
                  for mode, names in MODES.items() for epsilon in epsilons]
-        entry = Entry("fgsm") if attack == "fgsm" else Entry("pgd", {"steps": steps, "step_size": STEP})
-        outcomes = run_suite(target, case.inputs, case.label, cells, Profile(attack, (entry,)), by_attack=False)
+        ours = FGSM() if attack == "fgsm" else PGD(steps=steps, step_size=STEP)
+        outcomes = run_suite(target, case.inputs, case.label, cells, Profile(attack, (ours,)), by_attack=False)
         return {outcome.cell.key: outcome.broken for outcome in outcomes}
 
     return sweep
@@ -107,11 +107,11 @@ def cleverhans(case: Case, attack: str, keep: bool) -> Sweep:
     from cleverhans.tf2.attacks.projected_gradient_descent import projected_gradient_descent
 
     tf = tensorflow()
-    kept = {(names, rows.start): case.closure(names, rows) for names in MODES.values() for rows in case.batches()}
+    closures = {(names, rows.start): case.closure(names, rows) for names in MODES.values() for rows in case.batches()}
 
     def sweep(epsilons: Sequence[float], steps: int) -> Broken:
         def one(names: Sequence[str], rows: slice, epsilon: float) -> np.ndarray:
-            model_fn = kept[names, rows.start] if keep else case.closure(names, rows)
+            model_fn = closures[names, rows.start] if keep else case.closure(names, rows)
             x, y = tf.constant(case.stacked(names, rows)), tf.constant(case.label[rows])
             box = {"clip_min": 0.0, "clip_max": 1.0, "y": y}
             found = (fast_gradient_method(model_fn, x, epsilon, np.inf, **box) if attack == "fgsm" else
@@ -128,10 +128,10 @@ def art(case: Case, attack: str) -> Sweep:
     from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
     from art.estimators.classification import TensorFlowV2Classifier
 
-    names = MODES["both"]
+    names = MODES[ALL]
     x = case.stacked(names)
     loss = tensorflow().keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    classifier = TensorFlowV2Classifier(model=case.closure(names, slice(None)), nb_classes=case.model.output_shape[-1],
+    classifier = TensorFlowV2Classifier(model=case.closure(names, slice(None)), nb_classes=len(case.network.classes),
                                         input_shape=x.shape[1:], loss_object=loss, clip_values=(0.0, 1.0))
 
     def one(mode: str, epsilon: float, steps: int) -> np.ndarray:
@@ -220,7 +220,7 @@ class Row:
 def measure(case: Case, attack: str, library: str, version: str, steps: int,
             prepare: Callable[[Case], Sweep]) -> Row:
     """Time a sweep with and without its first call: FGSM runs twice; before PGD, two steps in each mode come first."""
-    clean = np.argmax(KerasTarget(case.model).logits(case.inputs), axis=1) == case.label
+    clean = np.argmax(KerasTarget.of(case.network).logits(case.inputs), axis=1) == case.label
     began = _clocks()
     sweep = prepare(case)
     sweep(EPSILONS if attack == "fgsm" else EPSILONS[:1], 2)
@@ -254,9 +254,9 @@ def main() -> int:
     """Parse the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL, help="a fusion network of `tinyfuse train`")
-    parser.add_argument("--pairs", type=options.positive, metavar="N", help=f"default: {PAIRS}")
+    parser.add_argument("--samples", type=options.positive, metavar="N", help=f"default: {SAMPLES}")
     parser.add_argument("--steps", type=options.positive, default=40, help="steps of PGD (default 40)")
-    parser.add_argument("--attack", action="append", choices=tuple(PAIRS), help="default: both")
+    parser.add_argument("--attack", action="append", choices=tuple(SAMPLES), help="default: both")
     parser.add_argument("--only", action="append", choices=tuple(PEERS), metavar="PEER",
                         help=f"default: {', '.join(PEERS)}")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each library and attack")
@@ -265,20 +265,21 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Measure tinyfuse first, then each peer, for each attack."""
-    model = load_network(args.model).model
+    network = load_network(args.model)
     missed = []
-    for attack in args.attack or PAIRS:
-        pairs = data.load().test.balanced(args.pairs or PAIRS[attack], seed=0)
-        case = Case(model, pairs.inputs(), pairs.label)
-        model({name: values[:1] for name, values in case.inputs.items()})  # nobody pays for TensorFlow's own start
+    for attack in args.attack or SAMPLES:
+        samples = data.load().test.balanced(args.samples or SAMPLES[attack], seed=0)
+        case = Case(network, samples.inputs, samples.label)
+        # Nobody pays for TensorFlow's own start.
+        network.model({name: values[:1] for name, values in case.inputs.items()})
         title = "FGSM" if attack == "fgsm" else f"PGD-{args.steps}"
         if not args.json:
-            print(f"{title}, {len(MODES)} modes x {len(EPSILONS)} budgets, {len(pairs)} pairs, {args.model.name}\n"
+            print(f"{title}, {len(MODES)} modes x {len(EPSILONS)} budgets, {len(samples)} samples, {args.model.name}\n"
                   "  seconds (ratio to tinyfuse): all, CPU, warm, CPU warm; robust accuracy of tinyfuse <= this one's?")
         own = measure(case, attack, "tinyfuse", metadata.version("tinyfuse"), args.steps,
                       functools.partial(ours, attack=attack))
         for row in itertools.chain([own], (peer(case, attack, name, args.steps) for name in args.only or PEERS)):
-            facts = {"attack": title, "pairs": len(pairs), "model": args.model.name}
+            facts = {"attack": title, "samples": len(samples), "model": args.model.name}
             print(json.dumps({**facts, **row.table(own)}) if args.json else row.text(own), flush=True)
             missed += [f"{title} {row.library} {cell}" for cell in row.below(own)]
     if missed:

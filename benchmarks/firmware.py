@@ -3,7 +3,7 @@
     python benchmarks/firmware.py [--data DIR] [--out runs/firmware] [--core m3,m4,m7,m33,m55] [--only early]
 
 Each network of ``--models`` (default: those committed) is converted at 6 to 9 bits and at two mixed precisions,
-exported with 200 test pairs and verified on every core (`tinyfuse verify`); ResNet8 on 32x32x3 (random weights, as
+exported with 200 test samples and verified on every core (`tinyfuse verify`); ResNet8 on 32x32x3 (random weights, as
 MLPerf Tiny shapes it) is converted by TensorFlow Lite at 8 bits and exported for RAM and for speed. A line for each
 package goes into ``OUT/firmware.jsonl``; what is there already is not done again. Prints the table of
 ``benchmarks/README.md``. Exit code 3: a code differs from TFLite Micro's.
@@ -25,10 +25,12 @@ from tinyfuse.core.backend import stderr_silenced, tensorflow
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import ParityError
 from tinyfuse.core.files import sha256_hex, write_bytes, write_text
+from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.firmware import deploy
 from tinyfuse.firmware.measure import runtime_sha256
-from tinyfuse.firmware.verify import summary
-from tinyfuse.nn.zoo.fusion import MODELS, modalities_of
+from tinyfuse.firmware.verify import summary, verify
+from tinyfuse.nn import zoo
+from tinyfuse.nn.network import load_network
 
 NETWORKS = Path(__file__).resolve().parent.parent / "models" / "digits"
 WIDTHS = ("w6", "w7", "w8", "w9")
@@ -44,7 +46,7 @@ CMSIS_NN = {"m3": 3.34, "m4": 2.38, "m7": 2.39, "m33": 2.38, "m55": 0.384}
 def main() -> int:
     """Parse the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_data(parser)
+    add_options(parser)
     parser.add_argument("--models", type=Path, default=NETWORKS, metavar="DIR", help="folder of .keras networks")
     parser.add_argument("--out", type=Path, default=Path("runs/firmware"), metavar="DIR")
     parser.add_argument("--core", default=",".join(CORES), metavar="NAMES")
@@ -62,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
             continue
         console.print(f"{model} {recipe} {optimize}")
         folder = deploy.export(path, args.out / f"{model}-{recipe}-{optimize}", optimize=optimize, force=True,
-                               dataset=None if model == RESNET8 else options.load_data(args), name="net")
-        found = summary(deploy.verify(folder, cores=args.core))
+                               dataset=None if model == RESNET8 else load_from(args), name="net")
+        found = summary(verify(folder, cores=args.core))
         with record.open("a", encoding="utf-8") as stream:
             identity = {"key": key, "model": model, "recipe": recipe, "optimize": optimize}
             stream.write(json.dumps({**identity, **found}) + "\n")
@@ -82,9 +84,10 @@ def _lines(record: Path) -> list[dict[str, Any]]:
 
 def _models(args: argparse.Namespace) -> Iterator[tuple[str, str, Path, str]]:
     """(network, recipe, .tflite, optimize) of every package."""
-    for name in MODELS if args.only is None else [one for one in MODELS if one == args.only]:
-        recipes = [*WIDTHS, *(MIXES if len(modalities_of(name)) > 1 else _recipes(args.out))]
-        paths = convert_many(args.models / f"{name}.keras", recipes, options.load_data(args), out=args.out / "models")
+    for name in zoo.names() if args.only is None else [one for one in zoo.names() if one == args.only]:
+        network = args.models / f"{name}.keras"
+        recipes = [*WIDTHS, *(MIXES if len(load_network(network).inputs) > 1 else _recipes(args.out))]
+        paths = convert_many(network, recipes, load_from(args), out=args.out / "models")
         for path in paths:
             yield name, path.stem.split("__")[1], path, "ram"
         yield name, "w6", paths[0], "speed"
@@ -100,8 +103,8 @@ def _recipes(out: Path) -> list[str]:
     for name, (pattern, bits, rest) in LAYER_MIXES.items():
         path = out / "recipes" / f"{name}.toml"
         path.parent.mkdir(exist_ok=True)
-        write_text(path, f'name = "{name}"\n[weights]\nimage = {rest}\naudio = {rest}\nshared = {rest}\n'
-                         f'[[layer]]\npattern = "{pattern}"\nbits = {bits}\n')
+        write_text(path, f'name = "{name}"\n[weights]\nshared = {rest}\n'
+                         f'[[layers]]\npattern = "{pattern}"\nbits = {bits}\n')
         paths.append(str(path))
     return paths
 
@@ -117,7 +120,8 @@ def _resnet8(path: Path) -> Path:
 
     utils.set_random_seed(0)
     inputs = Input((32, 32, 3), name="image")
-    network = Model(inputs, head(pooled(trunk(inputs, branch="image"), branch="image"), branch="image"))
+    network = Model(inputs, head(pooled(trunk(inputs, branch="image"), branch="image"), 10,
+                                  branch="image"))
     samples = np.random.default_rng(0).random((50, 1, 32, 32, 3)).astype(np.float32)
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -1,14 +1,14 @@
-"""Bit selection methods at equal packed bytes: clean and robust accuracy per modality, on several trainings.
+"""Bit selection methods at equal packed bytes: clean and robust accuracy per input, on several trainings.
 
     python benchmarks/selection.py --data DIR [--model intermediate] [--seeds 0,1,2] [--bits 6,3] [--out runs/selection]
 
 For each training seed and for the packed bytes of each uniform width of ``--bits``: that width; the cheapest allocation
 by Hessian trace x squared rounding error (HAWQ) and by the error of the logits (Model Compression Toolkit); greedy (the
 narrowing that costs least divergence for each byte saved, until it fits); the mean of two random allocations of at
-least 98 % of the bytes; and what ``tinyfuse select`` (robust) finds best in its trials on held-out pairs (its finals,
+least 98 % of the bytes; and what ``tinyfuse select`` (robust) finds best in its trials on held-out samples (its finals,
 which attack the best again with all checks, are left out). 7, 8 and 9 bits stand beside them as they are. All take the
-same rounding methods. Every recipe is judged on the same test pairs: twin, code domain (G), L-inf 0.03, the worst case
-over the profile "standard". Networks are trained into ``--out`` where they are not there (seed 0 may be copied from
+same rounding methods. Every recipe is judged on the same test samples: twin, codes (G), L-inf 0.03, the worst case over
+the profile "standard". Networks are trained into ``--out`` where they are not there (seed 0 may be copied from
 models/digits to OUT/seed0/networks). What was measured is kept: a killed run goes on. Prints Markdown, and writes it to
 OUT/selection.md.
 """
@@ -29,26 +29,27 @@ from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import write_text
 from tinyfuse.core.results import ResultStore
 from tinyfuse.core.statistics import wilson
-from tinyfuse.data import Dataset, Pairs
-from tinyfuse.integer.interpreters import load
+from tinyfuse.data import Dataset, Samples
+from tinyfuse.data.sources import add_options, load_from
+from tinyfuse.integer.model import load_model
 from tinyfuse.nn.train import TrainConfig, steps_per_epoch
-from tinyfuse.nn.train_or_load import obtain
-from tinyfuse.quantize.recipe import Precision
+from tinyfuse.nn.train_or_load import train_or_load
+from tinyfuse.quantize.recipe import Recipe, uniform
 from tinyfuse.search import costs
 from tinyfuse.search.budget import Budget, parse_budget
 from tinyfuse.search.candidates import Space, mixed
 from tinyfuse.search.criteria import Evidence, cost_table
-from tinyfuse.search.measure import trials, uniform
-from tinyfuse.search.promote import chosen, tried
+from tinyfuse.search.measure import trials
+from tinyfuse.search.promote import finalists, tried
 from tinyfuse.search.rank import Judged
 from tinyfuse.search.select import gather, space_of, try_out
+from tinyfuse.search.selection_study import SelectionStudy
 from tinyfuse.search.settings import Settings
-from tinyfuse.search.study import Study
 
 FUSIONS = ("early", "intermediate", "late")
 RANDOM, FULL, DRAWS = 2, 0.98, 1_000_000
 WIDER = (7, 8, 9)
-MODES = ("image", "audio", "both")
+MODES = ("image", "audio", "all")
 OURS = "tinyfuse select, trials"
 RESAMPLES = 5000
 
@@ -58,20 +59,20 @@ class Entry:
     """One method's recipes for one network; the figures of several are averaged."""
 
     method: str
-    recipes: Sequence[Precision]
+    recipes: Sequence[Recipe]
 
 
 def main() -> int:
     """Parse the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_data(parser)
+    add_options(parser)
     parser.add_argument("--model", choices=FUSIONS, default="intermediate", help="network (default intermediate)")
     parser.add_argument("--seeds", type=_numbers, default=(0, 1, 2), help="training seeds (default 0,1,2)")
     parser.add_argument("--bits", type=_numbers, default=(6, 3), help="uniform widths whose bytes are spent (6,3)")
     parser.add_argument("--epochs", type=options.positive, default=12)
     parser.add_argument("--batch-size", type=options.positive, default=128)
-    parser.add_argument("--pairs", type=options.positive, default=Settings.test_pairs, help="attacked test pairs")
-    parser.add_argument("--clean-pairs", type=options.positive, default=2000, help="test pairs judged clean")
+    parser.add_argument("--samples", type=options.positive, default=Settings.test_samples, help="attacked test samples")
+    parser.add_argument("--clean-samples", type=options.positive, default=2000, help="test samples judged clean")
     parser.add_argument("--jobs", type=options.positive, default=options.cores())
     parser.add_argument("--out", type=Path, default=Path("runs/selection"))
     return options.guarded(run, parser.parse_args())
@@ -84,7 +85,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def run(args: argparse.Namespace) -> int:
     """Measure everything that is missing and print the tables."""
     # No mixed recipe of the grid fits the bytes of its narrowest width, so that it need not be measured here.
-    dataset, settings = options.load_data(args), replace(Settings(), test_pairs=args.pairs, grid=(max(args.bits),))
+    dataset, settings = load_from(args), replace(Settings(), test_samples=args.samples, grid=(max(args.bits),))
     found: dict[tuple[int, str], list[list[Judged]]] = {}
     for seed in args.seeds:
         study = _study(args, dataset, settings, seed)
@@ -92,10 +93,10 @@ def run(args: argparse.Namespace) -> int:
         for bits in args.bits:
             entries = list(_entries(study, evidence, bits))
             recipes = {recipe.name: recipe for entry in entries for recipe in entry.recipes}
-            with progress(f"seed {seed}, test pairs", len(recipes)) as advance:
+            with progress(f"seed {seed}, test samples", len(recipes)) as advance:
                 rows = trials(study, list(recipes.values()), lambda note: advance(note=note), part="test",
-                              pairs=args.pairs)
-            clean = study.judged("test", args.clean_pairs)
+                              count=args.samples)
+            clean = study.judged("test", args.clean_samples)
             judged = {name: replace(tried(row), clean=_clean(study, recipes[name], clean))
                       for name, row in rows.items()}
             for entry in entries:
@@ -107,16 +108,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _study(args: argparse.Namespace, dataset: Dataset, settings: Settings, seed: int) -> Study:
+def _study(args: argparse.Namespace, dataset: Dataset, settings: Settings, seed: int) -> SelectionStudy:
     config = TrainConfig(epochs=args.epochs, batch_size=args.batch_size, seed=seed)
     folder = args.out / f"seed{seed}"
     with progress(f"training {args.model}, seed {seed}", config.epochs * steps_per_epoch(dataset, config)) as advance:
-        network = obtain(args.model, dataset, config, folder / "networks", tick=advance, report=console.print)
+        network = train_or_load(args.model, dataset, config, folder / "networks", tick=advance, report=console.print)
     folder /= args.model
-    return Study(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"), args.jobs)
+    return SelectionStudy(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"), args.jobs)
 
 
-def _entries(study: Study, evidence: Evidence, bits: int) -> Iterator[Entry]:
+def _entries(study: SelectionStudy, evidence: Evidence, bits: int) -> Iterator[Entry]:
     """Every method within the packed bytes of ``bits`` bits, then the wider uniform recipes."""
     methods = study.settings.methods
     plain = uniform(bits, methods)
@@ -135,20 +136,19 @@ def _entries(study: Study, evidence: Evidence, bits: int) -> Iterator[Entry]:
         yield Entry(f"uniform {width}", [uniform(width, methods)])
 
 
-def _clean(study: Study, recipe: Precision, pairs: Pairs) -> np.ndarray:
-    """Bool [n]: ``pairs`` that the integers classify correctly."""
-    target = TwinTarget(load(study.convert(recipe).data, name=recipe.name))
-    codes = {name: grid.quantise(pairs.inputs()[name]).astype(np.float32)
-             for name, grid in (target.grids or {}).items()}
-    return np.asarray(~misclassified(target.logits(codes), pairs.label))
+def _clean(study: SelectionStudy, recipe: Recipe, samples: Samples) -> np.ndarray:
+    """Bool [n]: ``samples`` that the integers classify correctly."""
+    model = load_model(study.convert(recipe).data, name=recipe.name)
+    codes = {name: values.astype(np.float32) for name, values in model.codes_of(samples.inputs).items()}
+    return np.asarray(~misclassified(TwinTarget(model).logits(codes), samples.label))
 
 
-def _ours(study: Study, space: Space, budget: Budget, evidence: Evidence) -> Precision:
+def _ours(study: SelectionStudy, space: Space, budget: Budget, evidence: Evidence) -> Recipe:
     candidates, measured = try_out(study, space, budget, evidence)
-    return chosen(study, budget, candidates, measured)[0].precision
+    return finalists(study, budget, candidates, measured)[0].recipe
 
 
-def _greedy(study: Study, evidence: Evidence, sizes: np.ndarray, limit: int) -> dict[str, int]:
+def _greedy(study: SelectionStudy, evidence: Evidence, sizes: np.ndarray, limit: int) -> dict[str, int]:
     """From the widest: always the narrowing by one width that costs least divergence for each byte saved."""
     widths = study.settings.widths
     cost = cost_table("kl", study.units, widths, evidence)
@@ -163,7 +163,7 @@ def _greedy(study: Study, evidence: Evidence, sizes: np.ndarray, limit: int) -> 
     return {unit.name: widths[index] for unit, index in zip(study.units, place, strict=True)}
 
 
-def _random(study: Study, sizes: np.ndarray, limit: int, number: int) -> dict[str, int]:
+def _random(study: SelectionStudy, sizes: np.ndarray, limit: int, number: int) -> dict[str, int]:
     """Independent uniform widths, drawn until they fill the limit to at least 98 %."""
     generator, rows = np.random.default_rng(number), np.arange(len(study.units))
     for _ in range(DRAWS):
@@ -176,16 +176,16 @@ def _random(study: Study, sizes: np.ndarray, limit: int, number: int) -> dict[st
 def _report(args: argparse.Namespace, found: Mapping[tuple[int, str], list[list[Judged]]],
             bits: Sequence[int]) -> Iterator[str]:
     seeds = ", ".join(map(str, args.seeds))
-    yield (f"{args.model}, training seeds {seeds}, {args.pairs} attacked and {args.clean_pairs} clean test pairs each, "
-           f"FGSM and PGD-{Settings.trial_steps} on two losses, twin, threat model G, L-inf {Settings.epsilon:g}. Mean "
-           "over the seeds in percent (lowest to highest); ours - method: mean paired difference in points on the "
-           "weaker modality and with both attacked, 95 % bootstrap interval over pairs, and that of each seed. "
-           "Ours is the first of the trials of tinyfuse select on held-out pairs; its finals are left out.\n")
+    yield (f"{args.model}, training seeds {seeds}, {args.samples} attacked and {args.clean_samples} clean test samples "
+           f"each, FGSM and PGD-{Settings.trial_steps} on two losses, twin, threat model G, L-inf {Settings.epsilon:g}."
+           " Mean over the seeds in percent (lowest to highest); ours - method: mean paired difference in points on "
+           "the weaker input and with all attacked, 95 % bootstrap interval over samples, and that of each seed. "
+           "Ours is the first of the trials of tinyfuse select on held-out samples; its finals are left out.\n")
     for width in bits:
         rows = {method: outcomes for (key, method), outcomes in found.items() if key == width}
         yield f"At the packed bytes of uniform {width} bits:\n"
-        yield ("| method | packed bytes | clean | image | audio | both | ours - method, weaker modality | by seed "
-               "| ours - method, both | by seed |")
+        yield ("| method | packed bytes | clean | image | audio | all | ours - method, weaker input | by seed "
+               "| ours - method, all | by seed |")
         yield "| --- |" + " ---: |" * 9
         ours = rows[OURS]
         for method, outcomes in rows.items():
@@ -202,17 +202,17 @@ def _line(method: str, outcomes: list[list[Judged]], ours: list[list[Judged]]) -
     if method == OURS:
         changes = [""] * 4
     else:
-        changes = [text for mode in (_weaker(ours), "both") for text in _difference(_changes(ours, outcomes, mode))]
+        changes = [text for mode in (_weaker(ours), "all") for text in _difference(_changes(ours, outcomes, mode))]
     return f"| {method} | {size} | {' | '.join([*figures, *changes])} |"
 
 
 def _weaker(ours: list[list[Judged]]) -> str:
-    """The single modality on which ours is weaker, over all seeds."""
+    """The input on which, attacked alone, ours is weaker, over all seeds."""
     return min(MODES[:2], key=lambda name: float(np.mean([judged[0].robust[name].mean() for judged in ours])))
 
 
 def _changes(ours: list[list[Judged]], theirs: list[list[Judged]], mode: str) -> np.ndarray:
-    """Ours minus theirs under attack on ``mode``, float [seeds, pairs]."""
+    """Ours minus theirs under attack on ``mode``, float [seeds, samples]."""
     return np.array([judged[0].robust[mode] - np.mean([one.robust[mode] for one in other], axis=0)
                      for judged, other in zip(ours, theirs, strict=True)])
 
@@ -225,7 +225,7 @@ def _difference(changes: np.ndarray) -> tuple[str, str]:
 
 
 def _bootstrap(changes: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval; the pairs are drawn, each with what all seeds make of it."""
+    """Mean and 95 % interval; the samples are drawn, each with what all seeds make of it."""
     means = changes.mean(axis=0)
     drawn = np.random.default_rng(0).integers(0, len(means), (RESAMPLES, len(means)))
     low, high = np.quantile(means[drawn].mean(axis=1), [0.025, 0.975])

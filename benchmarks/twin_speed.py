@@ -2,7 +2,7 @@
 
     python benchmarks/twin_speed.py [--model NAME] [--recipe w6] [--samples 512] [--rounds 5]
 
-Every executor evaluates the same clean pairs of the embedded digits; rounds are interleaved and the best one counts,
+Every executor evaluates the same clean samples of the embedded digits; rounds are interleaved and the best one counts,
 so that other work on the machine falls on all alike. Outputs of twin and TFLite Micro are compared as well.
 """
 
@@ -18,8 +18,9 @@ import numpy as np
 from tinyfuse import load_data
 from tinyfuse.attacks import KerasTarget
 from tinyfuse.attacks.targets.twin_target import TwinTarget
-from tinyfuse.integer.interpreters import IntegerModel, Interpreter, load
-from tinyfuse.nn.train_or_load import load_network
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import IntegerModel, load_model
+from tinyfuse.nn.network import load_network
 
 MODELS = Path(__file__).resolve().parent.parent / "models" / "digits"
 FUSIONS = ("early", "intermediate", "late")
@@ -33,21 +34,20 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    pairs = load_data().test.balanced(args.samples, seed=0)
-    inputs, labels = pairs.inputs(), pairs.label
+    samples = load_data().test.balanced(args.samples, seed=0)
     for name in args.model or FUSIONS:
-        integer = load(MODELS / f"{name}__{args.recipe}.tflite", name=f"{name} {args.recipe}")
-        rates, differing = measure(integer, MODELS / f"{name}.keras", inputs, labels, args.rounds)
+        integer = load_model(MODELS / f"{name}__{args.recipe}.tflite", name=f"{name} {args.recipe}")
+        rates, differing = measure(integer, MODELS / f"{name}.keras", samples.inputs, samples.label, args.rounds)
         show(integer.name, rates, differing)
 
 
 def measure(integer: IntegerModel, network: Path, inputs: Mapping[str, np.ndarray], labels: np.ndarray,
             rounds: int) -> tuple[dict[str, float], int]:
     """Samples a second of each task, and output codes in which twin and TFLite Micro differ."""
-    codes = {name: grid.quantise(inputs[name]) for name, grid in integer.grids.items()}
+    codes = integer.codes_of(inputs)
     few = {name: values[:TFLM_SAMPLES] for name, values in codes.items()}
     batch = {name: values.astype(np.float32) for name, values in codes.items()}
-    executors = {name: Interpreter(integer, name) for name in ("tflm", "litert", "twin")}
+    executors = {name: open_executor(integer, name) for name in ("tflm", "litert", "twin")}
     keras, twin = KerasTarget(load_network(network).model), TwinTarget(integer)
     wrt = tuple(codes)
     tasks: dict[str, tuple[int, Callable[[], object]]] = {

@@ -1,14 +1,56 @@
-"""Targets in numpy whose answer is known: what breaks them, at which budget, and which attacks must fail."""
+"""Targets in numpy whose answer is known: what breaks them, at which budget, and which attacks must fail.
+
+Beside them short ways to a threat and to one attack by name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import Batch, DifferentiableTarget, Gradient, InputGrid, loss_and_slope
+from tinyfuse.attacks import (
+    Adversarial,
+    Batch,
+    DifferentiableTarget,
+    Gradient,
+    InputGrid,
+    SampleAttack,
+    Target,
+    Threat,
+    attack_of,
+    loss_and_slope,
+)
+from tinyfuse.threats.norms import norm_of
+from tinyfuse.threats.threat import Bound
 
+Bounds = float | Mapping[str, Bound]
 CODES = InputGrid(scale=1 / 255, zero_point=-128, low=-128, high=127)
+
+
+def threat(norm: str, budget: Mapping[str, float], low: Bounds = 0.0, high: Bounds = 1.0,
+           mask: Mapping[str, np.ndarray] | None = None, lattice: bool = False) -> Threat:
+    """The threat in one box for all inputs, or in a box for each."""
+    box = {name: (low[name] if isinstance(low, Mapping) else low, high[name] if isinstance(high, Mapping) else high)
+           for name in budget}
+    return Threat(norm_of(norm), budget, box, mask or {}, lattice)
+
+
+def attacked(name: str, target: Target, batch: Batch, labels: np.ndarray, threat: Threat, *,
+             sample_ids: np.ndarray | None = None, survivors_only: bool = False, **settings: Any) -> Adversarial:
+    """The outcome of the attack ``name`` with these ``settings``."""
+    attack = attack_of(name, settings)
+    assert isinstance(attack, SampleAttack)
+    return attack.run(target, batch, labels, threat, sample_ids=sample_ids, survivors_only=survivors_only)
+
+
+def samples(count: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """(batch, labels) of two inputs [count, 28, 28, 1] with values in [0, 1], a tenth of them exactly 0 and 1."""
+    random = np.random.default_rng(seed)
+    batch = {name: np.clip(random.uniform(-0.1, 1.1, (count, 28, 28, 1)), 0, 1).astype(np.float32)
+             for name in ("image", "audio")}
+    return batch, random.integers(0, 10, count)
 
 
 class Analytic:
@@ -63,7 +105,7 @@ def smallest_budget(weights: Mapping[str, np.ndarray], logits: np.ndarray, label
                     modalities: tuple[str, ...]) -> np.ndarray:
     """Closed form for :func:`linear` without a box: min over k != y of (z_y - z_k) / sum_m ||w_k - w_y||_dual.
 
-    Every modality of ``modalities`` has the same budget; the dual of L-inf is L1, that of L2 is L2.
+    Every one of ``modalities`` has the same budget; the dual of L-inf is L1, that of L2 is L2.
     """
     found = np.full(len(labels), np.inf)
     for row, label in enumerate(labels):

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one worker for each core: more threads would only get into each other's way
+    for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+                     "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(_threads, "1")
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +17,16 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from tinyfuse.data import Dataset, FeatureScaling, Pairs, Variants
-from tinyfuse.nn.zoo.fusion import build, modalities_of
+from tinyfuse.data import Dataset, Samples
+from tinyfuse.data.digits.augmentation import Augmentation
+from tinyfuse.data.digits.load import INPUTS
+from tinyfuse.nn import zoo
+from tinyfuse.nn.network import Network, describe_training
+from tinyfuse.nn.origin import seen_inputs
+from tinyfuse.nn.train import TrainConfig, Trained
+from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.quantize.convert import Baseline, baseline
 
 # A slow machine is no failure.
@@ -32,29 +45,49 @@ def real_data() -> Path:
     return folder
 
 
-def make_pairs(n: int, seed: int) -> Pairs:
-    """Pairs whose two halves each show their class: a blurred prototype with noise."""
+def _make_samples(n: int, seed: int) -> Samples:
     prototypes = np.random.default_rng(7).random((2, 10, 28, 28, 1))
     generator = np.random.default_rng(seed)
     label = np.arange(n) % 10
     image, audio = np.clip(0.5 * prototypes[:, label] + 0.5 * generator.random((2, n, 28, 28, 1)), 0, 1)
-    ids = np.arange(n) + 10_000 * seed
-    unknown = np.full(n, -1, np.int32)
-    return Pairs(image.astype(np.float32), audio.astype(np.float32), label.astype(np.int64), unknown, unknown, ids, ids)
+    inputs = {"image": image.astype(np.float32), "audio": audio.astype(np.float32)}
+    return Samples(inputs, label.astype(np.int64), np.arange(n) + 10_000 * seed)
+
+
+@pytest.fixture(scope="session")
+def make_samples() -> Callable[[int, int], Samples]:
+    """f(n, seed): samples whose two inputs each show their class, a blurred prototype with noise."""
+    return _make_samples
 
 
 @pytest.fixture(scope="session")
 def tiny_dataset() -> Dataset:
-    """200 training, 40 validation and 60 test pairs."""
-    train = make_pairs(200, 1)
-    variants = Variants(np.stack([train.audio, np.roll(train.audio, 1, axis=1)], axis=1), np.arange(len(train)))
-    scaling = FeatureScaling((0.0,) * 13, (1.0,) * 13, -1.0, 1.0)
-    return Dataset("tiny", "official", 0, train, make_pairs(40, 2), make_pairs(60, 3), variants, scaling, (), "0" * 64)
+    """200 training, 40 validation and 60 test samples of the digits' inputs."""
+    train = _make_samples(200, 1)
+    variants = np.stack([train.inputs["audio"], np.roll(train.inputs["audio"], 1, axis=1)], axis=1)
+    fitted = {"audio": {"mean": [0.0] * 13, "std": [1.0] * 13, "low": -1.0, "high": 1.0}}
+    return Dataset("tiny", INPUTS, tuple("0123456789"), train, _make_samples(40, 2), _make_samples(60, 3), "0" * 64,
+                   "official", 0, Augmentation(train.inputs["image"], variants, np.arange(len(train))), fitted)
 
 
-def lively_network(name: str) -> Any:
-    """Network ``name`` whose batch norm parameters and biases are random, so that folding them matters."""
-    model, generator = build(name), np.random.default_rng(11)
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all worker processes of this run share, for what is made once; take a lock to write."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_early(tiny_dataset: Dataset, shared_folder: Path) -> Network:
+    """Early fusion, trained once on the tiny data set; tests that change files take a copy of its folder."""
+    with FileLock(shared_folder / "early.lock"):
+        return train_or_load("early", tiny_dataset, TrainConfig(epochs=10, batch_size=20), shared_folder / "early")
+
+
+def _lively_model(name: str) -> Any:
+    model, generator = zoo.build(name, INPUTS, 10), np.random.default_rng(11)
     for layer in model.layers:
         if layer.name.endswith("_bn"):
             n = layer.gamma.shape[0]
@@ -67,18 +100,34 @@ def lively_network(name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def lively_model() -> Callable[[str], Any]:
-    """Lively network by name, each made once."""
-    return functools.cache(lively_network)
+    """``tf_keras`` model by name, whose batch norm parameters and biases are random, so that folding them matters."""
+    return functools.cache(_lively_model)
 
 
 @pytest.fixture(scope="session")
-def lively(tiny_dataset: Dataset, lively_model: Callable[[str], Any]) -> Callable[[str], tuple[Any, Baseline]]:
-    """Network and int8 graph by name, each made once."""
+def lively_network(tiny_dataset: Dataset, lively_model: Callable[[str], Any]) -> Callable[[str], Network]:
+    """The same as a network that says it was trained on the tiny data set; it has no file."""
 
     @functools.cache
-    def make(name: str) -> tuple[Any, Baseline]:
+    def make(name: str) -> Network:
         model = lively_model(name)
-        return model, baseline(model, tiny_dataset.train.balanced(40, seed=0), inputs=modalities_of(name))
+        table = describe_training(Trained(name, model, 1, 0.5, 0.5, 0.1), tiny_dataset, TrainConfig(epochs=1))
+        seen = seen_inputs(model)
+        return Network(name, model, tuple(one for one in INPUTS if one.name in seen), tiny_dataset.classes,
+                       table | {"sha256": "0" * 64}, Path(f"{name}.keras"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lively(tiny_dataset: Dataset,
+           lively_network: Callable[[str], Network]) -> Callable[[str], tuple[Network, Baseline]]:
+    """Lively network and its int8 graph by name, each made once."""
+
+    @functools.cache
+    def make(name: str) -> tuple[Network, Baseline]:
+        network = lively_network(name)
+        return network, baseline(network, tiny_dataset.train.balanced(40, seed=0))
 
     return make
 

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse.firmware import emit, interface
-from tinyfuse.firmware.emit import Program
+from tinyfuse.firmware import emit
 from tinyfuse.firmware.operators import Kernel
-from tinyfuse.firmware.program import program_of
-from tinyfuse.integer.compare import random_codes
-from tinyfuse.integer.interpreters import IntegerModel
+from tinyfuse.firmware.program import Program, program_of
+from tinyfuse.integer.model import IntegerModel, random_codes
 from tinyfuse.integer.twin import Twin
 
 RUNTIME = Path(__file__).resolve().parents[1] / "firmware_export" / "runtime"
@@ -57,7 +55,7 @@ extern FILE *values;
 def write(program: Program, folder: Path) -> None:
     """The source files of ``program``, with its runtime."""
     shutil.copytree(RUNTIME, folder / "runtime")
-    (folder / f"{program.name}.h").write_text(interface.header(program))
+    (folder / f"{program.name}.h").write_text(emit.header(program))
     (folder / f"{program.name}.c").write_text(emit.source(program))
     (folder / f"{program.name}_weights.h").write_text(emit.weights(program))
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyfuse.core.backend import stderr_silenced
-from tinyfuse.tflite import flatbuffer
+from tinyfuse.integer.twin import Twin
+from tinyfuse.tflite import editing, flatbuffer
+from tinyfuse.tflite.reading import read_graph
 
 ARENA = 8 << 20
 
@@ -58,12 +60,12 @@ def build(specs: Sequence[Spec], steps: Sequence[Step], inputs: Sequence[int], o
             model.buffers.append(buffer)
             tensor.buffer = len(model.buffers) - 1
         if len(spec.scale):
-            flatbuffer.set_scale(tensor, np.asarray(spec.scale), np.asarray(spec.zero_point))
+            editing.set_scale(tensor, np.asarray(spec.scale), np.asarray(spec.zero_point))
             tensor.quantization.quantizedDimension = spec.axis
         graph.tensors.append(tensor)
     for step in steps:
         operator = schema.OperatorT()
-        operator.opcodeIndex = flatbuffer.operator_code(model, step.name, step.version)
+        operator.opcodeIndex = editing.operator_code(model, step.name, step.version)
         operator.inputs, operator.outputs = np.array(step.inputs, np.int32), np.array(step.outputs, np.int32)
         if step.options:
             values = getattr(schema, step.options + "T")()
@@ -93,11 +95,14 @@ def tflm(data: bytes, inputs: Sequence[np.ndarray]) -> list[dict[int, np.ndarray
     return found
 
 
+def twin_of(data: bytes) -> Twin:
+    """The twin of a ``.tflite``."""
+    return Twin(read_graph(data, "test"))
+
+
 def differing(data: bytes, inputs: Sequence[np.ndarray]) -> int:
     """Values in which the twin and TFLite Micro differ, over all tensors and samples."""
-    from tinyfuse.integer.twin import Twin
-
-    twin = Twin.from_bytes(data, "test")
+    twin = twin_of(data)
     ours = twin.tensors(dict(zip([twin.graph.tensors[i].name for i in twin.graph.inputs], inputs, strict=True)))
     total = 0
     for row, tensors in enumerate(tflm(data, inputs)):

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from html.parser import HTMLParser
+from pathlib import Path
+
+from tinyfuse.core.results import Row
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}"
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Add rows to a file at once; `ResultStore.append` would wait for the disk after each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 class Page(HTMLParser):

@@ -11,13 +11,15 @@ from tinyfuse import data
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError
 from tinyfuse.core.files import sha256_hex
-from tinyfuse.integer.interpreters import Interpreter, load
-from tinyfuse.nn import network_file
-from tinyfuse.nn.zoo.fusion import MODELS
+from tinyfuse.core.strict import decode
+from tinyfuse.data import Input, Samples
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import load_model
+from tinyfuse.nn import zoo
+from tinyfuse.nn.network import load_network
 from tinyfuse.quantize.readback import written_codes
-from tinyfuse.quantize.recipe import precision
+from tinyfuse.quantize.recipe import read_recipe
 from tinyfuse.quantize.weight_codes import container_level
-from tinyfuse.study.samples import Samples
 
 FOLDER = Path(__file__).resolve().parent.parent / "models" / "digits"
 SELECTED = FOLDER.parent / "selected"
@@ -26,13 +28,12 @@ FILES = sorted([*FOLDER.glob("*.tflite"), *SELECTED.glob("*.tflite")])
 
 @pytest.fixture(scope="module")
 def digits(real_data: Path) -> Samples:
-    pairs = data.load(real_data).test.balanced(60, seed=1)
-    return Samples(pairs.inputs(), pairs.label)
+    return data.load(real_data).test.balanced(60, seed=1)
 
 
 def test_every_network_has_float_and_integer_files() -> None:
-    assert {path.stem for path in FOLDER.glob("*.keras")} == set(MODELS)
-    assert {path.stem.split("__")[0] for path in FOLDER.glob("*.tflite")} == set(MODELS)
+    assert {path.stem for path in FOLDER.glob("*.keras")} == set(zoo.names())
+    assert {path.stem.split("__")[0] for path in FOLDER.glob("*.tflite")} == set(zoo.names())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -41,16 +42,21 @@ def test_an_integer_file_is_what_its_table_says(path: Path) -> None:
     content = path.read_bytes()
     assert table["sha256"] == sha256_hex(content)
     assert table["float_sha256"] == sha256_hex((FOLDER / f"{table['model']}.keras").read_bytes())
+    recipe = read_recipe(SELECTED / "recipes" / f"{path.stem}.toml" if path.parent == SELECTED
+                         else path.stem.split("__")[1])
+    assert recipe.to_table() == table["recipe"]
     codes = written_codes(content, path.name)
     for layer in table["layers"]:
-        assert np.abs(codes[layer["name"]][0]).max() <= container_level(set(layer["branches"].values()))
+        assert np.abs(codes[layer["name"]][0]).max() <= container_level(set(layer["bits"].values()))
+    ports = load_model(path).inputs
+    assert [decode(Input, one, str(path), ModelError).name for one in table["inputs"]] == [port.name for port in ports]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_integer_file_reads_real_digits(path: Path, digits: Samples) -> None:
-    model = load(path)
-    codes = {name: grid.quantise(digits.inputs[name]) for name, grid in model.grids.items()}
-    outputs = {executor: Interpreter(model, executor).run(codes) for executor in ("tflm", "twin")}
+    model = load_model(path)
+    codes = model.codes_of(digits.inputs)
+    outputs = {executor: open_executor(model, executor).run(codes) for executor in ("tflm", "twin")}
     assert np.array_equal(outputs["tflm"], outputs["twin"])
     assert (outputs["tflm"].argmax(1) == digits.label).mean() >= 0.95
 
@@ -60,10 +66,9 @@ def test_a_selected_file_keeps_its_budget_and_has_its_recipe(path: Path) -> None
     table = toml.read(path.with_suffix(".toml"), ModelError)
     budget = int(path.stem.rpartition("flash")[2])
     assert table["packed_bytes"] <= budget
-    chosen = precision(SELECTED / "recipes" / f"{path.stem}.toml")
-    assert chosen.to_table() == table["precision"]
+    chosen = read_recipe(SELECTED / "recipes" / f"{path.stem}.toml")
     for layer in table["layers"]:
-        assert all(chosen.bits_for(layer["name"], branch) == bits for branch, bits in layer["branches"].items())
+        assert all(chosen.bits_for(layer["name"], branch) == bits for branch, bits in layer["bits"].items())
 
 
 def test_three_fusions_are_selected_at_two_budgets() -> None:
@@ -72,6 +77,6 @@ def test_three_fusions_are_selected_at_two_budgets() -> None:
 
 
 def test_a_float_network_loads_from_its_file() -> None:
-    model, table = network_file.load(FOLDER / "late.keras")
-    assert model.name == "late"
-    assert table["accuracy"]["test"] > 0.99
+    network = load_network(FOLDER / "late.keras")
+    assert network.model.name == network.name == "late" and network.input_names == ("image", "audio")
+    assert network.table["accuracy"]["test"] > 0.99

@@ -1,4 +1,4 @@
-"""tinyfuse: audio+image fusion networks from training to a microcontroller, judged per modality."""
+"""tinyfuse: networks that fuse several sensors, from training to a microcontroller, judged input by input."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyfuse.api import attack, convert, train
-    from tinyfuse.data.digits.load import load as load_data
-    from tinyfuse.firmware.deploy import export, verify
+    from tinyfuse.api import attack, convert, select, train
+    from tinyfuse.data import load as load_data
+    from tinyfuse.firmware.deploy import export
+    from tinyfuse.firmware.verify import verify
     from tinyfuse.report import render as write_report
-    from tinyfuse.search.run import select
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "attack", "convert", "export", "load_data", "select", "train", "verify", "write_report"]
 
 _HOMES = {"load_data": ("tinyfuse.data", "load"), "train": ("tinyfuse.api", "train"),
           "convert": ("tinyfuse.api", "convert"), "attack": ("tinyfuse.api", "attack"),
-          "export": ("tinyfuse.firmware.deploy", "export"), "verify": ("tinyfuse.firmware.deploy", "verify"),
-          "select": ("tinyfuse.search.run", "select"), "write_report": ("tinyfuse.report", "render")}
+          "select": ("tinyfuse.api", "select"), "export": ("tinyfuse.firmware.deploy", "export"),
+          "verify": ("tinyfuse.firmware.verify", "verify"), "write_report": ("tinyfuse.report", "render")}
 
 
 def __getattr__(name: str) -> Any:

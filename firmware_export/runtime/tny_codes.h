@@ -34,10 +34,10 @@ TNY_INLINE tny_channels_t tny_channels(const tny_conv_t *conv, int32_t c)
   return channels;
 }
 
-/* Whether channels from c on go the short way: all four, int8 weights and nothing odd. */
+/* Whether channels from c on go the short way: all four, int8 weights and no general requantisation. */
 TNY_INLINE int tny_is_plain(const tny_conv_t *conv, int32_t c)
 {
-  return !conv->odd && !conv->wide && c + 4 <= conv->out_c;
+  return !conv->general && !conv->nine_bit && c + 4 <= conv->out_c;
 }
 
 /* Codes in the lowest bytes of the lanes; where all shifts go to the right, halves are rounded away from zero. */
@@ -48,10 +48,10 @@ TNY_INLINE int32x4_t tny_plain4(const tny_channels_t *channels, const int32_t *s
   return tny_saturate4(vaddq_n_s32(code, channels->zero));
 }
 
-TNY_INLINE int32x4_t tny_odd4(const tny_conv_t *conv, const tny_channels_t *channels, const int32_t *sum)
+TNY_INLINE int32x4_t tny_general4(const tny_conv_t *conv, const tny_channels_t *channels, const int32_t *sum)
 {
   const int32_t parts[4] = {sum[0] + sum[2], sum[1] + sum[3], 0, 0}; /* both parts of 9-bit weights */
-  const int32x4_t all = vld1q_s32(conv->wide ? parts : sum), none = vdupq_n_s32(0);
+  const int32x4_t all = vld1q_s32(conv->nine_bit ? parts : sum), none = vdupq_n_s32(0);
   const int32x4_t right = vminq_s32(channels->shift, none), left = vmaxq_s32(channels->shift, none);
   const int32x4_t high = vqrdmulhq_s32(vshlq_s32(all, left), channels->multiplier);
   const int32x4_t down = vshrq_n_s32(vandq_s32(high, right), 31); /* -1 where halves have to round down */
@@ -98,12 +98,12 @@ TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tn
 }
 
 /* As tny_put, for any layer and for the channels from c on that there are. */
-TNY_NOINLINE void tny_put_odd(const tny_conv_t *conv, const tny_sink_t *sink, const tny_target_t *target, int32_t c,
-                              const int32_t *sum)
+TNY_NOINLINE void tny_put_general(const tny_conv_t *conv, const tny_sink_t *sink, const tny_target_t *target, int32_t c,
+                                  const int32_t *sum)
 {
   const tny_channels_t channels = tny_channels(conv, c);
-  const mve_pred16_t valid = vctp32q((uint32_t)tny_least(conv->wide ? 2 : 4, conv->out_c - c));
-  int32x4_t first = tny_odd4(conv, &channels, sum), second = tny_odd4(conv, &channels, sum + 4);
+  const mve_pred16_t valid = vctp32q((uint32_t)tny_least(conv->nine_bit ? 2 : 4, conv->out_c - c));
+  int32x4_t first = tny_general4(conv, &channels, sum), second = tny_general4(conv, &channels, sum + 4);
   const tny_add_t *const add = sink->add;
   tny_trace8(conv->tensor, target, first, second, valid);
   if (add != NULL) {
@@ -128,15 +128,15 @@ TNY_INLINE tny_channels_t tny_channels(const tny_conv_t *conv, int32_t c)
     const int32_t shift = conv->shift[c + i];
     channels.multiplier[i] = conv->multiplier[c + i];
     channels.shift[i] = shift;
-    channels.offset[i] = conv->odd ? 0 : conv->zero_out * ((int32_t)1 << shift) + ((int32_t)1 << (shift - 1));
+    channels.offset[i] = conv->general ? 0 : conv->zero_out * ((int32_t)1 << shift) + ((int32_t)1 << (shift - 1));
   }
   return channels;
 }
 
-/* Whether channels from c on go the short way: both, and nothing odd. */
+/* Whether channels from c on go the short way: both, and no general requantisation. */
 TNY_INLINE int tny_is_plain(const tny_conv_t *conv, int32_t c)
 {
-  return !conv->odd && c + 2 <= conv->out_c;
+  return !conv->general && c + 2 <= conv->out_c;
 }
 
 /* The code of a doubled sum. Where the product rounds to 0, its sign does not matter: that of the sum is as good. */
@@ -198,8 +198,8 @@ TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tn
 
 /* As tny_put, for any layer and for the channels from c on that there are. A ring takes whole pairs of channels only:
  * the exporter gathers the windows of others. */
-TNY_NOINLINE void tny_put_odd(const tny_conv_t *conv, const tny_sink_t *sink, const tny_target_t *target, int32_t c,
-                              const int32_t *sum)
+TNY_NOINLINE void tny_put_general(const tny_conv_t *conv, const tny_sink_t *sink, const tny_target_t *target, int32_t c,
+                                  const int32_t *sum)
 {
   const int32_t channels = tny_least(2, conv->out_c - c), values = target->both ? 4 : 2;
   const tny_add_t *const add = sink->add;

@@ -22,7 +22,7 @@ typedef struct {
 TNY_INLINE int32_t tny_together(const tny_conv_t *conv)
 {
 #if TNY_IMPL == 2
-  return conv->wide ? 2 : 4;
+  return conv->nine_bit ? 2 : 4;
 #else
   (void)conv;
   return 2;
@@ -36,7 +36,7 @@ TNY_INLINE void tny_decode(const tny_task_t *task)
   const uint32_t *const words = conv->weights + (size_t)(task->c / 2) * conv->pair_words;
   conv->unpack(words, task->weights, chunks);
 #if TNY_IMPL == 2
-  if (!conv->wide && task->c + 2 < conv->out_c) {
+  if (!conv->nine_bit && task->c + 2 < conv->out_c) {
     conv->unpack(words + conv->pair_words, task->weights + 32, chunks);
   }
 #endif
@@ -78,7 +78,7 @@ TNY_INLINE void tny_begin(const tny_conv_t *conv, int32_t c, int32_t *bias)
 {
   for (int32_t i = 0; i < TNY_CHANNELS; i++) {
     const int32_t high = conv->bias_high != NULL ? conv->bias_high[c + i] : 0;
-    bias[i] = conv->wide && i >= 2 ? 0 : high * 65536 + conv->bias[c + i];
+    bias[i] = conv->nine_bit && i >= 2 ? 0 : high * 65536 + conv->bias[c + i];
   }
 }
 
@@ -124,7 +124,7 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
 #endif
         {
           const tny_target_t target = tny_target(task, &pixels, to, on, done);
-          tny_put_odd(conv, sink, &target, task->c, window.sum);
+          tny_put_general(conv, sink, &target, task->c, window.sum);
         }
       }
     }

@@ -6,7 +6,7 @@
 #ifndef TNY_DEPTHWISE_H
 #define TNY_DEPTHWISE_H
 
-#include "tny_direct.h"
+#include "tny_plain_conv.h"
 
 typedef struct {
   int32_t *sums;        /* of one row of outputs */
@@ -14,7 +14,7 @@ typedef struct {
   int32_t count, lanes; /* rows of the ring, lanes of each */
 } tny_channel_t;
 
-TNY_INLINE tny_channel_t tny_channel(const tny_direct_t *conv, void *scratch)
+TNY_INLINE tny_channel_t tny_channel(const tny_plain_conv_t *conv, void *scratch)
 {
   tny_channel_t channel;
   channel.count = (conv->kernel_h - 1) * conv->dilation_h + 1;
@@ -26,7 +26,7 @@ TNY_INLINE tny_channel_t tny_channel(const tny_direct_t *conv, void *scratch)
 }
 
 /* Row `row` of input channel `c`; 0 outside the image. */
-static inline void tny_channel_row(const tny_direct_t *conv, const void *in, int32_t c, int32_t row, int16_t *out,
+static inline void tny_channel_row(const tny_plain_conv_t *conv, const void *in, int32_t c, int32_t row, int16_t *out,
                                 int32_t lanes, int wide)
 {
   const int32_t end = conv->pad_left + conv->in_w, inside = row >= 0 && row < conv->in_h;
@@ -63,7 +63,7 @@ TNY_INLINE void tny_one_tap(const int16_t *lane, int32_t w, int32_t step, int32_
 }
 
 /* The sums of a row of outputs; the windows start with row `first` of the ring. */
-TNY_NOINLINE void tny_channel_sums(const tny_direct_t *conv, const tny_channel_t *channel, int32_t first)
+TNY_NOINLINE void tny_channel_sums(const tny_plain_conv_t *conv, const tny_channel_t *channel, int32_t first)
 {
   const int32_t next = conv->dilation_w, step = conv->stride_w, width = conv->kernel_w;
   const int32_t *const end = channel->sums + conv->out_w;
@@ -87,7 +87,7 @@ TNY_INLINE int32_t tny_finish_quickly(tny_final_t final, int32_t sum)
 }
 
 /* Row `row` of output channel `c`; the sums are 0 afterwards. */
-static inline void tny_channel_codes(const tny_direct_t *conv, int32_t row, int32_t c, int32_t *sums, void *out,
+static inline void tny_channel_codes(const tny_plain_conv_t *conv, int32_t row, int32_t c, int32_t *sums, void *out,
                                      int wide)
 {
   const tny_final_t final = tny_final(conv, c);
@@ -101,8 +101,8 @@ static inline void tny_channel_codes(const tny_direct_t *conv, int32_t row, int3
   }
 }
 
-static inline void tny_channel_rows(const tny_direct_t *conv, const tny_channel_t *channel, const void *in, void *out,
-                                    int32_t c, int wide)
+static inline void tny_channel_rows(const tny_plain_conv_t *conv, const tny_channel_t *channel, const void *in,
+                                    void *out, int32_t c, int wide)
 {
   int32_t filled = 0;
   for (int32_t row = 0; row < conv->out_h; row++) {
@@ -116,13 +116,13 @@ static inline void tny_channel_rows(const tny_direct_t *conv, const tny_channel_
   }
 }
 
-static inline void tny_depthwise(const tny_direct_t *conv, const void *in, void *out, void *scratch, int wide)
+static inline void tny_depthwise(const tny_plain_conv_t *conv, const void *in, void *out, void *scratch, int wide)
 {
   const tny_channel_t channel = tny_channel(conv, scratch);
   TNY_ENTER(conv->layer);
   memset(channel.sums, 0, conv->out_w * sizeof *channel.sums);
   for (int32_t c = 0; c < conv->out_c; c++) {
-    tny_direct_weights(conv, c, channel.taps);
+    tny_plain_weights(conv, c, channel.taps);
     tny_channel_rows(conv, &channel, in, out, c, wide);
   }
 }

@@ -35,8 +35,8 @@ typedef struct {
   uint16_t row_offset, lane_offset; /* where the first window starts in a ring that was made for another layer */
   uint16_t group;                   /* output rows for which weights are decoded once */
   uint8_t gathered;                 /* a ring row holds the whole windows of one output row */
-  uint8_t odd;                      /* some shift is not in 1..20, or the clamp is narrower than int8 */
-  uint8_t wide;                     /* 9-bit weights */
+  uint8_t general;                  /* some shift is not in 1..20, or the clamp is narrower than int8 */
+  uint8_t nine_bit;                 /* weights do not fit int8 lanes */
   uint16_t layer, tensor;           /* names for profiles and traces */
 } tny_conv_t;
 

@@ -2,7 +2,7 @@
 #ifndef TNY_WIDE_H
 #define TNY_WIDE_H
 
-#include "tny_direct.h"
+#include "tny_plain_conv.h"
 
 /* sum + codes[0] * taps[0] + codes[1] * taps[1] */
 TNY_INLINE int32_t tny_wide_two(int32_t sum, const int16_t *codes, const int16_t *taps)
@@ -36,7 +36,7 @@ TNY_INLINE int64_t tny_wide_dot(const int16_t *codes, const int16_t *taps, int32
 }
 
 /* Add what tap (ky, kx) contributes to a row of outputs; `in` is the row that it meets. */
-TNY_NOINLINE void tny_wide_tap(const tny_direct_t *conv, const int16_t *in, const int16_t *taps, int32_t kx,
+TNY_NOINLINE void tny_wide_tap(const tny_plain_conv_t *conv, const int16_t *in, const int16_t *taps, int32_t kx,
                                int64_t *sums)
 {
   const int32_t step = conv->stride_w, width = conv->in_w, columns = conv->out_w, depth = conv->depth;
@@ -51,7 +51,7 @@ TNY_NOINLINE void tny_wide_tap(const tny_direct_t *conv, const int16_t *in, cons
 }
 
 /* The sums of row `row`; `in` starts with the first channel that is read. */
-TNY_NOINLINE void tny_wide_sums(const tny_direct_t *conv, const int16_t *in, const int16_t *taps, int32_t row,
+TNY_NOINLINE void tny_wide_sums(const tny_plain_conv_t *conv, const int16_t *in, const int16_t *taps, int32_t row,
                                 int64_t *sums)
 {
   for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
@@ -63,7 +63,7 @@ TNY_NOINLINE void tny_wide_sums(const tny_direct_t *conv, const int16_t *in, con
 }
 
 /* Row `row` of output channel `c`; the sums are 0 afterwards. */
-TNY_NOINLINE void tny_wide_codes(const tny_direct_t *conv, int32_t row, int32_t c, int64_t *sums, int16_t *out)
+TNY_NOINLINE void tny_wide_codes(const tny_plain_conv_t *conv, int32_t row, int32_t c, int64_t *sums, int16_t *out)
 {
   const tny_final_t final = tny_final(conv, c);
   const int32_t columns = conv->out_w, step = conv->out_c;
@@ -75,14 +75,14 @@ TNY_NOINLINE void tny_wide_codes(const tny_direct_t *conv, int32_t row, int32_t 
   }
 }
 
-static inline void tny_wide(const tny_direct_t *conv, const void *in, void *out, void *scratch)
+static inline void tny_wide(const tny_plain_conv_t *conv, const void *in, void *out, void *scratch)
 {
   int64_t *const sums = (int64_t *)scratch;
   int16_t *const taps = (int16_t *)(void *)(sums + conv->out_w);
   TNY_ENTER(conv->layer);
   memset(sums, 0, conv->out_w * sizeof *sums);
   for (int32_t c = 0; c < conv->out_c; c++) {
-    tny_direct_weights(conv, c, taps);
+    tny_plain_weights(conv, c, taps);
     for (int32_t row = 0; row < conv->out_h; row++) {
       tny_wide_sums(conv, (const int16_t *)in + c / conv->share * conv->depth, taps, row, sums);
       tny_wide_codes(conv, row, c, sums, (int16_t *)out);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import analytic
 import numpy as np
 import pytest
 
@@ -59,17 +60,8 @@ def linear_of() -> Callable[..., DifferentiableTarget]:
 
 @pytest.fixture(scope="session")
 def samples() -> Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]:
-    """Draw (batch, labels) of n samples with values in [0, 1], a tenth of them exactly 0 and 1."""
-
-    def draw(count: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        random = np.random.default_rng(seed)
-        batch = {
-            name: np.clip(random.uniform(-0.1, 1.1, (count, *SHAPE)), 0, 1).astype(np.float32)
-            for name in ("image", "audio")
-        }
-        return batch, random.integers(0, 10, count)
-
-    return draw
+    """Draw (batch, labels) of n samples."""
+    return analytic.samples
 
 
 @pytest.fixture(scope="session")

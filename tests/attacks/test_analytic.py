@@ -8,14 +8,15 @@ import analytic
 import numpy as np
 import pytest
 
-from tinyfuse.attacks import ATTACKS, Adversarial, Batch, Target, Threat, attack
-from tinyfuse.attacks.registry import GRADIENT_FREE
+from tinyfuse.attacks import ATTACKS, Adversarial, Batch, Target, Threat
 from tinyfuse.threats.audit import audit
 
 SHAPE = (8, 8, 1)
 SIZE = 64
 NAMES = ("image", "audio")
-GRADIENT = tuple(name for name in ATTACKS if name not in GRADIENT_FREE)
+SAMPLE_ATTACKS = tuple(name for name, kind in ATTACKS.items() if kind.in_suites)
+GRADIENT = tuple(name for name in SAMPLE_ATTACKS if not ATTACKS[name].gradient_free)
+GRADIENT_FREE = tuple(name for name in SAMPLE_ATTACKS if ATTACKS[name].gradient_free)
 SETTINGS: dict[str, dict[str, int]] = {"corners": {"draws": 400}}
 
 
@@ -31,7 +32,7 @@ class Space:
 
     def threat(self, units: float, names: tuple[str, ...] = NAMES, norm: str = "linf") -> Threat:
         low, high = (-128.0, 127.0) if self.lattice else (0.0, 1.0)
-        return Threat(norm, dict.fromkeys(names, units * self.unit), low, high, lattice=self.lattice)
+        return analytic.threat(norm, dict.fromkeys(names, units * self.unit), low, high, lattice=self.lattice)
 
     def batch(self, count: int, seed: int = 0) -> dict[str, np.ndarray]:
         """Samples far enough from the box for 50 units."""
@@ -51,17 +52,19 @@ def space(request: pytest.FixtureRequest) -> Space:
 
 
 def run(name: str, target: Target, batch: Batch, labels: np.ndarray, threat: Threat) -> Adversarial:
-    found = attack(name, target, batch, labels, [threat], **SETTINGS.get(name, {}))[0]
+    found = analytic.attacked(name, target, batch, labels, threat, **SETTINGS.get(name, {}))
     audit(found.strongest, batch, threat)
     assert np.array_equal(found.broken, target.logits(found.strongest).argmax(axis=1) != labels)
     return found
 
 
 def test_every_attack_is_either_with_or_without_gradients() -> None:
-    assert set(GRADIENT_FREE) < set(ATTACKS) and set(GRADIENT) == {"fgsm", "pgd", "mim"}
+    assert set(GRADIENT_FREE) == {"square", "corners", "nes", "spsa"} and set(GRADIENT) == {"fgsm", "pgd", "mim"}
+    assert [name for name, kind in ATTACKS.items() if kind.iterative] == ["pgd", "mim", "diva"]
+    assert set(ATTACKS) - set(SAMPLE_ATTACKS) == {"universal", "diva"}
 
 
-@pytest.mark.parametrize(("name", "norm"), [(name, norm) for name in ATTACKS for norm in ("linf", "l2")
+@pytest.mark.parametrize(("name", "norm"), [(name, norm) for name in SAMPLE_ATTACKS for norm in ("linf", "l2")
                                             if (name, norm) != ("square", "l2")])
 @pytest.mark.parametrize("names", [("image",), ("audio",), NAMES])
 def test_no_attack_beats_the_closed_form_of_a_linear_model(
@@ -93,12 +96,12 @@ def test_random_corners_break_a_linear_model_as_often_as_theory_says(space: Spac
     logits = analytic.linear(weights, np.zeros(2)).logits(space.batch(1))[0]
     deviation = 10 * space.unit * np.sqrt(np.square(slope).sum())
     target = analytic.linear(weights, np.array([logits[1] - logits[0] + deviation, 0.0]))
-    found = attack("corners", target, batch, np.zeros(2000, int), [space.threat(10)], draws=1)[0]
+    found = analytic.attacked("corners", target, batch, np.zeros(2000, int), space.threat(10), draws=1)
     assert found.broken.mean() == pytest.approx(0.1587, abs=0.03)
     assert found.queries == 4000
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", SAMPLE_ATTACKS)
 def test_a_constant_model_is_never_broken_and_always_wrong_samples_always_are(name: str, space: Space) -> None:
     target = analytic.constant(NAMES, np.array([0.5, 2.0, -1.0]))
     found = run(name, target, space.batch(3), np.array([1, 0, 1]), space.threat(20))
@@ -115,7 +118,7 @@ def a_linear_problem(space: Space) -> tuple[analytic.Analytic, dict[str, np.ndar
     return target, batch, labels, analytic.smallest_budget(weights, logits, labels, "linf", NAMES) / space.unit
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", SAMPLE_ATTACKS)
 def test_wrong_gradients_fool_exactly_the_attacks_that_use_them(name: str, space: Space) -> None:
     target, batch, labels, smallest = a_linear_problem(space)
     threat = space.threat(float(np.median(smallest)) * 3)
@@ -125,7 +128,7 @@ def test_wrong_gradients_fool_exactly_the_attacks_that_use_them(name: str, space
     assert name in GRADIENT or np.array_equal(honest.broken, fooled.broken)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", SAMPLE_ATTACKS)
 def test_rounding_inside_a_model_hides_it_from_plain_gradients_only(name: str, space: Space) -> None:
     """A model of round(x K) / K: zero gradients look like robustness; straight-through gradients and queries tell."""
     target, batch, labels, smallest = a_linear_problem(space)
@@ -139,7 +142,7 @@ def test_rounding_inside_a_model_hides_it_from_plain_gradients_only(name: str, s
     assert run(name, through, batch, labels, threat).broken.mean() >= 0.5
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", SAMPLE_ATTACKS)
 @pytest.mark.parametrize("names", [("image",), NAMES])
 def test_a_planted_adversarial_example_is_found_and_only_within_reach(
         name: str, names: tuple[str, ...], space: Space) -> None:
@@ -175,7 +178,7 @@ def test_a_saturated_cross_entropy_hides_a_pocket_that_the_margin_shows(name: st
     batch = space.batch(1)
     target = analytic.pocket({"image": batch["image"] + np.float32(20 * space.unit)}, 100 * space.unit, steepness=1e4)
     threat = space.threat(20, ("image",))
-    blind, sees = (attack(name, target, batch, np.zeros(1, int), [threat], loss=loss)[0]
+    blind, sees = (analytic.attacked(name, target, batch, np.zeros(1, int), threat, loss=loss)
                    for loss in ("cross-entropy", "margin"))
     assert blind.zero_gradient.all() and not blind.broken.any()
     assert sees.broken.all()

@@ -8,10 +8,9 @@ import analytic
 import numpy as np
 import pytest
 
-from tinyfuse.attacks import DequantisedTarget, InputGrid, Threat, attack
+from tinyfuse.attacks import DIVA, PGD, DequantisedTarget, DivaTarget, EnsembleTarget, InputGrid, Target
 from tinyfuse.attacks.losses import cross_entropy
 from tinyfuse.attacks.target import focused
-from tinyfuse.attacks.targets.composite import DivaTarget, EnsembleTarget, diva, evasive, evasive_rate
 from tinyfuse.core.errors import UsageError
 from tinyfuse.threats.audit import audit
 
@@ -38,25 +37,28 @@ def inputs(count: int, *, codes: bool = False) -> dict[str, np.ndarray]:
     return {name: random.uniform(0.2, 0.8, (count, *SHAPE)).astype(np.float32) for name in NAMES}
 
 
-def test_an_ensemble_has_the_weighted_mean_of_losses_and_gradients() -> None:
+def wrong(target: Target, batch: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+    return np.asarray(target.logits(batch).argmax(axis=1) != labels)
+
+
+def test_an_ensemble_has_the_mean_of_losses_and_gradients_and_its_last_member_judges() -> None:
     members, batch = [linear(seed) for seed in (1, 2, 3)], inputs(6)
     labels = np.arange(6) % 4
-    target = EnsembleTarget(members, [1, 2, 5], judged=0)
+    target = EnsembleTarget(members)
     for loss in ("cross-entropy", "margin"):
         found = target.gradient(batch, labels, NAMES, loss)
         parts = [member.gradient(batch, labels, NAMES, loss) for member in members]
-        np.testing.assert_allclose(found.loss, np.average([part.loss for part in parts], axis=0, weights=[1, 2, 5]))
+        np.testing.assert_allclose(found.loss, np.mean([part.loss for part in parts], axis=0))
         for name in NAMES:
-            mean = np.average([part.wrt[name] for part in parts], axis=0, weights=[1, 2, 5])
+            mean = np.mean([part.wrt[name] for part in parts], axis=0)
             np.testing.assert_allclose(found.wrt[name], mean, rtol=1e-5, atol=1e-7)
             assert found.wrt[name].dtype == np.float32
-        assert np.array_equal(found.logits, members[0].logits(batch))
-    assert np.array_equal(target.logits(batch), members[0].logits(batch))
-    assert np.array_equal(EnsembleTarget(members).logits(batch), members[2].logits(batch))
+        assert np.array_equal(found.logits, members[2].logits(batch))
+    assert np.array_equal(target.logits(batch), members[2].logits(batch))
     assert target.name == "analytic+analytic+analytic" and target.executor == "numpy" and target.grids is None
 
 
-@pytest.mark.parametrize("make", [lambda a, b: EnsembleTarget([a, b], [3, 1]), lambda a, b: DivaTarget(a, b, c=0.7)])
+@pytest.mark.parametrize("make", [lambda a, b: EnsembleTarget([a, b]), lambda a, b: DivaTarget(a, b, c=0.7)])
 def test_the_focus_is_the_whole_target_for_some_inputs_and_rows(make: Any) -> None:
     target, batch, labels = make(linear(1), linear(2)), inputs(6), np.arange(6) % 4
     rows = np.array([4, 1, 1])
@@ -67,27 +69,16 @@ def test_the_focus_is_the_whole_target_for_some_inputs_and_rows(make: Any) -> No
     np.testing.assert_allclose(part.logits({"audio": batch["audio"][rows]}, rows), target.logits(batch)[rows])
 
 
-def test_who_is_broken_is_counted_as_asked() -> None:
-    members, batch = [linear(seed) for seed in (1, 2, 3)], inputs(60)
-    labels = members[0].logits(batch).argmax(axis=1)
-    wrong = np.array([member.logits(batch).argmax(axis=1) != labels for member in members])
-    target = EnsembleTarget(members, judged=1)
-    assert np.array_equal(target.broken(batch, labels, "all"), wrong.all(axis=0))
-    assert np.array_equal(target.broken(batch, labels, "any"), wrong.any(axis=0))
-    assert np.array_equal(target.broken(batch, labels, "judged"), wrong[1])
-    assert 0 < wrong.any(axis=0).sum() < 60
-    with pytest.raises(UsageError, match=r"unknown count 'ayn' \(did you mean 'any'\?\)"):
-        target.broken(batch, labels, "ayn")
-
-
 def test_attacking_an_ensemble_breaks_all_members_more_often_than_attacking_one() -> None:
     members, batch = [linear(seed, scale=1.0) for seed in (1, 2)], inputs(200)
     labels = members[0].logits(batch).argmax(axis=1)
     rows = members[1].logits(batch).argmax(axis=1) == labels
     batch, labels = {name: values[rows] for name, values in batch.items()}, labels[rows]
-    threat, target = Threat("linf", dict.fromkeys(NAMES, 0.06)), EnsembleTarget(members)
-    shares = [target.broken(attack("pgd", source, batch, labels, [threat])[0].last, labels).mean()
-              for source in (members[0], members[1], target)]
+    threat, target = analytic.threat("linf", dict.fromkeys(NAMES, 0.06)), EnsembleTarget(members)
+    shares = []
+    for source in (members[0], members[1], target):
+        last = PGD().run(source, batch, labels, threat).last
+        shares.append(np.mean(wrong(members[0], last, labels) & wrong(members[1], last, labels)))
     assert len(labels) > 20 and shares[2] > max(shares[0], shares[1]) + 0.1
 
 
@@ -124,25 +115,32 @@ def a_pair(count: int = 150) -> tuple[analytic.Analytic, analytic.Analytic, dict
 
 def test_diva_tells_the_models_apart_where_a_plain_attack_breaks_both() -> None:
     real, integer, batch, labels = a_pair()
-    threat, target = Threat("linf", dict.fromkeys(NAMES, 0.08)), DivaTarget(real, integer)
-    apart = attack("pgd", target, batch, labels, [threat], steps=20, survivors_only=True)[0]
-    short = diva(real, integer, batch, labels, threat, steps=20)
+    threat, target = analytic.threat("linf", dict.fromkeys(NAMES, 0.08)), DivaTarget(real, integer)
+    apart = PGD(steps=20).run(target, batch, labels, threat, survivors_only=True)
+    short = DIVA(steps=20).run(integer, batch, labels, threat, beside=real)
     assert all(np.array_equal(short.strongest[name], apart.strongest[name]) for name in NAMES)
-    plain = attack("pgd", integer, batch, labels, [threat], steps=20)[0]
+    plain = PGD(steps=20).run(integer, batch, labels, threat)
     audit(apart.strongest, batch, threat)
-    rates = [evasive_rate(real, integer, found, labels) for found in (batch, plain.last, apart.strongest)]
+    rates = [np.mean(~wrong(real, found, labels) & wrong(integer, found, labels))
+             for found in (batch, plain.last, apart.strongest)]
     assert rates[0] == 0 and rates[2] > rates[1] + 0.3 and rates[2] > 0.5
-    flags = evasive(real, integer, apart.strongest, labels)
-    assert flags.mean() == rates[2]
-    assert np.array_equal(flags, (real.logits(apart.strongest).argmax(axis=1) == labels)
-                          & (integer.logits(apart.strongest).argmax(axis=1) != labels))
+
+
+def test_diva_with_momentum_is_mim_on_both_models() -> None:
+    real, integer, batch, labels = a_pair()
+    threat = analytic.threat("linf", dict.fromkeys(NAMES, 0.08))
+    ours = DIVA(steps=5, momentum=0.5, c=2.0).run(integer, batch, labels, threat, beside=real)
+    theirs = analytic.attacked("mim", DivaTarget(real, integer, 2.0), batch, labels, threat, steps=5, momentum=0.5,
+                               survivors_only=True)
+    assert all(np.array_equal(ours.strongest[name], theirs.strongest[name]) for name in NAMES)
+    assert DIVA(steps=5).step_lengths(threat, None) == {"image": 0.04, "audio": 0.04}
 
 
 def test_a_sample_on_which_both_models_err_does_not_end_diva() -> None:
     real, integer, batch, labels = a_pair()
-    wrong = (labels + 1) % 4
-    found = DivaTarget(real, integer).gradient(batch, wrong, NAMES)
-    assert np.array_equal(found.logits.argmax(axis=1), wrong)
+    others = (labels + 1) % 4
+    found = DivaTarget(real, integer).gradient(batch, others, NAMES)
+    assert np.array_equal(found.logits.argmax(axis=1), others)
     right = DivaTarget(real, integer).gradient(batch, labels, NAMES)
     assert np.array_equal(right.logits, integer.logits(batch))
 
@@ -160,9 +158,9 @@ def test_a_float_model_joins_an_integer_one_in_its_code_space() -> None:
     for name in NAMES:
         expected = (inner.wrt[name] * np.float32(GRIDS[name].scale) + own.wrt[name]) / 2
         np.testing.assert_allclose(found.wrt[name], expected, rtol=1e-4, atol=1e-9)
-    threat = Threat("linf", dict.fromkeys(NAMES, 6.0), -128, 127, lattice=True)
+    threat = analytic.threat("linf", dict.fromkeys(NAMES, 6.0), -128, 127, lattice=True)
     for made in (target, DivaTarget(seen, integer)):
-        audit(attack("pgd", made, batch, labels, [threat], steps=5)[0].last, batch, threat)
+        audit(PGD(steps=5).run(made, batch, labels, threat).last, batch, threat)
 
 
 def test_members_of_different_spaces_are_refused() -> None:
@@ -175,10 +173,8 @@ def test_members_of_different_spaces_are_refused() -> None:
         EnsembleTarget([real, analytic.constant(("image",), np.zeros(4))])
 
 
-@pytest.mark.parametrize(("count", "weights", "judged"), [
-    (0, None, -1), (2, [1.0], 0), (2, [1.0, 0.0], 0), (2, [1.0, float("nan")], 0), (2, None, 2)])
-def test_bad_ensembles_are_refused(count: int, weights: list[float] | None, judged: int) -> None:
-    with pytest.raises(UsageError, match="give"):
-        EnsembleTarget([linear(1)] * count, weights, judged=judged)
+def test_bad_ensembles_are_refused() -> None:
+    with pytest.raises(UsageError, match="give at least one"):
+        EnsembleTarget([])
     with pytest.raises(UsageError, match="c is -1"):
-        DivaTarget(linear(1), linear(2), c=-1)
+        DIVA(c=-1)

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.attacks import ATTACKS, ITERATIVE, Batch, Threat, attack
-from tinyfuse.attacks.noise import KINDS, move
-from tinyfuse.attacks.query_search import Streams
-from tinyfuse.attacks.registry import GRADIENT_FREE
+from tinyfuse.attacks import ATTACKS, Batch, Corners, Square, Threat
 from tinyfuse.core.errors import TinyfuseError, UsageError
 from tinyfuse.threats.audit import audit
+from tinyfuse.threats.norms import NOISE_KINDS, NORMS, Streams
+
+GRADIENT_FREE = [name for name, kind in ATTACKS.items() if kind.gradient_free]
+SAMPLE_ATTACKS = [name for name, kind in ATTACKS.items() if kind.in_suites]
 
 NAMES = ("image", "audio")
 SHAPES = {"image": (7, 5, 2), "audio": (6, 6, 1)}
@@ -68,7 +69,7 @@ def threats(draw: st.DrawFn) -> tuple[Threat, dict[str, np.ndarray]]:
         low = {name: np.maximum(batch[name] - reach[name], low).astype(np.float32) for name in names}
         high = {name: np.minimum(batch[name] + reach[name], high).astype(np.float32) for name in names}
     mask = {name: (random.random(SHAPES[name]) < 0.4).astype(np.float32) for name in names}
-    return Threat(norm, epsilon, low, high, mask if draw(st.booleans()) else None, lattice), batch
+    return analytic.threat(norm, epsilon, low, high, mask if draw(st.booleans()) else None, lattice), batch
 
 
 @pytest.mark.parametrize("name", GRADIENT_FREE)
@@ -76,10 +77,10 @@ def threats(draw: st.DrawFn) -> tuple[Threat, dict[str, np.ndarray]]:
 @given(problem=threats())
 def test_every_query_is_a_legal_point(name: str, problem: tuple[Threat, dict[str, np.ndarray]]) -> None:
     threat, batch = problem
-    if name == "square" and threat.norm == "l2":
+    if name == "square" and threat.norm.name == "l2":
         return
     target = a_target(threat.lattice, bias=50.0)
-    found = attack(name, target, batch, np.zeros(4, int), [threat], **SHORT[name])[0]
+    found = analytic.attacked(name, target, batch, np.zeros(4, int), threat, **SHORT[name])
     audit(found.strongest, batch, threat)
     assert found.queries == target.asked
     for seen in target.seen:
@@ -94,15 +95,15 @@ def test_every_query_is_a_legal_point(name: str, problem: tuple[Threat, dict[str
 def test_a_sample_does_not_depend_on_the_others(name: str, lattice: bool) -> None:
     target, batch = a_target(lattice), batch_of(20, lattice)
     labels, ids = target.logits(batch).argmax(axis=1), np.arange(100, 120)
-    threat = Threat("linf", dict.fromkeys(NAMES, 6.0 if lattice else 0.03), **box(lattice), lattice=lattice)
-    together = attack(name, target, batch, labels, [threat], sample_ids=ids, seed=4, **SHORT[name])[0]
+    threat = analytic.threat("linf", dict.fromkeys(NAMES, 6.0 if lattice else 0.03), **box(lattice), lattice=lattice)
+    together = analytic.attacked(name, target, batch, labels, threat, seed=4, **SHORT[name], sample_ids=ids)
     assert 0 < together.broken.sum() < 20
-    again = attack(name, target, batch, labels, [threat], sample_ids=ids, seed=4, **SHORT[name])[0]
-    other = attack(name, target, batch, labels, [threat], sample_ids=ids, seed=5, **SHORT[name])[0]
+    again = analytic.attacked(name, target, batch, labels, threat, seed=4, **SHORT[name], sample_ids=ids)
+    other = analytic.attacked(name, target, batch, labels, threat, seed=5, **SHORT[name], sample_ids=ids)
     queries = 0
     for rows in (np.array([7]), np.array([19, 3, 0]), np.setdiff1d(np.arange(20), [7, 19, 3, 0])):
-        alone = attack(name, target, rows_of(batch, rows), labels[rows], [threat], sample_ids=ids[rows], seed=4,
-                       **SHORT[name])[0]
+        alone = analytic.attacked(name, target, rows_of(batch, rows), labels[rows], threat, seed=4, **SHORT[name],
+                                  sample_ids=ids[rows])
         assert np.array_equal(alone.broken, together.broken[rows])
         for key in NAMES:
             assert alone.strongest[key].tobytes() == together.strongest[key][rows].tobytes()
@@ -117,21 +118,21 @@ def test_broken_samples_are_asked_no_more_and_gradients_are_not_needed(name: str
     inner, batch = a_target(False), batch_of(30, False)
     labels = inner.logits(batch).argmax(axis=1)
     labels[:5] = (labels[:5] + 1) % 4
-    threat = Threat("linf", dict.fromkeys(NAMES, 0.06))
+    threat = analytic.threat("linf", dict.fromkeys(NAMES, 0.06))
     inner.seen.clear()
-    found = attack(name, analytic.OnlyLogits(inner), batch, labels, [threat], **SHORT[name])[0]
+    found = analytic.attacked(name, analytic.OnlyLogits(inner), batch, labels, threat, **SHORT[name])
     assert found.broken[:5].all() and found.broken.sum() > 5
     assert all(np.array_equal(found.strongest[key][:5], batch[key][:5]) for key in NAMES)
     sizes = [len(seen["image"]) for seen in inner.seen]
     assert sizes[0] == 30 and sizes[1] in (25, 25 * 10) and sizes[-1] < 25
     assert found.queries == sum(sizes)
-    assert not found.zero_gradient.any() and not found.floored.any()
+    assert not found.zero_gradient.any()
     assert np.array_equal(found.broken, found.broken_last)
 
 
 def test_the_strongest_point_is_the_one_of_highest_margin() -> None:
     target, batch = a_target(False, bias=50.0), batch_of(6, False)
-    found = attack("corners", target, batch, np.zeros(6, int), [Threat("linf", {"image": 0.1})], draws=30)[0]
+    found = Corners(draws=30).run(target, batch, np.zeros(6, int), analytic.threat("linf", {"image": 0.1}))
     asked = [target.logits(seen) for seen in list(target.seen)]
     margins = [logits[:, 1:].max(axis=1) - logits[:, 0] for logits in [*asked, target.logits(found.strongest)]]
     assert len(asked) == 31
@@ -142,21 +143,21 @@ def test_the_strongest_point_is_the_one_of_highest_margin() -> None:
 def test_a_tie_counts_as_the_device_counts_it() -> None:
     """Equal logits go to the lowest class: class 1 loses a tie with class 0, class 0 wins it."""
     target = analytic.constant(("image",), np.array([3.0, 3.0]))
-    found = attack("corners", target, {"image": np.full((2, 4, 4, 1), 0.5, np.float32)}, np.array([0, 1]),
-                   [Threat("linf", {"image": 0.1})], draws=3)[0]
+    found = Corners(draws=3).run(target, {"image": np.full((2, 4, 4, 1), 0.5, np.float32)}, np.array([0, 1]),
+                                 analytic.threat("linf", {"image": 0.1}))
     assert found.broken.tolist() == [False, True]
     assert found.queries == 2 + 3
 
 
 @pytest.mark.parametrize("lattice", [False, True])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NOISE_KINDS)
 def test_random_moves_have_the_size_that_was_asked(kind: str, norm: str, lattice: bool) -> None:
     mask = np.zeros((12, 10, 1), np.float32)
     mask[3:9] = 1
     rows, streams = np.arange(50), Streams(1, np.arange(50), "test")
     size = 5.0 if norm == "linf" else 30.0
-    moved = move(kind, norm, streams, rows, mask, size, whole=lattice)
+    moved = NORMS[norm].noise(kind, streams, rows, mask, size, whole=lattice)
     assert moved.dtype == np.float32 and not np.any(moved * (1 - mask))
     assert not lattice or np.array_equal(moved, np.rint(moved))
     inside = moved[:, 3:9].reshape(50, -1).astype(np.float64)
@@ -177,7 +178,8 @@ def test_random_moves_have_the_size_that_was_asked(kind: str, norm: str, lattice
 
 def test_small_l2_moves_in_whole_codes_change_a_few_coordinates_by_one() -> None:
     """Length 3 over 784 coordinates: truncation would leave nothing, so 9 of them move."""
-    moved = move("signs", "l2", Streams(0, np.arange(5), "test"), np.arange(5), np.ones((28, 28, 1)), 3.0, whole=True)
+    streams, mask = Streams(0, np.arange(5), "test"), np.ones((28, 28, 1))
+    moved = NORMS["l2"].noise("signs", streams, np.arange(5), mask, 3.0, whole=True)
     assert np.array_equal(np.unique(moved), [-1, 0, 1])
     assert np.all(np.square(moved).sum(axis=(1, 2, 3)) == 9)
 
@@ -187,8 +189,8 @@ def test_estimates_see_more_than_a_step_below_one_code_would(name: str) -> None:
     """On codes a probe of less than one code sees a flat function: the least probe and step are one code."""
     target, batch = a_target(True), batch_of(20, True)
     labels = target.logits(batch).argmax(axis=1)
-    threat = Threat("linf", dict.fromkeys(NAMES, 8.0), **box(True), lattice=True)
-    found = attack(name, target, batch, labels, [threat], probe=0.001, step=0.001, steps=16, pairs=10)[0]
+    threat = analytic.threat("linf", dict.fromkeys(NAMES, 8.0), **box(True), lattice=True)
+    found = analytic.attacked(name, target, batch, labels, threat, probe=0.001, step=0.001, steps=16, pairs=10)
     smallest = analytic.smallest_budget(WEIGHTS[True], target.logits(batch), labels, "linf", NAMES)
     assert (smallest < 5).sum() >= 5 and found.broken[smallest < 5].all()
     moved = np.abs(target.seen[2]["image"][:10] - target.seen[2]["image"][0]).max()
@@ -199,8 +201,8 @@ def test_no_budget_leaves_the_clean_input() -> None:
     target, batch = a_target(True), batch_of(3, True)
     labels = target.logits(batch).argmax(axis=1)
     for name in GRADIENT_FREE:
-        threat = Threat("linf", {"image": 0.0}, **box(True), lattice=True)
-        found = attack(name, target, batch, labels, [threat], **SHORT[name])[0]
+        threat = analytic.threat("linf", {"image": 0.0}, **box(True), lattice=True)
+        found = analytic.attacked(name, target, batch, labels, threat, **SHORT[name])
         assert not found.broken.any() and found.strongest["image"].tobytes() == batch["image"].tobytes()
         assert found.strongest["audio"] is batch["audio"]
 
@@ -210,7 +212,7 @@ def test_no_budget_leaves_the_clean_input() -> None:
     ("l2", 6.0, -5.9999995, -6)])
 def test_rounding_errors_are_repaired_but_never_beyond_the_budget(
         norm: str, epsilon: float, change: float, seen: float) -> None:
-    threat = Threat(norm, {"image": epsilon}, -128, 127, lattice=True)
+    threat = analytic.threat(norm, {"image": epsilon}, -128, 127, lattice=True)
     clean = {"image": np.zeros((1, 3, 3, 1), np.float32)}
     point = {"image": clean["image"].copy()}
     point["image"][0, 1, 2, 0] = change
@@ -219,29 +221,40 @@ def test_rounding_errors_are_repaired_but_never_beyond_the_budget(
     audit(realised, clean, threat)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", SAMPLE_ATTACKS)
 def test_boxes_of_single_samples_may_leave_some_without_a_move_and_all_may_break(name: str) -> None:
     """As when the device rounds: one sample has no code within reach, and the others leave the batch one by one."""
     target, batch = a_target(True), batch_of(5, True)
     labels = target.logits(batch).argmax(axis=1)
     reach = np.array([0, 60, 60, 60, 60], np.float32).reshape(-1, 1, 1, 1)
     low, high = ({key: np.clip(batch[key] + sign * reach, -128, 127) for key in NAMES} for sign in (-1, 1))
-    threat = Threat("linf", dict.fromkeys(NAMES, 60.0), low, high, lattice=True)
-    settings_ = {"survivors_only": True} if name in ITERATIVE else {}
+    threat = analytic.threat("linf", dict.fromkeys(NAMES, 60.0), low, high, lattice=True)
     for rows in (np.arange(5), np.array([0]), np.arange(1, 5)):
-        found = attack(name, target, rows_of(batch, rows), labels[rows], [threat.take(rows)], **settings_)[0]
+        found = analytic.attacked(name, target, rows_of(batch, rows), labels[rows], threat.take(rows),
+                                  survivors_only=True)
         assert np.array_equal(found.broken, rows > 0)
         audit(found.strongest, rows_of(batch, rows), threat.take(rows))
 
 
-def test_parameters_tell_what_ran() -> None:
-    target, batch = a_target(False), batch_of(2, False)
-    told = {name: attack(name, target, batch, np.zeros(2, int), [Threat("linf", {"image": 0.0})], seed=9)[0].describe()
-            for name in GRADIENT_FREE}
-    assert all(described["attack"] == name and described["seed"] == 9 for name, described in told.items())
-    assert told["square"]["queries"] == 1000 and told["square"]["modality_choice"] == "uniform"
-    assert told["corners"]["draws"] == 100 and told["corners"]["kind"] == "signs"
-    assert told["nes"]["steps"] == told["spsa"]["steps"] == 20 and told["nes"]["step"] == 0.125
+@pytest.mark.parametrize(("name", "told"), [
+    ("square", {"queries": 1000, "share": 0.8}), ("corners", {"draws": 100, "kind": "signs"}),
+    ("nes", {"steps": 20, "pairs": 20, "probe": 0.5, "momentum": 0.9}),
+    ("spsa", {"steps": 20, "pairs": 20, "probe": 0.5, "momentum": 0.9})])
+def test_settings_tell_what_ran(name: str, told: dict[str, Any]) -> None:
+    assert ATTACKS[name](seed=9).settings() == {"name": name, **told, "seed": 9}  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("shapes", [{"image": (6, 3)}, {"audio": (12,)}, {"image": (6, 3), "audio": (12,)}])
+@pytest.mark.parametrize("name", SAMPLE_ATTACKS)
+def test_sequences_and_vectors_are_inputs_too(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    random = np.random.default_rng(0)
+    weights = {key: random.normal(0, 1, (int(np.prod(shape)), 3)) for key, shape in shapes.items()}
+    target = analytic.linear(weights, np.zeros(3))
+    batch = {key: random.uniform(0.3, 0.7, (9, *shape)).astype(np.float32) for key, shape in shapes.items()}
+    labels, threat = target.logits(batch).argmax(axis=1), analytic.threat("linf", dict.fromkeys(shapes, 0.3))
+    found = analytic.attacked(name, target, batch, labels, threat)
+    audit(found.strongest, batch, threat)
+    assert found.broken.sum() >= 3
 
 
 @pytest.mark.parametrize(("name", "wrong", "message"), [
@@ -253,25 +266,24 @@ def test_parameters_tell_what_ran() -> None:
     ("spsa", {"pairs": 0}, "spsa: pairs is 0"),
     ("nes", {"probe": float("nan")}, "nes: probe is nan"),
     ("nes", {"momentum": -1.0}, "nes: momentum is -1.0"),
-    ("corners", {"seed": -1}, "corners: seed -1 or a sample id is negative"),
-    ("square", {"sample_ids": np.array([0, -2])}, "square: seed 0 or a sample id is negative"),
-    ("nes", {"sample_ids": np.arange(3)}, "nes: sample_ids are int64 of shape .* give 2 integers"),
+    ("corners", {"seed": -1}, "corners: seed is -1"),
+    ("square", {"sample_ids": np.array([0, -2])}, "give 2 integers >= 0"),
+    ("nes", {"sample_ids": np.arange(3)}, "sample_ids are int64 of shape .* give 2 integers"),
 ])
 def test_wrong_parameters_are_refused(name: str, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        attack(name, a_target(False), batch_of(2, False), np.zeros(2, int), [Threat("linf", {"image": 0.1})], **wrong)
+        analytic.attacked(name, a_target(False), batch_of(2, False), np.zeros(2, int),
+                          analytic.threat("linf", {"image": 0.1}), **wrong)
 
 
 def test_targets_and_threats_that_do_not_fit_are_refused() -> None:
-    batch, labels = batch_of(2, False), np.zeros(2, int)
+    batch, labels, threat = batch_of(2, False), np.zeros(2, int), analytic.threat("linf", {"image": 0.1})
     with pytest.raises(UsageError, match="square: the threat is l2; this attack is defined for linf"):
-        attack("square", a_target(False), batch, labels, [Threat("l2", {"image": 0.1})])
+        Square().run(a_target(False), batch, labels, analytic.threat("l2", {"image": 0.1}))
     with pytest.raises(UsageError, match="has no gradients, which pgd needs; use one of square, corners, nes, spsa"):
-        attack("pgd", analytic.OnlyLogits(a_target(False)), batch, labels, [Threat("linf", {"image": 0.1})])
+        analytic.attacked("pgd", analytic.OnlyLogits(a_target(False)), batch, labels, threat)
     for name in GRADIENT_FREE:
         with pytest.raises(TinyfuseError, match="NaN"):
-            attack(name, analytic.constant(NAMES, np.array([np.nan, 0.0])), batch, labels,
-                   [Threat("linf", {"image": 0.1})])
+            analytic.attacked(name, analytic.constant(NAMES, np.array([np.nan, 0.0])), batch, labels, threat)
         with pytest.raises(TinyfuseError, match="probabilities"):
-            attack(name, analytic.constant(NAMES, np.array([0.25, 0.75])), batch, labels,
-                   [Threat("linf", {"image": 0.1})])
+            analytic.attacked(name, analytic.constant(NAMES, np.array([0.25, 0.75])), batch, labels, threat)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import analytic
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tinyfuse.attacks import Batch, DifferentiableTarget, Gradient, InputGrid, Threat, fgsm, loss_and_slope, pgd
+from tinyfuse.attacks import FGSM, PGD, Batch, DifferentiableTarget, Gradient, InputGrid, loss_and_slope
 from tinyfuse.core.errors import TinyfuseError, UsageError
-from tinyfuse.threats.random_starts import random_starts
 
 
 def _ce(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -21,7 +19,7 @@ def _ce(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 Build = Callable[..., DifferentiableTarget]
 Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]
-BOTH = Threat("linf", {"image": 0.1, "audio": 0.1})
+BOTH = analytic.threat("linf", {"image": 0.1, "audio": 0.1})
 
 
 class Altered:
@@ -77,7 +75,7 @@ def clean_and_right(linear: Build, samples: Draw) -> tuple[DifferentiableTarget,
 
 def test_an_iterate_that_broke_the_model_is_kept_when_the_last_one_does_not() -> None:
     clean = {"image": np.full((2, 28, 28, 1), 0.5, np.float32)}
-    found = pgd(Ring(), clean, np.zeros(2, int), Threat("linf", {"image": 0.1}), steps=3, step_size=0.035)
+    found = PGD(steps=3, step_size=0.035).run(Ring(), clean, np.zeros(2, int), analytic.threat("linf", {"image": 0.1}))
     assert not found.broken_last.any() and found.broken.all()
     np.testing.assert_allclose(found.strongest["image"], 0.535, atol=1e-6)
     np.testing.assert_allclose(found.last["image"], 0.6, atol=1e-6)
@@ -86,7 +84,7 @@ def test_an_iterate_that_broke_the_model_is_kept_when_the_last_one_does_not() ->
 def test_without_success_the_iterate_of_highest_loss_is_kept() -> None:
     """The steps land at 0.515 and 0.575; the first is closer to the ring, neither is in it."""
     clean = {"image": np.full((1, 28, 28, 1), 0.455, np.float32)}
-    found = pgd(Ring(), clean, np.array([0]), Threat("linf", {"image": 0.2}), steps=2, step_size=0.06)
+    found = PGD(steps=2, step_size=0.06).run(Ring(), clean, np.array([0]), analytic.threat("linf", {"image": 0.2}))
     assert not found.broken.any()
     np.testing.assert_allclose(found.strongest["image"], 0.515, atol=1e-6)
     np.testing.assert_allclose(found.last["image"], 0.575, atol=1e-6)
@@ -94,9 +92,9 @@ def test_without_success_the_iterate_of_highest_loss_is_kept() -> None:
 
 def test_a_clean_start_does_not_count_but_a_random_one_does() -> None:
     clean = {"image": np.full((1, 28, 28, 1), 0.54, np.float32)}
-    threat = Threat("linf", {"image": 0.1})
-    assert not pgd(Ring(), clean, np.array([0]), threat, steps=1, step_size=0.1).broken.any()
-    assert pgd(Ring(), clean, np.array([0]), threat, steps=1, step_size=0.1, random_start=True).broken.all()
+    threat = analytic.threat("linf", {"image": 0.1})
+    assert not PGD(steps=1, step_size=0.1).run(Ring(), clean, np.array([0]), threat).broken.any()
+    assert PGD(steps=1, step_size=0.1, random_start=True).run(Ring(), clean, np.array([0]), threat).broken.all()
 
 
 def test_the_strongest_iterate_has_the_highest_loss_and_flags_can_be_found_again(
@@ -104,7 +102,7 @@ def test_the_strongest_iterate_has_the_highest_loss_and_flags_can_be_found_again
 ) -> None:
     target, clean, labels = clean_and_right
     for seed in range(3):
-        found = pgd(target, clean, labels, BOTH, steps=5, step_size=0.15, random_start=True, seed=seed)
+        found = PGD(steps=5, step_size=0.15, random_start=True, seed=seed).run(target, clean, labels, BOTH)
         last, best = target.logits(found.last), target.logits(found.strongest)
         assert (_ce(best, labels) >= _ce(last, labels) - 1e-12).all()
         assert np.array_equal(found.broken, best.argmax(1) != labels)
@@ -119,43 +117,11 @@ def test_flags_hold_when_the_backward_pass_sees_other_logits() -> None:
         Ring().gradient(batch, labels, wrt), logits=np.tile([0.0, 9.0], (len(labels), 1))
     )
     clean = {"image": np.full((2, 28, 28, 1), 0.3, np.float32)}
-    assert not pgd(optimist, clean, np.zeros(2, int), Threat("linf", {"image": 0.1}), steps=3).broken.any()
+    assert not PGD(steps=3).run(optimist, clean, np.zeros(2, int), analytic.threat("linf", {"image": 0.1})).broken.any()
     near = {"image": np.full((2, 28, 28, 1), 0.44, np.float32)}
-    found = pgd(optimist, near, np.zeros(2, int), Threat("linf", {"image": 0.1}), steps=3)
+    found = PGD(steps=3).run(optimist, near, np.zeros(2, int), analytic.threat("linf", {"image": 0.1}))
     assert found.broken_last.all() and found.broken.all()
     assert (optimist.logits(found.strongest).argmax(1) == 1).all()
-
-
-@settings(max_examples=25, deadline=None)
-@given(norm=st.sampled_from(["linf", "l2"]), seed=st.integers(0, 2**40), data=st.data())
-def test_random_starts_belong_to_the_sample(samples: Draw, norm: str, seed: int, data: st.DataObject) -> None:
-    clean, _ = samples(6)
-    ids = np.array(data.draw(st.lists(st.integers(0, 2**40), min_size=6, max_size=6, unique=True)))
-    order = np.array(data.draw(st.permutations(range(6))))[: data.draw(st.integers(1, 6))]
-    both = random_starts(clean, Threat(norm, {"image": 0.3, "audio": 0.2}), seed=seed, sample_ids=ids)
-    part = random_starts(
-        {name: values[order] for name, values in clean.items()},
-        Threat(norm, {"image": 0.3}),
-        seed=seed,
-        sample_ids=ids[order],
-    )
-    assert part["image"].tobytes() == both["image"][order].tobytes()
-    other = random_starts(clean, Threat(norm, {"image": 0.3}), seed=seed + 1, sample_ids=ids)
-    assert not np.array_equal(other["image"], both["image"])
-
-
-def test_random_starts_fill_the_ball() -> None:
-    """L-inf: uniform, not piled up on the corners; L2: radius^784 uniform, so nearly all at the surface."""
-    clean = {"image": np.full((200, 28, 28, 1), 0.5, np.float32)}
-    ids = np.arange(200)
-    cube = random_starts(clean, Threat("linf", {"image": 0.1}), seed=0, sample_ids=ids)["image"] - np.float32(0.5)
-    assert abs(cube.std() - 0.2 / np.sqrt(12)) < 1e-3 and abs(cube.mean()) < 1e-3
-    mask = np.zeros((28, 28, 1), np.float32)
-    mask[0, :2] = 1
-    threat = Threat("l2", {"image": 0.1}, mask={"image": mask})
-    disc = random_starts(clean, threat, seed=0, sample_ids=ids)["image"] - np.float32(0.5)
-    radius = np.sqrt(np.square(disc.astype(np.float64)).sum(axis=(1, 2, 3)))
-    assert radius.max() <= 0.1 + 1e-6 and abs(np.mean((radius / 0.1) ** 2) - 0.5) < 0.08
 
 
 def test_attacks_do_not_depend_on_the_company_of_a_sample(
@@ -163,16 +129,9 @@ def test_attacks_do_not_depend_on_the_company_of_a_sample(
 ) -> None:
     target, clean, labels = clean_and_right
     rows, ids = np.array([7, 2, 19]), np.arange(1000, 1030)
-    whole = pgd(target, clean, labels, BOTH, steps=4, random_start=True, sample_ids=ids)
-    part = pgd(
-        target,
-        {name: values[rows] for name, values in clean.items()},
-        labels[rows],
-        BOTH,
-        steps=4,
-        random_start=True,
-        sample_ids=ids[rows],
-    )
+    whole = PGD(steps=4, random_start=True).run(target, clean, labels, BOTH, sample_ids=ids)
+    some = {name: values[rows] for name, values in clean.items()}
+    part = PGD(steps=4, random_start=True).run(target, some, labels[rows], BOTH, sample_ids=ids[rows])
     assert all(np.array_equal(part.last[name], whole.last[name][rows]) for name in clean)
     assert np.array_equal(part.broken, whole.broken[rows])
 
@@ -181,8 +140,8 @@ def test_a_constant_model_shows_zero_gradients(linear_of: Build, samples: Draw) 
     clean, _ = samples(5)
     target = linear_of({name: np.zeros((784, 3)) for name in clean}, np.array([1.0, 2.0, 9.0]))
     for found in (
-        *fgsm(target, clean, np.full(5, 2), [BOTH]),
-        pgd(target, clean, np.full(5, 2), BOTH, steps=2),
+        FGSM().run(target, clean, np.full(5, 2), BOTH),
+        PGD(steps=2).run(target, clean, np.full(5, 2), BOTH),
     ):
         assert found.zero_gradient.all() and not found.broken.any()
         assert all(np.array_equal(found.last[name], clean[name]) for name in clean)
@@ -191,12 +150,8 @@ def test_a_constant_model_shows_zero_gradients(linear_of: Build, samples: Draw) 
 def test_zero_gradients_are_flagged_per_sample_and_attacked_modality(linear_of: Build, samples: Draw) -> None:
     clean, labels = samples(5)
     target = linear_of({"image": np.zeros((784, 10)), "audio": np.full((784, 10), 1e-3) * np.arange(10)}, np.zeros(10))
-    image, audio, both = fgsm(
-        target,
-        clean,
-        labels,
-        [Threat("linf", dict.fromkeys(names, 0.1)) for names in (("image",), ("audio",), ("image", "audio"))],
-    )
+    image, audio, both = (FGSM().run(target, clean, labels, analytic.threat("linf", dict.fromkeys(names, 0.1)))
+                          for names in (("image",), ("audio",), ("image", "audio")))
     assert image.zero_gradient.all() and not audio.zero_gradient.any() and not both.zero_gradient.any()
 
 
@@ -211,9 +166,9 @@ def test_a_masked_gradient_model_resists_hard_gradients_and_falls_to_straight_th
 
     hard = Altered(inner, of_input=rounded, of_gradient=np.zeros_like)
     labels = np.argmax(hard.logits(clean), axis=1)
-    masked = pgd(hard, clean, labels, BOTH, steps=5)
+    masked = PGD(steps=5).run(hard, clean, labels, BOTH)
     assert masked.zero_gradient.all() and not masked.broken.any()
-    through = pgd(Altered(inner, of_input=rounded), clean, labels, BOTH, steps=5)
+    through = PGD(steps=5).run(Altered(inner, of_input=rounded), clean, labels, BOTH)
     assert through.broken.all() and not through.zero_gradient.any()
 
 
@@ -221,8 +176,8 @@ def test_a_flipped_gradient_lowers_the_loss(
     clean_and_right: tuple[DifferentiableTarget, dict[str, np.ndarray], np.ndarray],
 ) -> None:
     target, clean, labels = clean_and_right
-    flipped = fgsm(Altered(target, of_gradient=np.negative), clean, labels, [BOTH])[0]
-    true = fgsm(target, clean, labels, [BOTH])[0]
+    flipped = FGSM().run(Altered(target, of_gradient=np.negative), clean, labels, BOTH)
+    true = FGSM().run(target, clean, labels, BOTH)
     before = _ce(target.logits(clean), labels)
     assert (_ce(target.logits(flipped.last), labels) <= before).all() and not flipped.broken.any()
     assert (_ce(target.logits(true.last), labels) >= before).all() and true.broken.any()
@@ -236,7 +191,7 @@ def test_gradients_that_are_not_finite_stop_the_attack(linear: Build, samples: D
         gradient[2, 0, 0, 0] = value
         return gradient
 
-    for run in (lambda t: fgsm(t, clean, labels, [BOTH]), lambda t: pgd(t, clean, labels, BOTH, steps=1)):
+    for run in (lambda t: FGSM().run(t, clean, labels, BOTH), lambda t: PGD(steps=1).run(t, clean, labels, BOTH)):
         with pytest.raises(TinyfuseError, match=r"'linear' for 'image' is NaN or infinite in 1 of 4 samples"):
             run(Altered(linear(), of_gradient=poisoned))
 
@@ -249,20 +204,20 @@ def test_probabilities_and_logits_that_are_not_finite_are_refused(linear: Build,
         return np.asarray(e / e.sum(axis=1, keepdims=True))
 
     with pytest.raises(TinyfuseError, match="returns probabilities"):
-        fgsm(Altered(linear(), of_logits=softmax), clean, labels, [BOTH])
+        FGSM().run(Altered(linear(), of_logits=softmax), clean, labels, BOTH)
     with pytest.raises(TinyfuseError, match="NaN or infinite logits"):
-        fgsm(Altered(linear(), of_logits=lambda z: z * np.nan), clean, labels, [BOTH])
+        FGSM().run(Altered(linear(), of_logits=lambda z: z * np.nan), clean, labels, BOTH)
     with pytest.raises(UsageError, match="a label is 10, but 'linear' has 10 classes"):
-        fgsm(Altered(linear(classes=11), of_logits=lambda z: z[:, :10]), clean, np.full(4, 10), [BOTH])
+        FGSM().run(Altered(linear(classes=11), of_logits=lambda z: z[:, :10]), clean, np.full(4, 10), BOTH)
 
 
-def test_short_l2_gradients_are_flagged_and_the_floor_can_be_lifted(linear_of: Build) -> None:
+def test_short_l2_gradients_make_short_steps_as_in_cleverhans(linear_of: Build) -> None:
     """CleverHans' floor makes confident models look robust: a gradient of 1e-9 makes a step of 1/1000."""
     random = np.random.default_rng(6)
     target = linear_of({"image": random.normal(0, 1, (784, 2))}, np.array([26.0, 0.0]))
     clean, labels = {"image": np.zeros((1, 28, 28, 1), np.float32)}, np.array([0])
-    threat = Threat("l2", {"image": 1.0}, low=-1.0)
-    held, free = (fgsm(target, clean, labels, [threat], gradient_floor=floor)[0] for floor in (1e-12, 0.0))
-    moved = [float(np.linalg.norm(found.last["image"])) for found in (held, free)]
-    assert held.floored.all() and moved[0] < 0.5
-    assert not free.floored.any() and moved[1] == pytest.approx(1.0, rel=1e-5)
+    threat = analytic.threat("l2", {"image": 1.0}, low=-1.0)
+    held = FGSM().run(target, clean, labels, threat)
+    assert not held.zero_gradient.any() and np.linalg.norm(held.last["image"]) < 0.5
+    gradient = target.gradient(clean, labels, ("image",)).wrt["image"]
+    assert np.linalg.norm(threat.norm.direction(gradient, 0.0)) == pytest.approx(1.0, rel=1e-5)

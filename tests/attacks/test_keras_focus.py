@@ -6,15 +6,21 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import analytic
 import numpy as np
 import pytest
 
-from tinyfuse.attacks import KerasTarget, Threat, pgd
+from tinyfuse.attacks import PGD, KerasTarget
 from tinyfuse.attacks.target import focused
-from tinyfuse.nn.zoo.fusion import build
+from tinyfuse.data.digits.load import INPUTS
+from tinyfuse.nn import zoo
 
 Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]
 NAMES = ("image", "audio")
+
+
+def build(name: str, seed: int) -> Any:
+    return zoo.build(name, INPUTS, 10, seed=seed)
 
 
 @pytest.mark.parametrize("name", ["intermediate", "late"])
@@ -46,12 +52,12 @@ def test_nothing_is_cut_where_nothing_can_run_ahead(samples: Draw) -> None:
 
 def test_an_attack_gives_the_same_result_with_and_without_a_cut(samples: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     batch, labels = samples(5)
-    threat = Threat("linf", {"audio": 0.05})
+    threat = analytic.threat("linf", {"audio": 0.05})
     target = KerasTarget(build("late", seed=1), batch_size=5)
-    cut = pgd(target, batch, labels, threat, steps=3)
-    monkeypatch.setattr(KerasTarget, "focus", lambda self, batch, modalities: None)
+    cut = PGD(steps=3).run(target, batch, labels, threat)
+    monkeypatch.setattr(KerasTarget, "focus", lambda self, batch, varying: None)
     assert focused(target, batch, ("audio",)) is not None
-    whole = pgd(target, batch, labels, threat, steps=3)
+    whole = PGD(steps=3).run(target, batch, labels, threat)
     assert cut.last["audio"].tobytes() == whole.last["audio"].tobytes()
     assert np.array_equal(cut.broken, whole.broken)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import analytic
 import numpy as np
 import pytest
 
-from tinyfuse.attacks import KerasTarget, Threat, fgsm, pgd
+from tinyfuse.attacks import FGSM, PGD, KerasTarget
 from tinyfuse.core.errors import TinyfuseError, UsageError
 
 Draw = Callable[..., tuple[dict[str, np.ndarray], np.ndarray]]
@@ -52,7 +53,7 @@ def test_a_sample_does_not_depend_on_its_place(target: KerasTarget, samples: Dra
 def test_the_gradient_is_the_slope_of_the_loss(network: Any, samples: Draw) -> None:
     """A central difference in float32 along a random direction, against the inner product."""
     clean, labels = samples(4)
-    target, random = KerasTarget(network, batch_size=4, loss_dtype="float64"), np.random.default_rng(0)
+    target, random = KerasTarget(network, batch_size=4), np.random.default_rng(0)
     found = target.gradient(clean, labels, ("image", "audio"))
     for name in clean:
         direction = random.normal(0, 1, clean[name].shape).astype(np.float32)
@@ -80,9 +81,9 @@ def test_budgets_masks_and_sample_counts_do_not_retrace(network: Any, samples: D
     mask[:5] = 0
     for count, epsilon in ((3, 0.01), (8, 0.02), (17, 0.5)):
         clean, labels = samples(count)
-        threat = Threat("linf", {"image": epsilon, "audio": epsilon}, mask={"audio": mask})
-        fgsm(target, clean, labels, [threat])
-        pgd(target, clean, labels, threat, steps=3)
+        threat = analytic.threat("linf", {"image": epsilon, "audio": epsilon}, mask={"audio": mask})
+        FGSM().run(target, clean, labels, threat)
+        PGD(steps=3).run(target, clean, labels, threat)
     compiled: list[Any] = [target._forward, *target._backward.values()]
     assert [function.experimental_get_tracing_count() for function in compiled] == [1, 1]
 
@@ -110,7 +111,7 @@ def test_an_input_that_the_model_ignores_has_gradient_zero(samples: Draw) -> Non
     logits = keras.layers.Dense(10)(keras.layers.Flatten()(image))
     target = KerasTarget(keras.Model([image, audio], logits), batch_size=4)
     clean, labels = samples(4)
-    found = fgsm(target, clean, labels, [Threat("linf", {"audio": 0.1}), Threat("linf", {"image": 0.1})])
+    found = [FGSM().run(target, clean, labels, analytic.threat("linf", {name: 0.1})) for name in ("audio", "image")]
     assert found[0].zero_gradient.all() and not found[1].zero_gradient.any()
     assert np.array_equal(found[0].last["audio"], clean["audio"])
 
@@ -125,33 +126,23 @@ def test_a_softmax_output_is_refused(network: Any, samples: Draw) -> None:
             call()
 
 
-def test_float64_loss_keeps_the_gradient_of_confident_samples(network: Any, samples: Draw) -> None:
-    """With logits 2000 times as large, float32 probabilities are exactly 0 and 1; float64 reaches further."""
-    clean, _ = samples(16)
-    plain = KerasTarget(network, batch_size=16)
-    labels = plain.logits(clean).argmax(axis=1)
-    weights = network.get_weights()
-    gap = np.sort(plain.logits(clean), axis=1)
-    factor = 150 / np.median(gap[:, -1] - gap[:, -2])
-    network.set_weights([*weights[:-2], weights[-2] * factor, weights[-1] * factor])
-    zeros = {
-        dtype: int(
-            fgsm(
-                KerasTarget(network, batch_size=16, loss_dtype=dtype),
-                clean,
-                labels,
-                [Threat("linf", {"image": 0.01})],
-            )[0].zero_gradient.sum()
-        )
-        for dtype in ("float32", "float64")
-    }
-    network.set_weights(weights)
-    assert zeros["float32"] >= 4 and zeros["float64"] <= zeros["float32"]
+def test_a_network_that_looks_at_some_inputs_needs_no_others(samples: Draw) -> None:
+    import tf_keras as keras
+
+    image, audio = keras.Input((28, 28, 1), name="image"), keras.Input((28, 28, 1), name="audio")
+    model = keras.Model([image, audio], keras.layers.Dense(10)(keras.layers.Flatten()(image)))
+    every, some = KerasTarget(model, batch_size=4), KerasTarget(model, ("image",), batch_size=4)
+    clean, labels = samples(5)
+    alone = {"image": clean["image"]}
+    assert some.inputs == ("image",) and some.logits(alone).tobytes() == every.logits(clean).tobytes()
+    ours, theirs = some.gradient(alone, labels, ("image",)), every.gradient(clean, labels, ("image",))
+    assert ours.wrt["image"].tobytes() == theirs.wrt["image"].tobytes() and ours.wrt["image"].any()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"batch_size": 0}, "batch_size is 0"), ({"loss_dtype": "float"}, r"unknown loss dtype 'float'")],
+    [({"batch_size": 0}, "batch_size is 0"),
+     ({"inputs": ("imgae",)}, r"'small' has no input 'imgae' \(did you mean 'image'\?\)")],
 )
 def test_wrong_settings_are_refused(network: Any, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -6,8 +6,8 @@ import analytic
 import numpy as np
 import pytest
 
-from tinyfuse.attacks import Threat
-from tinyfuse.attacks.square import Frame, halvings, square
+from tinyfuse.attacks import Square
+from tinyfuse.attacks.square import Frame, halvings
 
 
 def test_the_share_halves_at_the_proposals_of_the_paper() -> None:
@@ -41,8 +41,8 @@ def test_windows_stay_in_the_rectangle_of_the_mask() -> None:
 def test_an_empty_mask_changes_nothing() -> None:
     target = analytic.linear({"image": np.random.default_rng(0).normal(0, 1, (16, 2))}, np.array([9.0, 0.0]))
     clean = {"image": np.full((2, 4, 4, 1), 0.5, np.float32)}
-    threat = Threat("linf", {"image": 0.1}, mask={"image": np.zeros((4, 4, 1))})
-    found = square(target, clean, np.zeros(2, int), threat, queries=50)
+    threat = analytic.threat("linf", {"image": 0.1}, mask={"image": np.zeros((4, 4, 1))})
+    found = Square(queries=50).run(target, clean, np.zeros(2, int), threat)
     assert found.strongest["image"].tobytes() == clean["image"].tobytes()
     assert found.queries == 4  # the clean point and the stripes; no proposal can change anything
 
@@ -50,7 +50,7 @@ def test_an_empty_mask_changes_nothing() -> None:
 def test_it_starts_from_vertical_stripes_and_stays_at_the_ends_of_the_ball() -> None:
     target = analytic.linear({"image": np.random.default_rng(0).normal(0, 1, (8 * 8 * 3, 2))}, np.array([99.0, 0.0]))
     clean = {"image": np.random.default_rng(1).uniform(0.3, 0.7, (5, 8, 8, 3)).astype(np.float32)}
-    square(target, clean, np.zeros(5, int), Threat("linf", {"image": 0.1}), queries=60)
+    Square(queries=60).run(target, clean, np.zeros(5, int), analytic.threat("linf", {"image": 0.1}))
     deltas = [np.round((seen["image"] - clean["image"]) / 0.1, 4) for seen in target.seen if len(seen["image"]) == 5]
     assert np.array_equal(target.seen[0]["image"], clean["image"])
     stripes = deltas[1]
@@ -65,8 +65,8 @@ def test_with_two_modalities_each_proposal_changes_one() -> None:
     weights = {name: np.random.default_rng(0).normal(0, 1, (64, 2)) for name in ("image", "audio")}
     target = analytic.linear(weights, np.array([999.0, 0.0]))
     clean = {name: np.full((1, 8, 8, 1), 0.5, np.float32) for name in weights}
-    threat = Threat("linf", {"image": 0.1, "audio": 0.02})
-    found = square(target, clean, np.zeros(1, int), threat, queries=400)
+    threat = analytic.threat("linf", {"image": 0.1, "audio": 0.02})
+    found = Square(queries=400).run(target, clean, np.zeros(1, int), threat)
     held, margin = target.seen[1], -np.inf
     changes = {"image": 0, "audio": 0}
     for seen in target.seen[2:]:
@@ -90,7 +90,7 @@ def test_it_reaches_most_of_the_optimum_of_a_linear_model() -> None:
     weights = {"image": random.normal(0, 1, (784, 2))}
     target = analytic.linear(weights, np.array([999.0, 0.0]))
     clean = {"image": random.uniform(0.2, 0.8, (4, 28, 28, 1)).astype(np.float32)}
-    found = square(target, clean, np.zeros(4, int), Threat("linf", {"image": 0.1}), queries=1000)
+    found = Square(queries=1000).run(target, clean, np.zeros(4, int), analytic.threat("linf", {"image": 0.1}))
     slope = weights["image"][:, 1] - weights["image"][:, 0]
     gained = [target.logits(point)[:, 1] - target.logits(point)[:, 0] for point in (clean, found.strongest)]
     share = (gained[1] - gained[0]) / (0.1 * np.abs(slope).sum())

@@ -7,21 +7,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import analytic
 import numpy as np
 import pytest
 
 from tinyfuse.attacks import (
+    FGSM,
+    PGD,
     DequantisedTarget,
     DifferentiableTarget,
     InputGrid,
     KerasTarget,
-    Threat,
-    attack,
     code_problem,
     misclassified,
 )
-from tinyfuse.attacks.profiles import PAPER, STANDARD, Entry, Profile, profile
-from tinyfuse.attacks.registry import ITERATIVE
+from tinyfuse.attacks.profiles import PAPER, STANDARD, STRONG, Profile, profile
 from tinyfuse.attacks.suite import Cell, run_suite
 from tinyfuse.core.errors import UsageError
 
@@ -33,7 +33,7 @@ GRIDS = {name: InputGrid(1 / 255, -128, -128, 127) for name in ("image", "audio"
 
 
 def cells_of(norm: str = "linf") -> list[Cell]:
-    return [Cell(mode, epsilon, Threat(norm, dict.fromkeys(names, epsilon * (10 if norm == "l2" else 1))))
+    return [Cell(mode, epsilon, analytic.threat(norm, dict.fromkeys(names, epsilon * (10 if norm == "l2" else 1))))
             for mode, names in MODES.items() for epsilon in EPSILONS]
 
 
@@ -53,8 +53,8 @@ def naive_union(target: DifferentiableTarget, batch: dict[str, np.ndarray], labe
     raw = {}
     for cell in cells:
         broken = misclassified(target.logits(batch), labels)
-        for entry in suite.entries:
-            broken = broken | attack(entry.attack, target, batch, labels, [cell.threat], **entry.parameters)[0].broken
+        for attack in suite.attacks:
+            broken = broken | attack.run(target, batch, labels, cell.threat).broken
         raw[cell.key] = broken
     return {cell.key: np.logical_or.reduce([
         flags for (mode, epsilon), flags in raw.items()
@@ -85,12 +85,11 @@ def alone(target: DifferentiableTarget, batch: dict[str, np.ndarray], labels: np
           row: int) -> tuple[bool, dict[str, np.ndarray]]:
     """One attack after the other on one sample: is it broken, and by what?"""
     one = {name: values[row:row + 1] for name, values in batch.items()}
-    for entry in suite.entries:
-        parameters = dict(entry.parameters) | ({"survivors_only": True} if entry.attack in ITERATIVE else {})
-        found = attack(entry.attack, target, one, labels[row:row + 1], [cell.threat], **parameters)[0]
+    for attack in suite.attacks:
+        found = attack.run(target, one, labels[row:row + 1], cell.threat, survivors_only=True)
         if found.broken[0]:
             break
-    return bool(found.broken[0]), {name: found.strongest[name][0] for name in cell.threat.modalities}
+    return bool(found.broken[0]), {name: found.strongest[name][0] for name in cell.threat.attacked}
 
 
 @pytest.mark.parametrize("by_attack", [True, False])
@@ -99,7 +98,7 @@ def test_samples_that_share_batches_fare_as_if_alone(network: Any, samples: Draw
     batch, _ = samples(10)
     target, alike = KerasTarget(network, batch_size=8), KerasTarget(network, batch_size=8)
     labels = target.logits(batch).argmax(1)
-    cells = [Cell(mode, epsilon, Threat("linf", dict.fromkeys(names, epsilon)))
+    cells = [Cell(mode, epsilon, analytic.threat("linf", dict.fromkeys(names, epsilon)))
              for mode, names in MODES.items() for epsilon in (0.003, 0.01, 0.03)]
     suite = STANDARD.with_steps(3)
     outcomes = list(run_suite(target, batch, labels, cells, suite, by_attack=by_attack))
@@ -123,7 +122,7 @@ def test_batches_are_filled_with_what_comes_next(linear: Build, samples: Draw, m
 
         monkeypatch.setattr(target, "gradient", counted)
         monkeypatch.setattr(target, "batch_size", (0, 8)[run], raising=False)
-        list(run_suite(target, batch, labels, cells_of(), Profile("pgd", (Entry("pgd", {"steps": 20}),))))
+        list(run_suite(target, batch, labels, cells_of(), Profile("pgd", (PGD(steps=20),))))
     assert batches[1] < 0.8 * batches[0]
 
 
@@ -153,10 +152,9 @@ def test_an_interrupted_suite_goes_on_where_it_stopped(problem: tuple) -> None:
 
 def test_the_literature_protocol_runs_in_full(problem: tuple) -> None:
     target, batch, labels = problem
-    suite = replace(PAPER, entries=(Entry("fgsm"), Entry("pgd", {"steps": 5, "step_size": 0.001})))
+    suite = replace(PAPER, attacks=(FGSM(), PGD(steps=5, step_size=0.001)))
     for outcome in run_suite(target, batch, labels, cells_of()[:2], suite):
-        last = attack("pgd", target, batch, labels, [outcome.cell.threat], steps=5,
-                      step_size=min(0.001, outcome.cell.epsilon))[0]
+        last = suite.attacks[1].run(target, batch, labels, outcome.cell.threat)
         assert np.array_equal(outcome.by_attack["pgd"], last.broken_last)
         assert len(outcome.rows) == len(labels)
 
@@ -166,8 +164,8 @@ def test_the_literature_step_is_whole_codes_on_an_integer_model(linear: Build, s
     batch, labels = samples(6)
     target = DequantisedTarget(linear(), GRIDS)
     for epsilon, step in ((0.03, 2.0), (0.005, 1.0)):
-        threat, codes = code_problem(Threat("linf", {"image": epsilon}), batch, GRIDS, "codes")
-        once = replace(PAPER, entries=(Entry("pgd", {"steps": 1, "step_size": 0.01}),))
+        threat, codes = code_problem(analytic.threat("linf", {"image": epsilon}), batch, GRIDS, "codes")
+        once = replace(PAPER, attacks=(PGD(steps=1, step_size=0.01),))
         (outcome,) = run_suite(target, codes, labels, [Cell("image", epsilon, threat)], once)
         moved = np.abs(outcome.point["image"] - codes["image"])
         assert moved.max() == step
@@ -175,6 +173,8 @@ def test_the_literature_step_is_whole_codes_on_an_integer_model(linear: Build, s
 
 def test_profiles_by_name() -> None:
     assert profile("paper").with_steps(3) is profile("paper")
-    assert {entry.parameters.get("steps") for entry in profile("standard").with_steps(7).entries} == {None, 7}
+    assert profile("standard").with_steps(7).attacks == (FGSM(), PGD(steps=7), PGD(steps=7, loss="margin"))
+    assert [attack.title for attack in STANDARD.attacks] == ["fgsm", "pgd", "pgd-margin"]
+    assert STRONG.steps == 40 and Profile("fgsm", (FGSM(),)).steps == 1
     with pytest.raises(UsageError, match="did you mean 'standard'"):
         profile("standart")

@@ -6,16 +6,17 @@ import numpy as np
 from one_operator import Spec, Step, build
 
 from tinyfuse.attacks import TwinTarget
-from tinyfuse.integer.interpreters import Interpreter, load
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import load_model
 
 
 def test_a_final_softmax_decides_the_class() -> None:
     """Its codes tie where close logits do not, and the device then reports the first of them."""
     data = build([Spec([1, 10], scale=[0.004], name="logits"), Spec([1, 10], scale=[1 / 256], zero_point=[-128])],
                  [Step("SOFTMAX", [0], [1], "SoftmaxOptions", {"beta": 1.0})], [0], [1])
-    model = load(data, name="tied")
+    model = load_model(data, name="tied")
     codes = np.random.default_rng(0).integers(-128, 128, (300, 10)).astype(np.int32)
-    device = Interpreter(model, "tflm").run({"logits": codes}).argmax(axis=1)
+    device = open_executor(model, "tflm").run({"logits": codes}).argmax(axis=1)
     target = TwinTarget(model)
     batch = {"logits": codes.astype(np.float32)}
     found = target.logits(batch)

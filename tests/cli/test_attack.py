@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,35 +22,38 @@ from tinyfuse.core.errors import ParityError, UsageError
 from tinyfuse.core.files import load_arrays
 from tinyfuse.core.results import Row, validate
 from tinyfuse.data import Dataset
-from tinyfuse.integer.interpreters import Interpreter, load
-from tinyfuse.nn.train_or_load import load_network
-from tinyfuse.study import minimal_budget as smallest
-from tinyfuse.study import row_text as wording
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import load_model
+from tinyfuse.nn.network import Network, load_network
+from tinyfuse.study import minimal_budget, row_text
+from tinyfuse.study.attack import AttackResult
 from tinyfuse.threats.code_threats import reachable
 
-PAIRS = 20
-Attack = Callable[..., Any]
+COUNT = 20
+Attack = Callable[..., AttackResult]
 
 
 @pytest.fixture(scope="module")
-def network(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained early fusion."""
-    return api.train("early", tiny_dataset, out=tmp_path_factory.mktemp("attack"), epochs=10, batch_size=20)
+def network(trained_early: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared trained early fusion, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("attack")
+    shutil.copy(trained_early.path.with_suffix(".toml"), folder)
+    return Path(shutil.copy(trained_early.path, folder))
 
 
 @pytest.fixture(scope="module")
 def model(network: Path, tiny_dataset: Dataset) -> Path:
     """The same in integers."""
-    return api.convert(network, "w6", tiny_dataset, calibration_pairs=40)
+    return api.convert(network, "w6", tiny_dataset, calibration_samples=40)
 
 
 @pytest.fixture(scope="module")
 def attack(model: Path, tiny_dataset: Dataset) -> Attack:
-    """`api.attack` on the integers, with few pairs and steps."""
+    """`api.attack` on the integers, with few samples and steps."""
 
-    def run(**settings: Any) -> Any:
+    def run(**settings: Any) -> AttackResult:
         free = settings.get("attack") in ("fgsm", "square", "corners", "universal")
-        return api.attack(model, tiny_dataset, **{"pairs": PAIRS, **({} if free else {"steps": 3}), **settings})
+        return api.attack(model, tiny_dataset, **{"samples": COUNT, **({} if free else {"steps": 3}), **settings})
 
     return run
 
@@ -58,46 +62,47 @@ def attacked(rows: list[Row], **wanted: Any) -> list[Row]:
     return [row for row in rows if row["kind"] == "attack" and all(row[name] == wanted[name] for name in wanted)]
 
 
-def broken_in(model: Path, made: dict[str, np.ndarray], prefix: str = "", executor: str = "tflm") -> np.ndarray:
+def broken_in(model: Path, made: Mapping[str, np.ndarray], prefix: str = "", executor: str = "tflm") -> np.ndarray:
     """Which of the saved inputs ``executor`` misclassifies."""
-    integer = load(model)
+    integer = load_model(model)
     codes = {port.name: made[prefix + port.name] for port in integer.inputs}
     assert all(codes[port.name].dtype == port.dtype for port in integer.inputs)
-    return misclassified(Interpreter(integer, executor).run(codes), made["label"])
+    return misclassified(open_executor(integer, executor).run(codes), made["label"])
 
 
 def row_of(**changes: Any) -> Row:
-    row = {"kind": "attack", "model": "early", "precision": "w6", "executor": "twin", "attack": "pgd",
-           "modality": "both", "norm": "linf", "epsilon": 0.1, "epsilon_image": 0.1, "epsilon_audio": 0.1,
-           "criterion": "any-iterate", "threat": "codes", "source": "w6", "mask": "", "n": 10, "correct": 5,
-           "accuracy": 0.5, "ci_low": 0.2, "ci_high": 0.8, "seed": 0}
+    row = {"kind": "attack", "model": "early", "precision": "w6", "executor": "twin", "attack": {"name": "pgd"},
+           "inputs": {"image": 1.0, "audio": 1.0}, "attacked": ["image", "audio"], "norm": "linf",
+           "budget": {"image": 0.1, "audio": 0.1}, "criterion": "any-iterate", "threat": "codes", "source": "w6",
+           "mask": "", "n": 10, "correct": 5, "accuracy": 0.5, "ci_low": 0.2, "ci_high": 0.8, "seed": 0}
     return {**row, **changes}
 
 
 @pytest.mark.parametrize(("changes", "note", "words"), [
-    ({}, {}, "pgd on both, linf 0.1, any-iterate, codes (G): 5 of 10"),
+    ({}, {}, "pgd on all, linf 0.1, any-iterate, codes (G): 5 of 10"),
     ({"threat": "real"}, {}, "any-iterate, real (R): 5"),
     ({"source": "float"}, {}, "codes (G), gradients of float: 5"),
-    ({"source": "float", "attack": "square"}, {}, "codes (G), searched on float: 5"),
+    ({"source": "float", "attack": {"name": "square"}}, {}, "codes (G), searched on float: 5"),
     ({"mask": "audio:12ab"}, {}, "codes (G), mask audio:12ab: 5"),
-    ({"epsilon_audio": 0.02}, {}, "linf 0.1 of image and 0.02 of audio, any"),
-    ({"modality": "audio", "epsilon_image": 0.0}, {}, "on audio, linf 0.1, any"),
+    ({"budget": {"image": 0.1, "audio": 0.02}}, {}, "linf 0.1 of image and 0.02 of audio, any"),
+    ({"attacked": ["audio"], "budget": {"audio": 0.1}}, {}, "on audio, linf 0.1, any"),
     ({"threat": "naive"}, {"spent": {"audio": 0.10391}}, "linf 0.1 (rounding spends up to 0.1039 of audio), any"),
-    ({"attack": "universal"}, {"universal": {"train_pairs": 200}}, "one perturbation made on 200 training pairs: 5"),
-    ({"attack": "diva"}, {"evasive": {"count": 3, "n": 10, "rate": 0.3, "ci_low": 0.1, "ci_high": 0.6,
+    ({"attack": {"name": "universal"}}, {"universal": {"train_samples": 200}},
+     "one perturbation made on 200 training samples: 5"),
+    ({"attack": {"name": "diva"}}, {"evasive": {"count": 3, "n": 10, "rate": 0.3, "ci_low": 0.1, "ci_high": 0.6,
                                       "clean_count": 1, "float_stays_correct": 8}},
      "stays right on 8 of the same inputs; evasive rate 3 of 10, 30.0 % (95 % interval 10.0 to 60.0; 1 when clean)"),
 ])
 def test_a_sentence_names_threat_model_origin_and_mask(changes: Row, note: Any, words: str) -> None:
-    assert words in wording.sentence(row_of(**changes), note)
+    assert words in row_text.sentence(row_of(**changes), note)
 
 
 def test_saved_codes_break_what_they_are_said_to_break(attack: Attack, model: Path, tmp_path: Path) -> None:
     for settings in ({"modality": "audio", "epsilon": 0.1}, {"source": model.with_name("early.keras"), "epsilon": 0.1},
-                     {"attack": "universal", "epsilon": 0.3, "epochs": 2, "train_pairs": 30},
+                     {"attack": "universal", "epsilon": 0.3, "epochs": 2, "train_samples": 30},
                      {"attack": "diva", "epsilon": 0.1}):
         path = tmp_path / "sub" / "made.npz"
-        rows = attack(**settings, save=path)
+        rows = attack(**settings, save=path).rows
         made = load_arrays(path)
         again = broken_in(model, made)
         assert np.array_equal(again, made["broken"]) and again.any()
@@ -106,129 +111,131 @@ def test_saved_codes_break_what_they_are_said_to_break(attack: Attack, model: Pa
 
 
 def test_saved_inputs_of_a_network_are_real(network: Path, tiny_dataset: Dataset, tmp_path: Path) -> None:
-    rows = api.attack(network, tiny_dataset, pairs=PAIRS, steps=3, epsilon=0.1, save=tmp_path / "made.npz")
+    rows = api.attack(network, tiny_dataset, samples=COUNT, steps=3, epsilon=0.1, save=tmp_path / "made.npz").rows
     made = load_arrays(tmp_path / "made.npz")
     assert made["image"].dtype == np.float32 and made["broken"].any()
-    wrong = misclassified(KerasTarget(load_network(network).model, batch_size=PAIRS).logits(made), made["label"])
+    wrong = misclassified(KerasTarget(load_network(network).model, batch_size=COUNT).logits(made), made["label"])
     assert np.array_equal(wrong, made["broken"])
     assert np.array_equal(~wrong, survivors_of(attacked(rows, criterion="any-iterate")[0]))
 
 
 @pytest.mark.parametrize("profile", ["standard", "paper"])
 def test_a_suite_saves_every_mode_in_full(profile: str, model: Path, tiny_dataset: Dataset, tmp_path: Path) -> None:
-    """A sample that one modality alone broke is not attacked again in both, but its codes are there."""
-    rows = api.attack_profile(model, tiny_dataset, profile, pairs=PAIRS, epsilon=0.06, save=tmp_path / "made.npz",
-                                steps=2 if profile == "standard" else None)
+    """A sample that one input alone broke is not attacked again in both, but its codes are there."""
+    rows = api.attack_profile(model, tiny_dataset, profile, samples=COUNT, epsilon=0.06, save=tmp_path / "made.npz",
+                              steps=2 if profile == "standard" else None).rows
     made = load_arrays(tmp_path / "made.npz")
     clean = survivors_of(next(row for row in rows if row["kind"] == "clean"))
-    for mode in ("image", "audio", "both"):
+    for mode, names in (("image", ["image"]), ("audio", ["audio"]), ("all", ["image", "audio"])):
         again = broken_in(model, made, f"{mode}_")
         assert np.array_equal(again, made[f"{mode}_broken"])
-        for row in attacked(rows, modality=mode, criterion="union"):
+        for row in attacked(rows, attacked=names, criterion="union"):
             assert np.array_equal(~again, survivors_of(row))
-    assert made["both_broken"].sum() > max(1, (~clean).sum())
-    start = load(model).grids["image"].quantise(tiny_dataset.test.balanced(PAIRS, seed=0).image)
+    assert made["all_broken"].sum() > max(1, (~clean).sum())
+    start = load_model(model).grids["image"].quantise(tiny_dataset.test.balanced(COUNT, seed=0).inputs["image"])
     assert np.array_equal(made["audio_image"], start)
 
 
 def test_the_step_is_the_one_that_was_taken(attack: Attack, model: Path) -> None:
-    scale = load(model).grids["audio"].scale
+    scale = load_model(model).grids["audio"].scale
     for settings, codes in (({"codes": 3, "steps": 20}, 1.0), ({"codes": 20, "steps": 5}, 10.0),
                             ({"codes": 9, "step_size": 2.6 * scale}, 2.0), ({"codes": 3, "attack": "fgsm"}, 3.0)):
-        row = attacked(attack(modality="audio", executors=(), **settings))[0]
-        assert row["step_size"] == pytest.approx(codes * scale)
-    assert attacked(attack(attack="corners", draws=1, executors=()))[0]["step_size"] is None
+        row = attacked(attack(modality="audio", executors=(), **settings).rows)[0]
+        assert row["attack"]["step_size"] == pytest.approx(codes * scale)
+    assert "step_size" not in attacked(attack(attack="corners", draws=1, executors=()).rows)[0]["attack"]
 
 
 def test_every_parameter_of_an_attack_is_in_its_key(attack: Attack) -> None:
     settings: list[dict[str, Any]] = [
         {"attack": "square", "queries": 2}, {"attack": "square", "queries": 3}, {"attack": "corners", "draws": 1},
         {"attack": "corners", "draws": 2}, {"attack": "mim", "momentum": 0.5}, {"attack": "mim", "momentum": 0.9},
-        {"attack": "universal", "epochs": 1, "train_pairs": 10}, {"attack": "universal", "epochs": 1, "train_pairs": 9}]
-    found = [attack(executors=(), epsilon=0.02, **each) for each in settings]
+        {"attack": "universal", "epochs": 1, "train_samples": 10},
+        {"attack": "universal", "epochs": 1, "train_samples": 9}]
+    found = [attack(executors=(), epsilon=0.02, **each).rows for each in settings]
     assert len({row["key"] for rows in found for row in attacked(rows, criterion=rows[1]["criterion"])}) == 8
     assert len({row["key"] for rows in found for row in rows if row["kind"] == "clean"}) == 1
-    usual, said = (attack(attack="corners", executors=(), **each)[1]["key"] for each in ({}, {"draws": 100}))
+    usual, said = (attack(attack="corners", executors=(), **each).rows[1]["key"] for each in ({}, {"draws": 100}))
     assert usual == said
 
 
 def test_replays_in_the_three_threat_models(attack: Attack, model: Path, tiny_dataset: Dataset) -> None:
     """Of a budget of 2.6 codes G may spend 2, while the device rounds real inputs (R) to 3 where it can."""
-    grid, source = load(model).grids["audio"], model.with_name("early.keras")
-    epsilon, clean = 2.6 * grid.scale, tiny_dataset.test.balanced(PAIRS, seed=0).audio
+    grid, source = load_model(model).grids["audio"], model.with_name("early.keras")
+    epsilon, clean = 2.6 * grid.scale, tiny_dataset.test.balanced(COUNT, seed=0).inputs["audio"]
     start, moved = grid.quantise(clean), {}
     for threat in ("codes", "real", "naive"):
-        rows = attack(threat=threat, source=source, modality="audio", epsilon=epsilon)
-        (replayed,) = attacked(rows, criterion="replayed")
+        found = attack(threat=threat, source=source, modality="audio", epsilon=epsilon)
+        (replayed,) = attacked(found.rows, criterion="replayed")
         assert (replayed["threat"], replayed["source"], replayed["executor"]) == (threat, "float", "tflm")
-        moved[threat] = rows.made["audio"].astype(int)
-        assert np.array_equal(~survivors_of(replayed), rows.made["broken"])
-        assert [row["key"] for row in rows if row["key"] in rows.notes] == [replayed["key"]] * (threat == "naive")
+        moved[threat] = found.made["audio"].astype(int)
+        assert np.array_equal(~survivors_of(replayed), found.made["broken"])
+        noted = [row["key"] for row in found.rows if row["key"] in found.notes]
+        assert noted == [replayed["key"]] * (threat == "naive")
         if threat == "naive":
-            assert epsilon < rows.notes[replayed["key"]]["spent"]["audio"] <= epsilon + grid.scale / 2 + 1e-6
-    low, high = reachable(Threat("linf", {"audio": epsilon}), "audio", clean, grid)
+            assert epsilon < found.notes[replayed["key"]]["spent"]["audio"] <= epsilon + grid.scale / 2 + 1e-6
+    low, high = reachable(Threat.of(tiny_dataset.inputs, {"audio": epsilon}), "audio", clean, grid)
     assert np.abs(moved["codes"] - start).max() == 2 < np.abs(moved["real"] - start).max()
     assert (low <= moved["real"]).all() and (moved["real"] <= high).all()
 
 
 def test_a_universal_perturbation_never_sees_the_test_part(attack: Attack, model: Path, tiny_dataset: Dataset) -> None:
-    settings = {"attack": "universal", "epsilon": 0.2, "train_pairs": 40, "epochs": 2}
-    rows = attack(**settings)
+    settings = {"attack": "universal", "epsilon": 0.2, "train_samples": 40, "epochs": 2}
+    found = attack(**settings)
     part = tiny_dataset.test
-    other = replace(tiny_dataset, test=replace(part, image=part.image[::-1].copy(), label=part.label[::-1].copy()))
-    again = api.attack(model, other, pairs=PAIRS, **settings)
+    other = replace(tiny_dataset, test=part.take(np.arange(len(part))[::-1]))
+    again = api.attack(model, other, samples=COUNT, **settings)
     for name in ("image", "audio"):
-        assert rows.made[f"delta_{name}"].any()
-        assert np.array_equal(rows.made[f"delta_{name}"], again.made[f"delta_{name}"])
-    start = {name: grid.quantise(part.balanced(PAIRS, seed=0).inputs()[name]) for name, grid in
-             load(model).grids.items()}
+        assert found.made[f"delta_{name}"].any()
+        assert np.array_equal(found.made[f"delta_{name}"], again.made[f"delta_{name}"])
+    start = {name: grid.quantise(part.balanced(COUNT, seed=0).inputs[name]) for name, grid in
+             load_model(model).grids.items()}
     for name, codes in start.items():
-        assert np.array_equal(rows.made[name], np.clip(codes + rows.made[f"delta_{name}"], -128, 127))
-    row = attacked(rows, executor="twin")[0]
-    assert (row["criterion"], row["source"], row["attack"]) == ("replayed", "w6", "universal")
-    assert rows.notes[row["key"]]["universal"]["train_pairs"] == 40
+        assert np.array_equal(found.made[name], np.clip(codes + found.made[f"delta_{name}"], -128, 127))
+    row = attacked(found.rows, executor="twin")[0]
+    assert (row["criterion"], row["source"], row["attack"]["name"]) == ("replayed", "w6", "universal")
+    assert found.notes[row["key"]]["universal"]["train_samples"] == 40
 
 
 def test_evasive_inputs_fool_the_integers_alone(attack: Attack, network: Path, model: Path) -> None:
     """Samples that the float network has wrong when clean do not count, though DIVA mends some of them."""
-    rows = attack(attack="diva", epsilon=0.1, steps=10)
-    made = rows.made
+    result = attack(attack="diva", epsilon=0.1, steps=10)
+    rows, made = result.rows, result.made
     clean, beside = (survivors_of(row) for row in rows if row["executor"] == "keras")
-    real = {name: grid.dequantise(made[name]) for name, grid in load(model).grids.items()}
-    right = ~misclassified(KerasTarget(load_network(network).model, batch_size=PAIRS).logits(real), made["label"])
+    real = {name: grid.dequantise(made[name]) for name, grid in load_model(model).grids.items()}
+    right = ~misclassified(KerasTarget(load_network(network).model, batch_size=COUNT).logits(real), made["label"])
     evasive = clean & right & broken_in(model, made)
     assert np.array_equal(evasive, made["evasive"]) and evasive.any() and not clean.all()
     assert np.array_equal(right, beside)
     for executor in ("twin", "tflm"):
         (row,) = attacked(rows, executor=executor)
-        note = rows.notes[row["key"]]["evasive"]
-        assert (note["count"], note["n"], note["float_stays_correct"]) == (evasive.sum(), PAIRS, (clean & right).sum())
+        note = result.notes[row["key"]]["evasive"]
+        assert (note["count"], note["n"], note["float_stays_correct"]) == (evasive.sum(), COUNT, (clean & right).sum())
         assert note["ci_low"] < note["rate"] == evasive.mean() < note["ci_high"]
-        assert row["source"] == "float+w6" and row["loss"] == "diva"
+        assert row["source"] == "float+w6" and row["attack"]["name"] == "diva"
 
 
 def test_an_ensemble_is_attacked_with_both_and_judged_by_the_integers(attack: Attack, model: Path) -> None:
     alone, rows = (attack(modality="audio", epsilon=0.05, ensemble=both) for both in (False, True))
-    assert {row["source"] for row in attacked(rows)} == {"float+w6"}
-    assert {row["executor"] for row in rows} == {"twin", "tflm"}
+    assert {row["source"] for row in attacked(rows.rows)} == {"float+w6"}
+    assert {row["executor"] for row in rows.rows} == {"twin", "tflm"}
     assert not np.array_equal(alone.made["audio"], rows.made["audio"])
     assert np.array_equal(broken_in(model, rows.made), rows.made["broken"])
 
 
 @pytest.mark.parametrize(("settings", "words"), [
     ({"epsilon": float("nan")}, "give 0 to 1"), ({"epsilon": -0.1}, "give 0 to 1"), ({"epsilon": 1.01}, "give 0 to 1")])
-def test_budgets_that_are_none(settings: dict[str, Any], words: str, tiny_dataset: Dataset) -> None:
+def test_budgets_that_are_none(settings: dict[str, Any], words: str, model: Path, tiny_dataset: Dataset) -> None:
     for run in (api.attack, functools.partial(api.attack_profile, profile="standard")):
         with pytest.raises(UsageError, match=words):
-            run("absent.tflite", tiny_dataset, **settings)
+            run(model, tiny_dataset, **settings)
 
 
 @pytest.mark.parametrize(("name", "settings", "words"), [
     ("x.tflite", {"attack": "universal", "threat": "naive"}, "use the threat model codes or real"),
     ("x.tflite", {"attack": "universal", "source": "x.keras"}, "leave out the source"),
-    ("x.tflite", {"attack": "universal", "steps": 3}, "universal takes no 'steps'"),
-    ("x.tflite", {"attack": "diva", "loss": "margin"}, "diva takes no 'loss'"),
-    ("x.tflite", {"step_size": float("nan")}, "step_size is nan; give a finite number"),
+    ("x.tflite", {"attack": "universal", "steps": 3}, "universal: unknown key 'steps'"),
+    ("x.tflite", {"attack": "diva", "loss": "margin"}, "diva: unknown key 'loss'"),
+    ("x.tflite", {"step_size": float("nan")}, "step_size is nan; give at least 0"),
     ("x.keras", {"attack": "diva"}, "give the .tflite"), ("x.keras", {"ensemble": True}, "give the .tflite"),
     ("x.tflite", {"attack": "square", "ensemble": True}, "use fgsm, pgd or mim"),
     ("x.tflite", {"threat": "reel"}, "did you mean 'real'"), ("x.tflite", {"save": "x.npy"}, "saved as .npz"),
@@ -241,27 +248,30 @@ def test_what_does_not_go_together(name: str, settings: dict[str, Any], words: s
 def test_a_smallest_budget_is_checked_code_by_code(model: Path, tiny_dataset: Dataset,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     """One output code that differs is a parity error, also where the verdict stays what it was."""
-    class Off(Interpreter):
-        def run(self, codes: Any, tick: Any = None) -> np.ndarray:
-            output = super().run(codes)
+    class Off:
+        def __init__(self, *names: Any) -> None:
+            self.inner = open_executor(*names)
+
+        def run(self, codes: Any) -> np.ndarray:
+            output = self.inner.run(codes)
             lowest = output[0].argmin()
             output[0, lowest] += 1 if output[0, lowest] == -128 else -1
             return output
 
-    settings: dict[str, Any] = {"attack": "fgsm", "pairs": 10, "largest": 30}
-    assert api.minimal(model, tiny_dataset, **settings).judged
-    monkeypatch.setattr(smallest, "Interpreter", Off)
+    settings: dict[str, Any] = {"attack": "fgsm", "samples": 10, "largest": 30}
+    assert api.minimal_budget(model, tiny_dataset, **settings).rejudged
+    monkeypatch.setattr(minimal_budget, "open_executor", Off)
     with pytest.raises(ParityError, match=r"1 of \d+ output codes"):
-        api.minimal(model, tiny_dataset, **settings)
+        api.minimal_budget(model, tiny_dataset, **settings)
 
 
 @pytest.mark.parametrize(("level", "code", "exit_code"), [("E", "J", 4), ("W", "J", 0), ("E", "D", 0)])
 def test_an_error_of_the_checks_is_printed_and_ends_with_its_own_code(
         level: str, code: str, exit_code: int, model: Path, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("tinyfuse.data.load", lambda *args, **kwargs: tiny_dataset)
-    monkeypatch.setattr(wording, "run_checks", lambda rows: [Flag(code, level, "early", "w6", 0, "it cannot be")])
-    argv = ["attack", str(model), "--attack", "fgsm", "--pairs", "5"]
+    monkeypatch.setattr("tinyfuse.cli.attack.load_from", lambda args: tiny_dataset)
+    monkeypatch.setattr(row_text, "run_checks", lambda rows: [Flag(code, level, "early", "w6", 0, "it cannot be")])
+    argv = ["attack", str(model), "--attack", "fgsm", "--samples", "5"]
     assert cli.main(argv) == exit_code
     said = capsys.readouterr()
     name = {"E": "error", "W": "warning"}[level]
@@ -274,8 +284,9 @@ def test_an_error_of_the_checks_is_printed_and_ends_with_its_own_code(
 
 
 def test_only_whole_attacks_on_single_samples_must_win_without_bound(attack: Attack) -> None:
-    rows = attack(attack="fgsm", epsilon=0.0, executors=())
-    weak = {"epsilon": 1.0, "epsilon_image": 1.0, "epsilon_audio": 1.0, "attack": "pgd"}
-    for changes, flagged in ((weak, True), ({**weak, "mask": "audio:12"}, False), ({**weak, "attack": "diva"}, False)):
-        found = wording.findings([rows[0], {**rows[1], **changes}])
+    rows = attack(attack="fgsm", epsilon=0.0, executors=()).rows
+    weak = {"budget": {"image": 1.0, "audio": 1.0}, "attack": {"name": "pgd"}}
+    for changes, flagged in ((weak, True), ({**weak, "mask": "audio:12"}, False),
+                             ({**weak, "attack": {"name": "diva"}}, False)):
+        found = row_text.findings([rows[0], {**rows[1], **changes}])
         assert ("U" in {flag.code for flag in found}) == flagged

@@ -12,27 +12,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from row_makers import BOTH, outcome
 
-from tinyfuse.cli import bench
 from tinyfuse.cli import main as cli
 from tinyfuse.cli.main import VERBS
 from tinyfuse.core.results import ResultStore
-from tinyfuse.data import Dataset, FeatureScaling, Pairs, Variants
-from tinyfuse.study.rows import CLEAN, Attacked, Scope, Subject, outcome_key, outcome_row
+from tinyfuse.data import Dataset
 
+ROOT = Path(__file__).resolve().parents[2]
+EARLY = str(ROOT / "models/digits/early.keras")
 HEAVY = ("tensorflow", "tf_keras", "keras", "librosa", "matplotlib", "sklearn")
 
 
 def loaded_by(*argv: str) -> list[str]:
     """Which heavy libraries ``python -m tinyfuse ARGV`` loads."""
-    code = ("import sys\nfrom tinyfuse.cli import main\n"
+    code = ("import sys\nfrom tinyfuse.cli.main import main\n"
             f"try:\n    main({list(argv)!r})\nexcept SystemExit:\n    pass\n"
             f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.rsplit("LOADED", 1)[1].split()
 
 
-def outcome(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
+def said_by(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
     """Exit code and what was said on stderr."""
     try:
         code = cli.main(list(argv))
@@ -43,24 +44,45 @@ def outcome(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("argv", [
     ("--help",), ("bench", "--help"), ("train", "--help"), ("ls", "recipes"), ("ls", "models"), ("ls", "executors"),
-    ("doctor",)])
+    ("doctor",), ("validate", str(ROOT / "models/digits/early.toml")),
+    ("validate", str(ROOT / "benchmarks/matrices/digits.toml"))])
 def test_light_verbs_load_nothing_heavy(argv: tuple[str, ...]) -> None:
     assert loaded_by(*argv) == []
 
 
 def test_a_report_draws_figures_without_tensorflow(tmp_path: Path) -> None:
-    scope = Scope(make_dataset("none"), 0)
     store = ResultStore(tmp_path / "results.jsonl")
     correct = np.arange(20) % 4 > 0
-    for subject in (Subject("early", "float", "keras", "0"), Subject("early", "w6", "twin", "1")):
-        attacked = Attacked(profile="standard", attack="standard", criterion="union", source=subject.precision,
-                            modality="both", norm="linf", epsilon=0.1, epsilon_image=0.1, epsilon_audio=0.1, steps=10,
-                            threat="real" if subject.precision == "float" else "codes")
-        for settings in (CLEAN, attacked):
-            key = outcome_key(subject, scope, settings, 20)
-            store.append(outcome_row(key, subject, scope, settings, correct, seconds=0.0))
+    for precision in ("float", "w6"):
+        store.append(outcome(correct, precision=precision))
+        store.append(outcome(correct, precision=precision, attacked=BOTH, epsilon=0.1, criterion="union",
+                             attack={"name": "standard"}, threat="real" if precision == "float" else "codes"))
     assert loaded_by("report", str(tmp_path)) == ["matplotlib"]
     assert (tmp_path / "report/index.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("file, words", [
+    ("models/digits/early.toml", "network early, image 28x28x1, audio 28x28x1, 10 classes, trained on mnist+fsdd, ok"),
+    ("models/digits/early__w6.toml", "integer model of early with w6, image 28x28x1, audio 28x28x1, ok"),
+    ("models/selected/recipes/early__robust-flash32102.toml", "recipe robust-flash32102, ok"),
+    ("benchmarks/matrices/digits.toml", "matrix of 3 models and 4 recipes, ok")])
+def test_validate_says_what_a_file_is(file: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", str(ROOT / file)]) == 0
+    assert capsys.readouterr().out == f"{ROOT / file}: {words}\n"
+
+
+@pytest.mark.parametrize("name, text, code, words", [
+    ("a.toml", "x = 1", 2, "is no recipe, matrix or network table"), ("a.toml", "x = ", 2, "not valid TOML"),
+    ("a.toml", 'name = "a"\n[weights]\nshared = 1\n', 1, "1 bits"), ("b.toml", "", 2, "b.toml: cannot be read"),
+    ("a.toml", "epsilons = [-1.0]", 2, "at least 0"), ("a.toml", "models = ['early']\nstep = 3", 2, "did you mean"),
+    ("a.toml", 'model = "a"\nclasses = []\nsha256 = ""\n', 1, "is missing"), ("metadata.json", "{", 1, "is no JSON"),
+    ("metadata.json", "{}", 1, "key 'format' is missing")])
+def test_validate_names_what_is_wrong(name: str, text: str, code: int, words: str, tmp_path: Path,
+                                      capsys: pytest.CaptureFixture[str]) -> None:
+    if text:
+        (tmp_path / name).write_text(text)
+    found, said = said_by(capsys, "validate", str(tmp_path / name))
+    assert (found, words in said.replace("\n", " ")) == (code, True), said
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -93,32 +115,32 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
     (["train", "erly", "--out", "x"], 2, "did you mean 'early'"),
     (["quantize", "x.keras", "--recipe", "w66"], 1, "unknown recipe 'w66'"),
     (["quantize", "x.keras", "--recipe", "absent.toml"], 1, "absent.toml: cannot be read"),
-    (["attack", "x.keras", "--modality", "imgae"], 2, "did you mean 'image'"),
+    (["attack", EARLY, "--modality", "imgae"], 2, "did you mean 'image'"),
     (["report", "no-such-run"], 2, "no-such-run"),
     (["bench", "--data", "no-such-folder"], 1, "no-such-folder"),
     (["bench", "--matrix", "absent.toml"], 2, "absent.toml: cannot be read"),
-    (["bench", "--limit", "0"], 2, "'0' is not a whole number of at least 1"),
-    (["bench", "--seed", "5000000000"], 2, "'5000000000' is not a seed"),
-    (["bench", "--seed", "-1"], 2, "'-1' is not a seed"),
+    (["bench", "--limit", "0"], 2, "limit 0 is too small"),
+    (["bench", "--seed", "5000000000"], 2, "seed 5000000000 is out of range"),
+    (["bench", "--seed", "-1"], 2, "seed -1 is out of range"),
     (["attack", "x.keras", "--epsilon", "1e400"], 2, "is not a budget"),
     (["attack", "x.keras", "--executor", "tflm"], 2, "are for a .tflite"),
     (["attack", "x.keras", "--profile", "standart"], 2, "did you mean 'standard'"),
-    (["attack", "x.tflite", "--profile", "standard", "--eps-audio", "0.1"], 2, "--eps-audio has no effect"),
+    (["attack", "x.tflite", "--profile", "standard", "--codes", "2"], 2, "--codes has no effect"),
     (["attack", "x.tflite", "--minimal", "--norm", "l2"], 2, "--norm has no effect with --minimal"),
     (["attack", "x.tflite", "--minimal", "--save", "x.npz"], 2, "--save has no effect with --minimal"),
     (["attack", "x.tflite", "--codes", "3", "--epsilon", "0"], 2, "--epsilon has no effect with --codes"),
     (["attack", "x.tflite", "--save", "x.csv"], 2, "are saved as .npz"),
-    (["attack", "x.tflite", "--profile", "standard", "--epsilon", "1.5"], 2, "inputs lie in [0, 1]"),
+    (["attack", EARLY, "--profile", "standard", "--epsilon", "1.5"], 2, "its values lie in [0, 1]"),
     (["attack", "x.keras", "--attack", "diva"], 2, "give the .tflite"),
     (["attack", "x.tflite", "--attack", "univresal"], 2, "did you mean 'universal'"),
     (["attack", "x.keras", "--threat", "real"], 2, "--threat is about the codes of a .tflite"),
     (["attack", "x.keras", "--attack", "pdg"], 2, "did you mean 'pgd'"),
-    (["attack", "x.keras", "--attack", "fgsm", "--queries", "5"], 2, "fgsm takes no 'queries'"),
+    (["attack", "x.keras", "--attack", "fgsm", "--queries", "5"], 2, "queries"),
     (["attack", "x.keras", "--codes", "3"], 2, "a budget in codes is for a .tflite"),
-    (["attack", "x.keras", "--epsilon", "1.5"], 2, "inputs lie in [0, 1]"),
+    (["attack", EARLY, "--epsilon", "1.5"], 2, "its values lie in [0, 1]"),
     (["attack", "x.keras", "--epsilon", "nan"], 2, "is not a budget"),
-    (["attack", "x.keras", "--mask", "audio=mfcc:9-40"], 2, "give A-B with 0 <= A <= B <= 12"),
-    (["attack", "x.keras", "--mask", "adio=data"], 2, "did you mean 'audio'"),
+    (["attack", EARLY, "--mask", "audio=mfcc:9-40"], 2, "give A-B with 0 <= A <= B <= 12"),
+    (["attack", EARLY, "--mask", "adio=valid"], 2, "did you mean 'audio'"),
     (["attack", "x.keras", "--loss", "marign"], 2, "did you mean 'margin'"),
     (["attack", "absent.tflite"], 1, "absent.tflite: cannot be read"),
     (["compare", "absent.tflite"], 1, "absent.tflite: cannot be read"),
@@ -126,7 +148,7 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
     (["attack", "x.keras", "--epsilon", "8/0"], 2, "is not a budget"),
     (["select", "--model", "early", "--budget", "flsh=60kB"], 2, "did you mean 'flash'"),
     (["select", "--model", "erly", "--budget", "flash=60kB"], 2, "did you mean 'early'"),
-    (["select", "--model", "absent.keras", "--budget", "flash=60kB"], 1, "absent.keras: no such .keras file"),
+    (["select", "--model", "absent.keras", "--budget", "flash=60kB"], 1, "absent.keras: cannot be read"),
     (["select", "--model", "early", "--budget", "flash=60kB", "--widths", "1-8"], 2, "from 2 to 9"),
     (["select", "--model", "early", "--budget", "flash=60kB", "--widths", "x"], 2, "'x' are no widths"),
     (["select", "--model", "early", "--budget", "flash=60kB", "--methods", "gtpq"], 2, "did you mean 'gptq'"),
@@ -137,19 +159,21 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
 def test_a_mistake_is_one_clear_line(argv: list[str], code: int, words: str, tmp_path: Path,
                                      monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    found, said = outcome(capsys, *argv)
+    for name in ("x.keras", "x.tflite"):
+        (tmp_path / name).touch()
+    found, said = said_by(capsys, *argv)
     assert (found, words in said.replace("\n", " ")) == (code, True), said
     assert "Traceback" not in said
-    assert list(tmp_path.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.keras", "x.tflite"]
 
 
 def test_a_matrix_with_a_wrong_key_or_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text, words in [("epsilon = [0.1]", "did you mean 'epsilons'"), ("epsilons = [-1.0]", "at least 0"),
-                        ("steps = 'ten'", "int is expected"), ("models = ['erly']", "did you mean 'early'"),
-                        ("executors = ['tfml']", "did you mean 'tflm'"), ("precisions = ['w1']", "1 bits; a width is"),
-                        ("models = [3]", "a list of names"), ("epsilons = ['a']", "a list of numbers")]:
+                        ("steps = 'ten'", "expected a whole number"), ("models = ['erly']", "did you mean 'early'"),
+                        ("executors = ['tfml']", "did you mean 'tflm'"), ("recipes = ['w1']", "1 bits"),
+                        ("models = [3]", "expected a text"), ("epsilons = ['a']", "expected a number")]:
         (tmp_path / "m.toml").write_text(text)
-        code, said = outcome(capsys, "bench", "--matrix", str(tmp_path / "m.toml"), "--limit", "64",
+        code, said = said_by(capsys, "bench", "--matrix", str(tmp_path / "m.toml"), "--limit", "64",
                              "--out", str(tmp_path / "out"))
         assert (code, words in said) == (1 if "w1" in text else 2, True), said
         assert not (tmp_path / "out").exists()
@@ -158,16 +182,7 @@ def test_a_matrix_with_a_wrong_key_or_value(tmp_path: Path, capsys: pytest.Captu
 @pytest.fixture
 def tiny_data(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every verb load the tiny data set."""
-    monkeypatch.setattr("tinyfuse.data.load", functools.partial(_given, tiny_dataset))
-
-
-def make_dataset(name: str) -> Dataset:
-    """A data set of which only its name matters."""
-    empty = np.zeros((0, 28, 28, 1), np.float32)
-    ids = np.zeros(0, np.int64)
-    pairs = Pairs(empty, empty, ids, ids, ids, ids, ids)
-    scaling = FeatureScaling.identity()
-    return Dataset(name, "official", 0, pairs, pairs, pairs, Variants(empty[None], ids), scaling, (), "0" * 64)
+    monkeypatch.setattr("tinyfuse.data.sources.load", functools.partial(_given, tiny_dataset))
 
 
 def _given(dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
@@ -180,40 +195,41 @@ def test_steps_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert cli.main(["train", "early", "--out", out, "--epochs", "2", "--batch-size", "50"]) == 0
     network = capsys.readouterr().out.strip()
     assert cli.main(["quantize", network, "--recipe", "w6", "--recipe", "image6-audio9-shared8",
-                     "--calibration-pairs", "40"]) == 0
+                     "--calibration-samples", "40"]) == 0
     files = capsys.readouterr().out.split()
     assert [Path(file).name for file in files] == ["early__w6.tflite", "early__image6-audio9-shared8.tflite"]
     assert cli.main(["attack", files[1], "--attack", "fgsm", "--modality", "audio", "--epsilon", "8/255",
-                     "--pairs", "20", "--executor", "tflm", "--executor", "litert"]) == 0
+                     "--samples", "20", "--executor", "tflm", "--executor", "litert"]) == 0
     said = capsys.readouterr().out
     assert "early image6-audio9-shared8 in twin: fgsm on audio, linf 0.0313725, any-iterate, codes (G):" in said
     assert "early image6-audio9-shared8 in tflm: fgsm on audio, linf 0.0313725, any-iterate" in said
     assert "in litert: clean" in said
     assert "warning S, early image6-audio9-shared8: only seed 0 was trained" in said
-    assert cli.main(["attack", files[1], "--codes", "3", "--threat", "real", "--modality", "image", "--pairs", "10",
+    assert cli.main(["attack", files[1], "--codes", "3", "--threat", "real", "--modality", "image", "--samples", "10",
                      "--mask", "image=rows:4-20", "--loss", "margin", "--steps", "3", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     attacked = [row for row in rows if row["kind"] == "attack"]
     assert {row["threat"] for row in attacked} == {"real"} and all(row["mask"] for row in attacked)
-    assert attacked[0]["epsilon"] == pytest.approx(3 / 255, rel=1e-6) and attacked[0]["loss"] == "margin"
+    assert attacked[0]["budget"] == {"image": pytest.approx(3 / 255, rel=1e-6)}
+    assert attacked[0]["attack"]["loss"] == "margin"
     same = {row["executor"]: row["survivors"] for row in attacked if row["criterion"] == "any-iterate"}
     assert same["twin"] == same["tflm"]
-    assert cli.main(["attack", files[0], "--source", network, "--modality", "audio", "--pairs", "10"]) == 0
+    assert cli.main(["attack", files[0], "--source", network, "--modality", "audio", "--samples", "10"]) == 0
     assert "in tflm: pgd on audio, linf 0.03, replayed" in capsys.readouterr().out
-    assert cli.main(["attack", files[0], "--threat", "naive", "--modality", "audio", "--pairs", "10", "--json"]) == 0
+    assert cli.main(["attack", files[0], "--threat", "naive", "--modality", "audio", "--samples", "10", "--json"]) == 0
     assert '"threat": "naive"' in capsys.readouterr().out
     for model in (network, files[0]):
-        assert cli.main(["attack", model, "--profile", "strong", "--steps", "2", "--pairs", "5", "--epsilon", "0.02",
+        assert cli.main(["attack", model, "--profile", "strong", "--steps", "2", "--samples", "5", "--epsilon", "0.02",
                          "--json"]) == 0
         rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        unions = {row["modality"]: row["correct"] for row in rows if row["criterion"] == "union"}
-        assert set(unions) == {"image", "audio", "both"} and unions["both"] <= min(unions.values())
-    assert cli.main(["attack", files[0], "--minimal", "--codes", "6", "--modality", "both", "--attack", "fgsm",
-                     "--pairs", "10", "--json"]) == 0
+        unions = {"+".join(row["attacked"]): row["correct"] for row in rows if row["criterion"] == "union"}
+        assert set(unions) == {"image", "audio", "image+audio"} and unions["image+audio"] <= min(unions.values())
+    assert cli.main(["attack", files[0], "--minimal", "--codes", "6", "--attack", "fgsm",
+                     "--samples", "10", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["codes"]) == 10 and all(k is None or 0 <= k <= 6 for k in found["codes"])
-    assert cli.main(["attack", network, "--norm", "l2", "--modality", "both", "--eps-image", "0.5", "--eps-audio", "1",
-                     "--epsilon", "0", "--steps", "2", "--pairs", "10", "--json"]) == 0
+    assert cli.main(["attack", network, "--norm", "l2", "--epsilon", "image=0.5,audio=1", "--steps", "2", "--samples",
+                     "10", "--json"]) == 0
     assert '"norm": "l2"' in capsys.readouterr().out
 
 
@@ -222,29 +238,29 @@ def test_an_integer_model_needs_its_own_float_network(tmp_path: Path, capsys: py
     for seed in ("0", "1"):
         cli.main(["train", "image", "--out", str(tmp_path / seed), "--epochs", "1", "--batch-size", "50",
                   "--seed", seed])
-    cli.main(["quantize", str(tmp_path / "0/image.keras"), "--recipe", "w8", "--calibration-pairs", "40"])
-    code, said = outcome(capsys, "attack", str(tmp_path / "0/image__w8.tflite"), "--modality", "image",
-                         "--source", str(tmp_path / "1/image.keras"), "--pairs", "10")
+    cli.main(["quantize", str(tmp_path / "0/image.keras"), "--recipe", "w8", "--calibration-samples", "40"])
+    code, said = said_by(capsys, "attack", str(tmp_path / "0/image__w8.tflite"), "--modality", "image",
+                         "--source", str(tmp_path / "1/image.keras"), "--samples", "10")
     assert (code, "is not the network" in said.replace("\n", " ")) == (1, True), said
-    code, said = outcome(capsys, "attack", str(tmp_path / "0/image.keras"), "--modality", "audio", "--pairs", "10")
-    assert (code, "does not look at audio" in said.replace("\n", " ")) == (2, True), said
+    code, said = said_by(capsys, "attack", str(tmp_path / "0/image.keras"), "--modality", "audio", "--samples", "10")
+    assert (code, "choose one of image" in said.replace("\n", " ")) == (2, True), said
 
 
 def test_a_network_is_attacked_on_the_data_it_was_trained_on(tmp_path: Path, tiny_dataset: Dataset,
                                                              monkeypatch: pytest.MonkeyPatch,
                                                              capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("tinyfuse.data.load", functools.partial(_given, tiny_dataset))
+    monkeypatch.setattr("tinyfuse.data.sources.load", functools.partial(_given, tiny_dataset))
     assert cli.main(["train", "image", "--out", str(tmp_path), "--epochs", "1", "--batch-size", "50"]) == 0
     other = replace(tiny_dataset, checksum="1" * 64)
-    monkeypatch.setattr("tinyfuse.data.load", functools.partial(_given, other))
+    monkeypatch.setattr("tinyfuse.data.sources.load", functools.partial(_given, other))
     for argv in (["attack", str(tmp_path / "image.keras"), "--modality", "image"],
                  ["quantize", str(tmp_path / "image.keras"), "--recipe", "w8"]):
-        code, said = outcome(capsys, *argv)
+        code, said = said_by(capsys, *argv)
         assert (code, "another split, seed or limit" in said.replace("\n", " ")) == (1, True), said
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = outcome(capsys, "bench", "--quick", "--limit", "100", "--out", "/proc/none")
+    code, said = said_by(capsys, "bench", "--quick", "--limit", "100", "--out", "/proc/none")
     assert (code, "/proc/none" in said, "Traceback" in said) == (1, True, False), said
 
 
@@ -257,5 +273,5 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 @pytest.mark.usefixtures("tiny_data")
 def test_bench_refuses_a_folder_with_results_when_told_not_to_resume(tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text("")
-    assert bench.main(["--no-resume", "--out", str(tmp_path)]) == 2
+    assert cli.main(["bench", "--no-resume", "--out", str(tmp_path)]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]

@@ -13,17 +13,19 @@ from one_operator import Spec, Step, build
 
 from tinyfuse.cli import main as cli
 from tinyfuse.data import Dataset
-from tinyfuse.integer import executors
+from tinyfuse.integer.executors import EXECUTORS
+from tinyfuse.integer.executors.twin import BatchExecutor
+from tinyfuse.nn.network import Network
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.recipe import precision
+from tinyfuse.quantize.recipe import read_recipe
 
-Lively = Callable[[str], tuple[Any, Baseline]]
+Lively = Callable[[str], tuple[Network, Baseline]]
 
 
 @pytest.fixture(scope="module")
 def early(lively: Lively, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("compare") / "early.tflite"
-    path.write_bytes(convert(lively("early")[1], precision("w6")).data)
+    path.write_bytes(convert(lively("early")[1], read_recipe("w6")).data)
     return path
 
 
@@ -38,7 +40,7 @@ def foreign(tmp_path: Path) -> Path:
 def test_json_counts_every_tensor_of_every_pair(early: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compare", str(early), "--random", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    pairs = {(pair["a"], pair["b"]): pair for pair in found["pairs"]}
+    pairs = {(one["a"], one["b"]): one for one in found["differences"]}
     assert len(pairs) == 6
     twin = pairs["tflm", "twin"]
     assert (twin["differing"], twin["max_abs"], twin["samples"]) == (0, 0, 3) and twin["values"] > 100_000
@@ -46,10 +48,10 @@ def test_json_counts_every_tensor_of_every_pair(early: Path, capsys: pytest.Capt
     assert pairs["tflm", "litert"]["differing"] > 0
 
 
-def test_real_pairs_give_accuracies(early: Path, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch,
+def test_real_samples_give_accuracies(early: Path, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch,
                                     capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("tinyfuse.data.load", lambda *args, **kwargs: tiny_dataset)
-    assert cli.main(["compare", str(early), "--executor", "twin", "--executor", "tflm", "--pairs", "10"]) == 0
+    monkeypatch.setattr("tinyfuse.data.sources.load_from", lambda args: tiny_dataset)
+    assert cli.main(["compare", str(early), "--executor", "twin", "--executor", "tflm", "--samples", "10"]) == 0
     said = capsys.readouterr().out
     assert "twin and tflm: 0 of" in said and "% correct" in said
 
@@ -61,21 +63,21 @@ def test_any_supported_model_works_on_random_inputs(foreign: Path, capsys: pytes
 
 def test_a_model_of_other_inputs_is_one_line(foreign: Path, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch,
                                              capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("tinyfuse.data.load", lambda *args, **kwargs: tiny_dataset)
-    for verb in (["compare"], ["attack", "--pairs", "10"]):
+    monkeypatch.setattr("tinyfuse.data.sources.load_from", lambda args: tiny_dataset)
+    for verb in (["compare"], ["attack", "--samples", "10"]):
         assert cli.main([verb[0], str(foreign), *verb[1:]]) == 1
         said = capsys.readouterr().err.replace("\n", " ")
-        assert "takes 'x' [5], but the data has 'image' [28, 28, 1]" in said
+        assert "takes 'x' [5], but the data have 'image' [28, 28, 1]" in said
 
 
 def test_a_mismatch_of_twin_and_tflm_is_exit_code_3(foreign: Path, monkeypatch: pytest.MonkeyPatch,
                                                     capsys: pytest.CaptureFixture[str]) -> None:
-    class Wrong(executors.TwinExecutor):
-        def tensors(self, columns: Any) -> dict[int, np.ndarray]:
-            found = super().tensors(columns)
+    class Wrong(BatchExecutor):
+        def tensors(self, codes: Any) -> dict[int, np.ndarray]:
+            found = super().tensors(codes)
             return {**found, 1: found[1] + 1}
 
-    monkeypatch.setitem(executors.EXECUTORS, "twin", Wrong)
+    monkeypatch.setitem(EXECUTORS, "twin", Wrong)
     assert cli.main(["compare", str(foreign), "--random", "4", "--executor", "twin", "--executor", "tflm"]) == 3
     out, said = capsys.readouterr()
     assert "20 of 40 values differ" in out

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse.data.digits.cache import cache_folder, cached, cached_path
+from tinyfuse.data.digits.download import cache_folder
+from tinyfuse.data.digits.load import cached, cached_path
 
 
 def test_computed_once(own_cache: Path) -> None:

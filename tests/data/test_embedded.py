@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.data import load
 from tinyfuse.data.digits import synthesise
+from tinyfuse.data.digits.augmentation import Augmentation
+from tinyfuse.data.digits.corpus import TEST, TRAIN, Features
 from tinyfuse.data.digits.embedded import SPEECH_FILE, enlarge, read_digits, read_speech
-from tinyfuse.data.digits.load import load
-from tinyfuse.data.digits.sources import TEST, TRAIN, Features
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +87,19 @@ def test_the_default_is_the_embedded_set_and_can_be_learnt() -> None:
     dataset = load()
     assert dataset.name == "embedded" and dataset.checksum == load("embedded").checksum
     assert len(dataset.train) == 2880 and len(dataset.test) == 359 and len(dataset.validation) > 100
-    near = KNeighborsClassifier(5).fit(dataset.variants.audio[dataset.variants.row_of_pair, 0].reshape(2880, 784),
-                                       dataset.train.label)
-    score = near.score(dataset.test.audio.reshape(-1, 784), dataset.test.label)
+    assert isinstance(dataset.augment, Augmentation)
+    clean = dataset.augment.variants[dataset.augment.utterance, 0]
+    near = KNeighborsClassifier(5).fit(clean.reshape(2880, 784), dataset.train.label)
+    score = near.score(dataset.test.inputs["audio"].reshape(-1, 784), dataset.test.label)
     assert 0.5 < score < 0.97, "speech should be learnable, and not by its nearest neighbour alone"
 
 
 def test_split_by_voice() -> None:
-    dataset = load(split="speaker", limit=200)
-    tested = set(dataset.test.speaker.tolist())
-    assert len(tested) <= 8 and not tested & set(dataset.train.speaker.tolist())
+    spoken, dataset = read_speech(), load(split="speaker", limit=200)
+    tested = set(spoken.speaker[dataset.test.group])
+    assert len(tested) <= 8 and not tested & set(spoken.speaker[dataset.train.group])
     named = load(split="speaker", held_out="en-gb+m1", limit=50)
-    assert {named.speakers[index] for index in named.test.speaker} == {"en-gb+m1"}
+    assert {spoken.speaker_names[index] for index in spoken.speaker[named.test.group]} == {"en-gb+m1"}
 
 
 def test_the_stored_bytes_decode_by_low_and_step(stored: dict[str, np.ndarray]) -> None:

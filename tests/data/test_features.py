@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyfuse.core.errors import DataError
-from tinyfuse.data import FeatureScaling, padding_mask
-from tinyfuse.data.digits.features import CLIP_SAMPLES, level, mfcc, place
+from tinyfuse.core.strict import decode, encode
+from tinyfuse.data.digits.features import CLIP_SAMPLES, FeatureScaling, level, mfcc, place
+from tinyfuse.data.digits.load import INPUTS
+
+AUDIO = INPUTS[1]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def test_scaling_fills_the_unit_interval_and_pads_with_zero(seed: int, spread: f
     cells = scaling.apply(raw)
     assert cells.shape == (20, 28, 28, 1) and cells.dtype == np.float32
     assert cells.min() >= 0.0 and cells.max() <= 1.0
-    mask = padding_mask()[..., 0] == 1
+    mask = AUDIO.valid_mask()[..., 0] == 1
     assert not cells[:, ~mask].any()
     inside = cells[:, mask].reshape(20, 39, 13)
     assert 0 < np.mean(inside == 1.0) < 0.004 and 0 < np.mean(inside == 0.0) < 0.004
@@ -103,25 +106,25 @@ def test_constant_features_do_not_divide_by_zero() -> None:
     assert np.isfinite(FeatureScaling.fit(raw).apply(raw)).all()
 
 
-def test_padding_mask_covers_507_cells() -> None:
-    mask = padding_mask()
+def test_the_valid_part_covers_507_cells() -> None:
+    mask = AUDIO.valid_mask()
     assert mask.shape == (28, 28, 1) and mask.dtype == np.float32
     assert mask.sum() == 507 and mask.reshape(-1)[:507].all()
 
 
 def test_scaling_table_round_trip() -> None:
     scaling = FeatureScaling(tuple(range(13)), tuple(range(1, 14)), -3.5, 4.25)
-    assert FeatureScaling.from_table(scaling.to_table()) == scaling
+    assert decode(FeatureScaling, encode(scaling), "table", DataError) == scaling
 
 
-GOOD = FeatureScaling((0.0,) * 13, (1.0,) * 13, 0.0, 1.0).to_table()
+GOOD = encode(FeatureScaling((0.0,) * 13, (1.0,) * 13, 0.0, 1.0))
 
 
 @pytest.mark.parametrize(("change", "told"), [
     ({"lowest": 1.0}, "did you mean 'low'"), ({"mean": [0.0] * 12}, "13 numbers"), ({"std": [0.0] * 13}, "positive"),
-    ({"low": "0"}, "finite number"), ({"high": float("nan")}, "finite number"), ({"low": 2.0}, "below 'high'"),
-    ({"mean": [True] * 13}, "finite number"), ({"std": None}, "13 numbers"),
+    ({"low": "0"}, "expected a number"), ({"high": float("nan")}, "finite"), ({"low": 2.0}, "below high"),
+    ({"mean": [True] * 13}, "expected a number"), ({"std": None}, "expected a list"),
 ])
 def test_scaling_table_is_strict(change: dict[str, object], told: str) -> None:
     with pytest.raises(DataError, match=told):
-        FeatureScaling.from_table(GOOD | change)
+        decode(FeatureScaling, GOOD | change, "table", DataError)

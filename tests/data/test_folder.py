@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 
 from tinyfuse.core.errors import DataError, UsageError
-from tinyfuse.data import Dataset, FeatureScaling
+from tinyfuse.core.strict import decode, encode
+from tinyfuse.data import Dataset, load
+from tinyfuse.data.digits.augmentation import Augmentation
+from tinyfuse.data.digits.corpus import TEST, TRAIN, VALIDATION, Clips
+from tinyfuse.data.digits.features import FeatureScaling
 from tinyfuse.data.digits.folder import read_folder
-from tinyfuse.data.digits.load import load
-from tinyfuse.data.digits.sources import TEST, TRAIN, VALIDATION, Clips
+from tinyfuse.data.digits.load import read
+from tinyfuse.data.digits.pairing import plan
 
 Line = Callable[[BaseException], str]
 
@@ -40,33 +44,39 @@ def commands_folder(corpora: SimpleNamespace, tmp_path_factory: pytest.TempPathF
 
 
 def test_shapes_types_and_ranges(dataset: Dataset) -> None:
-    assert dataset.name == "mnist+fsdd" and dataset.speakers == ("ada", "ben")
-    for pairs in (dataset.train, dataset.validation, dataset.test):
-        n = len(pairs)
-        assert 10 <= n <= 40
-        for name, array in pairs.inputs().items():
-            assert array.shape == (n, 28, 28, 1) and array.dtype == np.float32, name
+    assert dataset.name == "mnist+fsdd" and dataset.classes == tuple("0123456789")
+    for samples in (dataset.train, dataset.validation, dataset.test):
+        n = len(samples)
+        assert 10 <= n <= 40 and list(samples.inputs) == [one.name for one in dataset.inputs] == ["image", "audio"]
+        for one, array in zip(dataset.inputs, samples.inputs.values(), strict=True):
+            assert array.shape == (n, *one.shape) and array.dtype == np.float32, one.name
             assert np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1
-        assert pairs.label.dtype == pairs.written_id.dtype == pairs.spoken_id.dtype == np.int64
-        assert pairs.writer.dtype == pairs.speaker.dtype == np.int32
+        assert samples.label.dtype == samples.group.dtype == np.int64
     assert len(dataset.checksum) == 64
 
 
-def test_variants_belong_to_their_pairs(dataset: Dataset) -> None:
-    audio, rows = dataset.variants.audio, dataset.variants.row_of_pair
+def augmentation(dataset: Dataset) -> Augmentation:
+    assert isinstance(dataset.augment, Augmentation)
+    return dataset.augment
+
+
+def test_variants_belong_to_their_samples(dataset: Dataset) -> None:
+    audio, rows = augmentation(dataset).variants, augmentation(dataset).utterance
     assert audio.shape[1:] == (12, 28, 28, 1) and audio.dtype == np.float32 and rows.dtype == np.int64
-    assert np.array_equal(audio[rows, 0], dataset.train.audio)
-    assert len(audio) == len(np.unique(dataset.train.spoken_id))
+    assert np.array_equal(audio[rows, 0], dataset.train.inputs["audio"])
+    assert len(audio) == len(np.unique(dataset.train.group))
     assert not audio.reshape(-1, 784)[:, 507:].any()
 
 
-def test_pairs_carry_the_right_images_and_speakers(packed_folder: Path, dataset: Dataset) -> None:
-    source = read_folder(packed_folder, "auto")
-    for pairs in (dataset.train, dataset.test):
-        expected = source.written.images[pairs.written_id].astype(np.float64)[..., None] / 255
-        np.testing.assert_allclose(pairs.image, expected, atol=1e-6)
-        assert np.array_equal(pairs.speaker, source.spoken.speaker[pairs.spoken_id])
-        assert np.array_equal(pairs.label, source.spoken.label[pairs.spoken_id])
+def test_samples_carry_the_right_images_and_utterances(packed_folder: Path, dataset: Dataset) -> None:
+    corpus = read(packed_folder)
+    rows = plan(corpus, split="official", held_out=None, seed=0, limit=40)
+    assert corpus.spoken.speaker_names == ("ada", "ben")
+    for part, samples in zip(rows, (dataset.train, dataset.validation, dataset.test), strict=True):
+        expected = corpus.written.images[part.written].astype(np.float64)[..., None] / 255
+        np.testing.assert_allclose(samples.inputs["image"], expected, atol=1e-6)
+        assert np.array_equal(samples.group, part.spoken)
+        assert np.array_equal(samples.label, corpus.spoken.label[samples.group])
 
 
 def test_the_cache_changes_nothing(packed_folder: Path, own_cache: Path) -> None:
@@ -77,9 +87,9 @@ def test_the_cache_changes_nothing(packed_folder: Path, own_cache: Path) -> None
     files[0].unlink()
     alone = load(packed_folder, seed=1, limit=40)
     assert cold.checksum == warm.checksum != limited.checksum == alone.checksum
-    assert np.array_equal(cold.variants.audio, warm.variants.audio)
-    assert np.array_equal(limited.variants.audio, alone.variants.audio)
-    assert np.array_equal(limited.test.audio, alone.test.audio)
+    assert np.array_equal(augmentation(cold).variants, augmentation(warm).variants)
+    assert np.array_equal(augmentation(limited).variants, augmentation(alone).variants)
+    assert np.array_equal(limited.test.inputs["audio"], alone.test.inputs["audio"])
 
 
 def test_seed_and_split_change_the_checksum(packed_folder: Path, dataset: Dataset) -> None:
@@ -94,30 +104,35 @@ def test_scaling_sees_training_speech_only(packed_folder: Path, copy: Path, data
     path = copy / "fsdd" / "fsdd_8k.npz"
     with np.load(path) as stored:
         arrays = dict(stored)
-    used = set(dataset.train.spoken_id.tolist())
+    used = set(dataset.train.group.tolist())
     audio = arrays["audio"].copy()
     for row in set(range(len(arrays["digit"]))) - used:
         first, last = arrays["offsets"][row : row + 2]
         audio[first:last] = audio[first:last][::-1] // 3
     np.savez(path, **(arrays | {"audio": audio}))
     changed = load(copy, limit=40)
-    assert changed.scaling == dataset.scaling and changed.checksum != dataset.checksum
-    assert np.array_equal(changed.variants.audio, dataset.variants.audio)
+    assert changed.fitted == dataset.fitted and changed.checksum != dataset.checksum
+    assert np.array_equal(augmentation(changed).variants, augmentation(dataset).variants)
 
 
 def test_another_order_of_summation_is_the_same_data(packed_folder: Path, dataset: Dataset,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """On another processor the sixth decimal of a fitted mean may round the other way."""
-    fitted = dataset.scaling
+    fitted = decode(FeatureScaling, dataset.fitted["audio"], "fitted", DataError)
     other = replace(fitted, mean=(fitted.mean[0] + 1e-6, *fitted.mean[1:]))
     monkeypatch.setattr(FeatureScaling, "fit", staticmethod(lambda features: other))
     found = load(packed_folder, limit=40)
-    assert found.scaling != fitted and found.checksum == dataset.checksum
-    assert not np.array_equal(found.test.audio, dataset.test.audio)
-    as_trained = found.scaled_as(fitted)
-    assert as_trained.scaling == fitted
-    assert np.array_equal(as_trained.test.audio, dataset.test.audio)
-    assert np.array_equal(as_trained.variants.audio, dataset.variants.audio)
+    assert found.fitted == {"audio": encode(other)} != dataset.fitted and found.checksum == dataset.checksum
+    assert not np.array_equal(found.test.inputs["audio"], dataset.test.inputs["audio"])
+    table = {"data": {"checksum": dataset.checksum}, "fitted": dataset.fitted}
+    as_trained = found.as_trained(table, "late.keras")
+    assert as_trained.fitted == dataset.fitted and found.as_trained(table | {"fitted": found.fitted}, "late") is found
+    assert np.array_equal(as_trained.test.inputs["audio"], dataset.test.inputs["audio"])
+    assert np.array_equal(augmentation(as_trained).variants, augmentation(dataset).variants)
+    with pytest.raises(DataError, match=r"late\.keras was trained on .* with another split"):
+        found.as_trained({"data": {"name": "mnist+fsdd", "checksum": "0" * 64}}, "late.keras")
+    with pytest.raises(DataError, match="did you mean 'mean'"):
+        found.as_trained(table | {"fitted": {"audio": {"men": []}}}, "late.keras")
 
 
 def test_original_recordings_equal_the_packed_form(corpora: SimpleNamespace, packed_folder: Path, tmp_path: Path,
@@ -126,7 +141,7 @@ def test_original_recordings_equal_the_packed_form(corpora: SimpleNamespace, pac
     corpora.write_fsdd_recordings(tmp_path / "recordings")
     found = load(tmp_path, limit=40)
     assert found.checksum == dataset.checksum
-    assert np.array_equal(found.test.audio, dataset.test.audio)
+    assert np.array_equal(found.test.inputs["audio"], dataset.test.inputs["audio"])
 
 
 def test_speech_commands_follow_their_lists(commands_folder: Path, corpora: SimpleNamespace) -> None:
@@ -145,7 +160,8 @@ def test_speech_commands_follow_their_lists(commands_folder: Path, corpora: Simp
 def test_speech_commands_end_to_end(commands_folder: Path) -> None:
     dataset = load(commands_folder, split="speaker", limit=20)
     assert dataset.name == "mnist+speech_commands" and len(dataset.train) == len(dataset.test) == 20
-    speakers = [set(pairs.speaker.tolist()) for pairs in (dataset.train, dataset.validation, dataset.test)]
+    speaker = read(commands_folder).spoken.speaker
+    speakers = [set(speaker[samples.group]) for samples in (dataset.train, dataset.validation, dataset.test)]
     assert not speakers[0] & speakers[1] and not speakers[0] & speakers[2] and not speakers[1] & speakers[2]
 
 
@@ -181,13 +197,15 @@ def test_labels_out_of_range_are_named(copy: Path, corpora: SimpleNamespace) -> 
 @pytest.mark.parametrize(("changes", "told"), [
     ({"digit": np.full(260, 12, np.uint8)}, "outside 0..9"),
     ({"offsets": np.arange(261)}, "clipped or damaged"),
-    ({"offsets": np.array([0, 5])}, "differ in length"),
+    ({"offsets": np.array([0, 5])}, "clipped or damaged"),
     ({"audio": np.zeros(10, np.int16)}, "clipped or damaged"),
     ({"audio": np.zeros(10, np.float32)}, "dtype float32"),
     ({"speaker": np.full(260, 9, np.uint8)}, "outside the 2 names"),
     ({"sample_rate": np.array(44100)}, "44100 Hz"),
-    ({"speaker_names": np.array("ada")}, "one number"),
-    ({"official_test": None}, "'official_test' is missing"),
+    ({"speaker_names": np.array("ada")}, "outside the 1 names"),
+    ({"speaker": np.zeros(259, np.uint8)}, "differ in length"),
+    ({"sample_rate": np.array([8000, 8000])}, "8000, 8000 Hz"), ({"digit": np.array(3)}, "clipped or damaged"),
+    ({"official_test": None}, "no item named 'official_test.npy'"),
 ])
 def test_inconsistent_archives_are_explained(copy: Path, one_line: Line, changes: dict[str, np.ndarray | None],
                                              told: str) -> None:
@@ -233,7 +251,7 @@ def test_folders_without_data(tmp_path: Path, corpora: SimpleNamespace, one_line
 @pytest.mark.parametrize(("arguments", "error", "told"), [
     ({"spoken": "fssd"}, UsageError, "did you mean 'fsdd'"),
     ({"spoken": "speech_commands"}, DataError, "speech_commands"),
-    ({"seed": -1}, UsageError, "out of range")])
+    ({"seed": -1}, UsageError, "out of range"), ({"spokn": "fsdd"}, UsageError, "did you mean 'spoken'")])
 def test_arguments_are_checked(packed_folder: Path, arguments: dict[str, object], error: type[Exception],
                                told: str) -> None:
     with pytest.raises(error, match=told):

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from tinyfuse.core.errors import DataError, UsageError
-from tinyfuse.data.digits.load import load
+from tinyfuse.data import load
+from tinyfuse.data.digits.load import read
+from tinyfuse.data.digits.pairing import plan
 
 
 def write(folder: Path, *, one_hot: bool = False, flat: bool = True, pixels: float = 1.0, scaled: bool = True) -> None:
@@ -42,11 +44,11 @@ def test_given_pairs_and_values_are_kept(tmp_path: Path) -> None:
     write(tmp_path)
     dataset = load(tmp_path)
     speech, images = np.load(tmp_path / "data_sp_test.npy"), np.load(tmp_path / "data_wr_test.npy")
-    order = dataset.test.written_id - 100
-    np.testing.assert_allclose(dataset.test.audio.reshape(30, 784)[:, :507], speech[order], atol=1e-6)
-    np.testing.assert_allclose(dataset.test.image.reshape(30, 784), images[order], atol=1e-6)
+    order = plan(read(tmp_path), split="official", held_out=None, seed=0, limit=None)[2].written - 100
+    np.testing.assert_allclose(dataset.test.inputs["audio"].reshape(30, 784)[:, :507], speech[order], atol=1e-6)
+    np.testing.assert_allclose(dataset.test.inputs["image"].reshape(30, 784), images[order], atol=1e-6)
     assert np.array_equal(dataset.test.label, order % 10)
-    assert dataset.name == "khacef" and (dataset.train.speaker == -1).all()
+    assert dataset.name == "khacef" and dataset.fitted["audio"]["std"] == [1.0] * 13
 
 
 def test_no_utterance_is_in_two_parts_even_if_the_files_repeat_it(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_no_utterance_is_in_two_parts_even_if_the_files_repeat_it(tmp_path: Path
     train[3] = test[3]
     np.save(tmp_path / "data_sp_train.npy", train)
     dataset = load(tmp_path)
-    parts = [set(pairs.spoken_id.tolist()) for pairs in (dataset.train, dataset.validation, dataset.test)]
+    parts = [set(samples.group.tolist()) for samples in (dataset.train, dataset.validation, dataset.test)]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     assert len(dataset.test) == 30 and len(dataset.train) + len(dataset.validation) == 99
 
@@ -63,8 +65,8 @@ def test_no_utterance_is_in_two_parts_even_if_the_files_repeat_it(tmp_path: Path
 def test_features_beyond_the_unit_interval_are_scaled(tmp_path: Path) -> None:
     write(tmp_path, scaled=False)
     dataset = load(tmp_path)
-    assert dataset.scaling.mean != (0.0,) * 13
-    assert dataset.train.audio.min() == 0 and dataset.train.audio.max() == 1
+    assert dataset.fitted["audio"]["mean"] != [0.0] * 13
+    assert dataset.train.inputs["audio"].min() == 0 and dataset.train.inputs["audio"].max() == 1
 
 
 def test_limit_and_speaker_split(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.data.digits.corpus import TEST, TRAIN, VALIDATION, Corpus, Features, Spoken, Written
 from tinyfuse.data.digits.pairing import Rows, held_out_speakers, plan, spoken_parts
-from tinyfuse.data.digits.sources import TEST, TRAIN, VALIDATION, Features, Source, Spoken, Written
 
 NO_FEATURES = Features(np.zeros((0, 39, 13), np.float32))
 
@@ -24,7 +24,7 @@ def written(per_class: int, test_share: float, seed: int) -> Written:
     for digit in range(10):
         rows = np.flatnonzero(label == digit)
         part[rows[: max(1, int(test_share * len(rows)))]] = TEST
-    return Written("w", np.zeros((len(label), 28, 28), np.uint8), label, part, np.full(len(label), -1, np.int32), "w")
+    return Written("w", np.zeros((len(label), 28, 28), np.uint8), label, part, "w")
 
 
 def spoken(speakers: int, takes: int, seed: int, *, validation: bool = False) -> Spoken:
@@ -37,7 +37,7 @@ def spoken(speakers: int, takes: int, seed: int, *, validation: bool = False) ->
     return Spoken("s", label.astype(np.int64), part, speaker.astype(np.int32), names, "s", NO_FEATURES)
 
 
-def assert_disjoint(parts: tuple[Rows, Rows, Rows]) -> None:
+def assert_disjoint(parts: list[Rows]) -> None:
     for one, other in itertools.combinations(parts, 2):
         assert not set(one.written) & set(other.written)
         assert not set(one.spoken) & set(other.spoken)
@@ -48,7 +48,7 @@ def assert_disjoint(parts: tuple[Rows, Rows, Rows]) -> None:
 @settings(max_examples=80, deadline=None)
 def test_parts_are_disjoint_and_pairs_agree(per_class: int, speakers: int, takes: int, seed: int, split: str,
                                             limit: int | None) -> None:
-    source = Source(written(per_class, 0.25, seed), spoken(speakers, takes, seed))
+    source = Corpus(written(per_class, 0.25, seed), spoken(speakers, takes, seed))
     parts = plan(source, split=split, held_out=None, seed=seed, limit=limit)
     assert_disjoint(parts)
     for number, rows in enumerate(parts):
@@ -68,7 +68,7 @@ def test_parts_are_disjoint_and_pairs_agree(per_class: int, speakers: int, takes
 
 
 def test_training_uses_every_utterance_and_repeats_them_evenly() -> None:
-    source = Source(written(40, 0.1, 0), spoken(2, 6, 0))
+    source = Corpus(written(40, 0.1, 0), spoken(2, 6, 0))
     train = plan(source, split="official", held_out=None, seed=0, limit=None)[0]
     used, counts = np.unique(train.spoken, return_counts=True)
     assert len(used) == 2 * 10 * 5 - 10
@@ -78,14 +78,14 @@ def test_training_uses_every_utterance_and_repeats_them_evenly() -> None:
 
 
 def test_more_speech_than_images_repeats_images_in_training_only() -> None:
-    source = Source(written(5, 0.2, 0), spoken(4, 6, 0))
+    source = Corpus(written(5, 0.2, 0), spoken(4, 6, 0))
     train, validation, test = plan(source, split="official", held_out=None, seed=0, limit=None)
     assert len(np.unique(train.spoken)) == len(train.spoken) == 180
     assert len(validation.written) == 10 and len(test.written) == 10
 
 
 def test_the_plan_follows_the_seed() -> None:
-    source = Source(written(10, 0.2, 0), spoken(3, 5, 0))
+    source = Corpus(written(10, 0.2, 0), spoken(3, 5, 0))
     one, again, other = (plan(source, split="official", held_out=None, seed=seed, limit=None) for seed in (1, 1, 2))
     assert all(np.array_equal(a.spoken, b.spoken) for a, b in zip(one, again, strict=True))
     assert not np.array_equal(one[0].spoken, other[0].spoken)
@@ -127,7 +127,7 @@ def test_held_out_names_are_checked(named: str, told: str) -> None:
     ({"split": "official", "held_out": "s00"}, "only split 'speaker'"),
     ({"split": "official", "limit": 9}, "at least 10")])
 def test_arguments_that_do_not_fit(arguments: dict[str, object], told: str) -> None:
-    source = Source(written(5, 0.2, 0), spoken(3, 4, 0))
+    source = Corpus(written(5, 0.2, 0), spoken(3, 4, 0))
     with pytest.raises(UsageError, match=told):
         plan(source, **({"held_out": None, "seed": 0, "limit": None} | arguments))  # type: ignore[arg-type]
 
@@ -137,11 +137,11 @@ def test_a_digit_nobody_says_is_named() -> None:
     part = np.where(full.label == 7, TRAIN, full.part).astype(np.int8)
     poor = Spoken("s", full.label, part, full.speaker, full.speaker_names, "s", NO_FEATURES)
     with pytest.raises(DataError, match="no spoken sample of digit 7 in the test part"):
-        plan(Source(written(5, 0.2, 0), poor), split="official", held_out=None, seed=0, limit=None)
+        plan(Corpus(written(5, 0.2, 0), poor), split="official", held_out=None, seed=0, limit=None)
 
 
 def test_a_source_without_speakers_has_no_speaker_split() -> None:
     full = spoken(3, 4, 0)
     nameless = Spoken("s", full.label, full.part, np.full(len(full), -1, np.int32), (), "s", NO_FEATURES)
     with pytest.raises(UsageError, match="use split 'official'"):
-        plan(Source(written(5, 0.2, 0), nameless), split="speaker", held_out=None, seed=0, limit=None)
+        plan(Corpus(written(5, 0.2, 0), nameless), split="speaker", held_out=None, seed=0, limit=None)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tinyfuse.core.errors import DataError
 from tinyfuse.data.digits.idx import IMAGE_MAGIC, read_idx
-from tinyfuse.data.digits.readers import gunzip, read_npy, read_npz, read_wav
+from tinyfuse.data.digits.readers import gunzip, read_file, read_npy, read_npz, read_wav
 from tinyfuse.data.digits.speech import read_packed_fsdd
 
 
@@ -49,7 +49,7 @@ def samples(corpora: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) 
 READERS: dict[str, Callable[[Path], object]] = {
     "images.gz": lambda path: read_idx(path, IMAGE_MAGIC),
     "images": lambda path: read_idx(path, IMAGE_MAGIC),
-    "array.npy": lambda path: read_npy(path, expected="an array"),
+    "array.npy": lambda path: read_npy(path, "fiub", expected="an array"),
     "fsdd.npz": read_packed_fsdd,
     "packed.npz": read_packed_fsdd,
     "clip.wav": lambda path: read_wav(path, rate_hz=8000),
@@ -101,13 +101,13 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
     packed = tmp_path / "objects.npz"
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(objects, "audio.npy")
-    for action in (lambda: read_npy(objects, expected="x"), lambda: read_npy(bare, expected="x"),
+    for action in (lambda: read_npy(objects, "f", expected="x"), lambda: read_npy(bare, "f", expected="x"),
                    lambda: read_npz(packed, {"audio": "iO"}, expected="x")):
         with pytest.raises(DataError):
             action()
     assert not (tmp_path / "sprung").exists()
     with pytest.raises(DataError, match="a pickle"):
-        read_npy(objects, expected="x")
+        read_npy(objects, "f", expected="x")
 
 
 @pytest.mark.parametrize("shape", ["(4000000000000,)", "(-1,)", "(0, 9)", "(2, 3"])
@@ -118,7 +118,7 @@ def test_absurd_headers_cost_no_memory(tmp_path: Path, shape: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match=r"absurd\.npy"):
-            read_npy(path, expected="an array")
+            read_npy(path, "fiubU", expected="an array")
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
@@ -147,9 +147,9 @@ def test_large_files_and_folders_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "big.npy"
     path.write_bytes(bytes(100))
     with pytest.raises(DataError, match="more than the 50 allowed"):
-        read_npy(path, expected="x", max_bytes=50)
+        read_file(path, expected="x", max_bytes=50)
     with pytest.raises(DataError, match="cannot be read"):
-        read_npy(tmp_path, expected="x")
+        read_file(tmp_path, expected="x")
 
 
 def test_nan_in_an_npz_is_refused(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_arrays_survive_unchanged(tmp_path_factory: pytest.TempPathFactory, rows
     array = np.arange(rows * columns).reshape(rows, columns).astype(kind)
     path = tmp_path_factory.mktemp("npy") / "array.npy"
     np.save(path, np.asfortranarray(array) if fortran else array)
-    found = read_npy(path, expected="an array")
+    found = read_npy(path, "fiubU", expected="an array")
     assert found.dtype == array.dtype and np.array_equal(found, array)
 
 

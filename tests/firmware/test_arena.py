@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.firmware.arena import ALIGNMENT, Buffer, check_buffers, placed
+from tinyfuse.firmware.plan import ALIGNMENT, Buffer, check_buffers, placed
 
 SIZES = st.lists(st.integers(1, 300), min_size=1, max_size=6)
 

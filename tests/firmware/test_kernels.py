@@ -9,9 +9,8 @@ from one_operator import Spec, Step, build
 
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import Setup, measure, setups
-from tinyfuse.firmware.plan import OPTIMIZE
-from tinyfuse.integer.compare import random_codes
-from tinyfuse.integer.interpreters import IntegerModel, load
+from tinyfuse.firmware.toolchain import OPTIMIZE
+from tinyfuse.integer.model import IntegerModel, load_model, random_codes
 
 SETUPS = setups([CORES["m4"], CORES["m55"]])
 """DSP and MVE; without a toolchain test_verify.py fails."""
@@ -45,11 +44,11 @@ def convolution(rng: np.random.Generator) -> bytes:
 @pytest.mark.parametrize("core", SETUPS)
 @pytest.mark.parametrize("seed", range(9))
 def test_random_convolutions(seed: int, core: str) -> None:
-    model = load(convolution(np.random.default_rng(seed)), name="one")
-    assert differing(model, OPTIMIZE[seed % len(OPTIMIZE)], [SETUPS[core]]) == {core: 0}
+    model = load_model(convolution(np.random.default_rng(seed)), name="one")
+    assert differing(model, list(OPTIMIZE)[seed % len(OPTIMIZE)], [SETUPS[core]]) == {core: 0}
 
 
 @pytest.mark.parametrize("core", SETUPS)
 @pytest.mark.parametrize("name, ends", [*((name, "int8") for name in NETWORKS), ("keyword_spotting", "int16")])
 def test_mlperf_tiny(name: str, ends: str, core: str) -> None:
-    assert differing(load(converted(name, ends)[1], name=name), "ram", [SETUPS[core]]) == {core: 0}
+    assert differing(load_model(converted(name, ends)[1], name=name), "ram", [SETUPS[core]]) == {core: 0}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from one_operator import Spec, Step, build
 
@@ -11,8 +13,8 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware import measure as measuring
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import measure, runtime_sha256, setups
-from tinyfuse.integer.compare import random_codes
-from tinyfuse.integer.interpreters import load
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import Codes, load_model, random_codes
 
 EARLY = Path(__file__).resolve().parents[2] / "models/digits/early__w6.tflite"
 HERE = setups(list(CORES.values()))
@@ -20,7 +22,7 @@ HERE = setups(list(CORES.values()))
 
 @pytest.mark.skipif("m4" not in HERE, reason="no cross compiler or no emulator of m4")
 def test_a_fusion_model_is_exact_and_small() -> None:
-    model = load(EARLY)
+    model = load_model(EARLY)
     costs = measure(model, random_codes(model, 1, seed=0), [HERE["m4"]], "ram")
     assert list(costs) == ["m4"]
     cost = costs["m4"]
@@ -34,9 +36,15 @@ def test_a_fusion_model_is_exact_and_small() -> None:
 @pytest.mark.skipif("m4" not in HERE, reason="no cross compiler or no emulator of m4")
 def test_a_difference_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oracle is the interpreter: where it says otherwise, the firmware is wrong."""
-    model = load(EARLY)
-    run = measuring.Interpreter.run
-    monkeypatch.setattr(measuring.Interpreter, "run", lambda *arguments: run(*arguments) ^ 1)
+    model = load_model(EARLY)
+    class Wrong:
+        def __init__(self, *given: Any) -> None:
+            self.right = open_executor(*given)
+
+        def run(self, codes: Codes) -> np.ndarray:
+            return self.right.run(codes) ^ 1
+
+    monkeypatch.setattr(measuring, "open_executor", Wrong)
     cost = measure(model, random_codes(model, 1, seed=0), [HERE["m4"]], "ram")["m4"]
     assert cost.differing == cost.values == 20
 
@@ -44,7 +52,7 @@ def test_a_difference_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_has_no_kernel_is_refused() -> None:
     data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[1 / 256], zero_point=[-128])],
                  [Step("MUL", [0, 0], [1], "MulOptions", {})], [0], [1])
-    model = load(data, name="sigmoid")
+    model = load_model(data, name="sigmoid")
     with pytest.raises(ModelError, match="MUL has no firmware kernel"):
         measure(model, random_codes(model, 1, seed=0), [], "ram")
 
@@ -61,7 +69,7 @@ def test_the_hash_of_the_runtime_is_that_of_its_files(monkeypatch: pytest.Monkey
     before = runtime_sha256()
     assert len(before) == 64 and runtime_sha256() == before
     (tmp_path / "tny_new.h").write_text("#define TNY_NEW 1\n")
-    monkeypatch.setattr(measuring.resources, "folder", lambda name: tmp_path)
+    monkeypatch.setattr(measuring, "export_folder", lambda name: tmp_path)
     runtime_sha256.cache_clear()
     assert runtime_sha256() != before
     runtime_sha256.cache_clear()

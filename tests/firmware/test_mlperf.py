@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse.firmware import resources
 from tinyfuse.firmware.build import board_options
+from tinyfuse.firmware.c_text import export_folder
 from tinyfuse.firmware.cores import CORES, Core
 from tinyfuse.firmware.deploy import export
-from tinyfuse.firmware.toolchain import SANITIZE, STRICT, compiler, host_compiler, run
-from tinyfuse.integer.compare import random_codes
-from tinyfuse.integer.interpreters import load
+from tinyfuse.firmware.toolchain import SANITIZE, STRICT, cross_compiler, host_compiler, run
+from tinyfuse.integer.model import load_model, random_codes
 from tinyfuse.integer.twin import Twin
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "digits" / "early__w6.tflite"
@@ -117,7 +116,7 @@ def for_host(package: Path, work: Path) -> list[str]:
 def for_core(package: Path, core: Core, work: Path) -> list[str]:
     if not shutil.which("arm-none-eabi-gcc") or not shutil.which("qemu-system-arm"):
         pytest.skip("the emulated serial port needs arm-none-eabi-gcc and qemu-system-arm on PATH")
-    cross, harness = compiler("arm-none-eabi-gcc"), resources.folder("harness")
+    cross, harness = cross_compiler("arm-none-eabi-gcc"), export_folder("harness")
     folder = package / "examples" / "mlperf_tiny"
     defined = [*board_options(core), f"-I{folder}"]
     objects = [cross.compile(core, source, work / f"{source.stem}.o",
@@ -140,7 +139,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
 
 def samples(count: int) -> tuple[list[bytes], np.ndarray]:
     """Bytes to load, the inputs in the order of the model, and the twin's outputs."""
-    model = load(MODEL)
+    model = load_model(MODEL)
     codes = random_codes(model, count, seed=5)
     loads = [b"".join(codes[port.name][row].tobytes() for port in model.inputs) for row in range(count)]
     return loads, Twin(model.graph).run(codes).astype(np.int64)

@@ -12,12 +12,12 @@ from emitted import COMPILER, differing
 from mlperf_tiny import NETWORKS, converted
 from side_by_side import Net
 
-from tinyfuse.firmware.operators.add import Add
+from tinyfuse.firmware.operators.pointwise import Add
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.schedule import BlockStep
-from tinyfuse.integer.interpreters import load
+from tinyfuse.integer.model import load_model
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.recipe import precision
+from tinyfuse.quantize.recipe import read_recipe
 
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")
 SHAPE, GRID = [1, 4, 4, 4], {"scale": 0.1, "zero": 3}
@@ -27,7 +27,7 @@ SHAPE, GRID = [1, 4, 4, 4], {"scale": 0.1, "zero": 3}
 @pytest.mark.parametrize("name, ends", [*((name, "int8") for name in NETWORKS), ("keyword_spotting", "int16"),
                                         ("image_classification", "int16")])
 def test_mlperf_tiny(name: str, ends: str, tmp_path: Path) -> None:
-    wrong = differing(load(converted(name, ends)[1], name=name), "ram", tmp_path / "net")
+    wrong = differing(load_model(converted(name, ends)[1], name=name), "ram", tmp_path / "net")
     assert set(wrong.values()) == {0}, wrong
 
 
@@ -36,7 +36,7 @@ def test_mlperf_tiny(name: str, ends: str, tmp_path: Path) -> None:
     ("early", "w6a6"), ("image", "w8a9"), ("late", "image-w6a7-audio-w9a9-shared-w8a8")])
 def test_activations_of_6_to_9_bits(name: str, recipe: str, lively: Callable[[str], tuple[Any, Baseline]],
                                     tmp_path: Path) -> None:
-    found = load(convert(lively(name)[1], precision(recipe)).data, name=name)
+    found = load_model(convert(lively(name)[1], read_recipe(recipe)).data, name=name)
     wrong = differing(found, "ram", tmp_path / "net")
     assert set(wrong.values()) == {0}, wrong
 
@@ -68,7 +68,7 @@ def wired(net: Net, operators: int) -> None:
 def test_memory_is_shared_only_by_what_is_not_needed_together(seed: int, tmp_path: Path) -> None:
     net = Net(np.random.default_rng(seed))
     wired(net, 24)
-    wrong = differing(load(net.data(), name="wired"), ("ram", "speed")[seed % 2], tmp_path / "net")
+    wrong = differing(load_model(net.data(), name="wired"), ("ram", "speed")[seed % 2], tmp_path / "net")
     assert set(wrong.values()) == {0}, wrong
 
 
@@ -80,7 +80,7 @@ def test_an_addition_takes_the_place_of_an_operand_that_nothing_else_needs() -> 
         net.step("ADD", [x, net.constant(np.arange(64)[None], np.int8, [0.1], [0])], y, "AddOptions")
         if again:
             net.step("ADD", [x, y], net.tensor([1, 64], **GRID), "AddOptions")
-        program = program_of(load(net.data(), name="sum"), "net")
+        program = program_of(load_model(net.data(), name="sum"), "net")
         assert program.plan.arena_bytes == 64 * tensors
         assert all(isinstance(step, Add) for step in program.plan.steps)
 
@@ -96,5 +96,5 @@ def test_a_block_does_not_overwrite_what_was_reshaped() -> None:
                         {"padding": 0, "strideH": 1, "strideW": 1})
     last = net.step("ADD", [last, block], net.tensor(SHAPE, **GRID), "AddOptions")
     net.step("ADD", [last, x], net.tensor(SHAPE, **GRID), "AddOptions")
-    program = program_of(load(net.data(), name="reshaped"), "net")
+    program = program_of(load_model(net.data(), name="reshaped"), "net")
     assert not any(isinstance(step, BlockStep) for step in program.plan.steps)

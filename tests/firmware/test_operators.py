@@ -10,7 +10,7 @@ import pytest
 from emitted import COMPILER, differing
 from side_by_side import Net
 
-from tinyfuse.integer.interpreters import load
+from tinyfuse.integer.model import load_model
 
 DTYPES = (np.int8, np.int16)
 CASES = 8
@@ -172,5 +172,5 @@ def test_random_cases(case: Callable[[Net], None], seed: int, tmp_path: Path) ->
     net = Net(np.random.default_rng(seed))
     for _ in range(CASES):
         case(net)
-    wrong = differing(load(net.data(), name=case.__name__), "ram", tmp_path / "net", samples=10)
+    wrong = differing(load_model(net.data(), name=case.__name__), "ram", tmp_path / "net", samples=10)
     assert len(wrong) == CASES + 1 and set(wrong.values()) == {0}, wrong

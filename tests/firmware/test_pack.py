@@ -8,7 +8,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.firmware.pack import CHUNK, bits_of, chunked, packed, unpacked
+from tinyfuse.firmware.pack import BLOCK, BYTES, CHUNK, WIDEST, bits_of, chunked, in_words, packed
+
+
+def unpacked(words: np.ndarray, bits: int, chunks: int) -> np.ndarray:
+    """The lanes int64 [pairs, chunks, 2, CHUNK] that :func:`packed` put into ``words``."""
+    stored = np.ascontiguousarray(words, "<u4").view(np.uint8).reshape(len(words), -1, CHUNK // 4, 4)
+    vectors = stored[..., np.argsort(BYTES)].reshape(len(words), -1, CHUNK)
+    found, start = [], 0
+    for first in range(0, chunks, BLOCK):
+        count = 2 * min(BLOCK, chunks - first)
+        whole, rest = (bits, 0) if bits < WIDEST else (bits - 1, 1)
+        fields = _fields(vectors[:, start:], whole, count)
+        start += -(-count * whole // 8)
+        if rest:
+            fields = 2 * fields + _fields(vectors[:, start:], rest, count)
+            start += -(-count * rest // 8)
+        found.append(fields.reshape(len(words), -1, 2, CHUNK))
+    return np.concatenate(found, axis=1) - (1 << bits - 1)
+
+
+def _fields(vectors: np.ndarray, bits: int, count: int) -> np.ndarray:
+    """Fields int64 [pairs, count, CHUNK] at the start of ``vectors`` [pairs, bytes, CHUNK]."""
+    stream = np.unpackbits(vectors, axis=1, bitorder="little")[:, :count * bits]
+    fields = stream.reshape(len(vectors), count, bits, CHUNK).astype(np.int64)
+    return np.asarray((fields << np.arange(bits)[:, None]).sum(axis=2))
 
 
 @given(st.integers(2, 9), st.integers(1, 4), st.integers(1, 11), st.integers(0, 2**32 - 1))
@@ -55,3 +79,13 @@ def test_the_order_in_flash() -> None:
     assert f"{packed(lanes, 4)[0, 0]:08x}" == "3c1a2b09"
     assert f"{packed(lanes, 8)[0, 0]:08x} {packed(lanes, 8)[0, 4]:08x}" == "84828381 7b797a78"
     assert f"{packed(lanes, 9)[0, 0]:08x} {packed(lanes, 9)[0, 8]:08x}" == "82818180 02020101"
+
+
+def test_each_channel_starts_on_a_word_with_its_lowest_bits() -> None:
+    words = in_words(np.array([[1, -1, 2] + [0] * 8, [-4, 3, 0] + [0] * 8]), 3)
+    assert words.dtype == np.uint32 and words.tolist() == [[0b010_111_001, 0], [0b000_011_100, 0]]
+
+
+def test_a_field_may_lie_in_two_words() -> None:
+    """Nine bits at 27: five in the first word, four in the second."""
+    assert in_words(np.array([[0, 0, 0, -2]]), 9).tolist() == [[0b11110 << 27, 0b1111]]

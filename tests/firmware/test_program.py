@@ -15,15 +15,15 @@ from emitted import COMPILER, differing, write
 from one_operator import Spec, Step, build
 
 from tinyfuse.core.errors import ModelError, UsageError
-from tinyfuse.firmware import emit, interface
+from tinyfuse.firmware import emit
 from tinyfuse.firmware.operators.convolution import Conv
-from tinyfuse.firmware.plan import check
+from tinyfuse.firmware.plan import check_buffers
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.schedule import BlockStep, narrowed
-from tinyfuse.integer.interpreters import IntegerModel, load
-from tinyfuse.nn.zoo.fusion import MODELS
+from tinyfuse.integer.model import IntegerModel, load_model
+from tinyfuse.nn import zoo
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.recipe import precision
+from tinyfuse.quantize.recipe import read_recipe
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")
@@ -31,11 +31,11 @@ needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or 
 
 @pytest.fixture(scope="module")
 def model(lively: Lively) -> Callable[[str, str], IntegerModel]:
-    return lambda name, recipe: load(convert(lively(name)[1], precision(recipe)).data, name=name)
+    return lambda name, recipe: load_model(convert(lively(name)[1], read_recipe(recipe)).data, name=name)
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", zoo.names())
 @pytest.mark.parametrize("recipe, optimize", [("w6", "ram"), ("w9", "speed"), ("w7", "size")])
 def test_every_tensor_is_the_twins(model: Callable[[str, str], IntegerModel], tmp_path: Path, name: str, recipe: str,
                                    optimize: str) -> None:
@@ -49,7 +49,7 @@ def test_every_width_is_decoded_exactly(model: Callable[[str, str], IntegerModel
     """One network with a layer of each width from 2 to 9."""
     layers = ["stem_conv", "block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2", "block2_shortcut",
               "block3_conv1", "block3_conv2"]
-    rules = "".join(f'[[layer]]\npattern = "shared_{layer}"\nbits = {bits}\n' for bits, layer in enumerate(layers, 2))
+    rules = "".join(f'[[layers]]\npattern = "shared_{layer}"\nbits = {bits}\n' for bits, layer in enumerate(layers, 2))
     (tmp_path / "all.toml").write_text(f'name = "all"\n[weights]\nimage = 8\naudio = 8\nshared = 8\n{rules}')
     found = model("early", str(tmp_path / "all.toml"))
     widths = {layer.bits for layer in program_of(found, "net").layers if isinstance(layer, Conv)}
@@ -77,7 +77,7 @@ def test_the_interface_is_valid_cxx_and_every_symbol_has_the_prefix(model: Calla
 @pytest.mark.parametrize("seed", range(8))
 def test_single_convolutions_of_all_kinds(tmp_path: Path, seed: int) -> None:
     """Random shapes, strides, paddings, dilations, clamps, scales up to large ones, and odd channel counts."""
-    wrong = differing(load(one_convolution(np.random.default_rng(seed)), name="one"), "ram", tmp_path / "net")
+    wrong = differing(load_model(one_convolution(np.random.default_rng(seed)), name="one"), "ram", tmp_path / "net")
     assert set(wrong.values()) == {0}, wrong
 
 
@@ -100,15 +100,15 @@ def one_convolution(rng: np.random.Generator) -> bytes:
                  [Step("CONV_2D", [0, 1, 2], [3], "Conv2DOptions", options)], [0], [3])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", zoo.names())
 def test_no_two_living_buffers_overlap(model: Callable[[str, str], IntegerModel], name: str) -> None:
     for optimize in ("ram", "speed"):
-        check(program_of(model(name, "w6"), "net", optimize).plan)
+        check_buffers(program_of(model(name, "w6"), "net", optimize).plan.buffers.values())
     plan = program_of(model(name, "w6"), "net").plan
     assert sum(isinstance(step, BlockStep) for step in plan.steps) >= 3
     squeezed = replace(plan, buffers={key: replace(one, offset=0) for key, one in plan.buffers.items()})
     with pytest.raises(ModelError, match="overlap"):
-        check(squeezed)
+        check_buffers(squeezed.buffers.values())
 
 
 def test_the_early_fusion_fits_less_than_half_of_tflite_micros_arena(model: Callable[[str, str], IntegerModel]) -> None:
@@ -116,7 +116,7 @@ def test_the_early_fusion_fits_less_than_half_of_tflite_micros_arena(model: Call
     assert program_of(model("early", "w6"), "net").plan.arena_bytes + 604 <= 0.45 * 44_544
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", zoo.names())
 def test_larger_groups_fit_where_lanes_take_one_byte(model: Callable[[str, str], IntegerModel], name: str) -> None:
     for step in program_of(model(name, "w6"), "net").plan.steps:
         if isinstance(step, BlockStep):
@@ -136,7 +136,7 @@ def test_what_the_firmware_lacks_is_refused_in_one_line(model: Callable[[str, st
 
 def test_the_same_model_gives_the_same_bytes(model: Callable[[str, str], IntegerModel]) -> None:
     one, two = (program_of(model("late", "w7"), "net") for _ in range(2))
-    assert emit.source(one) == emit.source(two) and interface.header(one) == interface.header(two)
+    assert emit.source(one) == emit.source(two) and emit.header(one) == emit.header(two)
 
 
 @needs_compiler
@@ -145,4 +145,4 @@ def test_odd_names_of_tensors_break_no_comment(tmp_path: Path, name: str) -> Non
     data = build([Spec([1, 4, 4, 1], name="x"), Spec([1, 2, 2, 1], name=name)],
                  [Step("AVERAGE_POOL_2D", [0], [1], "Pool2DOptions",
                        {"padding": 1, "strideH": 2, "strideW": 2, "filterHeight": 2, "filterWidth": 2})], [0], [1])
-    assert set(differing(load(data, name="odd"), "ram", tmp_path / "net").values()) == {0}
+    assert set(differing(load_model(data, name="odd"), "ram", tmp_path / "net").values()) == {0}

@@ -10,7 +10,7 @@ from side_by_side import Net
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.program import program_of
-from tinyfuse.integer.interpreters import load
+from tinyfuse.integer.model import load_model
 
 
 def unknown_operator(net: Net) -> None:
@@ -80,5 +80,5 @@ def test_it_is_refused(case: Callable[[Net], None], match: str) -> None:
     net = Net(np.random.default_rng(0))
     case(net)
     with pytest.raises(ModelError, match=match) as caught:
-        program_of(load(net.data(), name="refused"), "net")
+        program_of(load_model(net.data(), name="refused"), "net")
     assert "\n" not in str(caught.value)

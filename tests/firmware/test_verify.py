@@ -15,16 +15,16 @@ from emitted import MODEL, damaged
 from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import DataError, ParityError, UsageError
 from tinyfuse.data import Dataset
-from tinyfuse.firmware import deploy, host, toolchain
+from tinyfuse.firmware import deploy, toolchain
+from tinyfuse.firmware import verify as verifying
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.machine import EmulationError, emulators, records
-from tinyfuse.firmware.open_package import open_package
-from tinyfuse.firmware.package import CODE_BYTES, STACK_BYTES, table_bytes
+from tinyfuse.firmware.package import CODE_BYTES, STACK_BYTES, open_package, table_bytes
 from tinyfuse.firmware.program import program_of
-from tinyfuse.firmware.verify import Verified, summary
-from tinyfuse.integer.interpreters import load
+from tinyfuse.firmware.verify import Verified, board_lines, summary, verify
+from tinyfuse.integer.model import load_model
 from tinyfuse.quantize.convert import Baseline, convert
-from tinyfuse.quantize.recipe import precision
+from tinyfuse.quantize.recipe import read_recipe
 
 Lively = Callable[[str], tuple[Any, Baseline]]
 PAIRS = [(compiler, name, core.name) for core in CORES.values() for compiler in toolchain.compilers()
@@ -45,12 +45,12 @@ def copied(exported: Path, tmp_path: Path) -> Path:
 
 def test_some_toolchain_is_here() -> None:
     """At least one has to be: nothing else shows that the kernels for Arm are exact."""
-    assert BEST, toolchain.NO_COMPILER
+    assert BEST, "no cross compiler and emulator: pip install 'tinyfuse[emulator]'"
 
 
 @pytest.fixture(scope="module")
 def verified(exported: Path) -> Verified:
-    return deploy.verify(exported, cores=",".join(BEST))
+    return verify(exported, cores=",".join(BEST))
 
 
 def test_every_core_gives_tflite_micros_codes(verified: Verified) -> None:
@@ -64,16 +64,16 @@ def test_every_core_gives_tflite_micros_codes(verified: Verified) -> None:
 
 
 def test_what_it_costs_stays_within_what_packages_promise(verified: Verified, exported: Path) -> None:
-    program = program_of(load(MODEL), "net")
+    program = program_of(load_model(MODEL), "net")
     for core in verified.cores:
         assert core.flash.text <= CODE_BYTES and core.stack_bytes <= STACK_BYTES and core.flash.data == 0
         assert core.flash.tables <= table_bytes(program)
-        assert core.flash.weights == verified.package.figures["packed_weight_bytes"]
+        assert core.flash.weights == verified.package.metadata.packed_weight_bytes
 
 
 @pytest.mark.parametrize("compiler, emulator, core", PAIRS)
 def test_every_pair_of_compiler_and_emulator_agrees(exported: Path, compiler: str, emulator: str, core: str) -> None:
-    found = deploy.verify(exported, cores=core, compiler=compiler, emulator=emulator)
+    found = verify(exported, cores=core, compiler=compiler, emulator=emulator)
     found.check()
     assert (found.cores[0].compiler, found.cores[0].emulator) == (compiler, emulator)
 
@@ -82,10 +82,10 @@ def test_every_pair_of_compiler_and_emulator_agrees(exported: Path, compiler: st
                                                     ("audio", "w2", "size")])
 def test_other_networks_and_widths(lively: Lively, tiny_dataset: Dataset, tmp_path: Path, name: str, recipe: str,
                                    optimize: str) -> None:
-    (tmp_path / "net.tflite").write_bytes(convert(lively(name)[1], precision(recipe)).data)
+    (tmp_path / "net.tflite").write_bytes(convert(lively(name)[1], read_recipe(recipe)).data)
     folder = deploy.export(tmp_path / "net.tflite", tmp_path / "out", dataset=tiny_dataset, vectors=2,
                            optimize=optimize)
-    deploy.verify(folder, cores=",".join(BEST)).check()
+    verify(folder, cores=",".join(BEST)).check()
 
 
 def test_a_wrong_weight_is_found_and_its_layer_named(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_a_wrong_weight_is_found_and_its_layer_named(copied: Path, capsys: pytes
     weights.write_text(damaged(weights.read_text()))
     first = json.loads((copied / "metadata.json").read_text())["layers"]
     with pytest.raises(ParityError, match="the first layer that differs is"):
-        deploy.verify(copied, cores=BEST[0]).check()
+        verify(copied, cores=BEST[0]).check()
     assert cli.main(["verify", str(copied), "--core", BEST[0], "--json"]) == 3
     said = capsys.readouterr()
     core = json.loads(said.out)["cores"][BEST[0]]
@@ -104,7 +104,7 @@ def test_a_wrong_weight_is_found_and_its_layer_named(copied: Path, capsys: pytes
 def test_code_that_is_not_generated_never_runs_on_this_machine(copied: Path) -> None:
     source = copied / "src" / "early_w6.c"
     source.write_text(source.read_text() + "\nvoid early_w6_more(void);\nvoid early_w6_more(void)\n{\n}\n")
-    found = deploy.verify(copied, cores=BEST[0])
+    found = verify(copied, cores=BEST[0])
     found.check()
     assert found.host.startswith("not run: src/early_w6.c is not what this version generates")
 
@@ -171,7 +171,7 @@ def test_damaged_packages_are_refused_before_anything_is_compiled(copied: Path, 
     monkeypatch.setattr(toolchain, "run", lambda *a, **k: pytest.fail("compiled"))
     damage(copied)
     with pytest.raises((DataError, UsageError), match=r"export|is no name for C|no package has"):
-        deploy.verify(copied)
+        verify(copied)
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -188,7 +188,7 @@ def test_without_any_tools_it_says_what_to_install(exported: Path, monkeypatch: 
     monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
     monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"arm-none-eabi-gcc .*tinyfuse\[emulator\]"):
-        deploy.verify(exported)
+        verify(exported)
 
 
 def test_values_that_do_not_come_back_are_missed(copied: Path) -> None:
@@ -201,21 +201,21 @@ def test_values_that_do_not_come_back_are_missed(copied: Path) -> None:
     core.write_text(core.read_text().replace("#endif\n", "#define TNY_SILENT(tensor, index, value) "
                                              "((void)(tensor), (void)(index), (void)(value))\n#endif\n", 1))
     with pytest.raises(EmulationError, match=r"no values of .*pool.* came back"):
-        deploy.verify(copied, cores=BEST[0])
+        verify(copied, cores=BEST[0])
 
 
 def test_code_for_this_machine_is_written_anew(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies in the package's folder is compiled for emulated cores only."""
     package = open_package(copied)
     commands: list[str] = []
-    monkeypatch.setattr(host, "run", lambda command: commands.append(" ".join(command)))
+    monkeypatch.setattr(verifying, "run", lambda command: commands.append(" ".join(command)))
     with pytest.raises(OSError):
-        host.run_on_host(package, copied.parent / "work", 1)
+        verifying.run_on_host(package, copied.parent / "work", 1)
     assert commands and not any(str(copied) in command for command in commands)
 
 
 def test_boards_get_a_verdict_and_an_estimate(verified: Verified) -> None:
-    one, other, third = deploy.board_lines(verified, ["nucleo-l4r5zi", "nucleo-f103rb", "esp32-s3"])
+    one, other, third = board_lines(verified, ["nucleo-l4r5zi", "nucleo-f103rb", "esp32-s3"])
     assert "of flash" in one and ("estimate" in one) and "no estimate" in third
     assert "off by up to" in one or "m4" not in BEST
     assert "NUCLEO-F103RB" in other

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 
 def model(shapes, target, axis, dtype=np.int8, constants=(), order=None, scales=None, zero=0, activation=0):
@@ -43,7 +42,7 @@ def test_codes_equal_those_of_tflm(dtype, seed):
 def test_each_input_gets_its_own_gradient_and_a_doubled_one_both():
     """[x0, constant, x1, x0] along the last axis."""
     data = model([(1, 2, 1), (1, 2, 2), (1, 2, 3)], (1, 2, 7), 2, constants={2}, order=[0, 2, 1, 0])
-    twin = Twin.from_bytes(data, "test")
+    twin = twin_of(data)
     codes = {"x0": np.zeros((1, 2, 1), np.int8), "x1": np.zeros((1, 2, 2), np.int8)}
     weight = np.arange(14, dtype=np.float32).reshape(1, 2, 7)
     _, found = twin.gradient(codes, lambda out, rows: weight, ["x0", "x1"])
@@ -65,4 +64,4 @@ PAIR = [(1, 2), (1, 3)]
     (lambda: model(PAIR, (1, 5), 1, constants={0, 1}), "computed|0 inputs")])
 def test_what_tflm_refuses_is_refused(data, message):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(data(), "test")
+        twin_of(data())

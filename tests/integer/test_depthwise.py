@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 
 def model(shape, kernel, many, *, dtype=np.int8, weights=None, scales=(0.01,), scale_out=0.1, zeros=(0, 0), bias=None,
@@ -82,7 +81,7 @@ def test_gradient_is_that_of_the_sum_where_no_clamp_is_active(seed):
     dilation = tuple(int(n) for n in rng.integers(1, 3, 2))
     found = model((6, 5, 4), kernel, many, weights=weights, scales=scales, scale_out=2.0, stride=stride,
                   dilation=dilation, bias=rng.integers(-50, 50, 4 * many))
-    twin = Twin.from_bytes(found, "test")
+    twin = twin_of(found)
     shape = twin.graph.tensors[twin.graph.outputs[0]].shape[1:]
     slope = rng.normal(size=shape).astype(np.float32)
     codes = rng.integers(-128, 128, (1, 6, 5, 4)).astype(np.int8)
@@ -105,7 +104,7 @@ def test_gradient_is_that_of_the_sum_where_no_clamp_is_active(seed):
 
 
 def test_an_active_clamp_has_gradient_0():
-    twin = Twin.from_bytes(model((1, 4, 1), (1, 1), 1, scales=[1.0], scale_out=0.04, activation=1), "test")
+    twin = twin_of(model((1, 4, 1), (1, 1), 1, scales=[1.0], scale_out=0.04, activation=1))
     codes = np.array([-5, 5, 127, -128], np.int8).reshape(1, 1, 4, 1)
     out, found = twin.gradient({"x": codes}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])
     assert out.ravel().tolist() == [0, 3, 64, 0]
@@ -124,4 +123,4 @@ def test_an_active_clamp_has_gradient_0():
     ("fused activation TANH", {"activation": 4})])
 def test_what_tflm_does_not_compute_is_refused_when_built(message, change):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(model(**{"shape": (4, 4, 3), "kernel": (2, 2), "many": 2} | change), "test")
+        twin_of(model(**{"shape": (4, 4, 3), "kernel": (2, 2), "many": 2} | change))

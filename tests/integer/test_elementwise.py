@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 NAMES = ("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM")
 OPTIONS = {"ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions"}
@@ -90,7 +89,7 @@ def test_gradient_is_that_of_the_real_function(name, dtype, shapes):
     scales, zeros = (0.1, 0.07, 30.0), (5, -3, 0) if dtype == np.int8 else (0, 0, 0)
     if name in ("MINIMUM", "MAXIMUM"):  # these work on codes, whatever the scales
         scales, zeros = (0.1, 0.1, 0.1), (0, 0, 0)
-    twin = Twin.from_bytes(model(name, *shapes, dtype=dtype, scales=scales, zeros=zeros), "test")
+    twin = twin_of(model(name, *shapes, dtype=dtype, scales=scales, zeros=zeros))
     codes = {label: rng.permutation(np.arange(-100, 100))[:int(np.prod(shape))].reshape(shape).astype(dtype)
              for label, shape in zip("xy", shapes, strict=True)}
     whole = np.broadcast_shapes(*shapes)
@@ -116,8 +115,7 @@ def test_an_active_clamp_has_gradient_0(name, dtype):
     """RELU6 at output scale 0.1 keeps the codes 0 to 60; both of its ends are still inside."""
     scales = (0.1, 1.0, 0.1) if name == "MUL" else (0.1, 0.1, 0.1)
     other = np.array([1 if name == "MUL" else 0], dtype)
-    twin = Twin.from_bytes(model(name, (1, 5), (1,), dtype=dtype, scales=scales, activation=3, constants=(None, other)),
-                           "test")
+    twin = twin_of(model(name, (1, 5), (1,), dtype=dtype, scales=scales, activation=3, constants=(None, other)))
     codes = np.array([[-1, 0, 30, 60, 61]], dtype)
     out, found = twin.gradient({"x": codes}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])
     assert out.tolist() == [[0, 0, 30, 60, 60]]
@@ -126,7 +124,7 @@ def test_an_active_clamp_has_gradient_0(name, dtype):
 
 @pytest.mark.parametrize("name", ["MINIMUM", "MAXIMUM"])
 def test_of_equal_codes_the_first_has_the_gradient(name):
-    twin = Twin.from_bytes(model(name, (1, 3), (1, 3)), "test")
+    twin = twin_of(model(name, (1, 3), (1, 3)))
     codes = np.array([[-128, 0, 127]], np.int8)
     _, found = twin.gradient({"x": codes, "y": codes}, lambda out, rows: np.ones(out.shape, np.float32), ["x", "y"])
     assert found["x"].tolist() == [[1, 1, 1]] and found["y"].tolist() == [[0, 0, 0]]
@@ -146,18 +144,18 @@ def test_of_equal_codes_the_first_has_the_gradient(name):
     ("ADD", "fused activation TANH", {"activation": 4})])
 def test_what_tflm_does_not_compute_is_refused_when_built(name, message, change):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(model(name, **{"a": (1, 4), "b": (1, 4)} | change), "test")
+        twin_of(model(name, **{"a": (1, 4), "b": (1, 4)} | change))
 
 
 def test_two_constants_are_refused():
     specs = [Spec((1, 4), name="x"), Spec((1, 4), data=np.ones((1, 4))), Spec((1, 4)), Spec((1, 4))]
     steps = [Step("ADD", [1, 1], [2], "AddOptions"), Step("ADD", [0, 2], [3], "AddOptions")]
     with pytest.raises(ModelError, match="at least one must be computed"):
-        Twin.from_bytes(build(specs, steps, [0], [3]), "test")
+        twin_of(build(specs, steps, [0], [3]))
 
 
 def test_a_tensor_added_to_itself_has_both_gradients():
     specs = [Spec((1, 4), name="x"), Spec((1, 4))]
-    twin = Twin.from_bytes(build(specs, [Step("ADD", [0, 0], [1], "AddOptions")], [0], [1]), "test")
+    twin = twin_of(build(specs, [Step("ADD", [0, 0], [1], "AddOptions")], [0], [1]))
     _, found = twin.gradient({"x": np.ones((1, 4), np.int8)}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])
     assert found["x"].tolist() == [[2, 2, 2, 2]]

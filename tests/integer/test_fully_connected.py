@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 
 def model(shape, weights, *, dtype=np.int8, scales=(0.01,), scale_out=0.3, zeros=(0, 0), weight_zero=0, bias=None,
@@ -80,7 +79,7 @@ def test_scales_are_multiplied_in_double(dtype, weight_scale, scale_out):
 def test_gradient_is_the_matrix_in_code_units(scales, weight_zero):
     rng = np.random.default_rng(2)
     weights, zero = rng.integers(-128, 128, (3, 8)), weight_zero if len(scales) == 1 else 0
-    twin = Twin.from_bytes(model((1, 2, 4), weights, scales=scales, scale_out=9.0, weight_zero=zero), "test")
+    twin = twin_of(model((1, 2, 4), weights, scales=scales, scale_out=9.0, weight_zero=zero))
     codes, slope = rng.integers(-128, 128, (2, 2, 4)).astype(np.int8), np.array([1.0, -2.0, 0.5], np.float32)
     _, found = twin.gradient({"x": codes}, lambda out, rows: np.broadcast_to(slope, out.shape), ["x"])
     expected = slope @ ((weights - zero) * np.reshape(scales, (-1, 1)) * 0.02 / 9.0)
@@ -88,7 +87,7 @@ def test_gradient_is_the_matrix_in_code_units(scales, weight_zero):
 
 
 def test_an_active_clamp_has_gradient_0():
-    twin = Twin.from_bytes(model((1, 1), np.array([[100], [-100]]), scales=[0.5], scale_out=0.05), "test")
+    twin = twin_of(model((1, 1), np.array([[100], [-100]]), scales=[0.5], scale_out=0.05))
     out, found = twin.gradient({"x": np.array([[5], [7]], np.int8)}, lambda out, rows: np.array([[1.0, 0.0]] * 2),
                                ["x"])
     assert out.tolist() == [[100, -100], [127, -128]]
@@ -111,4 +110,4 @@ WEIGHTS = np.ones((3, 8))
     ("fused activation SIGN_BIT", {"activation": 5})])
 def test_what_tflm_does_not_compute_is_refused_when_built(message, change):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(model(**{"shape": (1, 8), "weights": WEIGHTS} | change), "test")
+        twin_of(model(**{"shape": (1, 8), "weights": WEIGHTS} | change))

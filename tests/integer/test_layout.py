@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 TYPES = st.sampled_from([np.int8, np.int16, np.float32])
 SEEDS = st.integers(0, 2**32 - 1)
@@ -37,12 +36,12 @@ def values_of(shape, dtype, rng):
 
 def moves_gradients_like_codes(data, values):
     """These operators are linear: the gradient must be the transpose of what happens to the values."""
-    twin, rng = Twin.from_bytes(data, "test"), np.random.default_rng(0)
+    twin, rng = twin_of(data), np.random.default_rng(0)
     node = twin.steps[0].node
     moved, zeros = values.astype(np.float64), np.zeros_like(values)
-    out, saved = node.forward([values], keep=True)
+    out, saved = node.forward([values])
     gradient = rng.normal(size=out.shape).astype(np.float32)
-    change = out.astype(np.float64) - node.forward([zeros], keep=False)[0].astype(np.float64)
+    change = out.astype(np.float64) - node.forward([zeros])[0].astype(np.float64)
     found, = node.backward(saved, gradient)
     return found.dtype == np.float32 and np.isclose((found * moved).sum(), (gradient * change).sum(), rtol=1e-9)
 
@@ -145,4 +144,4 @@ def slice_of(begin, end, stride, target, **options):
     (lambda: slice_of([0, 1], [1, 4], [1, 1], (1, 4)), r"computes \[1, 3\]")])
 def test_what_moves_the_batch_or_is_wrong_is_refused(data, message):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(data(), "test")
+        twin_of(data())

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 
 def model(shape, axes, keep, *, dtype=np.int8, scales=(0.1, 0.1), zeros=(0, 0), out=None, dtype_out=None):
@@ -51,7 +50,7 @@ def test_the_division_within_the_multiplier_rounds_down():
 @pytest.mark.parametrize("keep", [False, True])
 def test_gradient_is_that_of_the_mean(axes, keep):
     """The mean is linear, so one difference quotient of the real function is exact; it scales by 0.1 / 0.3."""
-    twin = Twin.from_bytes(model((1, 3, 4, 5), axes, keep, scales=(0.1, 0.3)), "test")
+    twin = twin_of(model((1, 3, 4, 5), axes, keep, scales=(0.1, 0.3)))
     rng = np.random.default_rng(1)
     shape = twin.graph.tensors[twin.graph.outputs[0]].shape[1:]
     slope, step = rng.normal(size=shape).astype(np.float32), rng.normal(size=(1, 3, 4, 5))
@@ -62,7 +61,7 @@ def test_gradient_is_that_of_the_mean(axes, keep):
 
 
 def test_an_active_clamp_has_gradient_0():
-    twin = Twin.from_bytes(model((1, 2, 3), (1,), False, scales=(0.1, 0.05)), "test")
+    twin = twin_of(model((1, 2, 3), (1,), False, scales=(0.1, 0.05)))
     codes = np.array([[100, 10, -100], [100, 20, -100]], np.int8)[None]
     out, found = twin.gradient({"x": codes}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])
     assert out.tolist() == [[127, 30, -128]]
@@ -76,4 +75,4 @@ def test_an_active_clamp_has_gradient_0():
 def test_what_tflm_does_not_compute_is_refused_when_built(message, change):
     given_ = {"shape": (1, 3, 4, 5), "axes": (1,), "keep": False} | change
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(model(**given_), "test")
+        twin_of(model(**given_))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mlperf_tiny import NETWORKS, converted
-from one_operator import differing
+from one_operator import differing, twin_of
 
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.integer.twin import Twin
@@ -32,7 +32,7 @@ CASES = [*((name, "int8") for name in NETWORKS), ("keyword_spotting", "int16"), 
 @pytest.mark.parametrize("name, ends", CASES)
 def test_every_tensor_equals_that_of_tflm(name: str, ends: str) -> None:
     _, data = converted(name, ends)
-    twin = Twin.from_bytes(data, name)
+    twin = twin_of(data)
     operators = [operator.name for operator in twin.graph.operators]
     assert (operators[0] == "QUANTIZE" and operators[-1] == "DEQUANTIZE") == (ends == "float32")
     assert differing(data, [inputs_of(twin, 6)[1]]) == 0
@@ -42,7 +42,7 @@ def test_every_tensor_equals_that_of_tflm(name: str, ends: str) -> None:
 def test_gradient_is_that_of_the_float_network_but_for_rounding(name: str, ends: str) -> None:
     tf = tensorflow()
     model, data = converted(name, ends)
-    twin = Twin.from_bytes(data, name)
+    twin = twin_of(data)
     key, codes = inputs_of(twin, 8)
     weight = np.random.default_rng(2).normal(size=model.output_shape[1:]).astype(np.float32)
     found = twin.gradient({key: codes}, lambda out, rows: np.broadcast_to(weight, out.shape), [key])[1][key]

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 NAMES = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
@@ -44,7 +43,7 @@ def test_codes_equal_those_of_tflm(seed, name, dtype):
 @pytest.mark.parametrize("same", [False, True])
 def test_average_shares_its_gradient_among_the_taps_inside(same):
     """Against the difference quotient of the mean, which is linear: padded corners have fewer taps."""
-    twin = Twin.from_bytes(model("AVERAGE_POOL_2D", (5, 4, 3), (3, 2), (2, 1), same=same), "test")
+    twin = twin_of(model("AVERAGE_POOL_2D", (5, 4, 3), (3, 2), (2, 1), same=same))
     rng = np.random.default_rng(0)
     codes, step = rng.integers(-100, 100, (1, 5, 4, 3)).astype(np.int8), rng.normal(size=(5, 4, 3))
     out, found = twin.gradient({"x": codes}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])
@@ -58,7 +57,7 @@ def test_average_shares_its_gradient_among_the_taps_inside(same):
 
 
 def test_maximum_gives_its_gradient_to_the_first_of_the_largest():
-    twin = Twin.from_bytes(model("MAX_POOL_2D", (2, 4, 1), (2, 2), (2, 2)), "test")
+    twin = twin_of(model("MAX_POOL_2D", (2, 4, 1), (2, 2), (2, 2)))
     codes = np.array([[1, 7, -128, -128], [7, 2, -128, -128]], np.int8).reshape(1, 2, 4, 1)
     _, found = twin.gradient({"x": codes}, lambda out, rows: np.array([[[[3.0], [5.0]]]], np.float32), ["x"])
     assert found["x"].reshape(2, 4).tolist() == [[0, 3, 5, 0], [0, 0, 0, 0]]
@@ -67,7 +66,7 @@ def test_maximum_gives_its_gradient_to_the_first_of_the_largest():
 @pytest.mark.parametrize("name", NAMES)
 def test_an_active_clamp_has_gradient_0(name):
     """RELU6 at scale 0.1 keeps the codes 0 to 60; the clamp's own ends are not outside."""
-    twin = Twin.from_bytes(model(name, (1, 5, 1), (1, 1), (1, 1), activation=3), "test")
+    twin = twin_of(model(name, (1, 5, 1), (1, 1), (1, 1), activation=3))
     codes = np.array([-1, 0, 30, 60, 61], np.int8).reshape(1, 1, 5, 1)
     _, found = twin.gradient({"x": codes}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])
     assert found["x"].ravel().tolist() == [0, 1, 1, 1, 0]
@@ -80,4 +79,4 @@ def test_an_active_clamp_has_gradient_0(name):
     ("int8 -> int16 is not supported", {"dtype_out": np.int16})])
 def test_what_tflm_does_not_compute_is_refused_when_built(name, message, change):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(model(name, (4, 4, 2), (2, 2), (2, 2), **change), "test")
+        twin_of(model(name, (4, 4, 2), (2, 2), (2, 2), **change))

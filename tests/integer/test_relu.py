@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 TYPES = st.sampled_from([np.int8, np.int16])
 SCALES = st.floats(1e-4, 3.0)
@@ -49,13 +48,13 @@ def test_leaky_relu_equals_tflm(dtype, scales, zeros, alpha):
     ("LEAKY_RELU", lambda x: np.where(x > 127 * 0.05, 0.0, np.where(x >= 0, 2.0, 0.5)))])
 def test_slope_is_that_of_the_real_function_and_0_where_clamped(name, expected):
     """Input scale 0.1, output scale 0.05: the upper half of the positive codes saturates."""
-    twin = Twin.from_bytes(model(name, np.int8, (0.1, 0.05), (0, 0), 0.25), "test")
+    twin = twin_of(model(name, np.int8, (0.1, 0.05), (0, 0), 0.25))
     _, found = twin.gradient({"x": codes(np.int8)}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])
     assert np.allclose(found["x"][0], expected(np.arange(-128, 128) * 0.1), atol=1e-5)
 
 
 def test_relu6_has_slope_1_between_its_clamps():
-    twin = Twin.from_bytes(model("RELU6", np.int8, (0.1, 0.1), (-20, -20)), "test")
+    twin = twin_of(model("RELU6", np.int8, (0.1, 0.1), (-20, -20)))
     _, found = twin.gradient({"x": codes(np.int8)}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])
     assert np.array_equal(found["x"][0], (np.arange(-128, 128) >= -20) & (np.arange(-128, 128) <= 40))
 
@@ -66,4 +65,4 @@ def test_relu6_has_slope_1_between_its_clamps():
     (lambda: model("RELU", np.int8, (1e9, 1e-10), (0, 0)), "overflows 32 bits")])
 def test_what_cannot_be_exact_is_refused(data, message):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(data(), "test")
+        twin_of(data())

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 TYPES = st.sampled_from([np.int8, np.int16])
 SCALES = st.floats(1e-4, 3.0)
@@ -26,7 +25,7 @@ def codes(dtype):
 
 
 def slope(data, values):
-    twin = Twin.from_bytes(data, "test")
+    twin = twin_of(data)
     return twin.gradient({"x": values}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])[1]["x"][0]
 
 
@@ -57,7 +56,7 @@ def test_codes_of_real_numbers_equal_those_of_tflm(target, scale, zero, seed):
 
 
 def test_numbers_that_c_cannot_convert_saturate():
-    twin = Twin.from_bytes(model("QUANTIZE", np.float32, np.int8, (1, 0.5), (0, 3), 5), "test")
+    twin = twin_of(model("QUANTIZE", np.float32, np.int8, (1, 0.5), (0, 3), 5))
     found = twin.run({"x": np.array([[3e38, -3e38, np.inf, -np.inf, np.nan]], np.float32)})
     assert found.tolist() == [[127, -128, 127, -128, 3]]
 
@@ -78,4 +77,4 @@ def test_slopes():
     (lambda: model("DEQUANTIZE", np.int8, np.int8, (1, 0.1), (0, 0), 4), "int8 -> int8 is not supported")])
 def test_what_cannot_be_exact_is_refused(data, message):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(data(), "test")
+        twin_of(data())

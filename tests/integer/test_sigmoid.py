@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 REAL = {"LOGISTIC": lambda x: 1 / (1 + np.exp(-x)), "TANH": np.tanh}
 NAMES = st.sampled_from(sorted(REAL))
@@ -45,7 +44,7 @@ def test_wide_codes_equal_those_of_tflm(name, exponent):
 @pytest.mark.parametrize("dtype, scale", [(np.int8, 0.05), (np.int8, 0.002), (np.int16, 3e-4)])
 def test_slope_is_that_of_the_real_function(name, dtype, scale):
     """Finite differences of the real function in units of codes; the clamped top code has none."""
-    twin = Twin.from_bytes(model(name, dtype, scale), "test")
+    twin = twin_of(model(name, dtype, scale))
     out, found = twin.gradient({"x": codes(dtype)}, lambda out, rows: np.ones(out.shape, np.float32), ["x"])
     x, step, scale_out = codes(dtype)[0] * scale, 1e-4, OUTPUT[name, dtype][0]
     slope = (REAL[name](x + step) - REAL[name](x - step)) / (2 * step) * scale / scale_out
@@ -63,4 +62,4 @@ def test_slope_is_that_of_the_real_function(name, dtype, scale):
     (lambda: model("LOGISTIC", np.int8, 1e-12), "cannot use the input scale")])
 def test_what_cannot_be_exact_is_refused(data, message):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(data(), "test")
+        twin_of(data())

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_operator import Spec, Step, build, differing
+from one_operator import Spec, Step, build, differing, twin_of
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.twin import Twin
 
 PAIRS = {"narrow": (np.int8, np.int8, 2.0**-8, -128), "widening": (np.int8, np.int16, 2.0**-16, -32768),
          "wide": (np.int16, np.int16, 2.0**-15, 0)}
@@ -51,7 +50,7 @@ def test_slope_is_that_of_the_real_function(pair, scale):
     source, _, scale_out, _ = PAIRS[pair]
     codes = rng.normal(0, 1 / scale, (4, 6)).astype(source)
     weight = rng.normal(size=(4, 6)).astype(np.float32)
-    twin = Twin.from_bytes(model(pair, scale, (1, 6), beta=1.5), "test")
+    twin = twin_of(model(pair, scale, (1, 6), beta=1.5))
     _, found = twin.gradient({"x": codes}, lambda out, rows: weight[rows], ["x"])
 
     def loss(values):
@@ -67,7 +66,7 @@ def test_slope_is_that_of_the_real_function(pair, scale):
 
 def test_an_active_clamp_has_no_slope():
     """A probability that rounds to 1 is cut to 127 codes of 1/256; only the other outputs pass their gradient on."""
-    twin = Twin.from_bytes(model("narrow", 0.1, (1, 2)), "test")
+    twin = twin_of(model("narrow", 0.1, (1, 2)))
     codes = np.array([[64, 0]], np.int8)
     first, second = np.array([[1, 0]], np.float32), np.array([[0, 1]], np.float32)
     out, found = twin.gradient({"x": codes}, lambda out, rows: first, ["x"])
@@ -85,4 +84,4 @@ def test_an_active_clamp_has_no_slope():
     (lambda: model("narrow", 0.1, (1,)), "the first axis must not be the last")])
 def test_what_tflm_cannot_compute_is_refused(data, message):
     with pytest.raises(ModelError, match=message):
-        Twin.from_bytes(data(), "test")
+        twin_of(data())

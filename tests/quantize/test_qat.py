@@ -13,28 +13,29 @@ from hypothesis import strategies as st
 
 from tinyfuse import api
 from tinyfuse.cli import main as cli
-from tinyfuse.cli import options
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ConversionError, ModelError, RecipeError, UsageError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
-from tinyfuse.integer.interpreters import Interpreter, load
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import load_model
+from tinyfuse.nn import zoo
 from tinyfuse.nn.batch_norm_folding import folded
-from tinyfuse.nn.train import TrainConfig, predict
-from tinyfuse.nn.train_or_load import Network, load_network, obtain
-from tinyfuse.nn.zoo.fusion import MODELS
+from tinyfuse.nn.network import Network, load_network
+from tinyfuse.nn.train import predict
 from tinyfuse.quantize import qat
 from tinyfuse.quantize.convert import Baseline, convert
 from tinyfuse.quantize.folded_layers import folded_layers
 from tinyfuse.quantize.readback import written_codes
-from tinyfuse.quantize.recipe import LayerRule, Precision, precision
+from tinyfuse.quantize.recipe import LayerRule, Recipe, read_recipe
 from tinyfuse.quantize.weight_codes import Slice, level, quantize
 from tinyfuse.study.matrix import Matrix
 from tinyfuse.study.run import Run
-from tinyfuse.study.stages.convert_stage import convert_network
+from tinyfuse.study.stages.convert import convert_network
 
-Lively = Callable[[str], tuple[Any, Baseline]]
-RULES = Precision("rules", 5, 8, 4, (LayerRule("*_stem_conv", 9), LayerRule("shared_block3_*", 3)), methods=("qat",))
+Lively = Callable[[str], tuple[Network, Baseline]]
+RULES = Recipe("rules", {"image": 5, "audio": 8, "shared": 4},
+               (LayerRule("*_stem_conv", 9), LayerRule("shared_block3_*", 3)), methods=("qat",))
 
 
 class Interrupted(Exception):
@@ -42,22 +43,21 @@ class Interrupted(Exception):
 
 
 @pytest.fixture(scope="module")
-def network(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Network:
-    return obtain("early", tiny_dataset, TrainConfig(8, 40, seed=3), tmp_path_factory.mktemp("float"))
+def network(trained_early: Network) -> Network:
+    return trained_early
 
 
 def quantised(network: Network, recipe: str | Path, dataset: Dataset, out: Path, epochs: int = 1) -> Path:
-    return api.convert(network.path, recipe, dataset, out=out, calibration_pairs=40, proof_pairs=4,
-                         qat_epochs=epochs)
+    return api.convert(network.path, recipe, dataset, out=out, calibration_samples=40, proof_samples=4,
+                       qat_epochs=epochs)
 
 
 def twin_accuracy(path: Path, dataset: Dataset) -> float:
-    model, pairs = load(path), dataset.test
-    codes = {name: grid.quantise(pairs.inputs()[name]) for name, grid in model.grids.items()}
-    return float(np.mean(Interpreter(model, "twin").run(codes).argmax(1) == pairs.label))
+    model, samples = load_model(path), dataset.test
+    return float(np.mean(open_executor(model, "twin").run(model.codes_of(samples.inputs)).argmax(1) == samples.label))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", zoo.names())
 def test_folding_changes_no_logit(name: str, lively_model: Callable[[str], Any], tiny_dataset: Dataset) -> None:
     model = lively_model(name)
     plain = folded(model)
@@ -125,9 +125,10 @@ def test_activations_are_rounded_to_the_widths_of_their_branch(lively_model: Cal
     from tinyfuse.quantize.fake_quantisation import fake_quantised
 
     plain = folded(lively_model("intermediate"))
-    model = fake_quantised(plain, precision("image-w8a6-audio-w8a9-shared-w8a8"), tiny_dataset.train.take(slice(0, 40)))
+    recipe = read_recipe("image-w8a6-audio-w8a9-shared-w8a8")
+    model = fake_quantised(plain, recipe, tiny_dataset.train.take(slice(0, 40)))
     names = [layer.name for layer in plain.layers if type(layer).__name__ == "ReLU"]
-    outputs = Model(model.input, {name: model.get_layer(name).output for name in names})(tiny_dataset.test.inputs())
+    outputs = Model(model.input, {name: model.get_layer(name).output for name in names})(tiny_dataset.test.inputs)
     assert len(names) == 12
     for name, value in outputs.items():
         values = 2 ** {"image": 6, "audio": 9, "shared": 8}[name.split("_")[0]]
@@ -136,38 +137,38 @@ def test_activations_are_rounded_to_the_widths_of_their_branch(lively_model: Cal
 
 @pytest.mark.parametrize("recipe", ["w4-qat", "w6-qat", "w9-qat", "image3-audio5-shared4-qat", RULES])
 def test_the_file_holds_the_codes_of_the_last_forward_pass(
-        recipe: str | Precision, network: Network, tiny_dataset: Dataset, tmp_path: Path,
+        recipe: str | Recipe, network: Network, tiny_dataset: Dataset, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch) -> None:
     from tinyfuse.quantize import fake_quantisation as fake
 
     trained, snapped = [], fake.snapped
     monkeypatch.setattr(fake, "snapped", lambda model, start: snapped(trained.append(model) or model, start))
-    if isinstance(recipe, Precision):
+    if isinstance(recipe, Recipe):
         (tmp_path / "rules.toml").write_text(toml.dumps(recipe.to_table()))
-    path = quantised(network, tmp_path / "rules.toml" if isinstance(recipe, Precision) else recipe, tiny_dataset,
+    path = quantised(network, tmp_path / "rules.toml" if isinstance(recipe, Recipe) else recipe, tiny_dataset,
                      tmp_path)
-    logits = np.asarray(trained[0](tiny_dataset.test.inputs(), training=False))
-    layers = {layer.name: layer for layer in folded_layers(folded(network.model))}
-    found = written_codes(path.read_bytes(), "file")
+    logits = np.asarray(trained[0](tiny_dataset.test.inputs, training=False))
+    start = folded(network.model)
+    layers = {layer.name: layer for layer in folded_layers(start)}
+    found, in_use = written_codes(path.read_bytes(), "file"), snapped(trained[0], start)[1]
     assert set(found) == set(layers)
     moved = 0
     for name, (codes, scale) in found.items():
         used = np.moveaxis(np.asarray(trained[0].get_layer(name).layer.kernel), -1, 0)
         column = scale.reshape(-1, *(1,) * (codes.ndim - 1))
         assert np.array_equal(codes * column, used)
-        assert [np.array_equal(*both) for both in zip(found[name], fake.codes_in_use(trained[0])[name],
-                                                      strict=True)] == [True, True]
-        moved += int((quantize(layers[name].kernel, layers[name].slices(precision_of(recipe)),
+        assert [np.array_equal(*both) for both in zip(found[name], in_use[name], strict=True)] == [True, True]
+        moved += int((quantize(layers[name].kernel, layers[name].slices(recipe_of(recipe)),
                                least_scale=np.zeros(len(scale))).values != codes).sum())
     assert moved > 0
     share = float(np.mean(logits.argmax(1) == tiny_dataset.test.label))
-    assert share == pytest.approx(load_network(tmp_path / f"early-{precision_of(recipe).name}.keras")
+    assert share == pytest.approx(load_network(tmp_path / f"early-{recipe_of(recipe).name}.keras")
                                   .table["accuracy"]["test"])
     assert abs(twin_accuracy(path, tiny_dataset) - share) <= 0.05
 
 
-def precision_of(recipe: str | Precision) -> Precision:
-    return recipe if isinstance(recipe, Precision) else precision(recipe)
+def recipe_of(recipe: str | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
 
 
 def test_training_regains_what_rounding_lost(network: Network, tiny_dataset: Dataset, tmp_path: Path) -> None:
@@ -177,9 +178,9 @@ def test_training_regains_what_rounding_lost(network: Network, tiny_dataset: Dat
         logits = predict(model, tiny_dataset.train).astype(np.float64)
         return float(np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(200), tiny_dataset.train.label]))
 
-    start, recipe = folded(network.model), precision("w2-qat")
+    start, recipe = folded(network.model), read_recipe("w2-qat")
     rounded = error(fake.fake_quantised(start, recipe, tiny_dataset.train))
-    trained = error(qat.obtain(network, recipe, tiny_dataset, tmp_path, epochs=4).model)
+    trained = error(qat.train_or_load(network, recipe, tiny_dataset, tmp_path, epochs=4).model)
     assert trained < 0.7 * rounded
 
 
@@ -189,15 +190,15 @@ def test_an_interrupted_training_ends_with_the_same_bytes(network: Network, tiny
         if "epoch 1/" in line:
             raise Interrupted
 
-    whole = qat.obtain(network, precision("w4-qat"), tiny_dataset, tmp_path / "whole")
+    whole = qat.train_or_load(network, read_recipe("w4-qat"), tiny_dataset, tmp_path / "whole")
     with pytest.raises(Interrupted):
-        qat.obtain(network, precision("w4-qat"), tiny_dataset, tmp_path / "parts", report=stop)
+        qat.train_or_load(network, read_recipe("w4-qat"), tiny_dataset, tmp_path / "parts", report=stop)
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["early-w4-qat.checkpoint.npz"]
     lines: list[str] = []
     ticks: list[int] = []
-    resumed = qat.obtain(network, precision("w4-qat"), tiny_dataset, tmp_path / "parts", report=lines.append,
+    resumed = qat.train_or_load(network, read_recipe("w4-qat"), tiny_dataset, tmp_path / "parts", report=lines.append,
                          tick=lambda: ticks.append(1))
-    assert (len(lines), len(ticks)) == (1, 5)
+    assert (len(lines), len(ticks)) == (1, 10)
     assert resumed.path.read_bytes() == whole.path.read_bytes()
     assert sorted(path.name for path in resumed.path.parent.iterdir()) == ["early-w4-qat.keras", "early-w4-qat.toml"]
 
@@ -205,9 +206,9 @@ def test_an_interrupted_training_ends_with_the_same_bytes(network: Network, tiny
 def test_the_command_trains_once_and_records_both_trainings(
         network: Network, tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(options, "load_data", lambda args: tiny_dataset)
+    monkeypatch.setattr("tinyfuse.cli.quantize.load_from", lambda args: tiny_dataset)
     command = ["quantize", str(network.path), "--recipe", "w4-qat", "--qat-epochs", "1", "--out", str(tmp_path),
-               "--calibration-pairs", "40"]
+               "--calibration-samples", "40"]
     assert cli.main(command) == 0
     path = tmp_path / "early__w4-qat.tflite"
     said, first = capsys.readouterr(), path.read_bytes()
@@ -215,7 +216,7 @@ def test_the_command_trains_once_and_records_both_trainings(
     assert "early-w4-qat: epoch 1/1" in said.err
     table = toml.read(path.with_suffix(".toml"), ModelError)
     assert table["float_sha256"] == network.sha256
-    assert (table["training"]["epochs"], table["qat"]["epochs"]) == (8, 1)
+    assert (table["training"]["epochs"], table["qat"]["epochs"]) == (10, 1)
     assert table["qat"]["sha256"] == load_network(tmp_path / "early-w4-qat.keras").sha256
     monkeypatch.delattr(qat, "fit")  # a second training would fail
     path.unlink()
@@ -233,14 +234,14 @@ def test_the_command_trains_once_and_records_both_trainings(
 
 def test_a_sweep_takes_such_recipes_and_resumes(network: Network, tiny_dataset: Dataset, tmp_path: Path,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    matrix = Matrix(models=("early",), precisions=("w4-qat",), mixes=(), calibration_pairs=40, proof_pairs=2,
+    matrix = Matrix(models=("early",), recipes=("w4-qat",), mixes=(), calibration_samples=40, proof_samples=2,
                     transfer_from=("float",))
     run = Run(tmp_path, tmp_path / "models", matrix, tiny_dataset, 3, ResultStore(tmp_path / "results.jsonl"))
     made = convert_network(run, network, lambda note: None)
     monkeypatch.delattr(qat, "fit")
     again = convert_network(run, network, lambda note: None)
-    assert [(item.precision.name, item.table["sha256"]) for item in made] == [
-        (item.precision.name, item.table["sha256"]) for item in again]
+    assert [(item.recipe.name, item.table["sha256"]) for item in made] == [
+        (item.recipe.name, item.table["sha256"]) for item in again]
     rows = run.store.rows()
     assert [(row["kind"], row["precision"]) for row in rows] == [("model", "w4-qat")]
     assert rows[0]["train_seconds"] >= network.train_seconds
@@ -249,14 +250,14 @@ def test_a_sweep_takes_such_recipes_and_resumes(network: Network, tiny_dataset: 
 def test_what_cannot_be_trained_is_refused(network: Network, tiny_dataset: Dataset, tmp_path: Path,
                                            lively: Lively) -> None:
     with pytest.raises(RecipeError, match="give 'qat' alone"):
-        qat.obtain(network, precision("w4-mse-qat"), tiny_dataset, tmp_path)
+        qat.train_or_load(network, read_recipe("w4-mse-qat"), tiny_dataset, tmp_path)
     with pytest.raises(RecipeError, match="no layer matches"):
-        qat.obtain(network, Precision("r", 8, 8, 8, (LayerRule("encoder_*", 6),), methods=("qat",)), tiny_dataset,
-                   tmp_path)
+        recipe = Recipe("r", {"shared": 8}, (LayerRule("encoder_*", 6),), methods=("qat",))
+        qat.train_or_load(network, recipe, tiny_dataset, tmp_path)
     with pytest.raises(RecipeError, match="needs weights that were trained for it"):
-        convert(lively("early")[1], precision("w4-qat"))
-    layers = {layer.name: quantize(layer.kernel, layer.slices(precision("w4")), least_scale=np.zeros(len(layer.bias)))
+        convert(lively("early")[1], read_recipe("w4-qat"))
+    layers = {layer.name: quantize(layer.kernel, layer.slices(read_recipe("w4")), least_scale=np.zeros(len(layer.bias)))
               for layer in folded_layers(network.model)}
     with pytest.raises(ConversionError, match="moves"):
-        qat.check_survival(network.model, precision("w4-qat"),
+        qat.check_survival(network.model, read_recipe("w4-qat"),
                            {name: (np.roll(codes.values, 1), codes.scale) for name, codes in layers.items()})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,24 +15,21 @@ from hypothesis.extra.numpy import arrays
 from tinyfuse import data
 from tinyfuse.core.errors import RecipeError
 from tinyfuse.data import Dataset
-from tinyfuse.integer.interpreters import Interpreter, dequantize, load
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import dequantize, load_model
+from tinyfuse.nn import zoo
+from tinyfuse.nn.network import Network, load_network
 from tinyfuse.nn.train import predict
-from tinyfuse.nn.train_or_load import load_network
-from tinyfuse.nn.zoo.fusion import MODALITIES, MODELS
 from tinyfuse.quantize.convert import Baseline, baseline, convert
 from tinyfuse.quantize.folded_layers import FoldedLayer
-from tinyfuse.quantize.input_moments import Moments, input_moments
 from tinyfuse.quantize.readback import check_written
-from tinyfuse.quantize.recipe import precision
-from tinyfuse.quantize.refinement import Refinement
-from tinyfuse.quantize.roundings.bias import corrected_bias
-from tinyfuse.quantize.roundings.gptq import compensated, inverse_factor
-from tinyfuse.quantize.roundings.mse import clipped_grid, quadratic_error
-from tinyfuse.quantize.weight_codes import LEAST_REACH, Slice, check, grid, nearest, quantize
-from tinyfuse.study.publish import prove
-from tinyfuse.study.samples import Samples
+from tinyfuse.quantize.recipe import read_recipe
+from tinyfuse.quantize.refinement import Moments, Refinement, input_moments
+from tinyfuse.quantize.roundings import bias, gptq, mse
+from tinyfuse.quantize.weight_codes import LEAST_REACH, RoundedLayer, Slice, check, quantize
+from tinyfuse.study.stages.convert import prove
 
-Lively = Callable[[str], tuple[Any, Baseline]]
+Lively = Callable[[str], tuple[Network, Baseline]]
 NETWORKS = Path(__file__).resolve().parents[2] / "models" / "digits"
 EVERY = "-mse-gptq-bias"
 CHANNELS, INPUTS = 4, 3
@@ -59,15 +56,22 @@ def random_kernel(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 1, (CHANNELS, 2, 2, INPUTS))
 
 
-@pytest.mark.parametrize("name", MODELS)
+def rounded_layer(kernel: np.ndarray, parts: Sequence[Slice], moment: np.ndarray,
+                  least_scale: np.ndarray = NO_BIAS) -> RoundedLayer:
+    """A layer with the nearest codes of the whole range."""
+    codes = quantize(kernel, parts, least_scale=least_scale)
+    return RoundedLayer(kernel, NO_BIAS, codes, least_scale, np.zeros(SIZE), moment)
+
+
+@pytest.mark.parametrize("name", zoo.names())
 def test_moments_are_those_of_the_patches_that_keras_sees(name: str, lively: Lively, tiny_dataset: Dataset) -> None:
     from tf_keras import Model
 
-    model, pairs = lively(name)[0], tiny_dataset.train.take(slice(0, 30))
-    moments = input_moments(model, pairs, inputs=MODALITIES)
+    model, samples = lively(name)[0].model, tiny_dataset.train.take(slice(0, 30))
+    moments = input_moments(model, samples)
     layers = [layer for layer in model.layers if type(layer).__name__ in ("Conv2D", "Dense")]
     assert set(moments) == {layer.name for layer in layers}
-    outputs = Model(model.input, [layer.output for layer in layers])(pairs.inputs(), training=False)
+    outputs = Model(model.input, [layer.output for layer in layers])(samples.inputs, training=False)
     for layer, found in zip(layers, outputs, strict=True):
         kernel, bias = (np.asarray(values, np.float64) for values in layer.get_weights())
         kernel = kernel.reshape(-1, kernel.shape[-1])
@@ -81,13 +85,12 @@ def test_moments_are_those_of_the_patches_that_keras_sees(name: str, lively: Liv
 @given(kernel=kernels, parts=slices, seed=seeds, least=st.sampled_from([0.0, 1e-3, 0.5]))
 def test_clipping_never_adds_error_and_stays_within_its_reach(kernel: np.ndarray, parts: tuple[Slice, ...], seed: int,
                                                               least: float) -> None:
-    moment, least_scale = random_moment(seed), np.full(CHANNELS, least)
-    found = clipped_grid(kernel, parts, moment, least_scale=least_scale)
-    clipped, whole = nearest(kernel, found), quantize(kernel, parts, least_scale=least_scale)
+    whole = rounded_layer(kernel, parts, random_moment(seed), np.full(CHANNELS, least))
+    clipped = mse.refine(whole).codes
     check(clipped, "layer")
-    assert (quadratic_error(kernel - clipped.real, moment) <= quadratic_error(kernel - whole.real, moment)).all()
-    assert (found.scale >= np.float32(least)).all()
-    assert (found.scale <= whole.scale).all()
+    assert (whole.error(clipped) <= whole.error(whole.codes)).all()
+    assert (clipped.scale >= np.float32(least)).all()
+    assert (clipped.scale <= whole.codes.scale).all()
 
 
 def test_clipping_cuts_a_lone_large_weight_that_hardly_matters() -> None:
@@ -95,56 +98,60 @@ def test_clipping_cuts_a_lone_large_weight_that_hardly_matters() -> None:
     kernel[:, 0, 0, 0] = 3.0
     moment = np.eye(SIZE)
     moment[0, 0] = 0.01
-    found = clipped_grid(kernel, [Slice(0, INPUTS, "shared", 3)], moment, least_scale=NO_BIAS)
-    assert (found.ends < 1.5).all()
-    assert (found.ends >= LEAST_REACH * 3.0 * (1 - 1e-6)).all()
+    found = mse.refine(rounded_layer(kernel, [Slice(0, INPUTS, "shared", 3)], moment)).codes
+    assert (found.largest < 1.5).all()
+    assert (found.largest >= LEAST_REACH * 3.0 * (1 - 1e-6)).all()
 
 
 @given(kernel=kernels, parts=slices)
 def test_inputs_that_are_not_correlated_leave_nothing_to_make_up_for(kernel: np.ndarray,
                                                                      parts: tuple[Slice, ...]) -> None:
-    on = grid(kernel, parts, least_scale=NO_BIAS)
-    assert np.array_equal(compensated(kernel, on, np.eye(SIZE)).values, nearest(kernel, on).values)
+    layer = rounded_layer(kernel, parts, np.eye(SIZE))
+    assert np.array_equal(gptq.refine(layer).codes.values, layer.codes.values)
 
 
 @pytest.mark.parametrize("scale", [0.0, 5e-324, 1e-300, 1.0, 1e100])
 def test_the_inverse_of_any_moment_is_finite(scale: float) -> None:
     """Inputs that are always 0, or nearly."""
     moment = np.full((3, 3), scale)
-    factor = inverse_factor(moment)
+    factor = gptq.inverse_factor(moment)
     assert np.isfinite(factor).all() and np.array_equal(factor, np.triu(factor)) and (np.diag(factor) > 0).all()
 
 
 @given(kernel=kernels, parts=slices, seed=seeds)
 def test_compensation_stays_on_the_grid_and_never_adds_error(kernel: np.ndarray, parts: tuple[Slice, ...],
                                                              seed: int) -> None:
-    moment, on = random_moment(seed), grid(kernel, parts, least_scale=NO_BIAS)
-    found = compensated(kernel, on, moment)
+    layer = rounded_layer(kernel, parts, random_moment(seed))
+    found = gptq.refine(layer).codes
     check(found, "layer")
-    near = quadratic_error(kernel - nearest(kernel, on).real, moment)
-    assert (quadratic_error(kernel - found.real, moment) <= near).all()
-    assert np.array_equal(found.values, compensated(kernel, on, moment).values)
+    assert (layer.error(found) <= layer.error(layer.codes)).all()
+    assert np.array_equal(found.values, gptq.refine(layer).codes.values)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_compensation_takes_most_of_the_error_where_inputs_are_correlated(bits: int) -> None:
     error = np.zeros(2)
     for seed in range(50):
-        kernel, moment = random_kernel(seed), random_moment(seed)
-        on = grid(kernel, [Slice(0, INPUTS, "shared", bits)], least_scale=NO_BIAS)
-        for place, codes in enumerate((nearest(kernel, on), compensated(kernel, on, moment))):
-            error[place] += quadratic_error(kernel - codes.real, moment).sum()
+        layer = rounded_layer(random_kernel(seed), [Slice(0, INPUTS, "shared", bits)], random_moment(seed))
+        error += [layer.error(codes).sum() for codes in (layer.codes, gptq.refine(layer).codes)]
     assert error[1] < 0.5 * error[0]
 
 
 @given(kernel=kernels, parts=slices, seed=seeds)
 def test_corrected_biases_restore_the_mean_output(kernel: np.ndarray, parts: tuple[Slice, ...], seed: int) -> None:
     generator = np.random.default_rng(seed)
-    bias, mean = generator.normal(0, 1, CHANNELS), generator.normal(0, 1, SIZE)
-    rounded = quantize(kernel, parts, least_scale=NO_BIAS).real
-    corrected = corrected_bias(bias, kernel, rounded, mean)
-    flat = (CHANNELS, SIZE)
-    assert np.allclose(rounded.reshape(flat) @ mean + corrected, kernel.reshape(flat) @ mean + bias, atol=1e-9)
+    given, mean = generator.normal(0, 1, CHANNELS), generator.normal(0, 1, SIZE)
+    layer = replace(rounded_layer(kernel, parts, np.eye(SIZE)), bias=given, mean=mean)
+    corrected, flat = bias.refine(layer).bias, (CHANNELS, SIZE)
+    assert np.allclose(layer.codes.real.reshape(flat) @ mean + corrected, kernel.reshape(flat) @ mean + given,
+                       atol=1e-9)
+
+
+def test_the_error_is_that_of_the_outputs() -> None:
+    patches = np.random.default_rng(4).normal(size=(50, SIZE))
+    layer = rounded_layer(random_kernel(2), [Slice(0, INPUTS, "shared", 3)], patches.T @ patches / 50)
+    outputs = patches @ (layer.kernel - layer.codes.real).reshape(CHANNELS, SIZE).T
+    assert np.allclose(layer.error(layer.codes), (outputs ** 2).mean(axis=0))
 
 
 def test_each_layer_is_refined_once_and_measured_only_when_needed() -> None:
@@ -156,12 +163,12 @@ def test_each_layer_is_refined_once_and_measured_only_when_needed() -> None:
 
     layer = FoldedLayer("shared_head", random_kernel(1).reshape(CHANNELS, SIZE), NO_BIAS, (("shared", SIZE),))
     refinement = Refinement(measure)
-    plain = refinement.layer(layer, precision("w4"), least_scale=NO_BIAS)
+    plain = refinement.layer(layer, read_recipe("w4"), least_scale=NO_BIAS)
     assert not calls
-    assert refinement.layer(layer, precision("image2-audio3-shared4"), least_scale=NO_BIAS) is plain
-    refined = refinement.layer(layer, precision("w4" + EVERY), least_scale=NO_BIAS)
-    assert refinement.layer(layer, precision("image2-audio3-shared4" + EVERY), least_scale=NO_BIAS) is refined
-    others = [refinement.layer(layer, precision(name), least_scale=least) for name, least in (
+    assert refinement.layer(layer, read_recipe("image2-audio3-shared4"), least_scale=NO_BIAS) is plain
+    refined = refinement.layer(layer, read_recipe("w4" + EVERY), least_scale=NO_BIAS)
+    assert refinement.layer(layer, read_recipe("image2-audio3-shared4" + EVERY), least_scale=NO_BIAS) is refined
+    others = [refinement.layer(layer, read_recipe(name), least_scale=least) for name, least in (
         ("w5" + EVERY, NO_BIAS), ("w4-gptq-bias", NO_BIAS), ("w4" + EVERY, NO_BIAS + 0.1))]
     assert len({id(one) for one in (plain, refined, *others)}) == 5
     assert calls == [1]
@@ -170,47 +177,41 @@ def test_each_layer_is_refined_once_and_measured_only_when_needed() -> None:
 @pytest.mark.parametrize("name", ["early", "late", "audio"])
 def test_refined_files_hold_their_codes_and_are_closer_to_float(name: str, lively: Lively,
                                                                 tiny_dataset: Dataset) -> None:
-    model, base = lively(name)
-    pairs = tiny_dataset.test.balanced(20, seed=0)
-    expected, error = predict(model, pairs), {}
+    network, base = lively(name)
+    samples = tiny_dataset.test.balanced(20, seed=0)
+    expected, error = predict(network.model, samples), {}
     for methods in ("", "-mse", "-gptq", EVERY):
-        conversion = convert(base, precision("w3" + methods))
+        conversion = convert(base, read_recipe("w3" + methods))
         check_written(conversion)
-        integer = load(conversion.data)
-        codes = {key: port.quantise(pairs.inputs()[key]) for key, port in integer.grids.items()}
-        logits = dequantize(Interpreter(integer, "twin").run(codes), integer.output)
+        model = load_model(conversion.data)
+        logits = dequantize(open_executor(model, "twin").run(model.codes_of(samples.inputs)), model.output)
         error[methods] = np.abs(logits - expected).mean()
     assert max(error[methods] for methods in ("-mse", "-gptq", EVERY)) < 0.9 * error[""]
 
 
 def test_a_refined_model_passes_its_proof_with_slices_and_9_bits(lively: Lively, tiny_dataset: Dataset) -> None:
-    model, base = lively("early")
-    pairs = tiny_dataset.test.balanced(6, seed=0)
-    conversion = convert(base, precision("image3-audio9-shared4" + EVERY))
-    prove(conversion, pairs, predict(model, pairs))
-    assert conversion.data == convert(base, precision("image3-audio9-shared4" + EVERY)).data
-    assert conversion.data != convert(base, precision("image3-audio9-shared4")).data
+    network, base = lively("early")
+    samples = tiny_dataset.test.balanced(6, seed=0)
+    conversion = convert(base, read_recipe("image3-audio9-shared4" + EVERY))
+    prove(conversion, samples, predict(network.model, samples))
+    assert conversion.data == convert(base, read_recipe("image3-audio9-shared4" + EVERY)).data
+    assert conversion.data != convert(base, read_recipe("image3-audio9-shared4")).data
 
 
 @pytest.mark.parametrize("recipe", ["w4-qat", "w4-mse-qat"])
 def test_what_cannot_be_written_is_refused(recipe: str, lively: Lively) -> None:
     with pytest.raises(RecipeError, match=recipe):
-        convert(lively("image")[1], precision(recipe))
+        convert(lively("image")[1], read_recipe(recipe))
 
 
-def test_on_real_digits_plain_files_stay_as_they_are_and_three_bits_suffice(real_data: Path) -> None:
+def test_on_real_digits_three_bits_suffice(real_data: Path) -> None:
     digits = data.load(real_data)
-    base = baseline(load_network(NETWORKS / "early.keras").model, digits.train.balanced(200, seed=0),
-                    inputs=MODALITIES)
-    for recipe in ("w6", "image6-audio9-shared8"):
-        assert convert(base, precision(recipe)).data == (NETWORKS / f"early__{recipe}.tflite").read_bytes()
-    pairs = digits.test.balanced(300, seed=1)
-    samples = Samples(pairs.inputs(), pairs.label)
+    base = baseline(load_network(NETWORKS / "early.keras"), digits.train.balanced(200, seed=0))
+    samples = digits.test.balanced(300, seed=1)
     correct = {}
     for methods in ("", EVERY):
-        integer = load(convert(base, precision("w3" + methods)).data)
-        codes = {name: port.quantise(samples.inputs[name]) for name, port in integer.grids.items()}
-        output = Interpreter(integer, "twin").run(codes).reshape(len(samples), -1)
+        model = load_model(convert(base, read_recipe("w3" + methods)).data)
+        output = open_executor(model, "twin").run(model.codes_of(samples.inputs))
         correct[methods] = int((output.argmax(axis=1) == samples.label).sum())
     assert correct[EVERY] >= 297
     assert correct[""] < 200

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import HOSTILE, Page
+from pages import HOSTILE, Page, write_rows
 
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.provenance import RunFacts
-from tinyfuse.core.results import Row, unpack_survivors
+from tinyfuse.core.results import Row, epsilon_of, unpack_survivors
 from tinyfuse.report import render
-from tinyfuse.report.transfer import transfer_tables
+from tinyfuse.report.trust import transfer_tables
 from tinyfuse.report.view import view_of
 
 MakeRun = Callable[..., Path]
@@ -33,10 +33,8 @@ def html(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def write_run(run: Path, rows: list[Row]) -> None:
-    """Rows without the detour over appending one by one."""
-    from tinyfuse.core.results import ResultStore
-
-    ResultStore(run / "results.jsonl")._extend(rows)
+    """A run folder."""
+    write_rows(run / "results.jsonl", rows)
     RunFacts(command="python -m tinyfuse.bench --out x", started="2026-01-31T12:00:00Z", data="embedded digits",
              finished="2026-01-31T12:04:12Z", wall_seconds=252.0, peak_memory_mib=1834.0,
              settings={"epsilons": [0.01, 0.1]}, versions={"tensorflow": "2.21.0"}).write(run / "run.json")
@@ -46,7 +44,7 @@ def test_nothing_is_loaded_from_anywhere(html: str) -> None:
     """Images are data, there are no links out, and the policy forbids everything else."""
     page = Page(html)
     images = page.attributes("img")
-    assert len(images) == 13 and all((image["src"] or "").startswith("data:image/svg+xml;base64,") for image in images)
+    assert len(images) == 12 and all((image["src"] or "").startswith("data:image/svg+xml;base64,") for image in images)
     assert not {"link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
     assert all((link["href"] or "").startswith("#") for link in page.attributes("a"))
     assert not re.search(r"url\(|@import|https?://", html)
@@ -98,7 +96,7 @@ def test_every_line_is_sortable_by_every_column(html: str, rows: list[Row]) -> N
     body = table[table.index("<tbody>"):]
     lines = [row for row in re.findall(r"<tr.*?</tr>", body, re.S) if "failed" not in row]
     columns = sorted(int(number) for number in re.findall(r'data-column="(\d+)"', table))
-    assert len(lines) == 19 and len(columns) == 22
+    assert len(lines) == 19 and len(columns) == 23
     assert {row.count("<td") for row in lines} == {len(columns)} and columns == list(range(len(columns)))
 
 
@@ -205,14 +203,14 @@ def test_the_transfer_matrix_is_what_the_rows_say(rows: list[Row]) -> None:
         left = np.ones(100, dtype=bool)
         for row in rows:
             if (row["model"], row["precision"]) == ("audio", target) and row.get("executor") != "litert" and (
-                    row["kind"] == "clean" or (row["kind"] == "attack" and row["attack"] == "pgd" and
-                    (row["criterion"], row["source"]) == (criterion, source) and row["epsilon"] <= 0.05)):
+                    row["kind"] == "clean" or (row["kind"] == "attack" and row["attack"]["name"] == "pgd" and
+                    (row["criterion"], row["source"]) == (criterion, source) and epsilon_of(row) <= 0.05)):
                 left &= unpack_survivors(row["survivors"], row["n"])
         cells = next(row["cells"] for row in table["rows"] if row["precision"] == target)
-        assert cells[column]["text"] == f"{100 * left.mean():.1f}", (target, source)
+        assert cells[column]["accuracy"].value == left.mean(), (target, source)
         assert cells[column]["own"] == (target == source)
     line = next(line for line in view.lines if (line.model, line.precision) == ("audio", "w7"))
-    assert table["rows"][2]["cells"][3]["text"] == f"{100 * line.robust_integer['audio'].value:.1f}"
+    assert table["rows"][2]["cells"][3]["accuracy"] == line.robust_integer["audio"]
 
 
 def test_one_source_needs_no_matrix(rows: list[Row]) -> None:
@@ -240,7 +238,7 @@ def test_two_seeds_have_lines_of_their_own(rows: list[Row], make_run: MakeRun) -
     mine = [row for row in rows if row["model"] == "image"]
     twice = mine + [{**row, "seed": 1, "key": f"1{row['key'][1:]}", "data_checksum": "data1"} for row in mine]
     page = render(make_run(twice)).read_text(encoding="utf-8")
-    assert page.count('<td class="text name">image</td>') == 10 and ">seed</button>" in page
+    assert page.count('<td data-sort="image" class="text">image</td>') == 10 and ">seed</button>" in page
     assert "a single training seed" not in page
 
 

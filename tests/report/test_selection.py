@@ -8,38 +8,43 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from pages import HOSTILE, Page
+from pages import HOSTILE, Page, write_rows
 
 from tinyfuse.checks.run_checks import Flag
 from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import DataError
-from tinyfuse.core.results import ResultStore, Row, pack_survivors
+from tinyfuse.core.results import Row
+from tinyfuse.core.strict import encode
 from tinyfuse.quantize.folded_layers import FoldedLayer
-from tinyfuse.quantize.recipe import Precision, precision
+from tinyfuse.quantize.recipe import Recipe, uniform
+from tinyfuse.report.figures.heatmaps import grid_cells
+from tinyfuse.report.figures.trials import front_figure, sort_of
 from tinyfuse.report.selection import render_selection, selection_markdown
-from tinyfuse.report.selection_cost import front_figure, sort_of
-from tinyfuse.report.selection_file import SelectionFile, read_selection
-from tinyfuse.report.selection_maps import grid_cells
-from tinyfuse.search.budget import Budget
-from tinyfuse.search.candidates import Candidate, grid, mixed
-from tinyfuse.search.criteria import Evidence
-from tinyfuse.search.groups import parts_of, units_of
-from tinyfuse.search.promote import tried
+from tinyfuse.search.candidates import grid, mixed
+from tinyfuse.search.criteria import CRITERIA
+from tinyfuse.search.groups import parts_of, units_of, widths_of
 from tinyfuse.search.rank import Judged, compare
-from tinyfuse.search.record import to_json
-from tinyfuse.search.select import Selection
+from tinyfuse.search.record import (
+    DataName,
+    Figures,
+    SelectionRecord,
+    Sensitivity,
+    Trial,
+    UnitBits,
+    read_selection,
+)
 from tinyfuse.search.settings import QUICK
-from tinyfuse.search.study import recipe_json
+from tinyfuse.study.worst_case import accuracy_of
+from tinyfuse.threats.modes import modes_of
 
 Change = Callable[[dict[str, Any]], None]
-SETTINGS = QUICK.changed(trial_pairs=20, final_pairs=40, test_pairs=40)
-BRANCHES = ("image", "audio", "shared")
+SETTINGS = QUICK.changed(trial_samples=20, final_samples=40, test_samples=40)
+INPUTS = ("image", "audio")
 
 
 def layers(branches: tuple[str, ...]) -> list[FoldedLayer]:
@@ -53,51 +58,49 @@ def correct(share: float, n: int) -> np.ndarray:
     return np.arange(n) < round(share * n)
 
 
-def judged(name: str, share: float, flash: int, n: int, modes: tuple[str, ...]) -> Judged:
+def judged(name: str, share: float, flash: int, n: int, inputs: tuple[str, ...]) -> Judged:
     """A recipe whose accuracy under attack is ``share``."""
-    needs = {"flash": flash, "macs": 9_000_000, "ram": 19_000, "firmware flash": 50_000, "firmware ram": None,
-             "instructions": 11_000_000}
-    robust = {mode: correct(share - 0.1 * place, n) for place, mode in enumerate(modes)}
+    needs = {"flash": flash, "macs": 9_000_000, "ram": 19_000, "firmware flash": 50_000, "instructions": 11_000_000}
+    robust = {mode: correct(share - 0.1 * place, n) for place, mode in enumerate(modes_of(inputs))}
     flag = Flag("N", "W", "m", name, 0, "the interval spans 27 points")
     return Judged(name, correct(0.99, 100), robust, needs, (flag,))
 
 
-def trial(recipe: Precision, flash: int, share: float, modes: tuple[str, ...]) -> Row:
-    """A trial row of 20 pairs."""
-    survivors = {f"survivors_{mode}": pack_survivors(correct(share, 20)) if mode in ("clean", *modes) else None
-                 for mode in ("clean", "image", "audio", "both")}
-    return {"kind": "trial", "key": "0", "precision": recipe.name, "recipe": recipe_json(recipe), "n": 20,
-            "packed_bytes": flash, "ram_bytes": 19_000, "macs": 9_000_000, **survivors}
+def figures(one: Judged) -> dict[str, Any]:
+    """What a record holds of it."""
+    return {"name": one.name, "needs": one.needs, "clean": accuracy_of(one.clean), "weakest": one.weakest,
+            "robust": {mode: accuracy_of(share) for mode, share in one.robust.items()}, "flags": one.flags}
 
 
-def record(branches: tuple[str, ...] = BRANCHES, granularity: str = "layer") -> dict[str, Any]:
-    """What `tinyfuse select` writes, from made-up measurements; one branch: a network with one input."""
-    modes = ("image", "audio", "both") if len(branches) > 1 else branches
+def record(inputs: tuple[str, ...] = INPUTS, granularity: str = "layer") -> dict[str, Any]:
+    """What `tinyfuse select` writes, from made-up measurements."""
+    branches = (*inputs, "shared") if len(inputs) > 1 else inputs
     settings = SETTINGS.changed(granularity=granularity)
-    parts, units = parts_of(layers(branches)), units_of(layers(branches), granularity)
-    rows = {("", 8): 0.0, **{(part.name, bits): 8.0 - bits for part in parts for bits in settings.widths if bits < 8}}
-    sensitivity = {place: {"mse": cost, "kl": cost, "cosine": cost, "margin": cost, "attacked_image": cost,
-                           "attacked_audio": None, "n": 40, "attacked": 10} for place, cost in rows.items()}
-    curvature = {part.name: {"trace": 0.5, "weights": part.weights, "n": 30} for part in parts}
-    errors = {(part.name, bits): 4.0**-bits for part in parts for bits in settings.widths}
+    parts, units = parts_of(layers(branches)), units_of(layers(branches), granularity, inputs)
     best = mixed(units, {unit.name: 4 + 2 * (place == 0) for place, unit in enumerate(units)}, ())
-    recipes = [best, precision("w4"), *(grid(branches, (6, 8), ()) if len(branches) > 1 else [precision("w8")])]
-    trials = {recipe.name: tried(trial(recipe, 40_000 + 2_000 * place, 0.5 + 0.05 * (place % 7), modes))
-              for place, recipe in enumerate(recipes)}
+    recipes = [best, uniform(4), *(grid(branches, (6, 8), ()) if len(inputs) > 1 else [uniform(8)])]
     sources = {best.name: ("robust 1", "kl 2"), "w4": ("uniform",)}
-    candidates = {recipe.name: Candidate(recipe, sources.get(recipe.name, ("grid",))) for recipe in recipes}
-    finals = [judged(best.name, 0.9, 40_000, 40, modes), judged("w8", 0.8, 80_000, 40, modes)]
-    compared = [compare(finals[0], finals[1], what) for what in ("clean", *modes)]
-    study = SimpleNamespace(
-        network=SimpleNamespace(name="late" if len(branches) > 1 else branches[0], sha256="ab" * 32), seed=7,
-        settings=settings, units=units, parts=parts,
-        dataset=SimpleNamespace(name="embedded", split="official", checksum="data0"))
-    chosen = Precision("robust-flash45kB", best.image, best.audio, best.shared, best.layers)
-    found = Selection(study, Budget({"flash": 45_000}, "flash45kB"),  # type: ignore[arg-type]
-                      Evidence(sensitivity, curvature, errors), candidates, trials, finals, finals,
-                      {"validation": compared, "test": compared}, ["Chosen: because of reasons."], chosen,
-                      Path("late__robust-flash45kB.tflite"))
-    return json.loads(json.dumps(to_json(found)))  # type: ignore[no-any-return]
+    trials = tuple(Trial(
+        **figures(judged(recipe.name, 0.5 + 0.05 * (place % 7), 40_000 + 2_000 * place, 20, inputs)), recipe=recipe,
+        sources=sources.get(recipe.name, ("grid",)), front=place == 0,
+        exceeded=("flash",) if 40_000 + 2_000 * place > 45_000 else ()) for place, recipe in enumerate(recipes))
+    finals = [judged(best.name, 0.9, 40_000, 40, inputs), judged("w8", 0.8, 80_000, 40, inputs)]
+    compared = tuple(compare(finals[0], finals[1], what) for what in ("clean", *modes_of(inputs)))
+    costs = tuple(tuple(8.0 - bits for bits in settings.widths) for _ in parts)
+    chosen = Recipe("robust-flash45kB", best.weights, best.layers)
+    found = SelectionRecord(
+        model="late" if len(inputs) > 1 else inputs[0], network="ab" * 32, training_seed=7, inputs=inputs,
+        data=DataName("embedded", "official", "data0"), settings=settings, budget={"flash": 45_000},
+        chosen=chosen.name, recipe=chosen, file="late__robust-flash45kB.tflite",
+        units=tuple(UnitBits(unit.name, unit.branch, unit.weights, widths_of(units, chosen)[unit.name])
+                    for unit in units),
+        sensitivity=Sensitivity(parts=tuple(part.name for part in parts), branches=tuple(part.branch for part in parts),
+                                widths=settings.widths, costs=dict.fromkeys(CRITERIA, costs), meaning=CRITERIA,
+                                samples=40, attacked_samples=10, curvature_samples=30),
+        trials=trials, validation=tuple(Figures(**figures(one)) for one in finals),
+        test=tuple(Figures(**figures(one)) for one in finals), comparisons={"validation": compared, "test": compared},
+        reasons=("Chosen: because of reasons.",))
+    return json.loads(json.dumps(encode(found)))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +116,7 @@ def write(folder: Path, table: dict[str, Any]) -> Path:
     return folder
 
 
-def read(folder: Path, table: dict[str, Any]) -> SelectionFile:
+def read(folder: Path, table: dict[str, Any]) -> SelectionRecord:
     """The selection as the report reads it."""
     return read_selection(write(folder, table) / "selection.json")
 
@@ -123,8 +126,8 @@ def judge(run: Path, rows: list[Row], name: str, differing: int = 0) -> None:
     mine = [row for row in rows if (row["model"], row.get("precision")) == ("late", "w8") and
             row["kind"] in ("clean", "parity") and row.get("executor") != "litert"]
     changes = {"clean": {}, "parity": {"differing": differing}}
-    ResultStore(run / "results.jsonl")._extend(
-        [{**row, "key": f"{name} {row['kind']}", "precision": name, **changes[row["kind"]]} for row in mine])
+    write_rows(run / "results.jsonl", ({**row, "key": f"{name} {row['kind']}", "precision": name,
+                                        **changes[row["kind"]]} for row in mine))
 
 
 def pictures(page: Page) -> list[str]:
@@ -134,7 +137,7 @@ def pictures(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def html(made: dict[str, Any], rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The page, with rows of the finalists on test pairs."""
+    """The page, with rows of the finalists on test samples."""
     folder = write(tmp_path_factory.mktemp("selection"), made)
     judge(folder / "test", rows, made["validation"][0]["name"])
     judge(folder / "test", rows, "w3", differing=5)
@@ -151,8 +154,8 @@ def test_every_part_is_there_in_order(html: str, made: dict[str, Any]) -> None:
                    "embedded, official split", "Chosen: because of reasons.", "40,000", "90.0 (76.9 to 96.0)", "n/m",
                    "same 8-bit input grid", "McNemar", "robust 1, kl 2", "winner's curse", "over: flash",
                    "Sums of costs", "twin and TFLite Micro: 1 model, 300 adversarial inputs",
-                   "N Warning", made["validation"][0]["name"], "40 training pairs, and 10 drawn anew",
-                   "trials: 20 held-out pairs; finalists: 40", "Not checked on test pairs"):
+                   "N Warning", made["validation"][0]["name"], "40 training samples, and 10 drawn anew",
+                   "trials: 20 held-out samples; finalists: 40", "Not checked on test samples"):
         assert needed in page.text, needed
 
 
@@ -187,7 +190,7 @@ def test_names_are_escaped(made: dict[str, Any], tmp_path: Path) -> None:
     table["reasons"], table["units"][0]["name"] = [HOSTILE], HOSTILE
     table["sensitivity"]["parts"][0] = table["trials"][0]["name"] = table["validation"][0]["name"] = HOSTILE
     table["trials"][0]["sources"] = table["trials"][0]["exceeded"] = [HOSTILE]
-    table["test"][0]["flags"] = [{"code": HOSTILE, "level": "E", "text": HOSTILE}]
+    table["test"][0]["flags"] = [{**table["test"][0]["flags"][0], "code": HOSTILE, "level": "E", "text": HOSTILE}]
     table["comparisons"]["test"][0].update(b=HOSTILE, what=HOSTILE)
     for names in ("costs", "meaning"):
         table["sensitivity"][names] = {HOSTILE if name == "kl" else name: value
@@ -213,26 +216,26 @@ def _set(*path: Any) -> Change:
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (lambda table: table.pop("units"), "units: missing"),
+    (lambda table: table.pop("units"), "key 'units' is missing"),
     (_set("units", []), "units: nothing there"),
     (_set("units", 0, "bits", 77), "77 bits"),
     (_set("units", 0, "branch", "video"), "branch 'video'"),
-    (_set("units", 0, "weights", True), "True given, a whole number expected"),
+    (_set("units", 0, "weights", True), "weights is True; expected a whole number"),
     (_set("units", 0, "weights", 10**4000), "at most"),
-    (_set("settings", "objective", "speed"), "robust, clean"),
+    (_set("settings", "objective", "speed"), "one of 'robust', 'clean'"),
     (_set("settings", "epsilon", float("nan")), "nan given"),
-    (_set("settings", "widths", "2-9"), "'2-9' given, a list expected"),
-    (_set("trials", 3, "recipe", "weights", {"image": 6}), "'audio' is missing"),
+    (_set("settings", "widths", "2-9"), "'2-9'; expected a list"),
+    (_set("trials", 3, "recipe", "weights", {"image": 6}), "without 'shared'"),
     (_set("trials", 3, "clean", "value", 1.5), "no accuracy with its interval"),
     (_set("trials", 3, "clean", "n", 0), "no accuracy with its interval"),
     (_set("trials", 3, "needs", {}), "packed bytes"),
-    (_set("trials", 3, "weaker", "smell"), "no accuracy under attack"),
-    (_set("validation", 0, "flags", [{"code": "N", "level": "?", "text": ""}]), "neither error nor warning"),
-    (_set("comparisons", {}), "none on validation pairs"),
+    (_set("trials", 3, "weakest", "smell"), "no accuracy under attack"),
+    (_set("validation", 0, "flags", 0, "level", "?"), "a flag of no known level"),
+    (_set("comparisons", {}), "none on validation samples"),
     (_set("sensitivity", "costs", "kl", 0, [1.0]), "'kl' has not one cost"),
     (_set("sensitivity", "costs", "kl", 0, 0, -1.0), "below 0"),
     (_set("sensitivity", "meaning", {}), "meaning of"),
-    (_set("sensitivity", "branches", ["image"]), "belongs to one of the branches"),
+    (_set("sensitivity", "branches", ["image"]), "belongs to one branch"),
     (_set("reasons", ["a\nb"]), "control characters"),
     (_set("model", "\ud800"), "control characters"),
 ])
@@ -253,11 +256,12 @@ def test_what_is_no_selection_is_one_line(tmp_path: Path, capsys: pytest.Capture
     assert len(capsys.readouterr().err.strip().splitlines()) == 1 and not (tmp_path / "report").exists()
 
 
-def test_what_a_newer_version_adds_is_left_out(made: dict[str, Any], tmp_path: Path) -> None:
-    """A name that this version does not know is no damage."""
+def test_an_unknown_name_is_damage(made: dict[str, Any], tmp_path: Path) -> None:
+    """Nothing that a file says is left out in silence."""
     table = copy.deepcopy(made)
-    table["further"] = table["trials"][0]["further"] = [1]
-    assert read(tmp_path, table).sensitivity.pairs == 40
+    table["trials"][0]["further"] = [1]
+    with pytest.raises(DataError, match="unknown key 'further'"):
+        read(tmp_path, table)
 
 
 def test_one_input_has_no_grid(tmp_path: Path) -> None:
@@ -270,7 +274,7 @@ def test_one_input_has_no_grid(tmp_path: Path) -> None:
 def test_one_width_for_each_modality(tmp_path: Path) -> None:
     """Units are branches, sensitivities are still those of layers; the chosen widths are framed there."""
     found = read(tmp_path, record(granularity="modality"))
-    assert [unit.name for unit in found.units] == list(BRANCHES) and len(found.sensitivity.parts) == 6
+    assert [unit.name for unit in found.units] == [*INPUTS, "shared"] and len(found.sensitivity.parts) == 6
     assert "Bits by modality" in Page(render_selection(tmp_path).read_text(encoding="utf-8")).text
 
 
@@ -286,7 +290,7 @@ def test_the_front_figure_tells_sorts_apart(made: dict[str, Any], tmp_path: Path
     found = read(tmp_path, made)
     sorts = {trial.name: sort_of(trial, found.best.name).text for trial in found.trials}
     assert sorts[found.best.name] == "chosen" and sorts["w4"] == sorts["w8"] == "one width everywhere"
-    assert sorts["image6-audio8-shared6"] == "grid of widths per modality"
+    assert sorts["image6-audio8-shared6"] == "grid of widths by input"
     figure = front_figure(found)
     for panel in figure.axes:
         step = next(line for line in panel.lines if line.get_drawstyle() == "steps-post")

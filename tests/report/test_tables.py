@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from pages import Page
 from rich.console import Console
+from row_makers import model, outcome
 
 from tinyfuse.checks.run_checks import Flag, run_checks
 from tinyfuse.core.results import Row
-from tinyfuse.report.tables import columns_for, common_letters, legend, markdown_table, print_summary, summary_table
+from tinyfuse.report.bench_page import render_page
+from tinyfuse.report.columns import COLUMNS, Column, columns_for
+from tinyfuse.report.summary import SummaryRow, summarise
+from tinyfuse.report.tables import flag_sentences, markdown_table, print_summary, summary_table, write_csv
 from tinyfuse.report.view import view_of
-from tinyfuse.report.vocabulary import integer_judge
-from tinyfuse.study.summary import Accuracy, SummaryRow, summarise
+from tinyfuse.report.vocabulary import common_letters, integer_judge
+from tinyfuse.study.worst_case import Accuracy
 
 
 def plain_table(lines: list[SummaryRow], *, failed: Sequence[Row] = (), scope: str = "") -> str:
@@ -53,7 +60,7 @@ def test_a_line_of_the_plain_table(lines: list[SummaryRow]) -> None:
     text = plain_table(lines)
     row = next(row for row in text.splitlines() if "late" in row and line.precision in row)
     assert line.clean_float and line.clean_integer and line.packed_bytes and line.arena_bytes
-    values = [found["both"].value for found in robust(line)]
+    values = [found["all"].value for found in robust(line)]
     both = "{:.1f} → {:.1f} {:.1f} {:.1f}".format(*(100 * value for value in values))
     assert len(set(values)) == 4 and "float → G R T" in text
     assert f"{line.packed_bytes / 1024:.1f}" in row and f"{line.arena_bytes / 1024:.1f}" in row and "7.6/8" in row
@@ -87,7 +94,8 @@ def test_the_executor_is_never_called_exact_without_proof(lines: list[SummaryRow
 def test_what_was_not_measured_has_no_place_in_the_header() -> None:
     """In L2 there is no R; before any attack there are no robust columns."""
     accuracy = Accuracy(0.5, 0.4, 0.6, 100)
-    line = SummaryRow(model="m", precision="w8", seed=0, epsilon=0.1, executor="twin", robust_float={"image": accuracy},
+    line = SummaryRow(model="m", precision="w8", seed=0, epsilon=0.1, inputs=("image",), executor="twin",
+                      robust_float={"image": accuracy},
                       robust_integer={"image": accuracy}, transfer={"image": accuracy})
     text = plain_table([line])
     assert "float → G T" in text and "50.0 → 50.0 50.0" in text and "R = " not in text
@@ -101,7 +109,7 @@ def test_common_letters_are_not_repeated(rows: list[Row], lines: list[SummaryRow
     flagged = next(line for line in lines if set(line.flags) - common and line.precision != "float")
     row = next(row for row in plain_table(lines).splitlines() if flagged.model in row and flagged.precision in row)
     assert row.split()[-1] == "".join(letter for letter in flagged.flags if letter not in common)
-    explained = {sentence.split()[0] for sentence in legend(run_checks(rows))}
+    explained = {sentence.split()[0] for _, sentence in flag_sentences(run_checks(rows))}
     assert explained == {letter for line in lines for letter in line.flags}
 
 
@@ -109,7 +117,7 @@ def test_errors_come_first_in_the_legend() -> None:
     """And the example is one of the errors, where a letter has both."""
     flags = [Flag("K", "W", "m", "w8", 0, "a warning"), Flag("Y", "E", "m", "w8", 0, "codes differ"),
              Flag("D", "W", "m", "w6", 0, "by 1 point"), Flag("D", "E", "m", "w7", 0, "by 20 points")]
-    sentences = legend(flags)
+    sentences = [sentence for _, sentence in flag_sentences(flags)]
     assert [sentence.split()[0] for sentence in sentences] == ["D", "Y", "K"] and "by 20 points" in sentences[0]
 
 
@@ -142,7 +150,7 @@ def test_markdown_is_one_table_and_one_paragraph(lines: list[SummaryRow]) -> Non
     table, notes = markdown_table(lines, scope="embedded, official split").split("\n\n")
     rows = table.splitlines()
     assert len(rows) == len(lines) + 2 and len({row.count("|") for row in rows}) == 1
-    assert "both % float → G / R / T" in rows[0] and re.search(r"\d → \d+\.\d / \d+\.\d / \d+\.\d \|", rows[-1])
+    assert "all attacked % float → G / R / T" in rows[0] and re.search(r"\d → \d+\.\d / \d+\.\d / \d+\.\d \|", rows[-1])
     assert notes.startswith("Note: embedded, official split") and notes.count("\n") == 1
     for needed in ("twin (= TFLite Micro", "n=100", "95 % interval", "G = ", "R = ", "T = ", "`*` = Pareto"):
         assert needed in notes, needed
@@ -152,8 +160,47 @@ def test_seeds_get_a_column_when_there_are_several() -> None:
     """Otherwise it would only take space."""
     one = SummaryRow(model="m", precision="w8", seed=0, epsilon=None)
     two = [one, replace(one, seed=1)]
-    assert "seed" not in [column.title for column in columns_for([one])] and "training seed 0" in plain_table([one])
-    assert "seed" in [column.title for column in columns_for(two)] and "training seeds 0, 1" in plain_table(two)
+    assert "seed" not in [column.title for column in columns_for([one], COLUMNS)]
+    assert "seed" in [column.title for column in columns_for(two, COLUMNS)]
+    assert "training seed 0" in plain_table([one]) and "training seeds 0, 1" in plain_table(two)
+
+
+def test_a_new_column_is_one_entry(rows: list[Row], lines: list[SummaryRow], tmp_path: Path) -> None:
+    """It appears on the terminal, in Markdown, in summary.csv and on the page, with its meaning."""
+    column = Column("letters", "count", lambda line: len(line.precision), lambda count: f"{count} of them",
+                    "letters of the recipe's name", "name_length")
+    COLUMNS.append(column)
+    try:
+        write_csv(tmp_path / "summary.csv", lines)
+        texts = plain_table(lines), markdown_table(lines), Page(render_page(view_of(rows))).text
+        page = render_page(view_of(rows))
+    finally:
+        COLUMNS.remove(column)
+    with (tmp_path / "summary.csv").open(newline="") as handle:
+        assert [line["name_length"] for line in csv.DictReader(handle)] == [str(len(line.precision)) for line in lines]
+    assert all("letters" in text and "21 of them" in text for text in texts)
+    assert 'title="letters of the recipe&#39;s name"' in page and 'data-sort="21"' in page
+
+
+def test_columns_follow_the_inputs_of_the_rows(tmp_path: Path) -> None:
+    """Three inputs: widths of four branches and accuracies in four modes, in summary.csv and on the terminal."""
+    inputs = {"camera": 1.0, "mic": 4.0, "imu": 2.0}
+    rows: list[Row] = [model("w6", bits={"camera": 6.0, "mic": 5.0, "imu": 4.0, "shared": 8.0})]
+    for precision in ("float", "w6"):
+        rows.append(outcome([1, 1, 1], precision=precision, inputs=inputs))
+        for attacked in (["mic"], ["camera", "mic", "imu"]):
+            rows.append(outcome([1, 0, 1], precision=precision, inputs=inputs, attacked=attacked, epsilon=0.1,
+                                threat="codes" if precision == "w6" else "real", source=precision))
+    found = summarise(rows)
+    write_csv(tmp_path / "summary.csv", found)
+    names = (tmp_path / "summary.csv").read_text().splitlines()[0].split(",")
+    assert [name for name in names if name.startswith("bits_")] == [
+        "bits_camera", "bits_mic", "bits_imu", "bits_shared"]
+    assert [name for name in names if name.startswith("ratio_")] == [
+        "ratio_robust_camera", "ratio_robust_mic", "ratio_robust_imu", "ratio_robust_all"]
+    text = " ".join(plain_table(found).split())
+    assert "mic all" in text and "camera attacked" not in text and "66.7 → 66.7" in text
+    assert "with mic or all inputs attacked" in text
 
 
 def test_an_empty_table_is_no_crash() -> None:

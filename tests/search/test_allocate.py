@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.search.allocate import Problem, allocate
+from tinyfuse.search.allocate import allocate
 
 
 def best_cost(cost: np.ndarray, size: np.ndarray, limit: int) -> float:
@@ -39,9 +39,7 @@ def test_least_cost_within_the_budget(decades: float) -> None:
     generator = np.random.default_rng(int(decades))
     for _ in range(1000):
         cost, size, limit = instance(generator, decades)
-        widths = tuple(range(2, 2 + cost.shape[1]))
-        (chosen,) = allocate(Problem(widths, cost, {"flash": size.astype(float)}, {"flash": float(limit)}))
-        places = np.array(chosen) - 2
+        (places,) = allocate(cost, [(size.astype(float), float(limit))], np.ones(cost.shape, bool))
         rows = np.arange(len(cost))
         assert size[rows, places].sum() <= limit
         assert cost[rows, places].sum() <= best_cost(cost, size, limit) * (1 + 1e-9)
@@ -53,33 +51,36 @@ def test_the_cheapest_choices_under_two_budgets_in_their_order(seed: int, count:
     generator = np.random.default_rng(seed)
     cost, sizes = generator.random((4, 3)), generator.integers(1, 50, (2, 4, 3))
     limits = [int(generator.integers(size.min(axis=1).sum(), size.max(axis=1).sum() + 1)) for size in sizes]
-    problem = Problem((4, 6, 8), cost, {"flash": sizes[0].astype(float), "macs": sizes[1].astype(float)},
-                      {"flash": float(limits[0]), "macs": float(limits[1])})
+    budgets = [(size.astype(float), float(limit)) for size, limit in zip(sizes, limits, strict=True)]
     rows = np.arange(4)
-    every = [(cost[rows, list(places)].sum(), tuple((4, 6, 8)[place] for place in places))
-             for places in itertools.product(range(3), repeat=4)
-             if all(size[rows, list(places)].sum() <= limit for size, limit in zip(sizes, limits, strict=True))]
-    found = allocate(problem, count)
+    every = [(cost[rows, list(places)].sum(), places) for places in itertools.product(range(3), repeat=4)
+             if all(size[rows, list(places)].sum() <= limit for size, limit in budgets)]
+    found = allocate(cost, budgets, np.ones(cost.shape, bool), count)
     wanted = sorted(every)[:count]
-    assert len(found) == len(wanted) == len(set(found))
-    own = [cost[rows, [(4, 6, 8).index(bits) for bits in chosen]].sum() for chosen in found]
+    assert len(found) == len(wanted) == len(set(map(tuple, found)))
+    own = [cost[rows, chosen].sum() for chosen in found]
     np.testing.assert_allclose(own, [value for value, _ in wanted], rtol=1e-6)
 
 
+def choices(cost: list[list[float]], limit: float, count: int = 1) -> list[list[int]]:
+    """The cheapest choices of one unit that takes 4 or 8."""
+    budgets = [(np.array([[4.0, 8.0]]), limit)]
+    return [chosen.tolist() for chosen in allocate(np.array(cost), budgets, np.ones((1, 2), bool), count)]
+
+
 def test_nothing_where_nothing_fits_and_negative_costs_are_costs() -> None:
-    sizes = {"flash": np.array([[4.0, 8.0]])}
-    assert allocate(Problem((4, 8), np.array([[1.0, 0.0]]), sizes, {"flash": 3.0})) == []
-    assert allocate(Problem((4, 8), np.array([[-3.0, 0.0]]), sizes, {"flash": 9.0}), 3) == [(4,), (8,)]
-    assert allocate(Problem((4, 8), np.zeros((1, 2)), sizes, {}), 1) in ([(4,)], [(8,)])
+    assert choices([[1.0, 0.0]], 3.0) == []
+    assert choices([[-3.0, 0.0]], 9.0, 3) == [[0], [1]]
+    assert len(allocate(np.zeros((1, 2)), [], np.ones((1, 2), bool))) == 1
 
 
 def test_only_allowed_widths_are_chosen() -> None:
     allowed = np.array([[False, True], [True, False]])
-    problem = Problem((4, 8), np.zeros((2, 2)), {"flash": np.array([[4.0, 8.0], [4.0, 8.0]])}, {"flash": 12.0}, allowed)
-    assert allocate(problem, 4) == [(8, 4)]
+    found = allocate(np.zeros((2, 2)), [(np.array([[4.0, 8.0], [4.0, 8.0]]), 12.0)], allowed, 4)
+    assert [chosen.tolist() for chosen in found] == [[1, 0]]
 
 
 def test_the_solver_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     cost, size, limit = instance(np.random.default_rng(3), 6.0)
-    allocate(Problem(tuple(range(cost.shape[1])), cost, {"flash": size.astype(float)}, {"flash": float(limit)}), 3)
+    allocate(cost, [(size.astype(float), float(limit))], np.ones(cost.shape, bool), 3)
     assert capfd.readouterr().out == ""

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from tinyfuse.checks.run_checks import Flag
 from tinyfuse.quantize.folded_layers import FoldedLayer
 from tinyfuse.search.criteria import CRITERIA, Evidence, cost_table, with_tie_break
-from tinyfuse.search.explain_terms import cost_of_budget
+from tinyfuse.search.explain import cost_of_budget, mode_text
 from tinyfuse.search.groups import units_of
 from tinyfuse.search.rank import Judged, compare, front, lower, rank
 
@@ -26,7 +26,8 @@ numbers = st.floats(-5, 5)
 def evidence(values: dict[tuple[str, int], float], traces: tuple[float, float] = (1.0, -2.0)) -> Evidence:
     """The same value under every criterion."""
     def row(value: float) -> dict[str, Any]:
-        return dict.fromkeys(("mse", "kl", "cosine", "margin", "attacked_image", "attacked_audio"), value)
+        return {**dict.fromkeys(("mse", "kl", "cosine", "margin"), value),
+                "attacked_loss": {"image": value, "audio": value}}
 
     curvature = {layer.name: {"trace": trace, "weights": layer.kernel.size}
                  for layer, trace in zip(LAYERS, traces, strict=True)}
@@ -40,14 +41,14 @@ def test_costs_are_never_negative_and_never_rise_with_the_width(criterion: str, 
     values = {(layer.name, bits): data.draw(numbers) for layer in LAYERS for bits in WIDTHS if bits != 8}
     found = evidence({**values, ("", 8): data.draw(numbers)})
     for granularity in ("layer", "modality"):
-        table = cost_table(criterion, units_of(LAYERS, granularity), WIDTHS, found)
+        table = cost_table(criterion, units_of(LAYERS, granularity, ("image", "audio")), WIDTHS, found)
         assert (table >= 0).all() and (np.diff(table, axis=1) <= 0).all()
 
 
 def test_a_cost_is_the_rise_over_the_reference_and_a_modality_costs_the_sum() -> None:
     values = {("image_stem_conv", 2): 3.0, ("image_stem_conv", 4): 2.0, ("image_stem_conv", 9): 0.5,
               ("shared_head", 2): 1.5, ("shared_head", 4): 0.0, ("shared_head", 9): 1.0, ("", 8): 1.0}
-    found, units = evidence(values), units_of(LAYERS, "layer")
+    found, units = evidence(values), units_of(LAYERS, "layer", ("image", "audio"))
     np.testing.assert_allclose(cost_table("kl", units, WIDTHS, found), [[2, 1, 0, 0], [0.5, 0, 0, 0]])
     np.testing.assert_allclose(cost_table("robust", units, WIDTHS, found), [[4, 2, 0, 0], [1, 0, 0, 0]])
     np.testing.assert_allclose(cost_table("hessian", units, WIDTHS, found)[0], [1 / 18 / bits for bits in WIDTHS])
@@ -73,7 +74,7 @@ def judged(name: str, weaker: int, *, clean: int = 100, flags: tuple[Flag, ...] 
     def some(count: int) -> np.ndarray:
         return np.arange(100) < count
 
-    return Judged(name, some(clean), {"image": some(95), "audio": some(weaker), "both": some(weaker // 2)},
+    return Judged(name, some(clean), {"image": some(95), "audio": some(weaker), "all": some(weaker // 2)},
                   {"flash": flash}, flags)
 
 
@@ -89,15 +90,24 @@ def order(judged: list[Judged], objective: str = "robust") -> list[str]:
 def test_the_lower_end_decides_then_bytes() -> None:
     best, smaller, same = judged("best", 80), judged("smaller", 79, flash=1), judged("same", 80, flash=11)
     assert order([smaller, same, best]) == ["best", "same", "smaller"]
-    few = Judged("few", np.ones(5, bool), {"audio": np.ones(5, bool), "both": np.arange(5) < 3}, {"flash": 1})
+    few = Judged("few", np.ones(5, bool), {"audio": np.ones(5, bool), "all": np.arange(5) < 3}, {"flash": 1})
     assert lower(few.robust["audio"]) < lower(best.robust["audio"])
     assert order([few, best])[0] == "best"
 
 
-def test_an_attack_on_both_counts_as_much_as_the_weaker_modality() -> None:
+def test_an_attack_on_all_counts_as_much_as_the_weakest_input() -> None:
     one, other = judged("one", 81), judged("other", 80)
-    weak = Judged("weak", one.clean, {**one.robust, "both": np.arange(100) < 30}, {"flash": 1})
+    weak = Judged("weak", one.clean, {**one.robust, "all": np.arange(100) < 30}, {"flash": 1})
     assert order([weak, other]) == ["other", "weak"]
+
+
+def test_of_three_inputs_the_weakest_alone_counts() -> None:
+    correct = {name: np.arange(100) < count for name, count in (("camera", 90), ("mic", 60), ("imu", 80), ("all", 20))}
+    one = Judged("one", np.ones(100, bool), correct, {"flash": 1})
+    assert one.weakest == "mic" and one.score("robust")[0] == (lower(correct["mic"]) + lower(correct["all"])) / 2
+    assert [mode_text(mode) for mode in ("clean", "mic", "all")] == ["clean", "under mic attacks", "with all attacked"]
+    alone = Judged("alone", np.ones(100, bool), {"mic": correct["mic"]}, {"flash": 1})
+    assert alone.score("robust")[0] == lower(correct["mic"])
 
 
 def test_what_loses_clean_accuracy_or_fails_a_check_is_left_out_with_its_reason() -> None:

@@ -7,38 +7,28 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyfuse.attacks.losses import cross_entropy
-from tinyfuse.attacks.target import Batch
+from tinyfuse.data.samples import Batch
 from tinyfuse.threats.threat import Threat
-
-Parameter = str | int | float | bool
 
 
 @dataclass(frozen=True, eq=False)
 class Adversarial:
     """The outcome of one attack under one threat on n samples; every flag is bool [n].
 
-    ``last`` is the last iterate, which the literature reports; ``strongest`` holds per sample the
-    misclassified iterate of highest loss, or the iterate of highest loss if none was misclassified. Both
-    carry all inputs. ``broken``: the target misclassifies ``strongest``; ``broken_last``: it misclassifies
-    ``last``. ``zero_gradient``: at the clean point the gradient is 0 at every attackable coordinate of every
-    attacked modality; ``floored``: an L2 gradient there is shorter than the floor, so the step was shorter
-    than asked. ``queries`` counts gradients (or, for attacks without them, forward passes) over all samples.
+    ``last`` is the last iterate, which the literature reports; ``strongest`` holds per sample the misclassified
+    iterate of highest loss, or the iterate of highest loss if none was misclassified. Both carry all inputs.
+    ``broken``: the target misclassifies ``strongest``; ``broken_last``: it misclassifies ``last``. ``zero_gradient``:
+    at the clean point the gradient is 0 at every attackable coordinate of every attacked input. ``queries`` counts
+    gradients (or, for attacks without them, forward passes) over all samples.
     """
 
-    attack: str
     threat: Threat
-    parameters: dict[str, Parameter]
     last: dict[str, np.ndarray] = field(repr=False)
     strongest: dict[str, np.ndarray] = field(repr=False)
     broken: np.ndarray = field(repr=False)
     broken_last: np.ndarray = field(repr=False)
     zero_gradient: np.ndarray = field(repr=False)
-    floored: np.ndarray = field(repr=False)
     queries: int = 0
-
-    def describe(self) -> dict[str, Parameter]:
-        """Return attack, threat and hyper-parameters as one flat table for a results row."""
-        return {"attack": self.attack, **self.threat.describe(), **self.parameters}
 
 
 def misclassified(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -49,10 +39,10 @@ def misclassified(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 class Strongest:
     """Keeps, per sample, the iterate that hurts most: misclassified first, then the higher cross-entropy."""
 
-    def __init__(self, clean: Batch, labels: np.ndarray, modalities: tuple[str, ...]) -> None:
+    def __init__(self, clean: Batch, labels: np.ndarray, varying: tuple[str, ...]) -> None:
         self.labels = labels
-        self.point = {**clean, **{name: clean[name].copy() for name in modalities}}
-        self.modalities = modalities
+        self.point = {**clean, **{name: clean[name].copy() for name in varying}}
+        self.varying = varying
         self.wrong = np.zeros(len(labels), bool)
         self.loss = np.full(len(labels), -np.inf)
 
@@ -66,5 +56,5 @@ class Strongest:
 
     def replace(self, rows: np.ndarray, point: Batch, of_point: np.ndarray) -> None:
         """Copy the samples ``of_point`` (bool or int) of ``point`` to ``rows``."""
-        for name in self.modalities:
+        for name in self.varying:
             self.point[name][rows] = point[name][of_point]

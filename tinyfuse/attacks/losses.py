@@ -12,7 +12,7 @@ LossAndSlope = tuple[np.ndarray, np.ndarray]
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> LossAndSlope:
-    """Log sum exp(logits) - logits[label], and softmax(logits) - onehot(label).
+    """Return log sum exp(logits) - logits[label], and softmax(logits) - onehot(label).
 
     float64 keeps confident samples apart, whose probability is 1 in float32 and whose gradient would vanish.
     """
@@ -28,7 +28,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> LossAndSlope:
 
 
 def margin(logits: np.ndarray, labels: np.ndarray) -> LossAndSlope:
-    """Max over k != label of logits[k], minus logits[label] (Carlini and Wagner 2017); positive once misclassified."""
+    """Return max over k != label of logits[k], minus logits[label] (Carlini and Wagner 2017); > 0 if misclassified."""
     rows = np.arange(len(labels))
     others = logits.astype(np.float64)
     others[rows, labels] = -np.inf
@@ -38,8 +38,9 @@ def margin(logits: np.ndarray, labels: np.ndarray) -> LossAndSlope:
     return others[rows, rival] - logits[rows, labels], slope
 
 
+CROSS_ENTROPY = "cross-entropy"
 LOSSES: dict[str, Callable[[np.ndarray, np.ndarray], LossAndSlope]] = {
-    "cross-entropy": cross_entropy, "margin": margin}
+    CROSS_ENTROPY: cross_entropy, "margin": margin}
 
 
 def check_loss(name: str) -> None:

@@ -1,224 +1,228 @@
-"""Projected gradient descent, with momentum and restarts; the loop that every iterated gradient attack here shares."""
+"""The fast gradient method, projected gradient descent with restarts and with momentum, and DIVA on top of it."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks.adversarial import Adversarial, Parameter, Strongest, misclassified
-from tinyfuse.attacks.guards import check_request
-from tinyfuse.attacks.losses import check_loss
-from tinyfuse.attacks.oracle import Ask, Asking, Oracle, answered, taken
-from tinyfuse.attacks.steps import ascend, floored, step_sizes, zero_gradient
-from tinyfuse.attacks.target import Batch, DifferentiableTarget, Gradient
-from tinyfuse.core.errors import UsageError, nearest
-from tinyfuse.threats.norms import GRADIENT_FLOOR
-from tinyfuse.threats.random_starts import random_starts
+from tinyfuse.attacks.adversarial import Adversarial, Strongest, misclassified
+from tinyfuse.attacks.attack import Attack, GradientAttack, at_least
+from tinyfuse.attacks.losses import CROSS_ENTROPY
+from tinyfuse.attacks.oracle import Climb, Problem, Query
+from tinyfuse.attacks.target import DifferentiableTarget, Gradient, take_rows, zero_gradient
+from tinyfuse.attacks.targets.composite import DivaTarget
+from tinyfuse.data.samples import Batch
+from tinyfuse.threats.code_grid import Grids
 from tinyfuse.threats.threat import Threat
 
 
-def pgd(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, *, steps: int = 20,
-        step_size: float | Mapping[str, float] | None = None, random_start: bool = False, restarts: int = 1,
-        seed: int = 0, sample_ids: np.ndarray | None = None, loss: str = "cross-entropy",
-        momentum: float | None = None, survivors_only: bool = False,
-        gradient_floor: float = GRADIENT_FLOOR) -> Adversarial:
-    """Return the last and the strongest iterate of ``steps`` steps up ``loss``, projected after each.
+@dataclass(frozen=True)
+class FGSM(GradientAttack):
+    """clip(x + epsilon * sign(g)), or x + epsilon * g / ||g|| for L2, with the gradient g of ``loss``.
 
-    ``batch``: float32 [n, 28, 28, 1] per input; ``labels``: true classes, int [n]. ``step_size`` is one number or
-    one per attacked modality, by default 2.5 epsilon / steps (on a lattice at least one code). Numerically
-    CleverHans 4.0's ``projected_gradient_descent``; ``gradient_floor`` = 0 lifts its lower bound on ||g||^2.
+    Numerically CleverHans 4.0's ``fast_gradient_method``.
+    """
+
+    name = "fgsm"
+    loss: str = CROSS_ENTROPY
+
+    def step_lengths(self, threat: Threat, grids: Grids | None) -> dict[str, float]:
+        return dict(threat.budget)
+
+    def climb(self, problem: Problem) -> Climb:
+        batch, threat = problem.batch, problem.threat
+        gradient, _ = yield from problem.gradient(self.loss)
+        point = threat.realise(threat.ascend(batch, gradient.wrt, threat.budget), batch)
+        broken = misclassified((yield Query(point, problem.places)), problem.labels)
+        return Adversarial(threat, last=point, strongest=point, broken=broken, broken_last=broken,
+                           zero_gradient=zero_gradient(gradient.wrt, threat), queries=len(broken))
+
+
+@dataclass(frozen=True)
+class PGD(GradientAttack):
+    """``steps`` steps up ``loss``, projected after each (Madry et al. 2018).
+
+    ``step_size`` is in input units and at most the budget, by default 2.5 epsilon / steps; on codes it is a whole
+    number of them for a given size and at least one code otherwise, as rounding would undo less. Numerically
+    CleverHans 4.0's ``projected_gradient_descent``.
 
     ``restarts`` runs in all; the first starts at the clean point unless ``random_start``, the others at points that
-    depend only on ``seed``, the sample's entry in ``sample_ids`` (int [n], default 0..n-1) and the restart.
-    ``momentum`` is the decay of Dong et al. 2018 (MIM; gradients are divided by their mean size per sample and
-    modality). ``survivors_only``: a sample leaves once an iterate is misclassified, and restarts run on the others;
-    "misclassified by any iterate" stays exact, and ``last`` is ``strongest``.
-
-    Raises:
-        UsageError: a threat that does not fit the target or the batch, or bad parameters.
-        TinyfuseError: NaN or infinite gradients or logits, or probabilities instead of logits.
+    depend only on ``seed``, the sample's id and the restart.
     """
-    check_request(target, batch, labels, [threat])
-    labels = np.asarray(labels)
-    asking = climbing(batch, labels, threat, steps=steps, step_size=step_size, random_start=random_start,
-                      restarts=restarts, seed=seed, sample_ids=sample_ids, loss=loss, momentum=momentum,
-                      survivors_only=survivors_only, gradient_floor=gradient_floor)
-    return answered(asking, Oracle(target, batch, labels, threat.modalities))
+
+    name = "pgd"
+    iterative = True
+    least = at_least(steps=1, step_size=0, restarts=1, seed=0)
+    steps: int = 20
+    step_size: float | None = None
+    random_start: bool = False
+    restarts: int = 1
+    seed: int = 0
+    loss: str = CROSS_ENTROPY
+
+    def step_lengths(self, threat: Threat, grids: Grids | None) -> dict[str, float]:
+        """Return the length of a step by input; a ``step_size`` on codes needs ``grids``."""
+        if self.step_size is None:
+            least = 1.0 if threat.lattice else 0.0
+            wanted = {name: max(2.5 * epsilon / self.steps, least) for name, epsilon in threat.budget.items()}
+        else:
+            wanted = {name: float(max(1, grids[name].budget(self.step_size))) if threat.lattice and grids
+                      else self.step_size for name in threat.attacked}
+        return {name: min(wanted[name], epsilon) for name, epsilon in threat.budget.items()}
+
+    def climb(self, problem: Problem) -> Climb:
+        """Run all restarts; with survivors only, each on what no iterate has broken yet."""
+        batch, threat = problem.batch, problem.threat
+        lengths = self.step_lengths(threat, problem.grids)
+        first, queries = yield from problem.gradient(self.loss)
+        best = Strongest(batch, problem.labels, threat.attacked)
+        for restart in range(self.restarts):
+            rows = np.flatnonzero(~best.wrong) if problem.survivors_only else np.arange(len(problem.labels))
+            if not len(rows):
+                break
+            random = self.random_start or restart > 0
+            start = threat.random_point(batch, seed=self.seed, sample_ids=problem.ids,
+                                        restart=restart) if random else batch
+            climbers = Climbers(problem, best, rows, start, None if random else first)
+            seen, logits = yield from self._ascend(climbers, lengths)
+            queries += climbers.queries
+            if restart == 0:
+                last, last_logits = {**batch, **seen}, logits
+        if problem.survivors_only:
+            last = best.point
+        broken, broken_last = yield from _judge(problem, best, last, last_logits)
+        return Adversarial(threat, last=last, strongest=best.point, broken=broken, broken_last=broken_last,
+                           zero_gradient=zero_gradient(first.wrt, threat), queries=queries)
+
+    def _ascend(self, at: Climbers, lengths: dict[str, float]) -> Generator[
+            Query, Any, tuple[dict[str, np.ndarray], np.ndarray]]:
+        for _ in range(self.steps):
+            gradient = yield from at.gradient(self.loss)
+            direction = self._direction(gradient, at.velocity)
+            at.point = at.threat.project(at.threat.ascend(at.point, direction, lengths), at.clean)
+        return (yield from at.arrive())
+
+    def _direction(self, gradient: Batch, velocity: dict[str, np.ndarray]) -> Batch:
+        return gradient
 
 
-def climbing(batch: Batch, labels: np.ndarray, threat: Threat, *, steps: int = 20,
-             step_size: float | Mapping[str, float] | None = None, random_start: bool = False, restarts: int = 1,
-             seed: int = 0, sample_ids: np.ndarray | None = None, loss: str = "cross-entropy",
-             momentum: float | None = None, survivors_only: bool = False, gradient_floor: float = GRADIENT_FLOOR,
-             places: np.ndarray | None = None, first: Gradient | None = None) -> Asking:
-    """:func:`pgd` as a generator.
+@dataclass(frozen=True)
+class MIM(PGD):
+    """The momentum iterative method (Dong et al. 2018): steps along decay * velocity + gradient / mean |gradient|.
 
-    ``places`` (int [n], default 0..n-1): where the samples are in the batch that it asks about. ``first``: gradients
-    of ``loss`` at ``batch``, where they are known already.
+    ``momentum`` is the decay; gradients are divided by their mean size per sample and input.
     """
-    check_loss(loss)
-    _check_counts(steps, restarts)
-    sizes, ids = _step_sizes(threat, steps, step_size), _sample_ids(sample_ids, len(labels))
-    every = np.arange(len(labels))
-    run = _Run(every if places is None else places, batch, labels, threat, loss, momentum, sizes, steps,
-               gradient_floor, survivors_only)
-    queries = 0
-    if first is None:
-        first, queries = (yield Ask(batch, run.places, loss)), len(labels)
-    best = Strongest(batch, labels, threat.modalities)
-    last, last_logits = dict(batch), np.zeros((0, 0))
-    rows = every
-    for restart in range(restarts):
-        rows = np.flatnonzero(~best.wrong) if survivors_only else rows
-        if not len(rows):
-            break
-        random = random_start or restart > 0
-        start = random_starts(batch, threat, seed=seed, sample_ids=ids, restart=restart) if random else batch
-        end, logits, spent = yield from run.climb(rows, start, best, None if random else first)
-        queries += spent
-        if restart == 0:
-            last, last_logits = end, logits
-    broken, broken_last = yield from run.judge(last, last_logits, best)
-    parameters: dict[str, Parameter] = {
-        "steps": steps, **{f"step_size_{name}": size for name, size in sizes.items()}, "loss": loss,
-        "random_start": random_start, "restarts": restarts,
-        **({"seed": seed} if random_start or restarts > 1 else {}),
-        **({} if momentum is None else {"momentum": momentum}), "gradient_floor": gradient_floor}
-    return Adversarial(attack="pgd" if momentum is None else "mim", threat=threat, parameters=parameters,
-                       last=best.point if survivors_only else last, strongest=best.point, broken=broken,
-                       broken_last=broken_last, zero_gradient=zero_gradient(first.wrt, threat),
-                       floored=floored(first.wrt, threat, gradient_floor), queries=queries)
 
+    name = "mim"
+    least = at_least(**PGD.least, momentum=0)
+    momentum: float = 1.0
 
-def mim(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, *, momentum: float = 1.0,
-        **parameters: object) -> Adversarial:
-    """The momentum iterative method (Dong et al. 2018): :func:`pgd` with ``momentum``."""
-    return pgd(target, batch, labels, threat, momentum=momentum, **parameters)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """What stays the same over all steps and restarts of one attack."""
-
-    places: np.ndarray
-    clean: Batch
-    labels: np.ndarray
-    threat: Threat
-    loss: str
-    momentum: float | None
-    sizes: dict[str, float]
-    steps: int
-    floor: float
-    survivors_only: bool
-
-    def climb(self, rows: np.ndarray, start: Batch, best: Strongest,
-              first: Gradient | None) -> Generator[Ask, Any, tuple[dict[str, np.ndarray], np.ndarray, int]]:
-        """Run all steps for ``rows`` from ``start``, offering each iterate to ``best``.
-
-        ``first`` is the gradient at ``start`` where it is known already (and the clean point is no iterate). Returns
-        the last iterate of the whole batch, its logits (of the samples that stayed) and the number of gradients.
-        """
-        last = {**start, **{name: np.array(start[name]) for name in self.threat.modalities}}
-        spent, gathered = 0, _Momentum(self.momentum)
-        threat, clean, point = self._rows(rows, start)
-        for step in range(self.steps):
-            if step == 0 and first is not None:
-                gradient = taken(first, rows)
-            else:
-                seen = threat.realise(point, clean)
-                gradient, spent = (yield Ask(seen, self.places[rows], self.loss)), spent + len(rows)
-                wrong = best.offer(rows, seen, gradient.logits)
-                if self.survivors_only and wrong.any():
-                    rows, gradient = rows[~wrong], taken(gradient, ~wrong)
-                    threat, clean = threat.take(~wrong), {name: clean[name][~wrong] for name in clean}
-                    point = {name: point[name][~wrong] for name in point}
-                    gathered.keep(~wrong)
-                    if not len(rows):
-                        break
-            direction = gathered.add(threat.masked(gradient.wrt))
-            point = threat.project(ascend(point, direction, threat, self.sizes, self.floor), clean)
-        seen = threat.realise(point, clean)
-        for name in self.threat.modalities:
-            last[name][rows] = seen[name]
-        logits = np.zeros((0, 0))
-        if len(rows):
-            logits = yield Ask(seen, self.places[rows])
-            best.offer(rows, seen, logits)
-        return last, logits, spent
-
-    def judge(self, last: Batch, last_logits: np.ndarray,
-              best: Strongest) -> Generator[Ask, Any, tuple[np.ndarray, np.ndarray]]:
-        """Return (broken, broken_last) as the target's forward pass sees them.
-
-        A backward pass may round its logits differently, so the flags come from the forward pass: whoever evaluates
-        the returned inputs again finds the same flags. What the last iterate broke counts as broken in ``best``.
-        """
-        broken = misclassified((yield Ask(best.point, self.places)), self.labels)
-        if self.survivors_only:
-            return broken, broken
-        broken_last = misclassified(last_logits, self.labels)
-        missed = broken_last & ~broken
-        best.replace(np.flatnonzero(missed), last, missed)
-        return broken | broken_last, broken_last
-
-    def _rows(self, rows: np.ndarray, start: Batch) -> tuple[Threat, dict[str, np.ndarray], dict[str, np.ndarray]]:
-        names = self.threat.modalities
-        return (self.threat.take(rows), {name: self.clean[name][rows] for name in names},
-                {name: start[name][rows] for name in names})
-
-
-class _Momentum:
-    """The accumulated gradient of MIM; without a decay, the gradient itself."""
-
-    def __init__(self, decay: float | None) -> None:
-        self._decay = decay
-        self._sum: dict[str, np.ndarray] = {}
-
-    def add(self, gradient: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return decay * sum + gradient / mean |gradient| (per sample), and keep it."""
-        if self._decay is None:
-            return gradient
+    def _direction(self, gradient: Batch, velocity: dict[str, np.ndarray]) -> Batch:
         for name, values in gradient.items():
             mean = np.abs(values).mean(axis=tuple(range(1, values.ndim)), keepdims=True)
             scaled = np.divide(values, mean, out=np.zeros_like(values), where=mean > 0)
-            self._sum[name] = np.float32(self._decay) * self._sum.get(name, np.float32(0)) + scaled
-        return dict(self._sum)
-
-    def keep(self, rows: np.ndarray) -> None:
-        """Forget all samples but ``rows``."""
-        self._sum = {name: values[rows] for name, values in self._sum.items()}
+            velocity[name] = np.float32(self.momentum) * velocity.get(name, np.float32(0)) + scaled
+        return velocity
 
 
-def _check_counts(steps: int, restarts: int) -> None:
-    for name, value in (("steps", steps), ("restarts", restarts)):
-        if value < 1:
-            raise UsageError(f"pgd: {name} is {value}; give at least 1")
+@dataclass(frozen=True)
+class DIVA(Attack):
+    """PGD, with ``momentum`` MIM, on :class:`DivaTarget` that leaves a sample once a point tells the models apart.
+
+    Finds inputs that the integer model gets wrong while its float network stays right (Hao et al. 2022).
+    """
+
+    name = "diva"
+    iterative = True
+    needs_float = True
+    least = at_least(**MIM.least, c=0)
+    c: float = 1.0
+    steps: int = 20
+    step_size: float | None = None
+    random_start: bool = False
+    restarts: int = 1
+    seed: int = 0
+    momentum: float | None = None
+
+    def step_lengths(self, threat: Threat, grids: Grids | None) -> dict[str, float]:
+        return self._climb().step_lengths(threat, grids)
+
+    def run(self, target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat, *,
+            beside: DifferentiableTarget, sample_ids: np.ndarray | None = None) -> Adversarial:
+        """Attack the integer model ``target`` where the float network ``beside`` it is right.
+
+        Both take ``batch`` (see :class:`DequantisedTarget`). The flags are about the integer model alone: whether the
+        float network is still right on ``strongest`` is for the caller to judge.
+        """
+        return self._climb().run(DivaTarget(beside, target, self.c), batch, labels, threat, sample_ids=sample_ids,
+                                 survivors_only=True)
+
+    def _climb(self) -> PGD:
+        settings = (self.steps, self.step_size, self.random_start, self.restarts, self.seed)
+        return PGD(*settings) if self.momentum is None else MIM(*settings, momentum=self.momentum)
 
 
-def _step_sizes(threat: Threat, steps: int,
-                step_size: float | Mapping[str, float] | None) -> dict[str, float]:
-    if step_size is None:
-        return step_sizes(threat, steps)
-    if not isinstance(step_size, Mapping):
-        step_size = dict.fromkeys(threat.modalities, step_size)
-    for name in step_size:
-        if name not in threat.epsilon:
-            raise UsageError(f"pgd: step size for '{name}'{nearest(name, threat.epsilon)}, which is not "
-                             f"attacked; attacked here: {', '.join(threat.modalities)}")
-    for name in threat.modalities:
-        size = step_size.get(name, -1.0)
-        if not 0 <= size < float("inf"):
-            raise UsageError(f"pgd: step size for '{name}' is {step_size.get(name, 'missing')}; "
-                             "give a finite number >= 0 for every attacked modality")
-    return {name: float(step_size[name]) for name in threat.modalities}
+class Climbers:
+    """The samples ``rows`` of ``problem`` on their way from ``start``; every iterate is offered to ``best``.
+
+    ``first``: the gradient of the problem's samples at the clean point, if that is the start (it is no iterate).
+    ``point``, ``clean``, ``threat`` and ``velocity`` (what an attack adds up on the way) are those of the samples that
+    still climb: with survivors only, a sample leaves once an iterate is misclassified.
+    """
+
+    def __init__(self, problem: Problem, best: Strongest, rows: np.ndarray, start: Batch,
+                 first: Gradient | None) -> None:
+        self.threat = problem.threat.take(rows)
+        self.clean, self.point = ({name: values[name][rows] for name in self.threat.attacked}
+                                  for values in (problem.batch, start))
+        self.velocity: dict[str, np.ndarray] = {}
+        self.queries = 0
+        self._problem, self._best, self._rows = problem, best, rows
+        self._first = None if first is None else take_rows(first, rows)
+
+    def gradient(self, loss: str) -> Generator[Query, Any, Batch]:
+        """Return the gradients of ``loss``, 0 where the mask is, for the samples that still climb after this query."""
+        if not len(self._rows):
+            return self.point
+        if self._first is not None:
+            gradient, self._first = self._first, None
+            return self.threat.masked(gradient.wrt)
+        seen = self.threat.realise(self.point, self.clean)
+        gradient = yield Query(seen, self._problem.places[self._rows], loss)
+        self.queries += len(self._rows)
+        wrong = self._best.offer(self._rows, seen, gradient.logits)
+        if self._problem.survivors_only and wrong.any():
+            gradient = take_rows(gradient, ~wrong)
+            self._keep(~wrong)
+        return self.threat.masked(gradient.wrt)
+
+    def arrive(self) -> Generator[Query, Any, tuple[dict[str, np.ndarray], np.ndarray]]:
+        """Judge the last iterates; return them and their logits."""
+        seen = self.threat.realise(self.point, self.clean)
+        if not len(self._rows):
+            return seen, np.zeros((0, 0))
+        logits = yield Query(seen, self._problem.places[self._rows])
+        self._best.offer(self._rows, seen, logits)
+        return seen, logits
+
+    def _keep(self, climbing: np.ndarray) -> None:
+        """Forget all samples but those ``climbing`` (bool)."""
+        self._rows, self.threat = self._rows[climbing], self.threat.take(climbing)
+        self.clean, self.point, self.velocity = ({name: values[climbing] for name, values in table.items()}
+                                                 for table in (self.clean, self.point, self.velocity))
 
 
-def _sample_ids(sample_ids: np.ndarray | None, count: int) -> np.ndarray:
-    ids = np.arange(count) if sample_ids is None else np.asarray(sample_ids)
-    if ids.shape != (count,) or ids.dtype.kind not in "iu":
-        raise UsageError(f"pgd: sample_ids are {ids.dtype} of shape {ids.shape}; "
-                         f"give {count} integers, one per sample")
-    return ids
+def _judge(problem: Problem, best: Strongest, last: Batch,
+           last_logits: np.ndarray) -> Generator[Query, Any, tuple[np.ndarray, np.ndarray]]:
+    """Return (broken, broken_last) as whoever judges the points again finds them; what either broke is in ``best``."""
+    # A backward pass may round its logits differently, so the flags come from a forward pass.
+    broken = misclassified((yield Query(best.point, problem.places)), problem.labels)
+    if problem.survivors_only:
+        return broken, broken
+    broken_last = misclassified(last_logits, problem.labels)
+    missed = broken_last & ~broken
+    best.replace(np.flatnonzero(missed), last, missed)
+    return broken | broken_last, broken_last

@@ -1,25 +1,30 @@
-"""Named suites of attacks: the literature's protocol, the default, and the thorough one."""
+"""The attacks by name, and suites of them: the literature's protocol, the default, and the thorough one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
+from tinyfuse.attacks.attack import ATTACKS, Attack, SampleAttack, register
+from tinyfuse.attacks.evolution import NES, SPSA
+from tinyfuse.attacks.pgd import DIVA, FGSM, MIM, PGD
+from tinyfuse.attacks.query_search import Corners
+from tinyfuse.attacks.square import Square
+from tinyfuse.attacks.universal import Universal
 from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.core.strict import decode
+
+for _kind in (FGSM, PGD, MIM, Square, Corners, NES, SPSA, Universal, DIVA):
+    register(_kind)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One attack of a suite with its keyword parameters; a ``step_size`` is in input units."""
-
-    attack: str
-    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """A short name that tells entries of one suite apart."""
-        loss = self.parameters.get("loss")
-        return self.attack if loss in (None, "cross-entropy") else f"{self.attack}-{loss}"
+def attack_of(name: str, settings: Mapping[str, Any] | None = None) -> Attack:
+    """Build attack ``name`` from the ``settings`` of a row or a command line; raise UsageError if it refuses them."""
+    if name not in ATTACKS:
+        raise UsageError(f"unknown attack '{name}'{nearest(name, ATTACKS)}; use one of {', '.join(ATTACKS)}")
+    given = {key: value for key, value in (settings or {}).items() if key != "name"}
+    return decode(ATTACKS[name], given, name, UsageError)
 
 
 @dataclass(frozen=True)
@@ -30,34 +35,37 @@ class Profile:
     """
 
     name: str
-    entries: tuple[Entry, ...]
+    attacks: tuple[SampleAttack, ...]
     last_iterate: bool = False
 
+    @property
+    def steps(self) -> int:
+        """The largest number of steps of any attack."""
+        return max(getattr(attack, "steps", 1) for attack in self.attacks)
+
     def with_steps(self, steps: int) -> Profile:
-        """The same suite with other numbers of steps; the literature's protocol stays what it is."""
+        """Return the same suite with other numbers of steps; the literature's protocol stays what it is."""
         if self.last_iterate:
             return self
-        changed = tuple(replace(entry, parameters={**entry.parameters, "steps": steps})
-                        if "steps" in entry.parameters else entry for entry in self.entries)
-        return replace(self, entries=changed)
+        changed: Any = {"steps": steps}
+        return replace(self, attacks=tuple(replace(attack, **changed) if hasattr(attack, "steps") else attack
+                                           for attack in self.attacks))
 
 
-PAPER = Profile("paper", (Entry("fgsm"), Entry("pgd", {"steps": 40, "step_size": 0.01})), last_iterate=True)
+PAPER = Profile("paper", (FGSM(), PGD(steps=40, step_size=0.01)), last_iterate=True)
 """CleverHans' tutorial settings: eps_iter 0.01, 40 steps, no random start, last iterate; true labels."""
 
-STANDARD = Profile("standard", (
-    Entry("fgsm"), Entry("pgd", {"steps": 20}), Entry("pgd", {"steps": 20, "loss": "margin"})))
+STANDARD = Profile("standard", (FGSM(), PGD(steps=20), PGD(steps=20, loss="margin")))
 
 STRONG = Profile("strong", (
-    Entry("fgsm"), Entry("pgd", {"steps": 40}), Entry("pgd", {"steps": 40, "loss": "margin", "restarts": 5}),
-    Entry("mim", {"steps": 40}), Entry("square", {"queries": 1000}), Entry("corners", {"draws": 100}),
-    Entry("nes", {"steps": 20})))
+    FGSM(), PGD(steps=40), PGD(steps=40, loss="margin", restarts=5), MIM(steps=40), Square(queries=1000),
+    Corners(draws=100), NES(steps=20)))
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (PAPER, STANDARD, STRONG)}
 
 
 def profile(name: str) -> Profile:
-    """The suite called ``name``."""
+    """Return the suite called ``name``."""
     if name not in PROFILES:
         raise UsageError(f"unknown profile '{name}'{nearest(name, PROFILES)}; use one of {', '.join(PROFILES)}")
     return PROFILES[name]

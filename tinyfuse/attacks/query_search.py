@@ -1,64 +1,65 @@
-"""What all attacks without gradients share: they ask about legal points, keep what hurts most, and count."""
+"""What all attacks without gradients share, and the simplest of them: random noise, which others have to beat."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from tinyfuse.attacks.adversarial import Adversarial, Parameter, misclassified
-from tinyfuse.attacks.guards import check_request, sound_logits
+from tinyfuse.attacks.adversarial import Adversarial, misclassified
+from tinyfuse.attacks.attack import SampleAttack, at_least
 from tinyfuse.attacks.losses import margin
-from tinyfuse.attacks.target import Batch, DifferentiableTarget, Target, focused
-from tinyfuse.core.errors import UsageError
-from tinyfuse.threats.random_starts import generator
-from tinyfuse.threats.threat import Threat
+from tinyfuse.attacks.oracle import Oracle, Problem
+from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.data.samples import Batch
+from tinyfuse.threats.norms import NOISE_KINDS, Streams
 
 _ON_A_TIE = float(np.finfo(np.float64).tiny)
 
 
 class Search:
-    """One attack on one batch: the hardest point seen for each sample, and which samples are still unbroken.
+    """One attack on one problem: the hardest point seen for each sample, and which samples are still unbroken.
 
     The score of a point is its margin loss (Carlini and Wagner 2017), positive exactly when it is misclassified: a tie
     that the arg-max gives to another class is worth the smallest positive number. The clean point is asked first, so a
     sample that is misclassified already costs one query.
-
-    Raises:
-        UsageError: a threat that does not fit the target or the batch, a bad seed or sample ids.
-        TinyfuseError: NaN or infinite logits, or probabilities instead of logits.
     """
 
-    def __init__(self, name: str, target: Target, batch: Batch, labels: np.ndarray, threat: Threat, *,
-                 seed: int, sample_ids: np.ndarray | None) -> None:
-        check_request(target, batch, labels, [threat])
-        self.name, self.threat, self.labels, self.seed = name, threat, np.asarray(labels), seed
-        self.ids = _checked_ids(name, seed, sample_ids, len(self.labels))
-        self.clean = {modality: batch[modality] for modality in threat.modalities}
+    def __init__(self, name: str, seed: int, problem: Problem, oracle: Oracle) -> None:
+        self.threat, self.labels = problem.threat, problem.labels
+        self.clean = {attacked: problem.batch[attacked] for attacked in self.threat.attacked}
         self.score = np.full(len(self.labels), -np.inf)
         self.queries = 0
-        self._strongest = {**batch, **{modality: values.copy() for modality, values in self.clean.items()}}
-        # Only logits are asked, so a target without gradients is as good.
-        self._focus, self._target = focused(cast(DifferentiableTarget, target), batch, threat.modalities), target.name
+        self._name, self._seed, self._problem, self._oracle = name, seed, problem, oracle
+        self._strongest = {**problem.batch, **{attacked: values.copy() for attacked, values in self.clean.items()}}
+        oracle.focus()
         self.ask(self.clean, np.arange(len(self.labels)))
 
     def unbroken(self) -> np.ndarray:
-        """Rows, int [m], of the samples that no point has broken yet."""
+        """Return rows, int [m], of the samples that no point has broken yet."""
         return np.flatnonzero(self.score <= 0)
 
+    def rounds(self, count: int) -> Iterator[np.ndarray]:
+        """Yield the unbroken rows ``count`` times, until none is left."""
+        for _ in range(count):
+            rows = self.unbroken()
+            if not len(rows):
+                return
+            yield rows
+
     def streams(self, purpose: str) -> Streams:
-        """Random numbers for ``purpose`` that belong to the sample, whatever the batch."""
-        return Streams(self.seed, self.ids, f"{self.name} {purpose}")
+        """Return random numbers for ``purpose`` that belong to the sample, whatever the batch."""
+        return Streams(self._seed, self._problem.ids, f"{self._name} {purpose}")
 
     def legal(self, point: Batch, rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """``point``, which stands for ``rows``, inside the threat: (projected, as the target sees it)."""
+        """Bring ``point``, which stands for ``rows``, inside the threat: (projected, as the target sees it)."""
         threat, clean = self.threat.take(rows), {name: values[rows] for name, values in self.clean.items()}
         inside = threat.project(point, clean)
         return inside, threat.realise(inside, clean)
 
     def ask(self, point: Batch, rows: np.ndarray) -> np.ndarray:
-        """Return the score float64 [m] of the attacked modalities in ``point``, [m, ...], for ``rows``."""
+        """Return the score float64 [m] of the attacked inputs in ``point``, [m, ...], for ``rows``."""
         return self.ask_many({name: point[name][:, None] for name in self.clean}, rows)[:, 0]
 
     def ask_many(self, points: Batch, rows: np.ndarray) -> np.ndarray:
@@ -66,15 +67,15 @@ class Search:
         count = next(iter(points.values())).shape[1]
         flat = {name: points[name].reshape(-1, *points[name].shape[2:]) for name in self.clean}
         repeated = np.repeat(rows, count)
-        labels = self.labels[repeated]
-        logits = sound_logits(np.asarray(self._focus.logits(flat, repeated)), self._target, labels)
+        labels, logits = self.labels[repeated], self._oracle.logits(flat, self._problem.places[repeated])
         loss = margin(logits, labels)[0]
         scores = np.where(misclassified(logits, labels), np.maximum(loss, _ON_A_TIE), loss).reshape(len(rows), count)
         self.queries += len(repeated)
-        self._keep(points, rows, scores)
+        self._remember(points, rows, scores)
         return scores
 
-    def _keep(self, points: Batch, rows: np.ndarray, scores: np.ndarray) -> None:
+    def _remember(self, points: Batch, rows: np.ndarray, scores: np.ndarray) -> None:
+        """Hold on to the points that beat those held."""
         best = scores.argmax(axis=1)
         highest = scores[np.arange(len(rows)), best]
         better = np.flatnonzero(highest > self.score[rows])
@@ -82,45 +83,42 @@ class Search:
         for name in self.clean:
             self._strongest[name][rows[better]] = points[name][better, best[better]]
 
-    def outcome(self, **parameters: Parameter) -> Adversarial:
-        """The result; without iterates of its own, the strongest point is the last one too."""
-        broken, no = self.score > 0, np.zeros(len(self.labels), bool)
-        return Adversarial(attack=self.name, threat=self.threat, parameters={**parameters, "seed": self.seed},
-                           last=self._strongest, strongest=self._strongest, broken=broken, broken_last=broken,
-                           zero_gradient=no, floored=no, queries=self.queries)
+    def outcome(self) -> Adversarial:
+        """Return the result; without iterates of its own, the strongest point is the last one too."""
+        broken = self.score > 0
+        return Adversarial(self.threat, last=self._strongest, strongest=self._strongest, broken=broken,
+                           broken_last=broken, zero_gradient=np.zeros(len(broken), bool), queries=self.queries)
 
 
-class Streams:
-    """One stream of random numbers per sample; it moves on only for the rows that are drawn."""
+@dataclass(frozen=True)
+class Corners(SampleAttack):
+    """``draws`` random points per sample: x + epsilon * s with random signs s, that is corners of the L-inf ball.
 
-    def __init__(self, seed: int, sample_ids: np.ndarray, purpose: str) -> None:
-        self._generators = [generator(seed, int(sample), purpose) for sample in sample_ids]
+    L2: random signs scaled to the whole length. ``kind`` = "uniform" draws from the inside of the ball instead,
+    "gaussian" from a normal distribution of that size. All attacked inputs move at once. A sample leaves once a point
+    is misclassified. The points depend on ``seed``, the sample's id and the input alone.
+    """
 
-    def uniform(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Float64 [m, *shape] in [0, 1)."""
-        return np.stack([self._generators[row].random(shape) for row in rows])
+    name = "corners"
+    gradient_free = True
+    least = at_least(draws=1, seed=0)
+    draws: int = 100
+    kind: str = "signs"
+    seed: int = 0
 
-    def normal(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Float64 [m, *shape], standard normal."""
-        return np.stack([self._generators[row].standard_normal(shape) for row in rows])
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind not in NOISE_KINDS:
+            raise UsageError(f"corners: unknown kind of noise '{self.kind}'{nearest(self.kind, NOISE_KINDS)}; "
+                             f"use one of {', '.join(NOISE_KINDS)}")
 
-    def signs(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Float64 [m, *shape], -1 or 1."""
-        return np.where(self.uniform(rows, shape) < 0.5, -1.0, 1.0)
-
-
-def check_numbers(attack: str, least: Mapping[str, tuple[float, float]]) -> None:
-    """Raise UsageError unless every parameter, given as name -> (value, least allowed), is finite and large enough."""
-    for name, (value, smallest) in least.items():
-        if not smallest <= value < float("inf"):
-            raise UsageError(f"{attack}: {name} is {value}; give at least {smallest}")
-
-
-def _checked_ids(attack: str, seed: int, sample_ids: np.ndarray | None, count: int) -> np.ndarray:
-    ids = np.arange(count) if sample_ids is None else np.asarray(sample_ids)
-    if ids.shape != (count,) or ids.dtype.kind not in "iu":
-        raise UsageError(f"{attack}: sample_ids are {ids.dtype} of shape {ids.shape}; "
-                         f"give {count} integers, one per sample")
-    if seed < 0 or ids.min() < 0:
-        raise UsageError(f"{attack}: seed {seed} or a sample id is negative; give whole numbers >= 0")
-    return ids
+    def solve(self, problem: Problem, oracle: Oracle) -> Adversarial:
+        threat, search = problem.threat, Search(self.name, self.seed, problem, oracle)
+        streams = {name: search.streams(name) for name in threat.attacked}
+        masks = {name: threat.attackable(name, values.shape[1:]) for name, values in search.clean.items()}
+        for rows in search.rounds(self.draws):
+            point = {name: search.clean[name][rows] + threat.norm.noise(self.kind, streams[name], rows, masks[name],
+                                                                        epsilon, whole=threat.lattice)
+                     for name, epsilon in threat.budget.items()}
+            search.ask(search.legal(point, rows)[1], rows)
+        return search.outcome()

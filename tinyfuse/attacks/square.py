@@ -8,56 +8,60 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyfuse.attacks.adversarial import Adversarial
-from tinyfuse.attacks.query_search import Search, Streams, check_numbers
-from tinyfuse.attacks.target import Batch, Target
+from tinyfuse.attacks.attack import SampleAttack, at_least
+from tinyfuse.attacks.oracle import Oracle, Problem
+from tinyfuse.attacks.query_search import Search
 from tinyfuse.core.errors import UsageError
-from tinyfuse.threats.threat import Threat
+from tinyfuse.data.samples import Batch
 
 HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """The share of changed coordinates halves after these proposals out of 10,000 (section 5 of the paper)."""
 
 
-def square(target: Target, batch: Batch, labels: np.ndarray, threat: Threat, *, queries: int = 1000,
-           share: float = 0.8, seed: int = 0, sample_ids: np.ndarray | None = None) -> Adversarial:
-    """Spend at most ``queries`` forward passes per sample: the clean point, vertical stripes, then squares.
+@dataclass(frozen=True)
+class Square(SampleAttack):
+    """Spends at most ``queries`` forward passes per sample: the clean point, vertical stripes, then squares.
 
-    ``batch``: float32 [n, h, w, c] per input; ``labels``: true classes, int [n]. A proposal sets one square window to
-    clean + epsilon or clean - epsilon, one sign per channel, and is kept if the margin loss grows; windows start with a
-    ``share`` of the coordinates and shrink by the schedule of the paper. With several attacked modalities each proposal
-    changes one of them, drawn with equal chances. Windows lie in the smallest rectangle that holds the attackable
-    coordinates. A proposal that would change nothing gets the opposite signs, and if that changes nothing either it is
-    not asked. A sample leaves once a point is misclassified. The proposals depend on ``seed``, the sample's entry in
-    ``sample_ids`` (int [n], default 0..n-1) and the set of attacked modalities alone.
-
-    Raises:
-        UsageError: an L2 threat, one that does not fit the target or the batch, or bad parameters.
-        TinyfuseError: NaN or infinite logits, or probabilities instead of logits.
+    Inputs are [n, h, w, c]; others are seen as such, a sequence with one channel and a vector as one column. A proposal
+    sets one square window to clean + epsilon or clean - epsilon, one sign per channel, and is kept if the margin loss
+    grows; windows start with a ``share`` of the coordinates and shrink by the schedule of the paper. With several
+    attacked inputs each proposal changes one of them, drawn with equal chances. Windows lie in the smallest rectangle
+    that holds the attackable coordinates. A proposal that would change nothing gets the opposite signs, and if that
+    changes nothing either it is not asked. A sample leaves once a point is misclassified. The proposals depend on
+    ``seed``, the sample's id and the set of attacked inputs alone. Defined for L-inf.
     """
-    check_numbers("square", {"queries": (queries, 2)})
-    if not 0 < share <= 1:
-        raise UsageError(f"square: share is {share}; give a share of the coordinates, above 0 and at most 1")
-    if threat.norm != "linf":
-        raise UsageError(f"square: the threat is {threat.norm}; this attack is defined for linf")
-    search = Search("square", target, batch, labels, threat, seed=seed, sample_ids=sample_ids)
-    rows = search.unbroken()
-    if len(rows):
-        held = _Held(search)
-        for step in range(queries - 2):
-            rows = search.unbroken()
-            if not len(rows):
-                break
-            held.improve(rows, share / 2 ** halvings(step, queries - 2))
-    return search.outcome(queries=queries, share=share, modality_choice="uniform")
+
+    name = "square"
+    gradient_free = True
+    least = at_least(queries=2, seed=0)
+    queries: int = 1000
+    share: float = 0.8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.share <= 1:
+            raise UsageError(f"square: share is {self.share}; give a share of the coordinates, above 0 and at most 1")
+
+    def solve(self, problem: Problem, oracle: Oracle) -> Adversarial:
+        if not problem.threat.norm.per_coordinate:
+            raise UsageError(f"square: the threat is {problem.threat.norm}; this attack is defined for linf")
+        search = Search(self.name, self.seed, problem, oracle)
+        if len(search.unbroken()):
+            held, proposals = _Held(search), self.queries - 2
+            for step, rows in enumerate(search.rounds(proposals)):
+                held.improve(rows, self.share / 2 ** halvings(step, proposals))
+        return search.outcome()
 
 
 def halvings(step: int, steps: int) -> int:
-    """How often the share has halved at proposal ``step`` of ``steps``."""
+    """Return how often the share has halved at proposal ``step`` of ``steps``."""
     return bisect_left(HALVED_AFTER, step * 10_000 // steps)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The smallest rectangle of one modality that holds its attackable coordinates."""
+    """The smallest rectangle of one input that holds its attackable coordinates."""
 
     top: int
     left: int
@@ -66,14 +70,14 @@ class Frame:
 
     @classmethod
     def of(cls, mask: np.ndarray) -> Frame:
-        """The frame of ``mask`` [h, w, c]; of the whole input where nothing is attackable."""
+        """Return the frame of ``mask`` [h, w, c]; of the whole input where nothing is attackable."""
         rows, columns = (np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2)))
         if not len(rows):
             return cls(0, 0, *mask.shape[:2])
         return cls(int(rows[0]), int(columns[0]), int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1)
 
     def windows(self, places: np.ndarray, share: float, shape: tuple[int, ...]) -> np.ndarray:
-        """Bool [m, h, w, 1]: squares that cover ``share`` of the frame, cut off where it is narrower, at ``places``.
+        """Return bool [m, h, w, 1]: squares of a ``share`` of the frame at ``places``, cut off where it is narrower.
 
         ``places``: float [m, 2] in [0, 1), the position between the first and the last place that fits.
         """
@@ -91,24 +95,29 @@ class _Held:
     """The point that the search holds for each sample, and how it changes."""
 
     def __init__(self, search: Search) -> None:
-        everything, epsilon = np.arange(len(search.labels)), search.threat.epsilon
+        everything, epsilon = np.arange(len(search.labels)), search.threat.budget
         self.search, self.names = search, tuple(search.clean)
         # Coordinates are independent in L-inf: every proposal takes each from one of these two legal points.
-        self.high = search.legal({n: x + np.float32(epsilon[n]) for n, x in search.clean.items()}, everything)[1]
-        self.low = search.legal({n: x - np.float32(epsilon[n]) for n, x in search.clean.items()}, everything)[1]
-        masks = {name: search.threat.attackable(name, x.shape[1:]) for name, x in search.clean.items()}
-        self.frames = {name: Frame.of(mask) for name, mask in masks.items()}
+        self.high, self.low = (_planes(search.legal({
+            name: values + sign * np.float32(epsilon[name]) for name, values in search.clean.items()}, everything)[1])
+            for sign in (np.float32(1), np.float32(-1)))
+        self.frames = {name: Frame.of(_planes({name: search.threat.attackable(name, values.shape[1:])[None]})[name][0])
+                       for name, values in search.clean.items()}
         self.streams = search.streams(" ".join(self.names))
         rows, self.score = search.unbroken(), np.full(len(everything), -np.inf)
-        self.point = {name: values.copy() for name, values in search.clean.items()}
+        self.point = {name: values.copy() for name, values in _planes(search.clean).items()}
         for name, values in self.point.items():
-            values[rows] = self._stripes(name, self.streams, rows)
-        self.score[rows] = search.ask({name: values[rows] for name, values in self.point.items()}, rows)
+            values[rows] = self._stripes(name, rows)
+        self.score[rows] = self._ask({name: values[rows] for name, values in self.point.items()}, rows)
 
-    def _stripes(self, name: str, streams: Streams, rows: np.ndarray) -> np.ndarray:
-        """The start of the paper: one sign per column and channel."""
+    def _ask(self, point: Batch, rows: np.ndarray) -> np.ndarray:
+        return self.search.ask({name: values.reshape(-1, *self.search.clean[name].shape[1:])
+                                for name, values in point.items()}, rows)
+
+    def _stripes(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return the start of the paper: one sign per column and channel."""
         shape = self.point[name].shape
-        up = streams.signs(rows, (1, *shape[2:])) > 0
+        up = self.streams.signs(rows, (1, *shape[2:])) > 0
         return np.asarray(np.where(up, self.high[name][rows], self.low[name][rows]))
 
     def improve(self, rows: np.ndarray, share: float) -> None:
@@ -124,14 +133,14 @@ class _Held:
         rows, proposal = rows[changed], {name: values[changed] for name, values in proposal.items()}
         if not len(rows):
             return
-        scores = self.search.ask(proposal, rows)
+        scores = self._ask(proposal, rows)
         better = scores > self.score[rows]
         self.score[rows[better]] = scores[better]
         for name in self.names:
             self.point[name][rows[better]] = proposal[name][better]
 
     def _proposed(self, name: str, rows: np.ndarray, drawn: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """The held points of ``rows`` with one window set to an end of the ball, and bool [m]: it differs."""
+        """Return the held points of ``rows`` with one window set to an end of the ball, and bool [m]: it differs."""
         held, shape = self.point[name][rows], self.point[name].shape[1:]
         window = self.frames[name].windows(drawn[:, :2], share, shape)
         up = (drawn[:, 2:2 + shape[2]] >= 0.5)[:, None, None, :]
@@ -140,3 +149,8 @@ class _Held:
         same = (first == held).all(axis=(1, 2, 3))
         first[same] = other[same]
         return first, np.asarray(~same | (other != held).any(axis=(1, 2, 3)))
+
+
+def _planes(batch: Batch) -> dict[str, np.ndarray]:
+    """Return the attacked inputs of ``batch`` as [n, h, w, c]."""
+    return {name: values.reshape(len(values), *(*values.shape[1:], 1, 1)[:2], -1) for name, values in batch.items()}

@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from tinyfuse.threats.code_grid import InputGrid
+from tinyfuse.data.samples import Batch
+from tinyfuse.threats.code_grid import Grids
+from tinyfuse.threats.threat import Threat
 
-Batch = Mapping[str, np.ndarray]
-"""Input name -> float32 [n, 28, 28, 1]; a target ignores names that it has no input for."""
 
 @dataclass(frozen=True, eq=False)
 class Gradient:
-    """One backward pass: logits [n, k], per-sample loss [n], and per input its gradient [n, 28, 28, 1]."""
+    """One backward pass: logits [n, k], per-sample loss [n], and by input its gradient, float32 [n, ...]."""
 
     logits: np.ndarray
     loss: np.ndarray
-    wrt: dict[str, np.ndarray]
+    wrt: Mapping[str, np.ndarray]
+
+
+def take_rows(gradient: Gradient, rows: np.ndarray | slice) -> Gradient:
+    """Return ``gradient`` for some of its samples."""
+    return replace(gradient, logits=gradient.logits[rows], loss=gradient.loss[rows],
+                   wrt={name: values[rows] for name, values in gradient.wrt.items()})
+
+
+def zero_gradient(gradient: Batch, threat: Threat) -> np.ndarray:
+    """Return bool [n]: no attackable coordinate of any attacked input has a gradient."""
+    masked = threat.masked(gradient)
+    return np.asarray(np.all([~np.any(g.reshape(len(g), -1), axis=1) for g in masked.values()], axis=0))
 
 
 class Target(Protocol):
-    """Anything that can be judged: a float network, an integer model in an interpreter, a twin."""
+    """Anything that can be judged: a float network, an integer model, several models as one.
 
-    @property
-    def name(self) -> str:
-        """Name of the model."""
+    ``name`` of the model; ``executor``: what computes it; ``inputs``: names of those that it has, others in a batch are
+    ignored; ``grids``: by input of an integer model, None for real-valued inputs. What it computes for a sample must
+    not depend on the samples beside it.
+    """
 
-    @property
-    def executor(self) -> str:
-        """What computes it; every robustness figure names it."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the inputs the model has."""
-
-    @property
-    def grids(self) -> Mapping[str, InputGrid] | None:
-        """Grid per input of an integer model, None for real-valued inputs."""
+    name: str
+    executor: str
+    inputs: tuple[str, ...]
+    grids: Grids | None
 
     def logits(self, batch: Batch) -> np.ndarray:
         """Return [n, k] floats, never probabilities; an integer model returns dequantised logits."""
@@ -57,32 +63,35 @@ class Focus(Protocol):
     """A target for one batch of which only some inputs change; ``rows`` (int [m]) are places in that batch."""
 
     def logits(self, point: Batch, rows: np.ndarray) -> np.ndarray:
-        """Logits [m, k] of ``point``, which stands for ``rows``."""
+        """Return logits [m, k] of ``point``, which stands for ``rows``."""
 
     def gradient(self, point: Batch, labels: np.ndarray, rows: np.ndarray, loss: str = "cross-entropy") -> Gradient:
-        """Gradients for the inputs that change."""
+        """Return gradients for the inputs that change."""
 
 
-def focused(target: DifferentiableTarget, batch: Batch, modalities: tuple[str, ...]) -> Focus:
-    """``target`` for attacks on ``modalities`` of ``batch``; what does not depend on them runs once if possible."""
+def focused(target: DifferentiableTarget, batch: Batch, varying: tuple[str, ...]) -> Focus:
+    """Return ``target`` for attacks that change the inputs ``varying`` of ``batch`` and no others.
+
+    Where the target can, it computes now, once, what the other inputs decide.
+    """
     own = getattr(target, "focus", None)
-    found: Focus | None = None if own is None else own(batch, modalities)
-    return _WholeTarget(target, batch, modalities) if found is None else found
+    found: Focus | None = None if own is None else own(batch, varying)
+    return CompletedFocus(target, batch, varying) if found is None else found
 
 
-class _WholeTarget:
-    """The focus of a target that recomputes everything."""
+class CompletedFocus:
+    """A focus that takes all inputs but ``varying`` from ``batch`` and asks ``target``."""
 
-    def __init__(self, target: DifferentiableTarget, batch: Batch, modalities: tuple[str, ...]) -> None:
-        self._target, self._modalities = target, modalities
-        self._fixed = {name: values for name, values in batch.items() if name not in modalities}
+    def __init__(self, target: DifferentiableTarget, batch: Batch, varying: tuple[str, ...]) -> None:
+        self._target, self._varying = target, varying
+        self._fixed = {name: values for name, values in batch.items() if name not in varying}
 
     def logits(self, point: Batch, rows: np.ndarray) -> np.ndarray:
         return self._target.logits(self._complete(point, rows))
 
     def gradient(self, point: Batch, labels: np.ndarray, rows: np.ndarray, loss: str = "cross-entropy") -> Gradient:
-        return self._target.gradient(self._complete(point, rows), labels, self._modalities, loss)
+        return self._target.gradient(self._complete(point, rows), labels, self._varying, loss)
 
     def _complete(self, point: Batch, rows: np.ndarray) -> Batch:
         return {name: values[rows] for name, values in self._fixed.items()} | {
-            name: point[name] for name in self._modalities}
+            name: point[name] for name in self._varying}

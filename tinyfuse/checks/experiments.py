@@ -1,30 +1,22 @@
 """Small experiments on one target whose outcome says whether its robustness figures can be believed.
 
-Each is a row that the checks read (see checks.py): attacks at their limits, repeated, doubled, or replaced by noise.
-They run on few samples, in the units of the target: real values for a float network, codes (G) for an integer one.
+Each becomes a row that the checks read: attacks at their limits, repeated, doubled, or replaced by noise, on few
+samples and in the units of the target (codes for an integer one). What the values mean is said in probe_names.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
-from tinyfuse.attacks import (
-    Adversarial,
-    Batch,
-    DifferentiableTarget,
-    Gradient,
-    Threat,
-    attack,
-    loss_and_slope,
-    misclassified,
-    pgd,
-    refuse_probabilities,
-)
-from tinyfuse.attacks.steps import zero_gradient
+from tinyfuse.attacks import FGSM, PGD, Adversarial, Batch, Corners, DifferentiableTarget, SampleAttack, Square, Threat
+from tinyfuse.attacks.adversarial import misclassified
+from tinyfuse.attacks.guards import refuse_probabilities
+from tinyfuse.attacks.losses import loss_and_slope
+from tinyfuse.attacks.target import Gradient, zero_gradient
 from tinyfuse.checks.linear_model import linear_problem
 from tinyfuse.core.errors import TinyfuseError
 from tinyfuse.threats.audit import audit
@@ -34,8 +26,8 @@ BLACK_BOX_QUERIES = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
-    """A target with a small batch, its labels, and the threat on all its modalities at the largest budget.
+class ProbeSubject:
+    """A target with a small batch, its labels, and the threat on all its inputs at the largest budget.
 
     ``truth`` int [n]: the classes read from the data once more. ``shortest_step``: of all iterated attacks that were
     made on the target, in its units. ``padding``: by input, 1 where the values carry no information.
@@ -50,35 +42,39 @@ class Bench:
     shortest_step: float | None = None
     padding: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
-    def correct(self, point: Batch) -> np.ndarray:
-        """Bool [n]: ``point`` is still classified correctly."""
-        return ~misclassified(self.target.logits(point), self.labels)
+    @property
+    def n(self) -> int:
+        return len(self.labels)
 
     def loss(self, point: Batch) -> np.ndarray:
         """Cross-entropy float64 [n]."""
         return loss_and_slope("cross-entropy", self.target.logits(point), self.labels)[0]
 
+    def attacked(self, attack: SampleAttack, threat: Threat | None = None, rows: np.ndarray | None = None, *,
+                 survivors_only: bool = False) -> Adversarial:
+        """What ``attack`` makes of the batch, or of its ``rows`` (int [m]), under its own or another ``threat``."""
+        rows = np.arange(self.n) if rows is None else rows
+        return attack.run(self.target, _rows_of(self.batch, rows), self.labels[rows],
+                          (threat or self.threat).take(rows), sample_ids=rows, survivors_only=survivors_only)
+
     @cached_property
     def climb(self) -> tuple[Adversarial, np.ndarray]:
         """PGD with the usual number of steps, and its loss [steps + 1, n] from the clean point to the last."""
         watched = _Watched(self.target)
-        found = pgd(watched, self.batch, self.labels, self.threat, steps=self.steps)
+        found = PGD(steps=self.steps).run(watched, self.batch, self.labels, self.threat)
         return found, np.stack([*watched.losses, self.loss(found.last)])
 
     @cached_property
     def twice(self) -> Adversarial:
-        """PGD with twice as many steps."""
-        return pgd(self.target, self.batch, self.labels, self.threat, steps=2 * self.steps)
+        return self.attacked(PGD(steps=2 * self.steps))
 
     @cached_property
     def one_step(self) -> Adversarial:
-        """The fast gradient method."""
-        return attack("fgsm", self.target, self.batch, self.labels, [self.threat])[0]
+        return self.attacked(FGSM())
 
     @cached_property
     def corners(self) -> Adversarial:
-        """The worst of random corners of the ball."""
-        return attack("corners", self.target, self.batch, self.labels, [self.threat], draws=NOISE_DRAWS)[0]
+        return self.attacked(Corners(draws=NOISE_DRAWS))
 
 
 class _Watched:
@@ -97,7 +93,7 @@ class _Watched:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Measured:
     """One measured value on ``n`` samples."""
 
     value: float
@@ -105,215 +101,194 @@ class Finding:
     detail: str = ""
 
 
-def measure(bench: Bench, skip: Callable[[str], bool] = lambda name: False) -> Iterator[tuple[str, Finding]]:
-    """Yield (name, finding) of every probe but those to ``skip``."""
-    for name, probe in PROBES.items():
-        if not skip(name):
-            found = probe(bench)
-            if found is not None:
-                yield name, found
+def measure(subject: ProbeSubject, skip: Callable[[str], bool] = lambda name: False) -> Iterator[tuple[str, Measured]]:
+    """Yield (name, what was measured) of every probe but those to ``skip``; the gradient is probed input by input."""
+    probes = dict(PROBES)
+    for name in subject.threat.attacked:
+        probes[f"zero-gradient-{name}"] = partial(zero_gradient_share, name=name)
+    for name, probe in probes.items():
+        found = None if skip(name) else probe(subject)
+        if found is not None:
+            yield name, found
 
 
-def zero_budget(bench: Bench) -> Finding:
-    """Verdicts that PGD with a budget of 0 changes."""
-    nothing = replace(bench.threat, epsilon=dict.fromkeys(bench.threat.epsilon, 0.0))
-    found = pgd(bench.target, bench.batch, bench.labels, nothing, steps=2, step_size=0.0)
-    return Finding(float(np.sum(found.broken == bench.correct(bench.batch))), len(bench.labels))
+def _rows_of(batch: Batch, rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[rows] for name, values in batch.items()}
 
 
-def fgsm_equals_one_step(bench: Bench) -> Finding:
-    """Coordinates in which one PGD step of the whole budget differs from the fast gradient method."""
-    looped = pgd(bench.target, bench.batch, bench.labels, bench.threat, steps=1, step_size=dict(bench.threat.epsilon))
-    differing = sum(int(np.sum(bench.one_step.last[name] != looped.last[name])) for name in bench.threat.modalities)
-    return Finding(differing, len(bench.labels))
+def _refused(check: Callable[..., object], *arguments: object) -> bool:
+    try:
+        check(*arguments)
+    except TinyfuseError:
+        return True
+    return False
 
 
-def unbounded(bench: Bench) -> Finding:
-    """Accuracy when every value of every input may be chosen freely: anything but 0 is hidden gradients or a bug."""
-    span = {name: float(np.max(high) - np.min(low)) for name in bench.threat.epsilon
-            for low, high in [bench.threat.box(name)]}
-    longest = {name: np.sqrt(bench.batch[name][0].size) if bench.threat.norm == "l2" else 1.0 for name in span}
-    free = replace(bench.threat, epsilon={name: span[name] * longest[name] for name in span})
-    found = [pgd(bench.target, bench.batch, bench.labels, free, steps=max(40, bench.steps), loss=loss,
-                 survivors_only=True).broken for loss in ("cross-entropy", "margin")]
-    return Finding(float(np.mean(~(found[0] | found[1]))), len(bench.labels))
+def _zero_budget(subject: ProbeSubject) -> Measured:
+    nothing = replace(subject.threat, budget=dict.fromkeys(subject.threat.budget, 0.0))
+    found = subject.attacked(PGD(steps=2), nothing)
+    clean = misclassified(subject.target.logits(subject.batch), subject.labels)
+    return Measured(float(np.sum(found.broken != clean)), subject.n)
 
 
-def noise(bench: Bench) -> Finding:
-    """Accuracy under the worst of random corners of the ball, minus that under FGSM; below 0 noise is the stronger."""
-    corners, gradient = (float(np.mean(~found.broken)) for found in (bench.corners, bench.one_step))
-    return Finding(corners - gradient, len(bench.labels),
+def _fgsm_equals_one_step(subject: ProbeSubject) -> Measured:
+    one, other = subject.one_step.last, subject.attacked(PGD(steps=1)).last
+    return Measured(sum(int(np.sum(one[name] != other[name])) for name in subject.threat.attacked), subject.n)
+
+
+def _unbounded(subject: ProbeSubject) -> Measured:
+    """Anything but 0 is hidden gradients or a bug."""
+    free = {}
+    for name in subject.threat.attacked:
+        low, high = subject.threat.box[name]
+        longest = np.sqrt(subject.batch[name][0].size) if subject.threat.norm.name == "l2" else 1.0
+        free[name] = float(np.max(high) - np.min(low)) * float(longest)
+    broken = _broken_by_two_losses(subject, max(40, subject.steps), replace(subject.threat, budget=free))
+    return Measured(float(np.mean(~broken)), subject.n)
+
+
+def _broken_by_two_losses(subject: ProbeSubject, steps: int, threat: Threat) -> np.ndarray:
+    found = [subject.attacked(PGD(steps=steps, loss=loss), threat, survivors_only=True).broken
+             for loss in ("cross-entropy", "margin")]
+    return np.asarray(found[0] | found[1])
+
+
+def _full_range(subject: ProbeSubject, name: str) -> float:
+    """The largest change that the box of an input allows, in the norm of the threat."""
+    low, high = subject.threat.box[name]
+    longest = np.sqrt(subject.batch[name][0].size) if subject.threat.norm.name == "l2" else 1.0
+    return float(np.max(high) - np.min(low)) * float(longest)
+
+
+def _noise(subject: ProbeSubject) -> Measured:
+    corners, gradient = (float(np.mean(~found.broken)) for found in (subject.corners, subject.one_step))
+    return Measured(corners - gradient, subject.n,
                    f"{corners:.1%} against {NOISE_DRAWS} random corners, {gradient:.1%} against FGSM")
 
 
-def planted(bench: Bench) -> Finding:
-    """Share of planted examples that PGD reaches: the boundary moved to where the best random corner just crosses it.
-
-    An active test after Zimmermann et al. 2022: an attack that does not get as far as a point known to lie in the ball
-    says nothing about robustness.
+def _planted(subject: ProbeSubject) -> Measured:
+    """An active test after Zimmermann et al. 2022: an attack that does not find a point known to lie in the ball says
+    nothing about robustness.
     """
-    found = bench.loss(bench.climb[0].strongest) >= bench.loss(bench.corners.strongest)
-    return Finding(float(np.mean(found | bench.climb[0].broken)), len(bench.labels),
+    found = subject.loss(subject.climb[0].strongest) >= subject.loss(subject.corners.strongest)
+    return Measured(float(np.mean(found | subject.climb[0].broken)), subject.n,
                    f"each at the strongest of {NOISE_DRAWS} random corners")
 
 
-def analytic(bench: Bench) -> Finding | None:
-    """Samples on which FGSM or PGD misses what the closed form of a linear model on the same inputs allows."""
-    return _on_linear_model(bench, lambda broken, breakable: breakable & ~broken)
-
-
-def certificate(bench: Bench) -> Finding | None:
-    """Samples of a linear model that are broken although its closed form certifies them."""
-    return _on_linear_model(bench, lambda broken, breakable: broken & ~breakable)
-
-
-def _on_linear_model(bench: Bench, wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Finding | None:
-    if bench.threat.norm != "linf":
+def _on_linear_model(subject: ProbeSubject, *, certified: bool) -> Measured | None:
+    """What FGSM or PGD breaks of a linear model although it is ``certified``, or misses of what can be broken."""
+    if subject.threat.norm.name != "linf":
         return None
-    target, labels, breakable = linear_problem(bench.batch, bench.threat, bench.target.grids)
-    found = [pgd(target, bench.batch, labels, bench.threat, steps=bench.steps),
-             attack("fgsm", target, bench.batch, labels, [bench.threat])[0]]
-    faults = np.logical_or.reduce([wrong(one.broken, breakable) for one in found])
-    return Finding(float(faults.sum()), len(labels), "a linear model with the same inputs and budget, closed form")
+    target, labels, breakable = linear_problem(subject.batch, subject.threat, subject.target.grids)
+    faults = np.zeros(subject.n, bool)
+    for attack in (PGD(steps=subject.steps), FGSM()):
+        broken = attack.run(target, subject.batch, labels, subject.threat).broken
+        faults |= broken & ~breakable if certified else breakable & ~broken
+    return Measured(float(faults.sum()), subject.n, "a linear model with the same inputs and budget, closed form")
 
 
-def black_box_only(bench: Bench) -> Finding:
-    """Share of samples that attacks without gradients break after those with gradients have failed."""
-    broken = np.zeros(len(bench.labels), bool)
-    for loss in ("cross-entropy", "margin"):
-        broken |= pgd(bench.target, bench.batch, bench.labels, bench.threat, steps=bench.steps, loss=loss,
-                      survivors_only=True).broken
-    before, rows = broken.copy(), np.flatnonzero(~broken)
-    for name, parameters in (("square", {"queries": BLACK_BOX_QUERIES}), ("corners", {"draws": NOISE_DRAWS})):
-        if len(rows):
-            found = attack(name, bench.target, {key: values[rows] for key, values in bench.batch.items()},
-                           bench.labels[rows], [bench.threat.take(rows)], sample_ids=rows, **parameters)[0]
-            broken[rows] |= found.broken
-    return Finding(float(np.mean(broken & ~before)), len(bench.labels),
-                   f"square with {BLACK_BOX_QUERIES} queries, {NOISE_DRAWS} random corners")
+def _black_box_only(subject: ProbeSubject) -> Measured:
+    rows = np.flatnonzero(~_broken_by_two_losses(subject, subject.steps, subject.threat))
+    searches = (Square(queries=BLACK_BOX_QUERIES), Corners(draws=NOISE_DRAWS)) if len(rows) else ()
+    broken = np.zeros(len(rows), bool)
+    for search in searches:
+        broken |= subject.attacked(search, rows=rows).broken
+    return Measured(float(broken.sum() / subject.n), subject.n,
+                    f"square with {BLACK_BOX_QUERIES} queries, {NOISE_DRAWS} random corners")
 
 
-def double_steps(bench: Bench) -> Finding:
-    """Accuracy that twice as many steps take away."""
-    gain = np.mean(bench.twice.broken) - np.mean(bench.climb[0].broken)
-    return Finding(float(gain), len(bench.labels))
+def _double_steps(subject: ProbeSubject) -> Measured:
+    return Measured(float(np.mean(subject.twice.broken) - np.mean(subject.climb[0].broken)), subject.n)
 
 
-def double_steps_loss(bench: Bench) -> Finding:
-    """Relative change of the mean loss with twice as many steps."""
-    once, twice = (float(np.mean(bench.loss(found.strongest))) for found in (bench.climb[0], bench.twice))
-    return Finding((twice - once) / max(once, 1e-12), len(bench.labels))
+def _double_steps_loss(subject: ProbeSubject) -> Measured:
+    once, twice = (float(np.mean(subject.loss(found.strongest))) for found in (subject.climb[0], subject.twice))
+    return Measured((twice - once) / max(once, 1e-12), subject.n)
 
 
-def double_restarts(bench: Bench) -> Finding:
-    """Accuracy that a second, random start takes away."""
-    rows = np.flatnonzero(~bench.climb[0].broken)
+def _double_restarts(subject: ProbeSubject) -> Measured:
+    """The second start is random."""
+    rows = np.flatnonzero(~subject.climb[0].broken)
     if not len(rows):
-        return Finding(0.0, len(bench.labels))
-    again = pgd(bench.target, {name: values[rows] for name, values in bench.batch.items()}, bench.labels[rows],
-                bench.threat.take(rows), steps=bench.steps, random_start=True, sample_ids=rows, survivors_only=True)
-    return Finding(float(again.broken.sum() / len(bench.labels)), len(bench.labels))
+        return Measured(0.0, subject.n)
+    again = subject.attacked(PGD(steps=subject.steps, random_start=True), rows=rows, survivors_only=True)
+    return Measured(float(again.broken.sum() / subject.n), subject.n)
 
 
-def loss_falls(bench: Bench) -> Finding:
-    """Share of (sample, window of steps) in which PGD's loss fell; one trajectory, seen after 0, 1, 2, 4, ... steps."""
-    losses = bench.climb[1]
-    seen = [0, *(1 << power for power in range(bench.steps.bit_length()))]
-    gains = np.diff(losses[seen], axis=0)
-    return Finding(float(np.mean(gains < -1e-6)), len(bench.labels))
+def _loss_falls(subject: ProbeSubject) -> Measured:
+    """One trajectory of PGD, seen after 0, 1, 2, 4, ... steps."""
+    seen = [0, *(1 << power for power in range(subject.steps.bit_length()))]
+    return Measured(float(np.mean(np.diff(subject.climb[1][seen], axis=0) < -1e-6)), subject.n)
 
 
-def repeat(bench: Bench) -> Finding:
-    """Verdicts that differ when half of the samples is attacked again, alone."""
-    half = np.arange(0, len(bench.labels), 2)
-    part = pgd(bench.target, {name: values[half] for name, values in bench.batch.items()}, bench.labels[half],
-               bench.threat.take(half), steps=bench.steps)
-    return Finding(float(np.sum(bench.climb[0].broken[half] != part.broken)), len(half))
+def _repeat(subject: ProbeSubject) -> Measured:
+    """Half of the samples is attacked again, alone."""
+    half = np.arange(0, subject.n, 2)
+    part = subject.attacked(PGD(steps=subject.steps), rows=half)
+    return Measured(float(np.sum(subject.climb[0].broken[half] != part.broken)), len(half))
 
 
-def saturated_loss(bench: Bench) -> Finding:
-    """Share of samples whose probability is 1 in float32, so that a float32 cross-entropy has no gradient."""
-    loss = loss_and_slope("cross-entropy", bench.target.logits(bench.batch), bench.labels)[0]
-    return Finding(float(np.mean(np.exp(-loss).astype(np.float32) == 1.0)), len(bench.labels))
+def _saturated_loss(subject: ProbeSubject) -> Measured:
+    """With a probability of 1 a float32 cross-entropy has no gradient."""
+    return Measured(float(np.mean(np.exp(-subject.loss(subject.batch)).astype(np.float32) == 1.0)), subject.n)
 
 
-def softmax_output(bench: Bench) -> Finding:
-    """1 if the outputs look like probabilities instead of logits."""
-    try:
-        refuse_probabilities(np.asarray(bench.target.logits(bench.batch)), bench.target.name)
-    except TinyfuseError:
-        return Finding(1.0, len(bench.labels))
-    return Finding(0.0, len(bench.labels))
+def _softmax_output(subject: ProbeSubject) -> Measured:
+    logits = np.asarray(subject.target.logits(subject.batch))
+    return Measured(float(_refused(refuse_probabilities, logits, subject.target.name)), subject.n)
 
 
-def bad_gradient(bench: Bench) -> Finding:
-    """Samples with a gradient that is NaN, infinite or missing."""
-    found = bench.target.gradient(bench.batch, bench.labels, bench.threat.modalities)
-    bad = np.zeros(len(bench.labels), bool)
-    for values in found.wrt.values():
-        bad |= ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    return Finding(float(bad.sum()), len(bench.labels))
+def _bad_gradient(subject: ProbeSubject) -> Measured:
+    found = subject.target.gradient(subject.batch, subject.labels, subject.threat.attacked)
+    bad = [~np.isfinite(values).reshape(subject.n, -1).all(axis=1) for values in found.wrt.values()]
+    return Measured(float(np.logical_or.reduce(bad).sum()), subject.n)
 
 
-def audited(bench: Bench) -> Finding:
-    """Adversarial inputs that leave the threat; all others of a sweep are audited too, and one ends its attack."""
-    points = [point for found in (bench.climb[0], bench.twice, bench.one_step, bench.corners)
+def _audit(subject: ProbeSubject) -> Measured:
+    """All other adversarial inputs of a sweep are audited too, and one that is not allowed ends its attack."""
+    def refused(point: Batch, rows: np.ndarray) -> bool:
+        return _refused(audit, _rows_of(point, rows), _rows_of(subject.batch, rows), subject.threat.take(rows))
+    points = [point for found in (subject.climb[0], subject.twice, subject.one_step, subject.corners)
               for point in (found.last, found.strongest)]
-    return Finding(float(sum(_violations(point, bench) for point in points)), len(points) * len(bench.labels))
+    every = np.arange(subject.n)
+    bad = sum(refused(point, row) for point in points if refused(point, every) for row in every[:, np.newaxis])
+    return Measured(float(bad), len(points) * subject.n)
 
 
-def _violations(point: Batch, bench: Bench) -> int:
-    def allowed(rows: np.ndarray) -> bool:
-        try:
-            audit({name: values[rows] for name, values in point.items()},
-                  {name: values[rows] for name, values in bench.batch.items()}, bench.threat.take(rows))
-        except TinyfuseError:
-            return False
-        return True
-
-    everything = np.arange(len(bench.labels))
-    return 0 if allowed(everything) else sum(not allowed(everything[row:row + 1]) for row in everything)
+def _label_source(subject: ProbeSubject) -> Measured:
+    """A model's own answers would leak into the attack."""
+    return Measured(float(np.array_equal(subject.labels, subject.truth)), subject.n)
 
 
-def label_source(bench: Bench) -> Finding:
-    """1 if attacks climb away from the true labels; a model's own answers would leak into the attack."""
-    return Finding(float(np.array_equal(bench.labels, bench.truth)), len(bench.labels))
-
-
-def step_below_code(bench: Bench) -> Finding | None:
-    """1 if an attack took steps below half a code on inputs that are rounded, so that it could not move."""
-    if not bench.threat.lattice or bench.shortest_step is None:
+def _step_below_code(subject: ProbeSubject) -> Measured | None:
+    if not subject.threat.lattice or subject.shortest_step is None:
         return None
-    return Finding(float(bench.shortest_step < 0.5), len(bench.labels), f"shortest step {bench.shortest_step:g} codes")
+    return Measured(float(subject.shortest_step < 0.5), subject.n, f"shortest step {subject.shortest_step:g} codes")
 
 
-def padding_share(bench: Bench) -> Finding | None:
-    """Share of the perturbation's L1 size in coordinates that are constant padding in every sample."""
-    if not any(mask.any() for name, mask in bench.padding.items() if name in bench.threat.modalities):
+def _padding_share(subject: ProbeSubject) -> Measured | None:
+    padding = {name: mask for name, mask in subject.padding.items() if name in subject.threat.attacked}
+    if not any(mask.any() for mask in padding.values()):
         return None
-    spent = {name: np.abs(bench.climb[0].last[name] - bench.batch[name]) for name in bench.threat.modalities}
-    wasted = sum(float((change * bench.padding[name]).sum()) for name, change in spent.items() if name in bench.padding)
-    return Finding(wasted / max(sum(float(change.sum()) for change in spent.values()), 1e-12), len(bench.labels))
+    spent = {name: np.abs(subject.climb[0].last[name] - subject.batch[name]) for name in subject.threat.attacked}
+    wasted = sum(float((change * padding[name]).sum()) for name, change in spent.items() if name in padding)
+    return Measured(wasted / max(sum(float(change.sum()) for change in spent.values()), 1e-12), subject.n)
 
 
-def _zero_gradient(modality: str) -> Callable[[Bench], Finding | None]:
-    def share(bench: Bench) -> Finding | None:
-        if modality not in bench.threat.epsilon:
-            return None
-        gradient = bench.target.gradient(bench.batch, bench.labels, (modality,))
-        alone = replace(bench.threat, epsilon={modality: bench.threat.epsilon[modality]},
-                        mask={name: mask for name, mask in (bench.threat.mask or {}).items() if name == modality})
-        return Finding(float(zero_gradient(gradient.wrt, alone).mean()), len(bench.labels))
-
-    return share
+def zero_gradient_share(subject: ProbeSubject, name: str) -> Measured:
+    """Share of samples whose gradient is 0 at every attackable coordinate of input ``name``."""
+    gradient = subject.target.gradient(subject.batch, subject.labels, (name,))
+    alone = replace(subject.threat, budget={name: subject.threat.budget[name]},
+                    mask={key: mask for key, mask in subject.threat.mask.items() if key == name})
+    return Measured(float(zero_gradient(gradient.wrt, alone).mean()), subject.n)
 
 
-PROBES: dict[str, Callable[[Bench], Finding | None]] = {
-    "zero-budget": zero_budget, "fgsm-equals-pgd1": fgsm_equals_one_step, "unbounded": unbounded, "noise": noise,
-    "black-box-only": black_box_only, "softmax-output": softmax_output, "bad-gradient": bad_gradient,
-    "double-steps": double_steps, "double-steps-loss": double_steps_loss, "double-restarts": double_restarts,
-    "loss-falls": loss_falls, "repeat": repeat, "planted": planted, "analytic": analytic, "certificate": certificate,
-    "audit": audited, "label-source": label_source, "step-below-code": step_below_code,
-    "saturated-loss": saturated_loss, "padding-share": padding_share,
-    "zero-gradient-image": _zero_gradient("image"), "zero-gradient-audio": _zero_gradient("audio")}
-"""Name in the rows -> experiment."""
+PROBES: dict[str, Callable[[ProbeSubject], Measured | None]] = {
+    "zero-budget": _zero_budget, "fgsm-equals-pgd1": _fgsm_equals_one_step, "unbounded": _unbounded, "noise": _noise,
+    "black-box-only": _black_box_only, "softmax-output": _softmax_output, "bad-gradient": _bad_gradient,
+    "double-steps": _double_steps, "double-steps-loss": _double_steps_loss, "double-restarts": _double_restarts,
+    "loss-falls": _loss_falls, "repeat": _repeat, "planted": _planted,
+    "analytic": partial(_on_linear_model, certified=False), "certificate": partial(_on_linear_model, certified=True),
+    "audit": _audit, "label-source": _label_source, "step-below-code": _step_below_code,
+    "saturated-loss": _saturated_loss, "padding-share": _padding_share}
+"""Name in the rows -> experiment, but for those on the gradient of each input."""

@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyfuse.checks import probe_names
-from tinyfuse.checks.line_rows import (
-    Evidence,
-    budget_of,
-    budget_text,
-    clean_survivors,
-    points,
-    populations,
-    same_samples,
-    survivors_within,
-    where,
-)
-from tinyfuse.checks.registry import NO_MEANING, Answer, Finding, Missing, no_probe, register
-from tinyfuse.core.results import Row
+from tinyfuse.checks.line_rows import LineRows, budget_of, clean_survivors, populations, same_samples, survivors_within
+from tinyfuse.checks.registry import NO_MEANING, Answer, Finding, Missing, register, register_probe
+from tinyfuse.checks.sentences import budget_text, points
+from tinyfuse.core.results import Row, epsilon_of
 from tinyfuse.core.statistics import mcnemar, paired_difference, ratio
 
-
-@register("Ce", 21, "certificate-broken", "E", "an attack broke samples that a sound certificate protects")
-def _certificate_broken(evidence: Evidence) -> Answer:
-    probe = evidence.worst(probe_names.CERTIFICATE)
-    if probe is None:
-        return no_probe(probe_names.CERTIFICATE)
-    text = f"{probe['value']:.0f} of {probe['n']} samples are certified and broken{where(probe)}"
-    return Finding("E", text) if probe["value"] else None
+register_probe("Ce", 21, "certificate-broken", "E", "an attack broke samples that a sound certificate protects",
+               probe="certificate", sentence="{value:.0f} of {n} samples are certified and broken")
 
 
 @register("N", 22, "too-few-samples", "W", "too few samples: a 95 % interval is wider than 3 points")
-def _too_few_samples(evidence: Evidence) -> Answer:
-    judged = [row for row in evidence.rows if row["kind"] == "clean"] + _headline(evidence)
+def _too_few_samples(line: LineRows) -> Answer:
+    judged = [row for row in line.rows if row["kind"] == "clean"] + _headline(line)
     if not judged:
         return Missing("nothing was judged")
     width, n = max((row["ci_high"] - row["ci_low"], row["n"]) for row in judged)
@@ -40,66 +24,64 @@ def _too_few_samples(evidence: Evidence) -> Answer:
 
 
 @register("S", 22, "single-seed", "W", "a single training seed: other trainings of the same network may differ")
-def _single_seed(evidence: Evidence) -> Answer:
-    return Finding("W", f"only seed {evidence.line[2]} was trained") if evidence.seed_count == 1 else None
+def _single_seed(line: LineRows) -> Answer:
+    return Finding("W", f"only seed {line.seed} was trained") if line.seed_count == 1 else None
 
 
 @register("Ra", 22, "no-ratio", "I", "integer over float robustness is no meaningful ratio where float is below 5 %")
-def _no_ratio(evidence: Evidence) -> Answer:
+def _no_ratio(line: LineRows) -> Answer:
     """The smallest budget per mode at which the float network keeps too little for a denominator."""
-    if not evidence.integer:
+    if not line.integer:
         return NO_MEANING
-    rows = [row for row in evidence.float_rows if row["kind"] == "attack" and row["source"] == "float"]
+    rows = [row for row in line.float_rows if row["kind"] == "attack" and row["source"] == "float"]
     if not rows:
         return Missing("the float network was not attacked")
-    lost: dict[str, tuple[float, str]] = {}
+    lost: dict[tuple[str, ...], list[tuple[float, str]]] = {}
     for found in populations(rows).values():
         for row in found:
-            left = survivors_within(found, budget_of(row))
-            share = 1.0 if left is None else float(np.mean(left))
+            share = float(np.mean(survivors_within(found, budget_of(row))))
             if ratio(share, share) is None:
-                known = lost.get(row["modality"], (np.inf, ""))
-                lost[row["modality"]] = min(known, (row["epsilon"], f"{share:.1%} at {budget_text(budget_of(row))}"))
-    return Finding("I", "float keeps " + ", ".join(text for _, text in lost.values())) if lost else None
+                said = f"{share:.1%} at {budget_text(budget_of(row))}"
+                lost.setdefault(tuple(row["attacked"]), []).append((epsilon_of(row), said))
+    return Finding("I", "float keeps " + ", ".join(min(cases)[1] for cases in lost.values())) if lost else None
 
 
 @register("D", 23, "clean-drop", "E", "the integer model loses clean accuracy against its float network")
-def _clean_drop(evidence: Evidence) -> Answer:
-    if not evidence.integer:
+def _clean_drop(line: LineRows) -> Answer:
+    if not line.integer:
         return NO_MEANING
-    pair = same_samples(clean_survivors(evidence.float_rows, "keras"), evidence.clean_truth)
-    if pair is None:
-        return Missing("no clean pairs were judged by both the float network and the integers")
-    before, after = pair
-    drop, p_value = float(np.mean(before) - np.mean(after)), mcnemar(before, after)
-    certain = p_value < 0.05
+    verdicts = same_samples(clean_survivors(line.float_rows, "keras"), line.clean_truth)
+    if verdicts is None:
+        return Missing("no clean samples were judged by both the float network and the integers")
+    before, after = verdicts
+    loss, p_value = paired_difference(after, before), mcnemar(before, after)
+    drop, certain = float(np.mean(before) - np.mean(after)), p_value < 0.05
     if drop <= (0.005 if certain else 0.015):
         return None
-    loss = paired_difference(after, before)
     level = "E" if certain and drop > 0.1 else "W" if certain else "I"
     return Finding(level, f"clean accuracy falls by {points(drop)} from float to integer (95 % interval "
                           f"{100 * loss.low:.1f} to {100 * loss.high:.1f}, n={len(before)}, McNemar p={p_value:.2g})")
 
 
 @register("Re", 23, "incomplete-report", "I", "something is not measured that a reader needs to judge the figure")
-def _incomplete_report(evidence: Evidence) -> Answer:
-    if not evidence.attacks:
+def _incomplete_report(line: LineRows) -> Answer:
+    if not line.attacks:
         return Missing("no attack rows")
     lacking = []
-    unnamed = [row for row in evidence.attacks if not row["threat"] or not row["norm"]]
+    unnamed = [row for row in line.attacks if not row["threat"] or not row["norm"]]
     if unnamed:
         lacking.append(f"{len(unnamed)} attack rows do not name threat model or norm")
-    judges = {(row["executor"], row["n"]) for row in _headline(evidence)}
-    unclean = sorted(f"{name}, n={n}" for name, n in judges if n not in clean_survivors(evidence.rows, name))
+    judges = {(row["executor"], row["n"]) for row in _headline(line)}
+    unclean = sorted(f"{name}, n={n}" for name, n in judges if n not in line.clean(name))
     if unclean:
         lacking.append(f"no clean accuracy on the attacked samples ({'; '.join(unclean)})")
-    lowest = min(_headline(evidence), key=lambda row: float(row["accuracy"]))
+    lowest = min(_headline(line), key=lambda row: float(row["accuracy"]))
     if lowest["accuracy"] > 0.1:
-        at = budget_text(budget_of(lowest))
-        lacking.append(f"no curve falls below 10 % (lowest {lowest['accuracy']:.1%} at {at})")
+        where = budget_text(budget_of(lowest))
+        lacking.append(f"no curve falls below 10 % (lowest {lowest['accuracy']:.1%} at {where})")
     return Finding("I", "; ".join(lacking)) if lacking else None
 
 
-def _headline(evidence: Evidence) -> list[Row]:
+def _headline(line: LineRows) -> list[Row]:
     """The attack rows that robust accuracies are read from: unions where there are any, else all."""
-    return [row for row in evidence.attacks if row["criterion"] == "union"] or list(evidence.attacks)
+    return [row for row in line.attacks if row["criterion"] == "union"] or list(line.attacks)

@@ -19,8 +19,8 @@ LACKING_STAGE, BROKEN_STAGE = "firmware", "firmware run"
 class FirmwareCost:
     """Bytes of flash and RAM on ``core`` and instructions of one inference by core; absent if not measured.
 
-    ``tools``: compiler and emulators. ``problem`` says why something is absent: no kernel, or codes that are not
-    TFLite Micro's (then not ``exact``); it is empty where the bench ran without compiler or emulator.
+    ``problem`` says why: no kernel, or codes that are not TFLite Micro's (then not ``exact``); it is empty where there
+    was no compiler or emulator (``tools``).
     """
 
     core: str = ""
@@ -33,7 +33,7 @@ class FirmwareCost:
 
 
 def firmware_cost(rows: Sequence[Row], reason: str) -> FirmwareCost:
-    """The cost of one line from its ``rows``; firmware of an earlier ``.tflite`` does not count.
+    """Read the cost of one line from its ``rows``; firmware of an earlier ``.tflite`` does not count.
 
     ``reason``: why its firmware could not be made or run, where that is known.
     """

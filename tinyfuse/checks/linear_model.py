@@ -8,14 +8,14 @@ import numpy as np
 
 from tinyfuse.attacks import Batch, Gradient, Threat, loss_and_slope
 from tinyfuse.threats.code_grid import InputGrid
-from tinyfuse.threats.code_threats import ends
+from tinyfuse.threats.code_threats import box_ends
 
 GAIN = 5.0
 """Logits that an attack can win: enough to matter, too few for a cross-entropy to underflow."""
 
 
 class Linear:
-    """Two logits: 0, and sum over inputs of <weights, input> - offset; float32 inputs [n, ...] as of any target."""
+    """Two logits: 0, and the sum over inputs of <weights, input> - offset."""
 
     name, executor = "linear", "numpy"
 
@@ -24,8 +24,8 @@ class Linear:
 
     def logits(self, batch: Batch) -> np.ndarray:
         """Float64 [n, 2]."""
-        second = sum((_flat(batch[name]) @ weights.ravel() for name, weights in self._weights.items()),
-                     np.float64(-self._offset))
+        second = sum((batch[name].reshape(len(batch[name]), -1).astype(np.float64) @ weights.ravel()
+                      for name, weights in self._weights.items()), np.float64(-self._offset))
         return np.stack([np.zeros_like(second), second], axis=1)
 
     def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
@@ -33,9 +33,8 @@ class Linear:
         """Exact gradients float32."""
         logits = self.logits(batch)
         value, slope = loss_and_slope(loss, logits, labels)
-        return Gradient(logits, value, {
-            name: (slope[:, 1].reshape(-1, *[1] * self._weights[name].ndim) * self._weights[name]).astype(np.float32)
-            for name in wrt})
+        return Gradient(logits, value, {name: np.multiply.outer(slope[:, 1], self._weights[name]).astype(np.float32)
+                                        for name in wrt})
 
 
 def linear_problem(batch: Batch, threat: Threat, grids: Mapping[str, InputGrid] | None, *,
@@ -51,21 +50,16 @@ def linear_problem(batch: Batch, threat: Threat, grids: Mapping[str, InputGrid] 
     size = GAIN / max(float(gain.mean()), 1e-12)
     weights = {name: values * size for name, values in weights.items()}
     best = Linear(weights, 0.0, grids).logits(batch)[:, 1] + gain * size
-    order = np.sort(best)
-    middle = (len(order) - 1) // 2
-    offset = float(order[middle:middle + 2].mean()) if len(order) > 1 else float(order[0]) - 1.0
+    middle = np.sort(best)[(len(best) - 1) // 2:][:2]
+    offset = float(middle.mean()) if len(best) > 1 else float(middle[0]) - 1.0
     return Linear(weights, offset, grids), np.zeros(len(best), int), best > offset
 
 
 def _gain(weights: Mapping[str, np.ndarray], batch: Batch, threat: Threat) -> np.ndarray:
     """The most by which ``threat`` can raise the sum, float64 [n]."""
-    total = np.zeros(len(batch[threat.modalities[0]]))
-    for name in threat.modalities:
-        low, high = ends(threat, name, batch)
+    total = np.zeros(len(batch[threat.attacked[0]]))
+    for name in threat.attacked:
+        low, high = box_ends(threat, name, batch)
         up, down = (weights[name] * (end.astype(np.float64) - batch[name]) for end in (high, low))
-        total += _flat(np.maximum(up, down)).sum(axis=1)
+        total += np.maximum(up, down).reshape(len(total), -1).sum(axis=1)
     return total
-
-
-def _flat(values: np.ndarray) -> np.ndarray:
-    return values.reshape(len(values), -1).astype(np.float64)

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tinyfuse.checks.line_rows import Evidence
-
-POINTS = 25
-"""Points of the checklist; some take several checks."""
+from tinyfuse.checks.line_rows import LineRows
+from tinyfuse.checks.sentences import where
 
 
 class Finding(NamedTuple):
@@ -26,19 +24,19 @@ class Missing(NamedTuple):
 
 
 NO_MEANING = Missing("")
-"""The answer where the question does not arise: parity of a float network, both modalities of one input."""
+"""The answer where the question does not arise: parity of a float network, several inputs of a network with one."""
 
 Answer = Finding | Missing | None
 """None: the check was made and all is well."""
+Find = Callable[[LineRows], Answer]
 
 
 @dataclass(frozen=True)
 class Check:
-    """A registered check.
+    """A registered check: ``name`` says in short what goes wrong, ``title`` in a sentence for legends.
 
     ``code``: one capital for the flags column, or a capital and a small letter. ``number``: its point of the
-    checklist (1 to 25). ``name``: what goes wrong, in short. ``level``: the most serious finding it can make.
-    ``title``: what a finding means, for legends.
+    checklist, 1 to 25. ``level``: the most serious finding it can make.
     """
 
     code: str
@@ -46,21 +44,38 @@ class Check:
     name: str
     level: str
     title: str
-    find: Callable[[Evidence], Answer]
+    find: Find
 
 
 CHECKS: dict[str, Check] = {}
 
 
-def register(code: str, number: int, name: str, level: str, title: str) -> Callable[
-        [Callable[[Evidence], Answer]], Callable[[Evidence], Answer]]:
+def register(code: str, number: int, name: str, level: str, title: str) -> Callable[[Find], Find]:
     """Enter the decorated function under ``code``."""
-    def add(find: Callable[[Evidence], Answer]) -> Callable[[Evidence], Answer]:
+    def add(find: Find) -> Find:
         CHECKS[code] = Check(code, number, name, level, title, find)
         return find
     return add
 
 
 def no_probe(*names: str) -> Missing:
-    """The answer of a check whose measurement was not made."""
+    """Say that the measurement of a check was not made."""
     return Missing("no probe " + " or ".join(f"'{name}'" for name in names))
+
+
+def register_probe(code: str, number: int, name: str, level: str, title: str, *, probe: str, sentence: str,
+                   right: float = 0.0, limit: float = 0.0, notable: float = 0.0) -> None:
+    """Enter a check that reads one ``probe``: a finding where a value is more than ``limit`` off ``right``.
+
+    It is of ``level`` where it is more than ``notable`` off, else information. ``sentence`` may hold the ``{value}``
+    that is furthest off, by how much it is ``{off}``, and on how many samples ``{n}``.
+    """
+    def find(line: LineRows) -> Answer:
+        worst = line.worst(probe, right=right)
+        if worst is None:
+            return no_probe(probe)
+        off = abs(worst["value"] - right)
+        text = sentence.format(value=worst["value"], off=off, n=worst["n"]) + where(worst)
+        return Finding(level if off > notable else "I", text) if off > limit else None
+
+    register(code, number, name, level, title)(find)

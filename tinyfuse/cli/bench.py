@@ -1,12 +1,9 @@
-"""``python -m tinyfuse.bench``: the main job in one command, resumable, ending in one HTML page."""
+"""``tinyfuse bench``, also ``python -m tinyfuse.bench``: the whole job, resumable, ending in one HTML page."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,23 +11,25 @@ from tinyfuse.cli import options
 from tinyfuse.core import provenance
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import GateError, ParityError, UsageError
+from tinyfuse.core.results import ResultStore
 from tinyfuse.core.run_log import RunLog
+from tinyfuse.data.dataset import PARTS
+from tinyfuse.data.sources import add_options, load_from
 
 if TYPE_CHECKING:
     from tinyfuse.study.matrix import Matrix
     from tinyfuse.study.run import Run
 
+HELP = "the whole matrix: train, convert, attack, report"
 EXAMPLES = """\
-examples:
-  python -m tinyfuse.bench                         embedded digits, everything, some minutes on two cores
-  python -m tinyfuse.bench --quick                 a smoke run in under a minute
-  python -m tinyfuse.bench --data DIR --matrix benchmarks/matrices/digits.toml --out runs/digits
+  tinyfuse bench                                   the embedded data, everything, some minutes on two cores
+  tinyfuse bench --quick                           a smoke run in under a minute
+  tinyfuse bench --data DIR --matrix benchmarks/matrices/digits.toml --out runs/digits
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the bench."""
-    options.add_data(parser)
+def add(parser: argparse.ArgumentParser) -> None:
+    add_options(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--matrix", metavar="FILE.toml", help="what to run; keys that are not given have the defaults")
     what.add_argument("--quick", action="store_true", help="a small matrix that ends within a minute")
@@ -42,23 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m tinyfuse.bench``."""
-    parser = argparse.ArgumentParser(prog="python -m tinyfuse.bench", description=__doc__, epilog=EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    return options.guarded(run, parser.parse_args(argv))
-
-
 def run(args: argparse.Namespace) -> int:
-    """Run or resume the bench that ``args`` describe."""
-    from tinyfuse.study.matrix import QUICK, Matrix, read_matrix
+    from tinyfuse.study.matrix import Matrix, quick, read_matrix
     from tinyfuse.study.sweep import sweep
 
-    matrix = read_matrix(args.matrix) if args.matrix else QUICK if args.quick else Matrix()
+    matrix = read_matrix(args.matrix) if args.matrix else quick() if args.quick else Matrix()
     job = _open(args, matrix)
-    log = RunLog(job.folder, lambda: len(job.store),
-                 provenance.begin(data=_describe(job), seeds=(args.seed,), settings=matrix.to_table()))
+    parts = ", ".join(f"{len(job.dataset.part(part))} {part}" for part in PARTS)
+    facts = provenance.begin(data=f"{job.dataset.name}, {job.dataset.split} split, {parts} samples", seeds=(args.seed,),
+                             settings=matrix.to_table())
+    log = RunLog(job.folder, lambda: len(job.store), facts)
     log.finish(sweep(job, jobs=args.jobs or options.cores(), after_stage=log.write))
     _show(job.folder, as_json=args.json)
     check(job.folder)
@@ -69,7 +61,6 @@ def check(folder: Path) -> None:
     """Raise :class:`ParityError` or :class:`GateError` if a figure of the run in ``folder`` must not be trusted."""
     from tinyfuse.checks.firmware_cost import check_firmware
     from tinyfuse.checks.run_checks import gate
-    from tinyfuse.core.results import ResultStore
     from tinyfuse.report import load
     from tinyfuse.study.sweep import ATTACK_STAGE
 
@@ -93,10 +84,9 @@ def check(folder: Path) -> None:
 
 
 def _open(args: argparse.Namespace, matrix: Matrix) -> Run:
-    from tinyfuse.core.results import ResultStore
     from tinyfuse.study.run import Run
 
-    dataset = options.load_data(args)
+    dataset = load_from(args)
     name = "quick" if args.quick else f"{dataset.name}-{dataset.split}".replace("+", "-")
     folder = Path(args.out or f"runs/{name}")
     rows = folder / "results.jsonl"
@@ -105,22 +95,14 @@ def _open(args: argparse.Namespace, matrix: Matrix) -> Run:
     return Run(folder, folder / "models", matrix, dataset, args.seed, ResultStore(rows))
 
 
-def _describe(job: Run) -> str:
-    parts = ", ".join(f"{len(getattr(job.dataset, part))} {part}" for part in ("train", "validation", "test"))
-    return f"{job.dataset.name}, {job.dataset.split} split, {parts} pairs"
-
-
 def _show(folder: Path, *, as_json: bool) -> None:
     """Summary on stdout; ``summary.csv`` and the report in ``folder``."""
     from tinyfuse import report
+    from tinyfuse.report.summary import as_table
 
     page, view = report.render(folder), report.load(folder)
     if as_json:
-        print(json.dumps([asdict(line) for line in view.summary], indent=2))
+        print(json.dumps([as_table(line) for line in view.summary], indent=2))
     else:
         report.print_summary(view.summary, view.flags, failed=view.failed, scope=view.scope)
     console.print(f"wrote {folder / 'results.jsonl'}, {folder / 'summary.csv'} and {page}", markup=False)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,63 +1,55 @@
-"""``tinyfuse doctor``: is what tinyfuse needs here, in versions that work together? Imports none of it."""
+"""``tinyfuse doctor``: say whether what tinyfuse needs is here, in versions that fit; it imports none of it."""
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
-from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
-OPTIONAL_TOOLS = {"espeak-ng": "makes the embedded spoken digits anew (not needed to use them)",
-                  "arm-none-eabi-gcc": "compiles firmware in `tinyfuse verify`; without it pip install ziglang",
-                  "qemu-system-arm": "runs firmware in `tinyfuse verify`; without it pip install unicorn"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor: ``what`` was looked at, what was ``found``, and what to do if it is not ``fine``."""
-
-    what: str
-    found: str
-    fine: bool
-    advice: str = ""
-
-    def __str__(self) -> str:
-        mark = "ok  " if self.fine else "FAIL"
-        return f"{mark} {self.what}: {self.found}" + (f" ({self.advice})" if self.advice else "")
+HELP = "say whether everything that is needed is installed"
+EXAMPLES = """\
+  tinyfuse doctor
+"""
+Look = tuple[bool, str, str, str]
+"""Whether it is fine, what was looked at, what was found, and what to do."""
+TOOLS = {"espeak-ng": "makes the embedded speech anew (not needed to use it)",
+         "arm-none-eabi-gcc": "compiles firmware in `tinyfuse verify`; without it pip install ziglang",
+         "qemu-system-arm": "runs firmware in `tinyfuse verify`; without it pip install unicorn"}
+"""Optional ones, and what for."""
 
 
-def examine() -> list[Finding]:
-    """Look at Python, every required distribution and the optional tools."""
-    return [_python(), *_distributions(), *map(_tool, OPTIONAL_TOOLS)]
+def add(parser: argparse.ArgumentParser) -> None:
+    pass
 
 
-def _python() -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    fine = sys.version_info >= (3, 11)
-    return Finding("python", found, fine, "" if fine else "3.11 or newer is needed")
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each requirement; exit code 1 if one is not met."""
+    new = sys.version_info >= (3, 11)
+    python = new, "python", ".".join(map(str, sys.version_info[:3])), "" if new else "3.11 or newer is needed"
+    tools = [(True, name, "on PATH" if shutil.which(name) else "not on PATH", use) for name, use in TOOLS.items()]
+    looks = [python, *_distributions(), *tools]
+    for fine, what, found, advice in looks:
+        print(f"{'ok  ' if fine else 'FAIL'} {what}: {found}" + (f" ({advice})" if advice else ""))
+    return 0 if all(fine for fine, *_ in looks) else 1
 
 
-def _distributions() -> list[Finding]:
+def _distributions() -> list[Look]:
     """What tinyfuse was installed with, without the requirements of extras."""
+    from packaging.requirements import Requirement
+
     try:
         needed = metadata.requires("tinyfuse") or []
     except metadata.PackageNotFoundError:
-        return [Finding("tinyfuse", "not installed", False, "`make install`, or pip install --editable .")]
-    return [_distribution(text) for text in needed if "extra ==" not in text]
+        return [(False, "tinyfuse", "not installed", "`make install`, or pip install --editable .")]
+    return [_distribution(Requirement(text)) for text in needed if "extra ==" not in text]
 
 
-def _distribution(requirement: str) -> Finding:
-    from packaging.requirements import Requirement
-
-    wanted = Requirement(requirement)
+def _distribution(wanted: Any) -> Look:
     try:
         version = metadata.version(wanted.name)
     except metadata.PackageNotFoundError:
-        return Finding(wanted.name, "not installed", False, f"pip install '{requirement}'")
+        return False, wanted.name, "not installed", f"pip install '{wanted}'"
     fine = wanted.specifier.contains(version, prereleases=True)
-    return Finding(wanted.name, version, fine, "" if fine else f"{wanted.specifier} is needed")
-
-
-def _tool(name: str) -> Finding:
-    path = shutil.which(name)
-    return Finding(name, "on PATH" if path else "not on PATH", True, OPTIONAL_TOOLS[name])
+    return fine, wanted.name, version, "" if fine else f"{wanted.specifier} is needed"

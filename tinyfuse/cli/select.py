@@ -1,46 +1,49 @@
-"""`tinyfuse select`: the best bit widths under a budget, with the evidence."""
+"""``tinyfuse select``."""
 
 from __future__ import annotations
 
 import argparse
 
+from tinyfuse import api
 from tinyfuse.cli import options
 from tinyfuse.core.console import console
+from tinyfuse.data.sources import add_options, load_from
+from tinyfuse.nn import zoo
+from tinyfuse.search.budget import parse_budget
+from tinyfuse.search.record import FILE
+from tinyfuse.search.settings import Settings
 
+HELP = "choose the bit widths of layers or modalities under a budget, for accuracy or robustness"
 EXAMPLES = """\
-examples:
   tinyfuse select --data DIR --model intermediate --budget flash=60kB
   tinyfuse select --data DIR --model runs/mine/late.keras --budget flash=120kB,instructions=24M --granularity modality
   tinyfuse select --model early --budget flash=45kB --objective clean --quick
 """
 
 
-def add_select(parser: argparse.ArgumentParser) -> None:
-    """Options of ``tinyfuse select``."""
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLES
+def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="MODEL",
-                        help="a trained .keras file; or image, audio, early, intermediate or late, trained first")
+                        help=f"a trained .keras file; or one of {', '.join(zoo.names())}, trained first")
     parser.add_argument("--budget", required=True, action="append", metavar="NAME=SIZE",
                         help="limits on flash (packed bytes), ram (arena), macs or instructions, such as flash=60kB; "
                              "separated by commas or repeated")
     parser.add_argument("--objective", choices=("robust", "clean"),
-                        help="what is best: the mean accuracy under attacks on the weaker modality and on both "
-                             "(default), or that on clean pairs")
+                        help="what is best: the mean accuracy under attacks on the weakest modality and on all "
+                             "(default), or that on clean samples")
     parser.add_argument("--granularity", choices=("layer", "modality"),
                         help="what has a width of its own (default layer)")
-    parser.add_argument("--widths", type=_widths, metavar="BITS", help="widths to choose from, such as 4-8 or 2,4,8 "
-                                                                       "(default 2-9)")
+    parser.add_argument("--widths", type=_widths, metavar="BITS", help="to choose from: 4-8 or 2,4,8 (default 2-9)")
     parser.add_argument("--fix", type=_fixed, action="append", metavar="NAME=BITS",
-                        help="leave a layer (or pattern of layers), image, audio or shared at this width; repeatable")
-    parser.add_argument("--methods", type=_methods, metavar="NAMES",
+                        help="leave a layer (or pattern of layers), an input or shared at this width; repeatable")
+    parser.add_argument("--methods", metavar="NAMES", type=lambda one: tuple(one.split(",")) if one != "none" else (),
                         help="how weights are rounded: mse, gptq and bias, separated by commas, or none (default all)")
     parser.add_argument("--epsilon", type=options.budget, help="L-inf budget of the attacks (default 0.03)")
     parser.add_argument("--out", metavar="DIR", help="folder of rows, models and report (default runs/select-MODEL)")
     parser.add_argument("--epochs", type=options.positive, help="of the training of a model given by name (default 12)")
-    parser.add_argument("--quick", action="store_true", help="few pairs and widths: a smoke run within three minutes")
+    parser.add_argument("--quick", action="store_true", help="few samples and widths: a smoke run within three minutes")
     parser.add_argument("--jobs", type=options.positive, metavar="N", help="processes (default: the number of cores)")
     parser.add_argument("--json", action="store_true", help="print the selection as JSON")
-    options.add_data(parser)
+    add_options(parser)
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -61,23 +64,19 @@ def _fixed(text: str) -> tuple[str, int]:
     return name, int(bits)
 
 
-def _methods(text: str) -> tuple[str, ...]:
-    return () if text == "none" else tuple(text.split(","))
-
-
-def select(args: argparse.Namespace) -> int:
-    """Select, then print the reasons."""
-    from tinyfuse.report.selection_file import FILE
-    from tinyfuse.search import run as selection
-    from tinyfuse.search.budget import parse_budget
-
-    parse_budget(args.budget)  # a slip here is told before data are loaded
-    found = selection.select(
-        args.model, options.load_data(args), budget=args.budget, out=args.out, epochs=args.epochs, seed=args.seed,
-        quick=args.quick, jobs=args.jobs or options.cores(), objective=args.objective, granularity=args.granularity,
-        widths=args.widths, methods=args.methods, epsilon=args.epsilon, fixed=tuple(args.fix) if args.fix else None)
-    folder = found.study.folder
-    print((folder / FILE).read_text() if args.json else "\n".join(found.reasons))
+def run(args: argparse.Namespace) -> int:
+    settings = {name: getattr(args, name) for name in ("objective", "granularity", "widths", "methods", "epsilon")}
+    settings["fixed"] = tuple(args.fix) if args.fix else None
+    parse_budget(args.budget)
+    Settings().changed(**settings)
+    if args.model.endswith(".keras"):
+        options.need_file(args.model)
+    else:
+        zoo.check_name(args.model)
+    found = api.select(args.model, load_from(args), budget=args.budget, out=args.out, epochs=args.epochs,
+                       seed=args.seed, quick=args.quick, jobs=args.jobs or options.cores(), **settings)
+    folder = found.folder
+    print((folder / FILE).read_text() if args.json else "\n".join(found.record.reasons))
     console.print(f"wrote {found.path}, its recipe {folder / found.chosen.name}.toml and {folder}/report/index.html",
                   markup=False)
     return 0

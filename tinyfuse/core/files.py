@@ -49,7 +49,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def sha256_hex(data: bytes) -> str:
-    """SHA-256 of ``data`` as 64 hexadecimal digits."""
+    """Return the SHA-256 of ``data`` as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 

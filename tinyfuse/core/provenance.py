@@ -9,20 +9,19 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from tinyfuse import __version__
-from tinyfuse.core.errors import DataError, nearest
+from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import write_text
+from tinyfuse.core.strict import decode
 
 _DISTRIBUTIONS = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "numpy", "numba", "librosa",
                   "ai-edge-litert", "tflite-micro", "scipy", "scikit-learn")
-_TEXTS = ("command", "started", "finished", "data", "commit")
-_KIB_PER_MIB = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,32 +52,21 @@ class RunFacts:
 
 def read_run(path: str | Path) -> RunFacts:
     """Read ``run.json``; an unreadable file or an unknown key is a `DataError`."""
-    allowed = [item.name for item in fields(RunFacts)]
     try:
         table = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not all(isinstance(part, dict) for part in (table, table["versions"], table["settings"])):
-            raise TypeError("expected tables of names and values")
-        if not all(isinstance(table.get(name, ""), str) for name in _TEXTS):
-            raise TypeError(f"{', '.join(_TEXTS)} are texts")
-        unknown = [name for name in table if name not in allowed]
-        if not unknown:
-            return RunFacts(**{**table, "seeds": tuple(table.get("seeds", ()))})
-    except KeyError as error:
-        raise DataError(f"{path}: key {error} is missing") from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot read the facts of the run ({str(error).splitlines()[0]})") from error
-    raise DataError(f"{path}: unknown key {unknown[0]!r}{nearest(unknown[0], allowed)}")
+    return decode(RunFacts, table, str(path), DataError)
 
 
-def begin(*, data: str = "", seeds: tuple[int, ...] = (),
-          settings: Mapping[str, Any] | None = None) -> RunFacts:
+def begin(*, data: str, seeds: tuple[int, ...], settings: Mapping[str, Any]) -> RunFacts:
     """Return the facts that are known when a run starts."""
-    return RunFacts(command=command_line(), started=utc_now(), data=data, seeds=seeds,
-                    commit=git_commit() or "", versions=versions(), settings=dict(settings or {}))
+    return RunFacts(command=command_line(), started=utc_now(), data=data, seeds=seeds, commit=git_commit() or "",
+                    versions=versions(), settings=dict(settings))
 
 
 def versions() -> dict[str, str]:
-    """Versions of tinyfuse, Python, the platform and the libraries that matter; imports none of them."""
+    """Look up the versions of tinyfuse, Python, the platform and the libraries that matter; imports none of them."""
     found = {"tinyfuse": __version__, "python": platform.python_version(),
              "platform": f"{platform.system()} {platform.machine()}"}
     for name in _DISTRIBUTIONS:
@@ -90,7 +78,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout that tinyfuse runs from (``-dirty`` if files differ); None outside one."""
+    """Name the commit of the checkout that tinyfuse runs from (``-dirty`` if files differ); None outside one."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
@@ -103,7 +91,7 @@ def git_commit() -> str | None:
 
 
 def command_line() -> str:
-    """The command as a user can type it again: the interpreter's own path is left out."""
+    """Return the command as a user can type it again: the interpreter's own path is left out."""
     arguments = list(sys.orig_argv)
     if len(arguments) > 1 and Path(arguments[1]).name == "tinyfuse":
         return shlex.join(["tinyfuse", *arguments[2:]])
@@ -111,19 +99,16 @@ def command_line() -> str:
 
 
 def utc_now() -> str:
-    """The present time as ``2026-01-31T12:00:00Z``."""
+    """Return the present time as ``2026-01-31T12:00:00Z``."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def peak_memory_mib() -> float:
-    """Peak resident memory of this process in MiB."""
-    return (_high_water_kib() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / _KIB_PER_MIB
-
-
-def _high_water_kib() -> int | None:
-    """VmHWM of this process: unlike ru_maxrss it does not start at the size of the launching process."""
+    """Read the peak resident memory of this process in MiB."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError):
-        return None
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+        lines = []
+    # Unlike ru_maxrss, VmHWM does not start at the size of the launching process.
+    kib = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+    return (kib or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024

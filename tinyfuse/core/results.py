@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType
+from typing import Any
 
 import numpy as np
 
 from tinyfuse.core.errors import DataError, UsageError, nearest
 from tinyfuse.core.schema import ALL_FIELDS, COUNTS, SCHEMAS, SHARES
+from tinyfuse.core.strict import decode_value
 
 Row = dict[str, Any]
 
@@ -27,8 +27,7 @@ def row_key(identity: Mapping[str, Any]) -> str:
     The order of the fields does not matter, and equal numbers are equal (``1`` and ``1.0``, numpy scalars).
     Put in everything that could change the result, for instance the hash of the model file.
     """
-    canonical = json.dumps({name: _canonical(value) for name, value in identity.items()},
-                           sort_keys=True, separators=(",", ":"), allow_nan=False)
+    canonical = json.dumps(_plain(identity, whole=True), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:16]
 
 
@@ -71,17 +70,17 @@ def unpack_survivors(text: str, n: int) -> np.ndarray:
 
 
 class ResultStore:
-    """The rows of one run, in memory and in an append-only JSONL file.
+    """The rows of one run, in memory and, if there is a ``path``, in an append-only JSONL file.
 
     Opening only reads, so a report may look at a run that is still being written. A last line without its
     newline is the trace of an interruption: it is ignored, and cut off before the next append. Any other
     damage is a `DataError` that names the line.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = None if path is None else Path(path)
         self._rows: dict[str, Row] = {}
-        if self.path.exists():
+        if self.path is not None and self.path.exists():
             for row in _read_lines(self.path):
                 self._rows.setdefault(row["key"], row)
 
@@ -94,7 +93,13 @@ class ResultStore:
 
     def append(self, row: Mapping[str, Any]) -> bool:
         """Write one row durably; return False, and write nothing, when its key is already there."""
-        return self._extend([validate(row)]) == 1
+        valid = validate(row)
+        if self.has(valid["key"]):
+            return False
+        if self.path is not None:
+            _append_block(self.path, (json.dumps(valid, separators=(",", ":"), allow_nan=False) + "\n").encode("ascii"))
+        self._rows[valid["key"]] = valid
+        return True
 
     def rows(self, kind: str | None = None, **filters: Any) -> list[Row]:
         """Return the rows, in the order of writing, whose fields equal every given filter."""
@@ -105,40 +110,20 @@ class ResultStore:
         return [row for row in self._rows.values()
                 if all(name in row and row[name] == value for name, value in wanted.items())]
 
-    def _extend(self, rows: Iterable[Row]) -> int:
-        fresh: dict[str, Row] = {}
-        for row in rows:
-            if row["key"] not in self._rows:
-                fresh.setdefault(row["key"], row)
-        if fresh:
-            lines = (json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n" for row in fresh.values())
-            _append_block(self.path, "".join(lines).encode("ascii"))
-            self._rows.update(fresh)
-        return len(fresh)
-
 
 def _append_block(path: Path, block: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _locked(path) as descriptor:
-            _drop_torn_tail(descriptor)
-            written = os.write(descriptor, block)
-            os.fsync(descriptor)
+        with path.open("a+b", buffering=0) as stream:
+            # Without the lock a second writer could take a line that is being written for a torn one.
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            _drop_torn_tail(stream.fileno())
+            written = stream.write(block)
+            os.fsync(stream.fileno())
     except OSError as error:
         raise DataError(f"{path}: cannot append ({error.strerror}); check disk and rights") from error
     if written != len(block):
         raise DataError(f"{path}: only {written} of {len(block)} bytes written; free the disk, then resume")
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        # Without the lock a second writer could take a line that is being written for a torn one.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _drop_torn_tail(descriptor: int) -> None:
@@ -165,76 +150,27 @@ def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not a number")
 
 
-def _finite(value: Any) -> bool:
+def _plain(value: Any, *, whole: bool = False) -> Any:
+    """Turn ``value`` into JSON values; with ``whole`` a float without fraction becomes an int."""
     if isinstance(value, Mapping):
-        return all(map(_finite, value.values()))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: _plain(inner, whole=whole) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _canonical(value: Any) -> Any:
-    plain = _plain(value)
-    if isinstance(plain, Mapping):
-        return {name: _canonical(inner) for name, inner in plain.items()}
-    if isinstance(plain, (list, tuple)):
-        return [_canonical(inner) for inner in plain]
-    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
+        return [_plain(inner, whole=whole) for inner in value]
+    if not isinstance(value, (NoneType, str, int, float, np.generic)):
+        raise DataError(f"{value!r} is no plain value: text, numbers, true or false, null, lists and tables of them")
+    plain = value.item() if isinstance(value, np.generic) else value
+    return int(plain) if whole and isinstance(plain, float) and plain.is_integer() else plain
 
 
 def _check_value(name: str, value: Any, hint: Any) -> None:
-    if not _finite(value):
-        raise DataError(f"field {name!r} is {value}: only finite numbers are results")
-    if not _fits(value, hint):
-        raise DataError(f"field {name!r} is {value!r}, expected {_describe(hint)}{_suggestion(value, hint)}")
     numbers = value.values() if isinstance(value, Mapping) else [value]
+    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+        raise DataError(f"field {name!r} is {value}: only finite numbers are results")
+    decode_value(hint, value, f"field {name!r}", DataError)
     if name in COUNTS and any(number is not None and number < 0 for number in numbers):
         raise DataError(f"field {name!r} is {value}, expected at least 0")
     if value is not None and name in SHARES and not 0 <= value <= 1:
         raise DataError(f"field {name!r} is {value}, expected a share between 0 and 1")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if isinstance(hint, UnionType):
-        return any(_fits(value, part) for part in get_args(hint))
-    if get_origin(hint) is dict:
-        of = get_args(hint)[1]
-        return isinstance(value, dict) and all(isinstance(key, str) and _fits(inner, of)
-                                               for key, inner in value.items())
-    if get_origin(hint) is list:
-        return isinstance(value, list) and all(_fits(inner, get_args(hint)[0]) for inner in value)
-    if hint is Any:
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        return isinstance(value, (NoneType, str, int, float, dict, list)) and all(_fits(one, Any) for one in inner)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _describe(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(repr(choice) for choice in get_args(hint))
-    if isinstance(hint, UnionType):
-        return " or ".join(_describe(part) for part in get_args(hint))
-    if get_origin(hint) is dict:
-        return f"a table of {_describe(get_args(hint)[1])} by name"
-    if get_origin(hint) is list:
-        return f"a list of {_describe(get_args(hint)[0])}"
-    return "null" if hint is NoneType else "a plain value" if hint is Any else str(hint.__name__)
-
-
-def _suggestion(value: Any, hint: Any) -> str:
-    return nearest(value, get_args(hint)) if isinstance(value, str) and get_origin(hint) is Literal else ""
 
 
 def _check_outcome(row: Row) -> None:
@@ -256,5 +192,5 @@ def _check_outcome(row: Row) -> None:
 
 
 def epsilon_of(row: Mapping[str, Any]) -> float:
-    """The largest budget of an attacked input; 0 for a clean row."""
+    """Return the largest budget of an attacked input; 0 for a clean row."""
     return float(max(row["budget"].values(), default=0.0))

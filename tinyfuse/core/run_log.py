@@ -24,7 +24,7 @@ class RunLog:
         self._facts = replace(facts, started=self._before.started) if self._before else facts
 
     def write(self, *, finished: bool = False, worker_mib: float | None = None) -> None:
-        """Write what is known now; ``worker_mib`` is the peak memory of the largest worker process, if known."""
+        """Write what is known now, with the peak memory of the largest worker process."""
         before = self._before or replace(self._facts, finished="")
         if before.finished and self._rows() == self._at_first:
             return
@@ -34,7 +34,7 @@ class RunLog:
                 peak_memory_worker_mib=_highest(worker_mib, before.peak_memory_worker_mib)).write(self._path)
 
     def finish(self, worker_mib: float | None = None) -> None:
-        """Write the last state."""
+        """Write that the run came to its end."""
         self.write(finished=True, worker_mib=worker_mib)
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict, get_type_hints
+from typing import Any, Literal, TypedDict, get_args, get_type_hints
 
 Executor = Literal["keras", "twin", "tflm", "litert", "litert-reference"]
-Criterion = Literal["clean", "any-iterate", "last-iterate", "union", "replayed"]
-ThreatName = Literal["", "real", "codes", "naive"]
 
 
-class ModelRow(TypedDict):
+class CommonRow(TypedDict):
+    """What every row holds: ``seed`` is that of the training, ``data_checksum`` says which data were used."""
+
+    key: str
+    model: str
+    seed: int
+    data_checksum: str
+
+
+class ModelRow(CommonRow):
     """One (model, precision): what the file costs, and the proof that it computes what it should.
 
     ``bits``: mean weight bits of the layers that only one input reaches, by its name, and of "shared" ones.
     """
 
     kind: Literal["model"]
-    key: str
-    model: str
     precision: str
     weight_bits_mean: float
     bits: dict[str, float]
@@ -30,12 +35,10 @@ class ModelRow(TypedDict):
     file_sha256: str
     max_abs_difference: float | None
     n: int
-    seed: int
-    data_checksum: str
     train_seconds: float | None
 
 
-class OutcomeRow(TypedDict):
+class OutcomeRow(CommonRow):
     """One evaluation of one executor on ``n`` samples: kind "clean", or "attack" at one budget.
 
     ``inputs``: what the network looks at, by name the width of its range of values. ``attacked``: names of the inputs
@@ -48,27 +51,23 @@ class OutcomeRow(TypedDict):
     """
 
     kind: Literal["clean", "attack"]
-    key: str
-    model: str
     precision: str
     executor: Executor
     profile: str
     attack: dict[str, Any]
-    criterion: Criterion
+    criterion: Literal["clean", "any-iterate", "last-iterate", "union", "replayed"]
     source: str
     inputs: dict[str, float]
     attacked: list[str]
     norm: Literal["", "linf", "l2"]
     budget: dict[str, float]
-    threat: ThreatName
+    threat: Literal["", "real", "codes", "naive"]
     mask: str
     queries: int
     data: str
-    data_checksum: str
     split: str
     part: str
     n: int
-    seed: int
     correct: int
     accuracy: float
     ci_low: float
@@ -78,15 +77,13 @@ class OutcomeRow(TypedDict):
     seconds: float
 
 
-class ParityRow(TypedDict):
+class ParityRow(CommonRow):
     """Executors ``a`` and ``b`` on the same codes: output values compared and differing; exact means 0.
 
     ``where``: "corners" are random corners of the attacked balls, where attacks left too few inputs.
     """
 
     kind: Literal["parity"]
-    key: str
-    model: str
     precision: str
     a: Executor
     b: Executor
@@ -96,27 +93,21 @@ class ParityRow(TypedDict):
     differing: int
     max_abs: int
     argmax_differing: int
-    seed: int
-    data_checksum: str
 
 
-class ProbeRow(TypedDict):
+class ProbeRow(CommonRow):
     """A measurement that a check needs and that is no accuracy; ``name`` is one of those in checks/run_checks.py."""
 
     kind: Literal["probe"]
-    key: str
-    model: str
     precision: str
     executor: Executor
     name: str
     value: float
     n: int
     detail: str
-    seed: int
-    data_checksum: str
 
 
-class FirmwareRow(TypedDict):
+class FirmwareRow(CommonRow):
     """The exported firmware of one integer model on one emulated ``core``: what it costs, and whether it is exact.
 
     It was planned for ``optimize``, built by ``compiler`` and run by ``emulator``. ``flash_bytes`` are code, packed
@@ -126,8 +117,6 @@ class FirmwareRow(TypedDict):
     """
 
     kind: Literal["firmware"]
-    key: str
-    model: str
     precision: str
     core: str
     optimize: str
@@ -146,20 +135,16 @@ class FirmwareRow(TypedDict):
     differing: int
     file_sha256: str
     runtime_sha256: str
-    seed: int
-    data_checksum: str
 
 
-class SensitivityRow(TypedDict):
+class SensitivityRow(CommonRow):
     """What one unit of the search alone does to the network at ``bits``, all others at 8; "" and 8: all at 8.
 
     On ``n`` training samples, and on ``attacked_samples`` ones drawn anew with each input attacked alone by PGD of
-    ``steps`` steps at L-inf ``epsilon``, threat model G, on the twin; see :func:`tinyfuse.search.sensitivity.measured` for the criteria.
+    ``steps`` steps at L-inf ``epsilon``, threat model G, on the twin; the criteria: see search/sensitivity.py.
     """
 
     kind: Literal["sensitivity"]
-    key: str
-    model: str
     unit: str
     bits: int
     mse: float
@@ -171,37 +156,29 @@ class SensitivityRow(TypedDict):
     attacked_samples: int
     steps: int
     epsilon: float
-    seed: int
-    data_checksum: str
 
 
-class HessianRow(TypedDict):
+class HessianRow(CommonRow):
     """Trace of the Hessian of the mean cross-entropy over one unit's weights, by ``probes`` sign vectors."""
 
     kind: Literal["hessian"]
-    key: str
-    model: str
     unit: str
     trace: float
     standard_error: float
     probes: int
     weights: int
     n: int
-    seed: int
-    data_checksum: str
 
 
-class TrialRow(TypedDict):
-    """One candidate recipe, converted and judged on ``n`` held-out pairs of ``part`` on the twin, threat model G.
+class TrialRow(CommonRow):
+    """One candidate recipe, converted and judged on ``n`` held-out samples of ``part`` on the twin, threat model G.
 
     ``recipe`` is its TOML table as JSON. ``survivors`` hold "still correct" sample by sample (`pack_survivors`):
     "clean", and by mode of attack in the worst case over ``profile`` with ``steps`` steps at L-inf ``epsilon``.
-    ``packed_bytes`` counts packed weights, biases and requantisation constants, ``ram_bytes`` is the arena of the firmware.
+    ``packed_bytes``: packed weights, biases and requantisation constants; ``ram_bytes``: the arena of the firmware.
     """
 
     kind: Literal["trial"]
-    key: str
-    model: str
     precision: str
     recipe: str
     packed_bytes: int
@@ -215,35 +192,21 @@ class TrialRow(TypedDict):
     n: int
     survivors: dict[str, str]
     seconds: float
-    seed: int
-    data_checksum: str
 
 
-class FailedRow(TypedDict):
+class FailedRow(CommonRow):
     """One (model, precision) that could not be trained, converted or evaluated; reports keep showing it."""
 
     kind: Literal["failed"]
-    key: str
-    model: str
     precision: str
     stage: str
     reason: str
-    seed: int
-    data_checksum: str
 
 
 SCHEMAS: dict[str, dict[str, Any]] = {
-    "model": get_type_hints(ModelRow),
-    "clean": get_type_hints(OutcomeRow),
-    "attack": get_type_hints(OutcomeRow),
-    "parity": get_type_hints(ParityRow),
-    "probe": get_type_hints(ProbeRow),
-    "firmware": get_type_hints(FirmwareRow),
-    "sensitivity": get_type_hints(SensitivityRow),
-    "hessian": get_type_hints(HessianRow),
-    "trial": get_type_hints(TrialRow),
-    "failed": get_type_hints(FailedRow),
-}
+    kind: hints for table in (ModelRow, OutcomeRow, ParityRow, ProbeRow, FirmwareRow, SensitivityRow, HessianRow,
+                              TrialRow, FailedRow)
+    for hints in [get_type_hints(table)] for kind in get_args(hints["kind"])}
 ALL_FIELDS = sorted({name for schema in SCHEMAS.values() for name in schema})
 COUNTS = ("stored_bytes", "packed_bytes", "arena_bytes", "flash_bytes", "code_bytes", "weight_bytes", "table_bytes",
           "ram_bytes", "stack_bytes", "macs", "instructions", "n", "steps", "correct", "seconds", "train_seconds",

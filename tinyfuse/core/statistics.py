@@ -27,7 +27,7 @@ class Difference:
 
 
 def wilson(correct: int, n: int) -> tuple[float, float]:
-    """95 % Wilson score interval of a share: (low, high), both within [0, 1].
+    """Return the 95 % Wilson score interval of a share: (low, high), both within [0, 1].
 
     With p = correct / n and z = 1.96: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)  (Wilson 1927).
     Unlike the normal interval it stays meaningful at 0 % and 100 % and for small n.
@@ -43,30 +43,24 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
-    """Exact two-sided McNemar p-value for two classifiers judged on the same samples.
+    """Compute the exact two-sided McNemar p-value for two classifiers judged on the same samples.
 
-    ``a`` and ``b`` are bool [n], "correct". Only the samples on which they differ count: with n10 (only
-    ``a`` correct) and n01 (only ``b`` correct), n10 ~ Binomial(n10 + n01, 1/2) if neither is better
-    (McNemar 1947, exact form).
+    ``a`` and ``b`` are bool [n], "correct". Only the samples on which they differ count: with n10 (only ``a`` correct)
+    and n01 (only ``b`` correct), n10 ~ Binomial(n10 + n01, 1/2) if neither is better (McNemar 1947, exact form).
     """
     from scipy.stats import binomtest
 
     only_a, only_b = _discordant(a, b)
-    if only_a + only_b == 0:
-        return 1.0
-    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> Difference:
-    """Accuracy of ``b`` minus that of ``a``, bool [n] each, "correct" on the same samples; bootstrap interval.
+    """Subtract the accuracy of ``a`` from that of ``b``, bool [n] each, "correct" on the same samples; bootstrap.
 
     Samples are drawn with their pair of verdicts (Efron 1979, percentile interval). Of each resample only the number
     of samples that one side alone has right matters, which is multinomial: it is drawn directly. If every sample
     tells the same (no verdict differs, for instance), resampling knows no spread; the interval then reaches as far as
     it could if the share of samples that tell otherwise were at its 97.5 % bound, 1 - 0.025^(1/n).
-
-    Raises:
-        UsageError: shapes differ, or no samples or resamples.
     """
     only_a, only_b = _discordant(a, b)
     n = len(a)
@@ -84,14 +78,14 @@ def paired_difference(a: np.ndarray, b: np.ndarray, *, resamples: int = 2000, se
 
 
 def ratio(after: float, before: float) -> float | None:
-    """``after`` / ``before`` of two accuracies, or None if ``before`` is below 5 %: no figure is better than noise."""
+    """Divide accuracy ``after`` by ``before``; None if ``before`` is below 5 %: no figure is better than noise."""
     if not (0 <= after <= 1 and 0 <= before <= 1):
         raise UsageError(f"a ratio of accuracies needs shares between 0 and 1, got {after} and {before}")
     return after / before if before >= SMALLEST_DENOMINATOR else None
 
 
 def accuracy_fields(still_correct: np.ndarray) -> dict[str, Any]:
-    """Outcome fields of a clean or attack row (n, correct, accuracy, interval, survivors) from bool [n]."""
+    """Return fields of a clean or attack row (n, correct, accuracy, interval, survivors) from bool [n]."""
     correct, n = int(np.sum(still_correct)), len(still_correct)
     low, high = wilson(correct, n)
     return {"n": n, "correct": correct, "accuracy": correct / n, "ci_low": low, "ci_high": high,

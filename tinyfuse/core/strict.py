@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def decode(kind: type[T], table: Any, where: str, error: type[TinyfuseError]) -> T:
-    """The dataclass ``kind`` from ``table``; ``where`` names the file and place in errors of type ``error``."""
+    """Build the dataclass ``kind`` from ``table``; ``where`` names the file and place in errors of type ``error``."""
     if not isinstance(table, Mapping):
         raise error(f"{where}: {table!r} is no table of names and values")
     hints = _hints(kind)  # type: ignore[arg-type]
@@ -29,11 +29,11 @@ def decode(kind: type[T], table: Any, where: str, error: type[TinyfuseError]) ->
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.init and field.name not in table:
             raise error(f"{where}: key '{field.name}' is missing")
-    return kind(**{key: _value(hints[key], value, f"{where}: {key}", error) for key, value in table.items()})
+    return kind(**{key: decode_value(hints[key], value, f"{where}: {key}", error) for key, value in table.items()})
 
 
 def encode(value: Any) -> Any:
-    """The plain table that :func:`decode` reads back: tuples become lists, what is None is left out of tables."""
+    """Write the plain table that :func:`decode` reads back: tuples become lists, what is None is left out of tables."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: encode(inner) for name, inner in pairs if inner is not None}
@@ -48,28 +48,26 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
     return {name: hint for name, hint in get_type_hints(kind).items() if name in fields}
 
 
-def _value(hint: Any, value: Any, where: str, error: type[TinyfuseError]) -> Any:
+def decode_value(hint: Any, value: Any, where: str, error: type[TinyfuseError]) -> Any:
+    """Return ``value`` as the type ``hint``, or raise ``error`` that names ``where``; nothing is read from a text."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return value
     if origin in (Union, UnionType):
-        if value is None and NoneType in inner:
-            return None
-        kinds = [kind for kind in inner if kind is not NoneType]
-        fitting = [kind for kind in kinds if _fits(kind, value)]
-        return _value((fitting or kinds)[0], value, where, error)
+        kinds = sorted(inner, key=lambda kind: kind is NoneType)
+        return decode_value(next((kind for kind in kinds if _fits(kind, value)), kinds[0]), value, where, error)
     if dataclasses.is_dataclass(hint):
         return decode(hint, value, where, error)  # type: ignore[arg-type]
     if not _fits(hint, value):
         raise error(f"{where} is {value!r}; expected {_named(hint)}"
                     + (nearest(value, inner) if origin is Literal and isinstance(value, str) else ""))
-    if origin is tuple:
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+    if origin in (tuple, list):
+        kinds = [inner[0]] * len(value) if origin is list or inner[-1] is Ellipsis else list(inner)
         if len(kinds) != len(value):
             raise error(f"{where} has {len(value)} entries; expected {len(kinds)}")
-        return tuple(_value(kind, one, where, error) for kind, one in zip(kinds, value, strict=True))
+        return origin(decode_value(kind, one, where, error) for kind, one in zip(kinds, value, strict=True))
     if origin in (dict, Mapping):
-        return {str(name): _value(inner[1], one, f"{where}.{name}", error) for name, one in value.items()}
+        return {str(name): decode_value(inner[1], one, f"{where}.{name}", error) for name, one in value.items()}
     return float(value) if hint is float else value
 
 
@@ -78,7 +76,7 @@ def _fits(hint: Any, value: Any) -> bool:
     origin = get_origin(hint)
     if origin is Literal:
         return value in get_args(hint)
-    if origin is tuple:
+    if origin in (tuple, list):
         return isinstance(value, (list, tuple))
     if origin in (dict, Mapping) or dataclasses.is_dataclass(hint):
         return isinstance(value, Mapping)
@@ -88,11 +86,11 @@ def _fits(hint: Any, value: Any) -> bool:
 
 
 def _named(hint: Any) -> str:
-    """``hint`` in words."""
+    """Put ``hint`` in words."""
     origin = get_origin(hint)
     if origin is Literal:
         return "one of " + ", ".join(repr(choice) for choice in get_args(hint))
-    if origin is tuple:
+    if origin in (tuple, list):
         return "a list"
     if origin in (dict, Mapping):
         return "a table"

@@ -1,14 +1,14 @@
-"""TOML tables: strict reading (an unknown key is an error with the nearest valid name) and plain writing."""
+"""TOML files of settings: limited reading and plain writing; core/strict.py decodes what was read."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tinyfuse.core.errors import TinyfuseError, nearest
+from tinyfuse.core.errors import TinyfuseError
 
 MAX_BYTES = 1 << 20
 
@@ -26,20 +26,8 @@ def read(path: str | Path, error: type[TinyfuseError]) -> dict[str, Any]:
         raise error(f"{path}: not valid TOML ({cause})") from cause
 
 
-def check_keys(table: Mapping[str, Any], allowed: Iterable[str], where: str, error: type[TinyfuseError],
-               *, required: Iterable[str] = ()) -> None:
-    """Raise ``error`` if ``table`` has a key outside ``allowed`` or lacks one of ``required``."""
-    names = list(allowed)
-    for key in table:
-        if key not in names:
-            raise error(f"{where}: unknown key '{key}'{nearest(key, names)}; allowed: {', '.join(names)}")
-    for key in required:
-        if key not in table:
-            raise error(f"{where}: key '{key}' is missing")
-
-
 def dumps(table: Mapping[str, Any]) -> str:
-    """TOML text of nested tables, lists of tables, lists of scalars, strings, integers, floats and booleans."""
+    """Write TOML text of nested tables, lists of tables, lists of scalars, strings, integers, floats and booleans."""
     return "\n".join(_lines(table, ())).strip() + "\n"
 
 

@@ -1,9 +1,12 @@
-"""Data: image+audio pairs of written and spoken digits, from the embedded set, a folder or a download."""
+"""Data: samples of named inputs with labels, from a source that registers itself."""
 
 from __future__ import annotations
 
-from tinyfuse.data.digits.features import FeatureScaling, padding_mask
-from tinyfuse.data.digits.load import assemble, load
-from tinyfuse.data.digits.pairs import MODALITIES, Dataset, Pairs, Variants
+from tinyfuse.data.dataset import Dataset
+from tinyfuse.data.digits.load import register_digits
+from tinyfuse.data.samples import Axis, Batch, Input, Samples
+from tinyfuse.data.sources import load, register_source
 
-__all__ = ["MODALITIES", "Dataset", "FeatureScaling", "Pairs", "Variants", "assemble", "load", "padding_mask"]
+__all__ = ["Axis", "Batch", "Dataset", "Input", "Samples", "load", "register_source"]
+
+register_digits()

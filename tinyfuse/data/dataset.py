@@ -8,12 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.errors import DataError, InputsError
-from tinyfuse.data.samples import Input, Samples
+from tinyfuse.core.errors import DataError
+from tinyfuse.data.samples import Batch, Input, Samples
 
 PARTS = ("train", "validation", "test")
-Augment = Callable[[np.ndarray, np.random.Generator], Mapping[str, np.ndarray]]
+Augment = Callable[[np.ndarray, np.random.Generator], Batch]
 """f(rows int [n], rng) -> inputs float32 [n, ...] by name: the training samples ``rows``, changed at random."""
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """Which data a network was trained on, as its table says; data of the same ``checksum`` are the same data."""
+
+    name: str
+    split: str
+    seed: int
+    checksum: str
+    train_samples: int
+    validation_samples: int
+    test_samples: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,31 +52,32 @@ class Dataset:
     refit: Callable[[Mapping[str, Any]], Dataset] | None = field(default=None, repr=False)
 
     def part(self, name: str) -> Samples:
-        """The samples of part ``name``: train, validation or test."""
-        found: Samples = {"train": self.train, "validation": self.validation, "test": self.test}[name]
-        return found
+        """Return the samples of part ``name``: train, validation or test."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
-    def input(self, name: str) -> Input:
-        """The input called ``name``."""
-        for one in self.inputs:
-            if one.name == name:
-                return one
-        raise InputsError(f"{self.name} has no input '{name}'; it has {', '.join(one.name for one in self.inputs)}")
+    def table(self) -> DataTable:
+        """Describe these data for the table of a network that is trained on them."""
+        return DataTable(self.name, self.split, self.seed, self.checksum, *(len(self.part(part)) for part in PARTS))
 
-    def epoch_inputs(self, rows: np.ndarray, rng: np.random.Generator) -> Mapping[str, np.ndarray]:
-        """Inputs of the training samples ``rows`` for one epoch, augmented where the data set can be."""
-        return self.train.take(rows).inputs if self.augment is None else self.augment(rows, rng)
+    def epoch(self, number: int, *, seed: int) -> tuple[Batch, np.ndarray]:
+        """Shuffle, and augment where that is given: inputs and labels of one epoch, every training sample once.
+
+        They depend on ``seed`` and ``number`` alone, so that an interrupted training goes on with the same samples.
+        """
+        rng = np.random.default_rng([seed, number])
+        order = rng.permutation(len(self.train))
+        inputs = self.train.take(order).inputs if self.augment is None else self.augment(order, rng)
+        return inputs, self.train.label[order]
 
     def as_trained(self, table: Mapping[str, Any], trained: str) -> Dataset:
-        """The same data with what was fitted when a network was trained on it; ``table`` is the network's.
+        """Return the same data with what was fitted when a network was trained on it; ``table`` is the network's.
 
-        Raises:
-            DataError: the network ``trained`` was trained on other data.
+        DataError: the network ``trained`` was trained on other data.
         """
-        data = table.get("data")
-        if not isinstance(data, Mapping) or data.get("checksum") != self.checksum:
-            name = data.get("name") if isinstance(data, Mapping) else "other data"
-            raise DataError(f"{trained} was trained on {name} with another split, seed or limit than the {self.name} "
-                            "given; use the data it was trained on (its test part is only unseen there)")
+        data = table["data"] if isinstance(table.get("data"), Mapping) else {}
+        if data.get("checksum") != self.checksum:
+            raise DataError(f"{trained} was trained on {data.get('name', 'other data')} with another split, seed or "
+                            f"limit than the {self.name} given; use the data it was trained on (its test part is only "
+                            "unseen there)")
         fitted = table.get("fitted")
         return self if self.refit is None or not fitted or fitted == self.fitted else self.refit(fitted)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tinyfuse.core.errors import UsageError
-from tinyfuse.data.balance import balanced_rows
 
 Batch = Mapping[str, np.ndarray]
 """Input name -> array [n, ...]; all arrays have the same first dimension."""
@@ -55,6 +54,10 @@ class Input:
 
     def __post_init__(self) -> None:
         check_input_name(self.name)
+        sizes = (*self.shape, *(size for axis in self.axes.values() for size in (axis.stride, axis.size)))
+        if not self.shape or min(sizes) < 1:
+            raise UsageError(f"input '{self.name}': shape {list(self.shape)} and axes {dict(self.axes)}; give sizes of "
+                             "at least one value")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise UsageError(f"input '{self.name}': values from {self.low} to {self.high}; give finite low < high")
 
@@ -64,16 +67,16 @@ class Input:
         return self.high - self.low
 
     def valid_mask(self) -> np.ndarray:
-        """Float32 of ``shape``: 1 where a value carries information, 0 on padding."""
-        places = np.arange(math.prod(self.shape))
-        inside = np.logical_or.reduce([(places >= first) & (places < end) for first, end in self.valid]) \
-            if self.valid else np.ones(len(places), bool)
-        return np.asarray(inside.astype(np.float32).reshape(self.shape))
+        """Mark, float32 of ``shape``, 1 where a value carries information, 0 on padding."""
+        mask = np.full(math.prod(self.shape), not self.valid, np.float32)
+        for first, end in self.valid:
+            mask[first:end] = 1
+        return mask.reshape(self.shape)
 
     def places_along(self, axis: str) -> np.ndarray:
-        """Int64 of ``shape``: where along ``axis`` each value lies."""
-        flat = np.arange(math.prod(self.shape))
-        return np.asarray(((flat // self.axes[axis].stride) % self.axes[axis].size).reshape(self.shape))
+        """Tell, int64 of ``shape``, where along ``axis`` each value lies."""
+        places = np.arange(math.prod(self.shape)).reshape(self.shape)
+        return np.asarray(places // self.axes[axis].stride % self.axes[axis].size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +95,38 @@ class Samples:
         return len(self.label)
 
     def take(self, rows: np.ndarray | slice) -> Samples:
-        """The samples at ``rows`` (integer positions, a slice or a boolean mask), in that order."""
+        """Take the samples at ``rows`` (integer positions, a slice or a boolean mask), in that order."""
         return replace(self, inputs={name: values[rows] for name, values in self.inputs.items()},
                        label=self.label[rows], group=self.group[rows])
 
     def balanced(self, n: int, *, seed: int = 0) -> Samples:
-        """At most ``n`` samples, drawn with ``seed``, classes as equal as possible, in their order."""
-        return self.take(balanced_rows(self.label, n, seed=seed))
+        """Draw at most ``n`` samples with ``seed``, classes as equal as possible, in their order."""
+        quota = class_quota(np.bincount(self.label), n)
+        return self.take(draw_rows(self.label, quota, np.random.default_rng([seed, n])))
 
     def only(self, names: tuple[str, ...]) -> Samples:
-        """The same samples with the inputs ``names`` alone."""
+        """Keep the inputs ``names`` alone, of the same samples."""
         return replace(self, inputs={name: self.inputs[name] for name in names})
+
+
+def class_quota(available: np.ndarray, limit: int | None) -> np.ndarray:
+    """Share ``limit`` items over classes as equally as ``available`` (int [classes]) allows; int64 [classes].
+
+    The first classes get the items that do not divide; the sum is ``min(limit, available.sum())``.
+    """
+    quota = np.zeros(len(available), np.int64)
+    left = int(available.sum()) if limit is None else min(int(limit), int(available.sum()))
+    while left > 0:
+        open_classes = np.flatnonzero(quota < available)
+        share = max(left // len(open_classes), 1)
+        for index in open_classes:
+            step = min(share, int(available[index] - quota[index]), left)
+            quota[index] += step
+            left -= step
+    return quota
+
+
+def draw_rows(label: np.ndarray, quota: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw ``quota[c]`` rows of each class c of ``label`` (int [rows]); sorted int64 [sum of quota]."""
+    return np.sort(np.concatenate([generator.permutation(np.flatnonzero(label == index))[:count]
+                                   for index, count in enumerate(quota)]))

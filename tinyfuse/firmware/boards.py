@@ -47,29 +47,25 @@ class Board:
         return _TIMINGS.get(self.core)
 
     def fits(self, flash_bytes: int, ram_bytes: int) -> bool:
-        """Whether flash and RAM are enough for the model alone."""
+        """Tell whether flash and RAM are enough for the model alone."""
         return flash_bytes <= self.flash_kib * KIB and ram_bytes <= self.ram_kib * KIB
 
     def verdict(self, flash_bytes: int, ram_bytes: int) -> str:
-        """Shares of flash and RAM, or what is missing."""
+        """Say the shares of flash and RAM, or what is missing."""
         flash, ram = flash_bytes / (self.flash_kib * KIB), ram_bytes / (self.ram_kib * KIB)
         words = f"{flash:.1%} of flash, {ram:.1%} of RAM"
         return words if self.fits(flash_bytes, ram_bytes) else f"does not fit: {words}"
 
-    def estimate(self, instructions: int) -> str:
-        """The time of ``instructions`` (counted on :attr:`timing`'s core) in words."""
+    def estimate(self, instructions: int | None) -> str:
+        """Say the time of ``instructions`` (counted on :attr:`timing`'s core), or why there is no estimate."""
         if self.timing is None:
-            return self.no_estimate()
+            return f"no estimate of its time: {self.core} is not emulated here"
+        if instructions is None:
+            return f"no estimate of its time: that needs {self.timing.counted_on} on a toolchain and an emulator"
         milliseconds = instructions * self.timing.cycles / (self.mhz * 1000)
         return (f"estimate {milliseconds:.1f} ms, off by up to {self.timing.spread:.0%} either way ({instructions} "
                 f"instructions on the emulated {self.timing.counted_on} x {self.timing.cycles} cycles at {self.mhz} "
                 "MHz; not measured on a board)")
-
-    def no_estimate(self) -> str:
-        """Why there is no :meth:`estimate`."""
-        if self.timing is None:
-            return f"no estimate of its time: {self.core} is not emulated here"
-        return f"no estimate of its time: that needs {self.timing.counted_on} on a toolchain and an emulator"
 
 
 BOARDS = {board.name: board for board in (
@@ -92,7 +88,7 @@ BOARDS = {board.name: board for board in (
 
 
 def board(name: str) -> Board:
-    """The board called ``name``, in any case."""
+    """Find the board called ``name``, in any case."""
     if (found := BOARDS.get(name.lower())) is None:
         raise UsageError(f"board '{name}'{nearest(name.lower(), BOARDS)}; allowed: {', '.join(BOARDS)}")
     return found

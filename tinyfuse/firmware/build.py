@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tinyfuse.firmware import resources
+from tinyfuse.firmware.c_text import export_folder, render
 from tinyfuse.firmware.cores import RESULT_BYTES, VECTOR_BYTES, Core
-from tinyfuse.firmware.emit import Program
-from tinyfuse.firmware.templates import render
-from tinyfuse.firmware.toolchain import STRICT, Compiler
+from tinyfuse.firmware.program import Program
+from tinyfuse.firmware.toolchain import OPTIMIZE, STRICT, Compiler
 
-OPTIMIZATION = {"ram": "-O2", "speed": "-O2", "size": "-Os"}
-"""What the C compiler is told for a package that was planned for `ram`, `speed` or `size`."""
 VARIANTS: Mapping[str, tuple[str, ...]] = {"plain": (), "profile": ("-DTNY_PROFILE",), "values": ("-DTNY_VALUES",)}
 """The code as it ships, with a count for each layer, and with every value of every tensor sent out."""
 
@@ -27,30 +23,17 @@ class Built:
     package: Path
 
 
-def interface_of(program: Program, optimize: str) -> dict[str, Any]:
-    """What the harness needs to know of ``program``."""
-    *inputs, output = [{"name": port.name, "size": port.size} for port in (*program.inputs, program.output)]
-    return {"name": program.name, "inputs": inputs, "output": output, "layers": len(program.layers),
-            "optimize": optimize}
+def build(sources: Path, program: Program, core: Core, compiler: Compiler, variant: str, work: Path) -> Built:
+    """Compile ``program``, which lies in ``sources``, strictly and link it with the harness, in folder ``work``.
 
-
-def build(sources: Path, interface: Mapping[str, Any], core: Core, compiler: Compiler, variant: str,
-          work: Path) -> Built:
-    """Compile the package in ``sources`` (its ``src``) strictly and link it with the harness, in folder ``work``.
-
-    ``interface``: see :func:`interface_of`.
-
-    Raises:
-        CompileError: with the compiler's first words.
+    Raises CompileError with the compiler's first words.
     """
     work.mkdir(parents=True, exist_ok=True)
-    harness, name = resources.folder("harness"), interface["name"]
-    main = work / "main.c"
-    main.write_text(render(harness / "main.c.j2", **interface), encoding="ascii")
-    speed = OPTIMIZATION[interface["optimize"]]
+    harness, main = export_folder("harness"), work / "main.c"
+    main.write_text(render(harness / "main.c.j2", **program.interface), encoding="ascii")
     traced = ["-include", str(harness / "trace.h"), *VARIANTS[variant]]
-    package = compiler.compile(core, sources / f"{name}.c", work / "package.o",
-                               [*STRICT, speed, *traced, f"-I{sources}"])
+    package = compiler.compile(core, sources / f"{program.name}.c", work / "package.o",
+                               [*STRICT, OPTIMIZE[program.optimize], *traced, f"-I{sources}"])
     objects = [package, *(compiler.compile(core, source, work / f"{source.stem}.o",
                                            ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", *traced,
                                             *board_options(core), f"-I{sources}"])
@@ -59,7 +42,37 @@ def build(sources: Path, interface: Mapping[str, Any], core: Core, compiler: Com
 
 
 def board_options(core: Core) -> list[str]:
-    """Options that tell the harness where the parts of the core's board are."""
+    """Make options that tell the harness where the parts of the core's board are."""
     return [f"-DBOARD_UART=0x{core.uart:x}u", f"-DBOARD_CLOCK_HZ={core.clock_hz}u",
             f"-DBOARD_VECTORS=0x{core.memory:x}u", f"-DBOARD_RESULTS=0x{core.memory + VECTOR_BYTES:x}u",
-            f"-DBOARD_RESULT_BYTES={RESULT_BYTES}u", f"-I{resources.folder('harness')}"]
+            f"-DBOARD_RESULT_BYTES={RESULT_BYTES}u", f"-I{export_folder('harness')}"]
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes in flash: ``text`` is code, ``weights`` packed weights, ``tables`` all other constants; ``data`` is RAM."""
+
+    text: int
+    weights: int
+    tables: int
+    data: int
+
+    @property
+    def flash(self) -> int:
+        """All bytes in flash."""
+        return self.text + self.weights + self.tables + self.data
+
+
+def footprint(package: Path) -> Footprint:
+    """Measure the sections of an object file compiled with -ffunction-sections -fdata-sections."""
+    from elftools.elf.elffile import ELFFile
+
+    writable, allocated, code = 1, 2, 4
+    sizes = {"text": 0, "weights": 0, "tables": 0, "data": 0}
+    with package.open("rb") as stream:
+        for section in ELFFile(stream).iter_sections():
+            flags = section["sh_flags"]
+            if flags & allocated:
+                constants = "weights" if section.name.startswith(".rodata.weights") else "tables"
+                sizes["data" if flags & writable else "text" if flags & code else constants] += section["sh_size"]
+    return Footprint(**sizes)

@@ -12,8 +12,7 @@ class Core:
     """One Cortex-M on one board that QEMU knows.
 
     ``memory`` is the board's large memory of ``memory_bytes``: test vectors are put there, and results behind them.
-    ``clock_hz`` is SysTick's. ``unicorn`` is
-    the name of the core in Unicorn, empty where it has none.
+    ``clock_hz`` is SysTick's. ``unicorn`` is the name of the core in Unicorn, empty where it has none.
     """
 
     name: str
@@ -43,8 +42,7 @@ class Core:
 
 
 MIB = 1 << 20
-ROM_BYTES = 512 << 10
-RAM_BYTES = 512 << 10
+ROM_BYTES = RAM_BYTES = 512 << 10
 VECTOR_BYTES = RESULT_BYTES = 8 * MIB
 """Parts of a board's large memory: the results begin behind the vectors."""
 CORES = {core.name: core for core in (
@@ -61,7 +59,7 @@ CORES = {core.name: core for core in (
 
 
 def cores_of(text: str | None) -> list[Core]:
-    """The cores named in ``text``, separated by commas; all for None."""
+    """Find the cores named in ``text``, separated by commas; all for None."""
     names = list(CORES) if text is None else [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
         if name not in CORES:

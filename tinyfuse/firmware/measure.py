@@ -11,19 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse.firmware import resources
-from tinyfuse.firmware.build import build, interface_of
+from tinyfuse.firmware.build import Footprint, build, footprint
+from tinyfuse.firmware.c_text import export_folder
 from tinyfuse.firmware.cores import Core
-from tinyfuse.firmware.emit import Program
-from tinyfuse.firmware.footprint import Footprint, footprint
-from tinyfuse.firmware.machine import EmulationError, Emulator, Ran, check_counts, emulators
+from tinyfuse.firmware.machine import Emulator, emulators, outputs_of, results_of
 from tinyfuse.firmware.package import write_sources
-from tinyfuse.firmware.program import program_of
+from tinyfuse.firmware.program import Program, program_of
 from tinyfuse.firmware.toolchain import Compiler, compilers
 from tinyfuse.firmware.vectors import Vectors
-from tinyfuse.integer.interpreters import IntegerModel, Interpreter
-
-NAME = "net"
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import IntegerModel
 
 
 @dataclass(frozen=True)
@@ -56,17 +53,18 @@ class Cost:
         return self.arena_bytes + self.stack_bytes + self.flash.data
 
 
-def setups(cores: Sequence[Core]) -> dict[str, Setup]:
-    """The preferred compiler and emulator of each of ``cores`` by its name; cores that lack one are left out."""
-    cross = next(iter(compilers().values()), None)
-    found = {core: next(iter(emulators(core).values()), None) for core in cores}
-    return {core.name: Setup(core, cross, machine) for core, machine in found.items() if cross and machine}
+def setups(cores: Sequence[Core], cross: Compiler | None = None, emulator: str | None = None) -> dict[str, Setup]:
+    """Find those of ``cores`` that have a compiler and an emulator here, by name, with the preferred ones or these."""
+    cross = cross or next(iter(compilers().values()), None)
+    found = {core: emulators(core) for core in cores}
+    machines = {core: here.get(emulator or next(iter(here), "")) for core, here in found.items()}
+    return {core.name: Setup(core, cross, machine) for core, machine in machines.items() if cross and machine}
 
 
 @functools.cache
 def runtime_sha256() -> str:
-    """SHA-256 of all that decides what a model's firmware costs: the exporter, the C runtime and the harness."""
-    folders = [Path(__file__).parent, resources.folder("runtime"), resources.folder("harness")]
+    """Hash all that decides what a model's firmware costs: the exporter, the C runtime and the harness."""
+    folders = [Path(__file__).parent, *map(export_folder, ("runtime", "interface", "harness"))]
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
@@ -78,33 +76,21 @@ def measure(model: IntegerModel, codes: Mapping[str, np.ndarray], chosen: Sequen
             optimize: str) -> dict[str, Cost]:
     """Run the firmware of ``model`` on the lowest codes and on ``codes`` [n, ...] on each of ``chosen``; by core.
 
-    Raises:
-        ModelError: an operator or type without a kernel.
-        CompileError, EmulationError: the code does not compile, or the program crashes.
+    Raises ModelError for what has no kernel, CompileError or EmulationError if the code does not compile or crashes.
     """
-    program = program_of(model, NAME, optimize)
+    program = program_of(model, "net", optimize)
     together = {port.name: np.concatenate([np.full((1, *port.shape[1:]), port.grid.low), codes[port.name]]
                                           ).astype(port.dtype) for port in model.inputs}
-    vectors = Vectors(together, Interpreter(model, "tflm").run(together), extreme=1)
+    vectors = Vectors(together, open_executor(model, "tflm").run(together), extreme=1)
     with tempfile.TemporaryDirectory(prefix="tinyfuse-") as folder:
         write_sources(program, Path(folder) / "src")
-        return {setup.core.name: _on_core(program, vectors, setup, optimize, Path(folder)) for setup in chosen}
+        return {setup.core.name: _on_core(program, vectors, setup, Path(folder)) for setup in chosen}
 
 
-def _on_core(program: Program, vectors: Vectors, setup: Setup, optimize: str, folder: Path) -> Cost:
-    built = build(folder / "src", interface_of(program, optimize), setup.core, setup.compiler, "plain",
-                  folder / setup.core.name)
+def _on_core(program: Program, vectors: Vectors, setup: Setup, folder: Path) -> Cost:
+    built = build(folder / "src", program, setup.core, setup.compiler, "plain", folder / setup.core.name)
     ran = setup.emulator.run(setup.core, built.program, vectors.stream(), counted=True)
-    outputs, ticks, stack = _read(ran, vectors.outputs, setup.core)
-    return Cost(footprint(built.package), program.plan.arena_bytes, stack, round(ticks * ran.instructions_per_tick),
-                len(outputs), outputs.size, int(np.count_nonzero(outputs != vectors.outputs)))
-
-
-def _read(ran: Ran, wanted: np.ndarray, core: Core) -> tuple[np.ndarray, int, int]:
-    """Output codes shaped as ``wanted``, ticks of the longest inference, bytes of stack."""
-    content = {tag: b"".join(part for name, part in ran.records if name == tag) for tag in "OR"}
-    if len(content["O"]) != wanted.nbytes or len(content["R"]) < 8:
-        raise EmulationError(f"{core.name}: the program ended without its results")
-    ticks, stack = np.frombuffer(content["R"][:8], "<u4")
-    check_counts(int(ticks), int(stack), core)
-    return np.frombuffer(content["O"], wanted.dtype.newbyteorder("<")).reshape(wanted.shape), int(ticks), int(stack)
+    outputs = outputs_of(ran, vectors.outputs, setup.core)
+    instructions, stack, *_ = results_of(ran, setup.core)
+    return Cost(footprint(built.package), program.plan.arena_bytes, stack, instructions, len(outputs), outputs.size,
+                int(np.count_nonzero(outputs != vectors.outputs)))

@@ -1,4 +1,7 @@
-"""Weights as n-bit fields in 32-bit words, in the order in which the runtime decodes them (runtime/tny_unpack.h)."""
+"""Weights as n-bit fields in 32-bit words, in the order in which the runtime decodes them.
+
+That of the hot kernels is in runtime/tny_unpack.h; plain convolutions (:func:`in_words`) read channel after channel.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ LARGEST = 254
 """A 9-bit weight is the sum of two int8 weights, on the device and in a `.tflite`."""
 CHUNK = 16
 """Lanes that the fields of one vector fill: each stretch of a window is padded with zeros to a multiple of this."""
+WORD_BITS = 32
 BLOCK = 4
 """Chunks that are packed together."""
 BYTES = (0, 2, 1, 3)
@@ -18,7 +22,7 @@ BYTES = (0, 2, 1, 3)
 
 
 def bits_of(weights: np.ndarray) -> int:
-    """The width of a two's complement field that holds every one of ``weights``: 2 to 9."""
+    """Find the width of a two's complement field that holds every one of ``weights``: 2 to 9."""
     low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
     bits = max(NARROWEST, (high if high > ~low else ~low).bit_length() + 1)
     if bits > WIDEST or high > LARGEST:
@@ -27,7 +31,7 @@ def bits_of(weights: np.ndarray) -> int:
 
 
 def chunked(weights: np.ndarray) -> np.ndarray:
-    """Lanes int64 [pairs of channels, chunks, 2, CHUNK] of ``weights`` [channels, stretches, taps].
+    """Arrange lanes int64 [pairs of channels, chunks, 2, CHUNK] of ``weights`` [channels, stretches, taps].
 
     Each stretch is filled with zeros to whole chunks, a missing last channel with zeros.
     """
@@ -39,7 +43,7 @@ def chunked(weights: np.ndarray) -> np.ndarray:
 
 
 def packed(lanes: np.ndarray, bits: int) -> np.ndarray:
-    """Words uint32 [pairs, words] of ``lanes`` [pairs, chunks, 2, CHUNK].
+    """Pack words uint32 [pairs, words] of ``lanes`` [pairs, chunks, 2, CHUNK].
 
     A weight w becomes the field w + 2^(bits - 1). Each of the CHUNK bytes of a vector has a stream of its own, least
     significant bit first: both channels of the first chunk, of the second, and so on, for BLOCK chunks.
@@ -55,35 +59,20 @@ def packed(lanes: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _vectors(fields: np.ndarray, bits: int) -> np.ndarray:
-    """Bytes uint8 [pairs, bytes of a stream, CHUNK] of ``fields`` [pairs, count, CHUNK].
-
-    Of 9 bits the upper 8 come first as whole bytes, then all the lowest bits.
-    """
-    if bits == WIDEST:
+    """Write ``fields`` [pairs, count, CHUNK] as bytes uint8 [pairs, bytes of a stream, CHUNK]."""
+    if bits == WIDEST:  # the upper 8 bits come first as whole bytes, then all the lowest bits
         return np.concatenate([_vectors(fields >> 1, bits - 1), _vectors(fields & 1, 1)], axis=1)
     stream = (fields[:, :, None] >> np.arange(bits)[:, None] & 1).astype(np.uint8)
     return np.packbits(stream.reshape(len(fields), -1, CHUNK), axis=1, bitorder="little")
 
 
-def unpacked(words: np.ndarray, bits: int, chunks: int) -> np.ndarray:
-    """The lanes int64 [pairs, chunks, 2, CHUNK] that :func:`packed` put into ``words``."""
-    stored = np.ascontiguousarray(words, "<u4").view(np.uint8).reshape(len(words), -1, CHUNK // 4, 4)
-    vectors = stored[..., np.argsort(BYTES)].reshape(len(words), -1, CHUNK)
-    found, start = [], 0
-    for first in range(0, chunks, BLOCK):
-        count = 2 * min(BLOCK, chunks - first)
-        whole, rest = (bits, 0) if bits < WIDEST else (bits - 1, 1)
-        fields = _fields(vectors[:, start:], whole, count)
-        start += -(-count * whole // 8)
-        if rest:
-            fields = 2 * fields + _fields(vectors[:, start:], rest, count)
-            start += -(-count * rest // 8)
-        found.append(fields.reshape(len(words), -1, 2, CHUNK))
-    return np.concatenate(found, axis=1) - (1 << bits - 1)
+def in_words(matrix: np.ndarray, bits: int) -> np.ndarray:
+    """Pack words uint32 [channels, ceil(count * bits / 32)] of integers [channels, count] in two's complement.
 
-
-def _fields(vectors: np.ndarray, bits: int, count: int) -> np.ndarray:
-    """Fields int64 [pairs, count, CHUNK] at the start of ``vectors`` [pairs, bytes, CHUNK]."""
-    stream = np.unpackbits(vectors, axis=1, bitorder="little")[:, :count * bits]
-    fields = stream.reshape(len(vectors), count, bits, CHUNK).astype(np.int64)
-    return np.asarray((fields << np.arange(bits)[:, None]).sum(axis=2))
+    The least significant bit comes first; each channel starts on a word.
+    """
+    channels, count = matrix.shape
+    stream = (matrix[:, :, None] >> np.arange(bits) & 1).astype(np.uint8).reshape(channels, -1)
+    padded = np.pad(stream, ((0, 0), (0, -count * bits % WORD_BITS)))
+    words: np.ndarray = np.packbits(padded, axis=1, bitorder="little").view("<u4")
+    return words

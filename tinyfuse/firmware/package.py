@@ -1,36 +1,36 @@
-"""One folder that CMake, Arduino, PlatformIO, Zephyr and ESP-IDF take as it is; the same model gives the same bytes."""
+"""One folder that CMake, Arduino, PlatformIO, Zephyr and ESP-IDF take as it is; the same model gives the same bytes.
+
+It is opened again only after its metadata and its vectors were checked, before anything is compiled.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tinyfuse import __version__
-from tinyfuse.core.errors import UsageError
+from tinyfuse.core.errors import DataError, TinyfuseError, UsageError
 from tinyfuse.core.files import sha256_hex
-from tinyfuse.firmware import emit, resources, tflm
-from tinyfuse.firmware.arena import ALIGNMENT
+from tinyfuse.core.strict import encode
+from tinyfuse.firmware import emit
 from tinyfuse.firmware.boards import BOARDS
-from tinyfuse.firmware.build import OPTIMIZATION
-from tinyfuse.firmware.c_text import table
-from tinyfuse.firmware.emit import Port, Program
-from tinyfuse.firmware.interface import header
-from tinyfuse.firmware.operators.convolution import Conv
-from tinyfuse.firmware.operators.plain_conv import Direct
-from tinyfuse.firmware.program import program_of
-from tinyfuse.firmware.templates import render
-from tinyfuse.firmware.vectors import Vectors, crc32
+from tinyfuse.firmware.c_text import export_folder, render, table
+from tinyfuse.firmware.metadata import FILE, FORMAT, Metadata, TensorTable, VectorTable, read_metadata, read_plain
+from tinyfuse.firmware.plan import ALIGNMENT
+from tinyfuse.firmware.program import Member, Program, program_of
+from tinyfuse.firmware.toolchain import OPTIMIZE
+from tinyfuse.firmware.vectors import Vectors, crc32, read_vectors
 from tinyfuse.integer.arena import tflm_arena_bytes
-from tinyfuse.integer.interpreters import IntegerModel
+from tinyfuse.integer.model import IntegerModel, Port, load_model
 
-FORMAT = 1
 CODE_BYTES = 10 * 1024
 STACK_BYTES = 1024
 """What code and stack take about: more than on any emulated core for the fusion models (tests)."""
@@ -44,50 +44,43 @@ class Package:
 
     model: IntegerModel
     program: Program
-    optimize: str
     vectors: Vectors = field(repr=False)
     vectors_source: str
     provenance: Mapping[str, Any] = field(repr=False)
 
-    @property
-    def weight_bytes(self) -> int:
-        """Packed weights in flash."""
-        return sum(layer.words().nbytes for layer in weighted(self.program))
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one inference, those of doubled channels counted once."""
-        return sum(layer.macs for layer in weighted(self.program))
-
-    def needs(self) -> tuple[int, int]:
-        """Bytes of flash and RAM beside the application, about: with CODE_BYTES of code and STACK_BYTES of stack."""
-        return (self.weight_bytes + table_bytes(self.program) + CODE_BYTES,
-                self.program.plan.arena_bytes + STACK_BYTES)
-
-
-def weighted(program: Program) -> list[Conv | Direct]:
-    """The layers that have weights."""
-    return [layer for layer in program.layers if isinstance(layer, (Conv, Direct))]
+    @cached_property
+    def metadata(self) -> Metadata:
+        """What ``metadata.json`` says, but for the files; with CODE_BYTES of code and STACK_BYTES of stack."""
+        program, model, vectors, figures = self.program, self.model, self.vectors, figures_of(self.program, self.model)
+        return Metadata(
+            format=FORMAT, name=program.name, tinyfuse=__version__, optimize=program.optimize,
+            arena_alignment=ALIGNMENT, ram_bytes_about=figures["arena_bytes"] + STACK_BYTES,
+            flash_bytes_about=figures["packed_weight_bytes"] + table_bytes(program) + CODE_BYTES, **figures,
+            tflite_sha256=sha256_hex(model.data),
+            operators=tuple(sorted({one.name for one in model.graph.operators})),
+            inputs=tuple(map(_tensor, program.inputs, model.inputs)), output=_tensor(program.output, model.output),
+            vectors=VectorTable(len(vectors), vectors.extreme, self.vectors_source, crc32(vectors.stream()),
+                                crc32(vectors.output_stream())),
+            provenance={key: self.provenance[key] for key in PROVENANCE if key in self.provenance}, files={})
 
 
-def package(model: IntegerModel, name: str, vectors: Vectors, *, optimize: str = "ram", vectors_source: str,
-            provenance: Mapping[str, Any] | None = None) -> Package:
-    """Plan ``model`` under ``name``, a C identifier; errors as :func:`tinyfuse.firmware.program.program_of`."""
-    return Package(model, program_of(model, name, optimize), optimize, vectors, vectors_source, provenance or {})
+PROVENANCE = ("model", "classes", "recipe", "fitted", "data", "training", "qat", "float_sha256", "layers")
+"""What a package keeps of the table beside the ``.tflite``."""
 
 
 def write(found: Package, folder: Path, *, force: bool = False) -> Path:
     """Write the package as ``folder``, whole or not at all; ``force`` replaces an older package.
 
-    Raises:
-        UsageError: ``folder`` is there and not empty; with ``force`` also if it is no package.
+    Raises UsageError if ``folder`` is there and not empty; with ``force`` if it is no package.
     """
     check_free(folder, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         made = Path(temporary) / "package"
         contents = dict(_contents(found))
-        contents["metadata.json"] = _json(metadata(found, contents))
+        files = {path: sha256_hex(data) for path, data in sorted(contents.items())}
+        table = encode(replace(found.metadata, files=files))
+        contents[FILE] = (json.dumps(table, indent=2, allow_nan=False) + "\n").encode()
         for path, data in contents.items():
             (made / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).write_bytes(data)
@@ -122,12 +115,11 @@ def check_free(folder: Path, *, force: bool) -> None:
 def _foreign(folder: Path) -> str:
     """What in ``folder`` no export has written ("" if nothing)."""
     try:
-        table = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-        known = {"metadata.json", *table["files"]}
-        whole = table["format"] == FORMAT and f"src/{table['name']}.h" in known
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        whole, known = False, set()
-    if not whole:
+        given = read_metadata(folder / FILE)
+    except TinyfuseError:
+        return "no package of tinyfuse"
+    known = {FILE, *given.files}
+    if f"src/{given.name}.h" not in known:
         return "no package of tinyfuse"
     for path in sorted(folder.rglob("*")):
         if (path.is_symlink() or not path.is_dir()) and str(path.relative_to(folder)) not in known:
@@ -140,7 +132,7 @@ def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
     program, name = found.program, found.program.name
     for file, text in sources(program).items():
         yield f"src/{file}", text.encode()
-    skeleton, values = resources.folder("skeleton"), _values(found)
+    skeleton, values = export_folder("skeleton"), _values(found)
     for template in sorted(path for path in skeleton.rglob("*") if path.is_file()):
         target = str(template.relative_to(skeleton)).replace("NAME", name)
         if target.endswith(".j2"):
@@ -153,11 +145,11 @@ def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
 
 
 def sources(program: Program) -> dict[str, str]:
-    """The files of ``src`` by their path in it."""
+    """Write the files of ``src`` by their path in it."""
     name = program.name
-    found = {f"{name}.h": header(program), f"{name}.c": emit.source(program),
+    found = {f"{name}.h": emit.header(program), f"{name}.c": emit.source(program),
              f"{name}_weights.h": emit.weights(program)}
-    for path in resources.files("runtime", "*.h"):
+    for path in sorted(export_folder("runtime").glob("tny_*.h")):
         found[f"runtime/{path.name}"] = path.read_text(encoding="ascii")
     return found
 
@@ -171,30 +163,26 @@ def write_sources(program: Program, folder: Path) -> Path:
 
 
 def _values(found: Package) -> dict[str, Any]:
-    """What the templates use."""
-    program, model, stored = found.program, found.model, found.model.data
-    widths = sorted({layer.bits for layer in weighted(program)})
-    flash, ram = found.needs()
-    boards = [{"title": board.title, "core": board.core, "mhz": board.mhz, "flash_kib": board.flash_kib,
-               "ram_kib": board.ram_kib, "verdict": board.verdict(flash, ram)} for board in BOARDS.values()]
-    few = found.vectors.outputs[_self_test_rows(found.vectors)]
+    """What the templates use: the metadata, and what is made of it for people and compilers."""
     return {
-        "name": program.name, "tinyfuse": __version__, "model": found.provenance.get("model"), "macs": found.macs,
-        "sha256": sha256_hex(stored), "widths": " and ".join(map(str, widths)) + "-bit", "optimize": found.optimize,
-        "flag": OPTIMIZATION[found.optimize], "arena_bytes": program.plan.arena_bytes, "alignment": ALIGNMENT,
-        "tflm_arena_bytes": tflm_arena_bytes(model), "stored_bytes": len(stored), "packed_bytes": found.weight_bytes,
-        "inputs": [_described(port, shape.shape) for port, shape in zip(program.inputs, model.inputs, strict=True)],
+        **vars(found.metadata), "flag": OPTIMIZE[found.program.optimize], "boards": BOARDS.values(),
+        "code_bytes": CODE_BYTES, "stack_bytes": STACK_BYTES, "self_test": _self_test(found),
+        "self_test_crc32": crc32(found.vectors.output_stream(_self_test_rows(found.vectors))),
+        "widths": " and ".join(map(str, sorted({layer.bits for layer in found.program.weighted}))),
         "input_bytes": sum(value[0].nbytes for value in found.vectors.codes.values()),
-        "output": _described(program.output, model.output.shape), "labels": list(found.provenance.get("labels", [])),
-        "boards": boards, "flash_bytes": flash, "ram_bytes": ram, "code_bytes": CODE_BYTES,
-        "stack_bytes": STACK_BYTES, "count": len(found.vectors), "vectors_source": found.vectors_source,
-        "self_test_vectors": len(few), "vectors": _self_test(found),
-        "crc32": crc32(few.astype(few.dtype.newbyteorder("<")).tobytes()),
-        "resolver": tflm.resolver(model.graph), "model_bytes": tflm.byte_table(stored)}
+        "resolver": sorted({RESOLVER_METHODS.get(name, name.title().replace("_", ""))
+                            for name in found.metadata.operators}),
+        "model_bytes": table([f"0x{byte:02x}" for byte in found.model.data])}
+
+
+RESOLVER_METHODS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
+                    "AVERAGE_POOL_2D": "AveragePool2D", "MAX_POOL_2D": "MaxPool2D", "PADV2": "PadV2", "RELU": "Relu",
+                    "RELU6": "Relu6", "LEAKY_RELU": "LeakyRelu", "STRIDED_SLICE": "StridedSlice"}
+"""Methods of TFLM's MicroMutableOpResolver (``AddConv2D()``) whose names are not the operator's in camel case."""
 
 
 def table_bytes(program: Program) -> int:
-    """Constants beside the packed weights, about: all arrays (of each implementation) and 96 bytes a layer."""
+    """Estimate the constants beside the packed weights: all arrays (of each implementation) and 96 bytes a layer."""
     arrays = _ARRAY.findall(emit.weights(program))
     sizes: list[int] = [_SIZES.get(kind, 8) * content.count(",") for kind, name, content in arrays
                         if not name.startswith("weights")]
@@ -205,9 +193,8 @@ _ARRAY = re.compile(r"static const (\w+) (\w+)\[\w*\] = \{(.*?)\};", re.DOTALL)
 _SIZES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4}
 
 
-def _described(port: Port, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"name": port.name, "size": port.size, "ctype": port.ctype, "scale": port.scale,
-            "zero_point": port.zero_point, "shape": list(shape)}
+def _tensor(member: Member, port: Port) -> TensorTable:
+    return TensorTable(member.name, member.size, member.ctype, member.scale, member.zero_point, port.shape, port.name)
 
 
 def _self_test_rows(vectors: Vectors) -> list[int]:
@@ -217,49 +204,71 @@ def _self_test_rows(vectors: Vectors) -> list[int]:
 
 
 def _self_test(found: Package) -> list[dict[str, str]]:
-    rows = []
-    for row in _self_test_rows(found.vectors):
-        codes = {port.name: found.vectors.codes[tensor.name][row]
-                 for port, tensor in zip(found.program.inputs, found.model.inputs, strict=True)}
-        rows.append({name: table([str(value) for value in value.reshape(-1)], "    ")
-                     for name, value in {**codes, "expected": found.vectors.outputs[row]}.items()})
-    return rows
-
-
-def metadata(found: Package, contents: Mapping[str, bytes]) -> dict[str, Any]:
-    """``metadata.json``: what a tool, or a person in a year, needs to know."""
-    program, model, vectors = found.program, found.model, found.vectors
-    kept = ("model", "labels", "precision", "audio_features", "data", "training", "qat", "float_sha256",
-            "layers")
-    return {
-        "format": FORMAT, "name": program.name, "tinyfuse": __version__, "optimize": found.optimize,
-        "arena_alignment": ALIGNMENT, **figures_of(program, model),
-        "flash_bytes_about": found.needs()[0], "ram_bytes_about": found.needs()[1],
-        "tflite_sha256": sha256_hex(model.data), "operators": sorted({one.name for one in model.graph.operators}),
-        "inputs": [_described(port, tensor.shape) | {"tensor": tensor.name}
-                   for port, tensor in zip(program.inputs, model.inputs, strict=True)],
-        "output": _described(program.output, model.output.shape) | {"tensor": model.output.name},
-        "vectors": {"count": len(vectors), "extreme": vectors.extreme, "source": found.vectors_source,
-                    "inputs_crc32": crc32(vectors.stream()), "outputs_crc32": crc32(vectors.output_stream())},
-        "provenance": {key: found.provenance[key] for key in kept if key in found.provenance},
-        "files": {path: sha256_hex(data) for path, data in sorted(contents.items())}}
+    """The vectors that travel in C, as lines of codes by input, and the ``expected`` ones."""
+    columns = {port.name: found.vectors.codes[port.tensor] for port in found.metadata.inputs}
+    columns["expected"] = found.vectors.outputs
+    return [{name: table([str(code) for code in values[row].reshape(-1)], "    ") for name, values in columns.items()}
+            for row in _self_test_rows(found.vectors)]
 
 
 def figures_of(program: Program, model: IntegerModel) -> dict[str, Any]:
-    """What ``program`` and its ``model`` cost, as far as it is known without a compiler, and the layers' names."""
-    convs = weighted(program)
+    """Count what ``program`` and ``model`` cost, as far as it is known without a compiler; and name the layers."""
+    convs = program.weighted
     return {"arena_bytes": program.plan.arena_bytes, "packed_weight_bytes": sum(one.words().nbytes for one in convs),
             "macs": sum(one.macs for one in convs), "tflm_arena_bytes": tflm_arena_bytes(model),
-            "tflite_bytes": len(model.data), "layers": [layer.name for layer in program.layers]}
+            "tflite_bytes": len(model.data), "layers": tuple(layer.name for layer in program.layers)}
 
 
-def _json(table: Mapping[str, Any]) -> bytes:
-    return (json.dumps(table, indent=2, allow_nan=False, default=_plain) + "\n").encode()
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A package whose figures in ``metadata`` are those of ``program``, what this version makes of the model in it.
+
+    ``changed``: files of ``src`` that are not ``program``'s.
+    """
+
+    folder: Path
+    metadata: Metadata = field(repr=False)
+    model: IntegerModel = field(repr=False)
+    program: Program = field(repr=False)
+    vectors: Vectors = field(repr=False)
+    changed: tuple[str, ...]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} in metadata")
+def open_package(folder: str | Path) -> Exported:
+    """Read the package in ``folder``; the outputs of its vectors are computed anew by TFLite Micro.
+
+    Raises DataError if it is not whole, or its model, vectors or figures are not those it was exported with.
+    """
+    folder = Path(folder)
+    table = read_metadata(folder / FILE)
+    _check_plain(folder)
+    tflite, stream = (read_plain(folder / "extras" / file) for file in (f"{table.name}.tflite", "vectors.bin"))
+    if (sha256_hex(tflite), crc32(stream)) != (table.tflite_sha256, table.vectors.inputs_crc32):
+        raise DataError(f"{folder}: the .tflite or the test vectors are not those of {FILE}; export again")
+    model = load_model(tflite, name=table.name)
+    program = program_of(model, table.name, table.optimize)
+    given = encode(table)
+    for key, value in encode(figures_of(program, model)).items():
+        if given[key] != value:
+            raise DataError(f"{folder}/{FILE}: {key} is {str(given[key])[:40]}, but by this version of tinyfuse it is "
+                            f"{str(value)[:40]}; export the package again")
+    vectors = read_vectors(model, stream, table.vectors.extreme)
+    if vectors.output_stream() != read_plain(folder / "extras" / "outputs.bin"):
+        raise DataError(f"{folder}: TFLite Micro gives other codes than extras/outputs.bin holds; export again")
+    return Exported(folder, table, model, program, vectors, tuple(_changed(folder / "src", sources(program))))
 
 
+def _check_plain(folder: Path) -> None:
+    """Raise unless everything in ``folder`` is a file or a folder of its own: links lead elsewhere, pipes never end."""
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            mode = os.lstat(os.path.join(root, name)).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise DataError(f"{os.path.join(root, name)} is a link or a special file, which no package has")
+
+
+def _changed(folder: Path, wanted: Mapping[str, str]) -> list[str]:
+    """Files that differ from what is ``wanted``, are missing, or were added."""
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return sorted((there ^ wanted.keys()) | {path for path in there & wanted.keys()
+                                             if read_plain(folder / path) != wanted[path].encode()})

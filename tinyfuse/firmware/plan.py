@@ -3,19 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tinyfuse.firmware.arena import Buffer, aligned, check_buffers, placed
+from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.operators import Kernel, Layer
 from tinyfuse.firmware.operators.convolution import Conv
 from tinyfuse.firmware.pack import CHUNK
-from tinyfuse.firmware.schedule import LANE_BYTES, BlockStep, ConvStep, Step, over, reads, steps_of, writes
+from tinyfuse.firmware.schedule import LANE_BYTES, BlockStep, ConvStep, Step, reads, replaceable, steps_of, writes
 
 LEAST_LANES = 16
 """Of rows: a vector load takes as many, used or not."""
-OPTIMIZE = ("ram", "speed", "size")
 PIXELS = (1, 8, 15, 29, 57, 113)
 """Output pixels for which weights are decoded once, at least: more cost less time and more memory for rows."""
+ALIGNMENT = 16
+"""Of buffers in the arena, in bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """Memory that the steps from ``first`` on need: ``sizes`` bytes in each, from ``offset`` in the arena."""
+
+    name: str
+    first: int
+    sizes: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.sizes) - 1
+
+    @property
+    def size(self) -> int:
+        return max(self.sizes)
+
+    def end(self, other: Buffer) -> int:
+        """Find where it ends while ``other`` lives; its offset if they never meet."""
+        first, last = max(self.first, other.first), min(self.last, other.last)
+        return self.offset + max(self.sizes[first - self.first:last - self.first + 1], default=0)
+
+
+def aligned(size: int) -> int:
+    """Round ``size`` up to whole units of the alignment."""
+    return size + -size % ALIGNMENT
+
+
+def placed(buffers: Iterable[Buffer]) -> list[Buffer]:
+    """Place buffers by decreasing size, each in the first gap that is free for its whole life."""
+    found: list[Buffer] = []
+    for buffer in sorted(buffers, key=lambda one: (-one.size, one.first, one.name)):
+        # As sizes change with time, a move upwards can meet a buffer that began above the former place.
+        while (moved := _beyond(buffer, found)) != buffer.offset:
+            buffer = replace(buffer, offset=moved)
+        found.append(buffer)
+    return found
+
+
+def _beyond(buffer: Buffer, others: Iterable[Buffer]) -> int:
+    """The offset of ``buffer``, or where the lowest of ``others`` ends with which it overlaps there."""
+    met = [other for other in others if _overlap(buffer, other)]
+    return aligned(min(met, key=lambda one: one.offset).end(buffer)) if met else buffer.offset
+
+
+def _overlap(one: Buffer, other: Buffer) -> bool:
+    """Whether both need the same memory at a time."""
+    return one.offset < other.end(one) and other.offset < one.end(other)
+
+
+def check_buffers(buffers: Iterable[Buffer]) -> None:
+    """Raise ModelError if two buffers that live at a time overlap."""
+    given = list(buffers)
+    for number, one in enumerate(given):
+        for other in given[:number]:
+            if _overlap(one, other):
+                raise ModelError(f"internal: buffers {one.name} and {other.name} overlap in the arena")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,41 +88,44 @@ class Plan:
 
     @property
     def arena_bytes(self) -> int:
-        """Memory that all buffers need."""
+        """Count the bytes that all buffers need."""
         return max(buffer.offset + buffer.size for buffer in self.buffers.values())
+
+    def place(self, tensor: int) -> int:
+        """Find where ``tensor`` lies in the arena."""
+        return self.buffers[self.home[tensor]].offset
 
 
 def plan(layers: Sequence[Layer], inputs: Iterable[int], outputs: Iterable[int], sizes: dict[int, int],
          optimize: str = "ram") -> Plan:
     """Order ``layers`` and place their memory; ``sizes``: bytes of each tensor.
 
-    ``optimize``: "ram" and "size" decode weights for as many rows at a time as the smallest arena allows, "speed" for
-    many.
+    ``optimize``: "speed" decodes weights for many rows at a time, "ram" and "size" for what the smallest arena allows.
     """
-    ends = tuple(inputs), tuple(outputs)
+    borders = tuple(inputs), tuple(outputs)
     if optimize == "speed":
-        return _plan(layers, ends, sizes, {}, PIXELS[-1])
+        return _plan(layers, borders, sizes, {}, PIXELS[-1])
     pixels: dict[int, int] = {}
-    found = _plan(layers, ends, sizes, pixels, PIXELS[0])
+    found = _plan(layers, borders, sizes, pixels, PIXELS[0])
     limit = found.arena_bytes
     for conv in sorted((layer for layer in layers if isinstance(layer, Conv)), key=lambda conv: -conv.weights.size):
         for wanted in PIXELS[1:]:
-            more = _plan(layers, ends, sizes, {**pixels, conv.target: wanted}, PIXELS[0])
+            more = _plan(layers, borders, sizes, {**pixels, conv.target: wanted}, PIXELS[0])
             if more.arena_bytes > limit:
                 break
             found, pixels = more, {**pixels, conv.target: wanted}
     return found
 
 
-def _plan(layers: Sequence[Layer], ends: tuple[tuple[int, ...], tuple[int, ...]], sizes: dict[int, int],
+def _plan(layers: Sequence[Layer], borders: tuple[tuple[int, ...], tuple[int, ...]], sizes: dict[int, int],
           pixels: Mapping[int, int], usual: int) -> Plan:
     """``pixels``: for the convolutions (by output tensor) that do not have the ``usual`` number."""
     def group(conv: Conv) -> int:
         return min(conv.out_shape[0], -(-pixels.get(conv.target, usual) // conv.out_shape[1]))
 
-    steps = steps_of(layers, {*ends[0], *ends[1]}, group)
-    home = _homes(steps, {*ends[1]})
-    buffers = _buffers(steps, list(ends[0]), list(ends[1]), sizes, home)
+    steps = steps_of(layers, {*borders[0], *borders[1]}, group)
+    home = _homes(steps, {*borders[1]})
+    buffers = _buffers(steps, list(borders[0]), list(borders[1]), sizes, home)
     return Plan(tuple(steps), {buffer.name: buffer for buffer in placed(buffers)}, home)
 
 
@@ -85,7 +148,7 @@ def _homes(steps: Sequence[Step], outputs: set[int]) -> dict[int, str]:
             continue
         for tensor in reads(step):
             of(tensor)
-        replaced = [tensor for tensor in over(step) if dead(tensor, index)]
+        replaced = [tensor for tensor in replaceable(step) if dead(tensor, index)]
         if isinstance(step, Kernel) and step.aliased is not None:
             replaced = [step.aliased]
         for tensor in replaced[:1]:
@@ -133,13 +196,3 @@ def _ring(conv: Conv, rows: int) -> int:
 
 def _decoded(convs: Sequence[Conv]) -> int:
     return max(2 * CHUNK * conv.chunks for conv in convs)
-
-
-def check(found: Plan) -> Plan:
-    """Return ``found``.
-
-    Raises:
-        ModelError: two buffers that live at a time overlap.
-    """
-    check_buffers(found.buffers.values())
-    return found

@@ -26,12 +26,12 @@ class Scale:
 
 
 def scale_of(value: float) -> Scale:
-    """The scale that TFLite Micro takes for the factor ``value``."""
+    """Find the scale that TFLite Micro takes for the factor ``value``."""
     return _scale(*quantize_multiplier(value))
 
 
 def scales_of(multipliers: np.ndarray, shifts: np.ndarray) -> tuple[Scale, ...]:
-    """The scales of the twin, whose shifts count to the left."""
+    """Take over the scales of the twin, whose shifts count to the left."""
     return tuple(_scale(multiplier, shift) for multiplier, shift in zip(multipliers, shifts, strict=True))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tinyfuse.firmware.operators import Kernel, Layer
-from tinyfuse.firmware.operators.add import Add
 from tinyfuse.firmware.operators.convolution import Conv
+from tinyfuse.firmware.operators.pointwise import Add
 from tinyfuse.firmware.pack import CHUNK
 
 LANE_BYTES = 2
@@ -43,7 +43,7 @@ Group = Callable[[Conv], int]
 
 
 def steps_of(layers: Sequence[Layer], fixed: set[int], group: Group) -> list[Step]:
-    """The layers as steps; what belongs to a block is taken out and done where its addition stands."""
+    """Order the layers as steps; what belongs to a block is taken out and done where its addition stands."""
     made = {layer.target: layer for layer in layers}
     users: dict[int, list[Layer]] = {}
     for layer in layers:
@@ -137,27 +137,24 @@ def _in_place(block: BlockStep) -> bool:
     return True
 
 
-def over(step: ConvStep | Kernel) -> tuple[int, ...]:
-    """The sources over whose memory the output may be written if nothing else needs them."""
-    if isinstance(step, Kernel):
-        return tuple(tensor for tensor in step.over if tensor not in step.constants)
-    return (step.conv.source,) if _replaces(step) else ()
+def replaceable(step: ConvStep | Kernel) -> tuple[int, ...]:
+    """Name the sources whose memory the output may take if nothing else needs them.
 
-
-def _replaces(step: ConvStep) -> bool:
-    """Whether output rows may replace input rows, as those are held as lanes already; follows runtime/tny_conv.h.
-
+    Output rows of a convolution may replace input rows that are held as lanes already; follows runtime/tny_conv.h.
     Windows that are copied together are a single run, behind whose first row the later ones start. Asked of every row,
     so that the answer holds for groups of any size.
     """
+    if isinstance(step, Kernel):
+        return tuple(tensor for tensor in step.replaceable if tensor not in step.constants)
     conv = step.conv
     in_row, out_row = (shape[1] * shape[2] for shape in (conv.in_shape, conv.out_shape))
     held = ((row * conv.stride[0] + conv.runs - conv.padding[0], row + 1) for row in range(conv.out_shape[0]))
-    return all(done * out_row <= min(rows, conv.in_shape[0]) * in_row for rows, done in held)
+    free = all(done * out_row <= min(rows, conv.in_shape[0]) * in_row for rows, done in held)
+    return (conv.source,) if free else ()
 
 
 def narrowed(step: ConvStep | BlockStep) -> ConvStep | BlockStep:
-    """``step`` where lanes take one byte: its memory holds twice the rows, so that larger groups share weights."""
+    """Widen ``step`` for lanes of one byte: its memory holds twice the rows, so that larger groups share weights."""
     if isinstance(step, ConvStep):
         group = _narrow_group(step.conv, step.group, step.rows)
         return replace(step, group=group, rows=_held(step.conv, group))
@@ -171,24 +168,22 @@ def narrowed(step: ConvStep | BlockStep) -> ConvStep | BlockStep:
 
 
 def _narrow_group(conv: Conv, group: int, rows: int) -> int:
-    """The most output rows whose input fits the memory of ``rows`` rows of two bytes a lane.
-
-    A stretch that ends within a vector is read beyond its end.
-    """
+    """Count the output rows whose input fits the memory of ``rows`` rows of two bytes a lane, at most."""
+    # A stretch that ends within a vector is read beyond its end.
     beyond = 0 if conv.run_length % CHUNK == 0 else CHUNK
     return max([group, *(more for more in range(group, conv.out_shape[0] + 1)
                          if conv.ring_lanes(_held(conv, more)) + beyond <= LANE_BYTES * conv.ring_lanes(rows))])
 
 
 def reads(step: Step) -> tuple[int, ...]:
-    """The computed tensors that ``step`` reads."""
+    """Name the computed tensors that ``step`` reads."""
     if isinstance(step, BlockStep):
         return (step.a.source,)
     return _sources(step.conv if isinstance(step, ConvStep) else step)
 
 
 def writes(step: Step) -> int:
-    """The tensor that ``step`` leaves."""
+    """Name the tensor that ``step`` leaves."""
     if isinstance(step, BlockStep):
         return step.add.target
     return step.conv.target if isinstance(step, ConvStep) else step.target

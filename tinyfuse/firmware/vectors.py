@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyfuse.core.errors import DataError
-from tinyfuse.integer.interpreters import IntegerModel, Interpreter
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import IntegerModel
 
 SATURATED = 4
 """Vectors whose codes are lowest and highest at random, beside those that are so throughout."""
@@ -18,9 +19,7 @@ SATURATED = 4
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """``codes`` [n, ...] by input name in the order of the model, ``outputs`` [n, k]. The first ``extreme``
-    saturate.
-    """
+    """``codes`` [n, ...] by input name in the model's order, ``outputs`` [n, k]; the first ``extreme`` saturate."""
 
     codes: Mapping[str, np.ndarray]
     outputs: np.ndarray
@@ -30,23 +29,24 @@ class Vectors:
         return len(self.outputs)
 
     def stream(self, rows: list[int] | None = None) -> bytes:
-        """What the harness reads: a 32-bit count, then vector by vector all inputs, little-endian."""
+        """Write what the harness reads: a 32-bit count, then vector by vector all inputs, little-endian."""
         chosen = range(len(self)) if rows is None else rows
         parts = [np.ascontiguousarray(value[row]).astype(value.dtype.newbyteorder("<")).tobytes()
                  for row in chosen for value in self.codes.values()]
         return struct.pack("<I", len(chosen)) + b"".join(parts)
 
-    def output_stream(self) -> bytes:
-        """All output codes, little-endian."""
-        return self.outputs.astype(self.outputs.dtype.newbyteorder("<")).tobytes()
+    def output_stream(self, rows: list[int] | None = None) -> bytes:
+        """Write the output codes of all vectors or of ``rows``, little-endian."""
+        chosen = self.outputs if rows is None else self.outputs[rows]
+        return chosen.astype(chosen.dtype.newbyteorder("<")).tobytes()
 
 
-def made(model: IntegerModel, codes: Mapping[str, np.ndarray]) -> Vectors:
-    """Extreme vectors and ``codes`` [n, ...], with TFLite Micro's outputs."""
+def make_vectors(model: IntegerModel, codes: Mapping[str, np.ndarray]) -> Vectors:
+    """Join extreme vectors and ``codes`` [n, ...], with TFLite Micro's outputs."""
     extreme = _extremes(model)
     together = {port.name: np.concatenate([extreme[port.name], codes[port.name].astype(port.dtype)])
                 for port in model.inputs}
-    return Vectors(together, Interpreter(model, "tflm").run(together), len(next(iter(extreme.values()))))
+    return Vectors(together, open_executor(model, "tflm").run(together), len(next(iter(extreme.values()))))
 
 
 def _extremes(model: IntegerModel) -> dict[str, np.ndarray]:
@@ -63,11 +63,10 @@ def _extremes(model: IntegerModel) -> dict[str, np.ndarray]:
     return found
 
 
-def read(model: IntegerModel, stream: bytes, extreme: int) -> Vectors:
-    """Vectors from what :meth:`Vectors.stream` wrote, with outputs computed anew by TFLite Micro.
+def read_vectors(model: IntegerModel, stream: bytes, extreme: int) -> Vectors:
+    """Read vectors that :meth:`Vectors.stream` wrote, with outputs computed anew by TFLite Micro.
 
-    Raises:
-        DataError: not as many bytes as ``model`` needs for the count that the stream begins with.
+    Raises DataError unless the bytes are as many as ``model`` needs for the count that the stream begins with.
     """
     sizes = [int(np.prod(port.shape)) * np.dtype(port.dtype).itemsize for port in model.inputs]
     count = struct.unpack("<I", stream[:4])[0] if len(stream) >= 4 else 0
@@ -81,9 +80,9 @@ def read(model: IntegerModel, stream: bytes, extreme: int) -> Vectors:
         codes[port.name] = part.view(np.dtype(port.dtype).newbyteorder("<")).astype(port.dtype).reshape(
             count, *port.shape[1:])
         start += size
-    return Vectors(codes, Interpreter(model, "tflm").run(codes), extreme)
+    return Vectors(codes, open_executor(model, "tflm").run(codes), extreme)
 
 
 def crc32(data: bytes) -> str:
-    """CRC-32 (IEEE 802.3, as in zlib) of ``data``: eight hexadecimal digits."""
+    """Compute the CRC-32 (IEEE 802.3, as in zlib) of ``data``: eight hexadecimal digits."""
     return f"{zlib.crc32(data):08x}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from tinyfuse.core.console import progress
 from tinyfuse.core.errors import ParityError, UsageError
-from tinyfuse.firmware.build import VARIANTS, build
-from tinyfuse.firmware.cores import Core
-from tinyfuse.firmware.footprint import Footprint, footprint
-from tinyfuse.firmware.host import run_on_host
-from tinyfuse.firmware.machine import EmulationError, Emulator, Ran, check_counts, emulators
-from tinyfuse.firmware.open_package import Exported
+from tinyfuse.firmware import boards
+from tinyfuse.firmware.build import VARIANTS, Footprint, build, footprint
+from tinyfuse.firmware.c_text import export_folder, render
+from tinyfuse.firmware.cores import cores_of
+from tinyfuse.firmware.machine import SECONDS, EmulationError, Ran, outputs_of, results_of
+from tinyfuse.firmware.measure import Setup, setups
 from tinyfuse.firmware.operators import Kernel
-from tinyfuse.firmware.toolchain import Compiler, compiler
-from tinyfuse.integer.interpreters import Interpreter
+from tinyfuse.firmware.package import Exported, open_package, write_sources
+from tinyfuse.firmware.toolchain import SANITIZE, STRICT, CompileError, cross_compiler, host_compiler, run
+from tinyfuse.integer.executors import open_executor
 
 TRACED = 3
 """Vectors of which every tensor is compared."""
@@ -29,7 +32,6 @@ HOST_VECTORS = 16
 ENOUGH = 200
 """Vectors below which a verification says that it saw few."""
 _RECORD = np.dtype([("tensor", "<u2"), ("value", "<i2"), ("index", "<u4")])
-Tick = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -67,49 +69,48 @@ class Verified:
     missing: Mapping[str, str]
     host: str
 
+    def ram_bytes(self, one: CoreResult) -> int:
+        """Add arena, stack and variables on one of the cores."""
+        return self.package.metadata.arena_bytes + one.stack_bytes + one.flash.data
+
     def check(self) -> None:
         """Raise :class:`ParityError` with the first layer that differs."""
         for one in self.cores:
             if not one.parity:
                 where = f"; the first layer that differs is '{one.first_difference}'" if one.first_difference else ""
-                raise ParityError(f"{self.package.name} on {one.core}: {one.differing} of {one.vectors} "
+                raise ParityError(f"{self.package.program.name} on {one.core}: {one.differing} of {one.vectors} "
                                   f"vectors give other codes than TFLite Micro{where}")
 
 
-def verify(package: Exported, cores: Sequence[Core], *, compiler_name: str | None = None,
-           emulator_name: str | None = None, needed: bool = False, tick: Tick = lambda note: None) -> Verified:
-    """Run ``package`` on the host under sanitizers and on each of ``cores``.
-
-    ``needed``: a core that cannot be emulated here is an error and no gap.
+def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None = None,
+           emulator: str | None = None) -> Verified:
+    """Compile the package in ``folder`` strictly, run it on this machine under sanitizers and on emulated ``cores``
+    ("m3,m4,m7,m33,m55"; None: all that can be emulated here), and compare every code with TFLite Micro's;
+    :meth:`Verified.check` raises if one differs.
 
     Raises:
-        UsageError: no compiler, or no emulator for any core (any at all, or any ``needed`` one).
-        CompileError, EmulationError: the package does not compile, or a program crashes.
+        UsageError: an unknown core, no compiler or no emulator.
+        DataError: ``folder`` is no whole package.
+        CompileError, EmulationError: its code does not compile, or crashes.
     """
-    cross = compiler(compiler_name)
-    chosen = {core: _emulator(core, emulator_name) for core in cores}
-    wanted = emulator_name or "emulator"
-    missing = {core.name: f"no {wanted} for it here" for core, found in chosen.items() if found is None}
-    if missing and (needed or len(missing) == len(cores)):
+    chosen = cores_of(cores)
+    package, wanted = open_package(folder), emulator or "emulator"
+    ready = setups(chosen, cross_compiler(compiler), emulator)
+    missing = {core.name: f"no {wanted} for it here" for core in chosen if core.name not in ready}
+    if missing and (cores is not None or not ready):
         raise UsageError(f"{', '.join(missing)}: no {wanted} here; install qemu-system-arm, or pip install "
                          "'tinyfuse[emulator]' (unicorn, all cores but m55)")
-    ready = {core: machine for core, machine in chosen.items() if machine is not None}
-    with (tempfile.TemporaryDirectory(prefix="tinyfuse-") as folder,
+    with (progress(f"verifying {package.program.name}", len(ready) + 1) as advance,
+          tempfile.TemporaryDirectory(prefix="tinyfuse-") as work,
           ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool):
-        jobs = [pool.submit(_measure, package, core, cross, machine, Path(folder) / core.name)
-                for core, machine in ready.items()]
-        host = run_on_host(package, Path(folder) / "host", HOST_VECTORS)
-        tick("host")
-        found = []
-        for core, job in zip(ready, jobs, strict=True):
-            found.append(_judged(package, core, cross, ready[core], job.result()))
-            tick(core.name)
-    return Verified(package, tuple(found), missing, host)
-
-
-def _emulator(core: Core, name: str | None) -> Emulator | None:
-    found = emulators(core)
-    return found.get(name) if name is not None else next(iter(found.values()), None)
+        jobs = {name: pool.submit(_measure, package, setup, Path(work) / name) for name, setup in ready.items()}
+        host = run_on_host(package, Path(work) / "host", HOST_VECTORS)
+        advance(note="host")
+        results = []
+        for name, job in jobs.items():
+            results.append(_judged(package, ready[name], job.result()))
+            advance(note=name)
+    return Verified(package, tuple(results), missing, host)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,29 +125,29 @@ class _Measured:
     flash: Footprint
 
 
-def _measure(package: Exported, core: Core, cross: Compiler, machine: Emulator, work: Path) -> _Measured:
+def _measure(package: Exported, setup: Setup, work: Path) -> _Measured:
     """Build the three variants and run them; threads of their own may do this for several cores."""
-    built = {variant: build(package.folder / "src", package.interface, core, cross, variant, work / variant)
+    core, vectors, emulate = setup.core, package.vectors, setup.emulator.run
+    built = {variant: build(package.folder / "src", package.program, core, setup.compiler, variant, work / variant)
              for variant in VARIANTS}
-    vectors = package.vectors
-    outputs = _outputs(machine.run(core, built["plain"].program, vectors.stream(), counted=False), package, core)
+    outputs = outputs_of(emulate(core, built["plain"].program, vectors.stream(), counted=False), vectors.outputs, core)
     rows = _traced_rows(package, np.flatnonzero(np.any(outputs != vectors.outputs, axis=1)))
     few = vectors.stream(rows)
-    counted = _results(machine.run(core, built["plain"].program, few, counted=True), core)
-    layers = _results(machine.run(core, built["profile"].program, vectors.stream(rows[-1:]), counted=True), core)[2:]
-    values = list(_by_vector(machine.run(core, built["values"].program, few, counted=False)))
+    counted = results_of(emulate(core, built["plain"].program, few, counted=True), core)
+    layers = results_of(emulate(core, built["profile"].program, vectors.stream(rows[-1:]), counted=True), core)[2:]
+    values = list(_by_vector(emulate(core, built["values"].program, few, counted=False)))
     if len(values) != len(rows):
         raise EmulationError(f"{core.name}: the tensors of {len(values)} of {len(rows)} vectors came back")
     return _Measured(outputs, rows, counted, layers, values, footprint(built["plain"].package))
 
 
-def _judged(package: Exported, core: Core, cross: Compiler, machine: Emulator, done: _Measured) -> CoreResult:
+def _judged(package: Exported, setup: Setup, done: _Measured) -> CoreResult:
     """Compare what a core did with TFLite Micro, whose interpreter stays in one thread."""
     wrong = int(np.any(done.outputs != package.vectors.outputs, axis=1).sum())
     difference, values = _first_difference(package, done)
-    return CoreResult(core.name, cross.name, machine.name, len(package.vectors), wrong, values, done.counted[0],
-                      done.flash, done.counted[1], dict(zip(package.layers, done.layers, strict=True)),
-                      difference)
+    return CoreResult(setup.core.name, setup.compiler.name, setup.emulator.name, len(package.vectors), wrong, values,
+                      done.counted[0], done.flash, done.counted[1],
+                      dict(zip(package.metadata.layers, done.layers, strict=True)), difference)
 
 
 def _traced_rows(package: Exported, wrong: np.ndarray) -> list[int]:
@@ -156,30 +157,10 @@ def _traced_rows(package: Exported, wrong: np.ndarray) -> list[int]:
     return list(dict.fromkeys(wanted))[:TRACED]
 
 
-def _outputs(ran: Ran, package: Exported, core: Core) -> np.ndarray:
-    wanted = package.vectors.outputs
-    kind = wanted.dtype.newbyteorder("<")
-    rows = [np.frombuffer(content, kind) for tag, content in ran.records if tag == "O"]
-    if len(rows) != len(wanted) or any(len(row) != wanted.shape[1] for row in rows):
-        raise EmulationError(f"{core.name}: {len(rows)} of {len(wanted)} outputs came back")
-    return np.stack(rows)
-
-
-def _results(ran: Ran, core: Core) -> list[int]:
-    """Instructions, bytes of stack, instructions of each layer."""
-    for tag, content in ran.records:
-        if tag == "R":
-            ticks = np.frombuffer(content, "<u4").astype(float)
-            check_counts(int(ticks[0]), int(ticks[1]), core)
-            ticks[[0, *range(2, len(ticks))]] *= ran.instructions_per_tick
-            return [round(value) for value in ticks]
-    raise EmulationError(f"{core.name}: the program ended without results")
-
-
 def _first_difference(package: Exported, done: _Measured) -> tuple[str, int]:
     """The first tensor, in the order of the graph, that differs in a traced vector (""), and the values compared."""
     graph = package.model.graph
-    expected = Interpreter(package.model, "tflm").tensors({name: value[done.rows] for name, value in
+    expected = open_executor(package.model, "tflm").tensors({name: value[done.rows] for name, value in
                                                            package.vectors.codes.items()})
     order = {operator.outputs[0]: place for place, operator in enumerate(graph.operators)}
     wrong, compared = set(), 0
@@ -204,8 +185,8 @@ def _check_traced(values: np.ndarray, package: Exported) -> None:
     found = {int(tensor) for tensor in np.unique(values["tensor"])}
     if found != wanted:
         names = [package.model.graph.tensors[index].name for index in sorted(wanted - found)]
-        raise EmulationError(f"{package.name}: no values of {names[0]} came back" if names else
-                             f"{package.name}: values of an unknown tensor came back")
+        raise EmulationError(f"{package.program.name}: no values of {names[0]} came back" if names else
+                             f"{package.program.name}: values of an unknown tensor came back")
 
 
 def _by_vector(ran: Ran) -> Iterator[np.ndarray]:
@@ -222,17 +203,75 @@ def _by_vector(ran: Ran) -> Iterator[np.ndarray]:
 
 
 def summary(found: Verified) -> dict[str, Any]:
-    """What ``--json`` prints."""
-    figures = found.package.figures
+    """Make the table that ``--json`` prints."""
+    table = found.package.metadata
     return {
-        "name": found.package.name, "tflm_arena_bytes": figures["tflm_arena_bytes"], "host": found.host or "passed",
+        "name": table.name, "tflm_arena_bytes": table.tflm_arena_bytes, "host": found.host or "passed",
         "changed_files": list(found.package.changed), "not_verified": dict(found.missing),
         "enough_vectors": len(found.package.vectors) >= ENOUGH,
         "cores": {one.core: {
             "parity": one.parity, "vectors": one.vectors, "differing_vectors": one.differing,
             "tensor_values": one.values, "first_difference": one.first_difference, "compiler": one.compiler,
-            "emulator": one.emulator, "instructions": one.instructions, "macs": figures["macs"],
+            "emulator": one.emulator, "instructions": one.instructions, "macs": table.macs,
             "flash_bytes": one.flash.flash, "text_bytes": one.flash.text, "weight_bytes": one.flash.weights,
-            "table_bytes": one.flash.tables, "ram_bytes": figures["arena_bytes"] + one.stack_bytes + one.flash.data,
-            "arena_bytes": figures["arena_bytes"], "stack_bytes": one.stack_bytes, "layers": dict(one.layers),
+            "table_bytes": one.flash.tables, "ram_bytes": found.ram_bytes(one), "arena_bytes": table.arena_bytes,
+            "stack_bytes": one.stack_bytes, "layers": dict(one.layers),
         } for one in found.cores}}
+
+
+def board_lines(found: Verified, names: Sequence[str]) -> list[str]:
+    """Say for each board whether the verified package fits, and an estimate of its time."""
+    lines, cores = [], {one.core: one for one in found.cores}
+    for name in names:
+        where = boards.board(name)
+        one = cores.get(where.timing.counted_on) if where.timing else None
+        nearest = one or next(iter(found.cores))
+        verdict = where.verdict(nearest.flash.flash, found.ram_bytes(nearest))
+        lines.append(f"{where.title}: {verdict} (as compiled for {nearest.core}); "
+                     f"{where.estimate(one.instructions if one else None)}")
+    return lines
+
+
+def run_on_host(package: Exported, work: Path, count: int) -> str:
+    """Run the first ``count`` vectors; return "" or why it was not done.
+
+    Raises ParityError for other codes than TFLM's, CompileError, and EmulationError if a sanitizer found something.
+    """
+    command = host_compiler()
+    if command is None:
+        return "not run: no C compiler on this machine"
+    if package.changed:
+        # Code that is not ours runs where it can reach nothing: on the emulated cores.
+        return f"not run: src/{package.changed[0]} is not what this version generates from the model"
+    work.mkdir(parents=True)
+    if not _sanitizers(command, work):
+        return f"not run: {command} has no address and undefined-behaviour sanitizers here"
+    harness, name, vectors = export_folder("harness"), package.program.name, package.vectors
+    main = render(harness / "host.c.j2", **package.program.interface)
+    (work / "main.c").write_text(main, encoding="ascii")
+    # Written anew: what lies in the package's folder, or is linked into it, is not compiled for this machine.
+    folder = write_sources(package.program, work / "src")
+    run([command, *STRICT, *SANITIZE, f"-I{folder}", str(work / "main.c"), str(folder / f"{name}.c"), "-o",
+         str(work / "program")])
+    rows = list(range(min(count, len(vectors))))
+    try:
+        done = subprocess.run([str(work / "program")], input=vectors.stream(rows), capture_output=True,
+                              timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise EmulationError(f"{name}: the program did not end on this machine in {SECONDS} seconds") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if "rror" in line]
+        raise EmulationError(f"{name}: a sanitizer stopped it on this machine: {lines[0] if lines else 'no message'}")
+    if done.stdout != vectors.output_stream(rows):
+        raise ParityError(f"{name} on this machine: other codes than TFLite Micro's")
+    return ""
+
+
+def _sanitizers(command: str, work: Path) -> bool:
+    """Whether the compiler's sanitizers are installed."""
+    (work / "empty.c").write_text("int main(void)\n{\n  return 0;\n}\n", encoding="ascii")
+    try:
+        run([command, *SANITIZE, str(work / "empty.c"), "-o", str(work / "empty")])
+    except CompileError:
+        return False
+    return True

@@ -7,12 +7,12 @@ import re
 import tempfile
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.executors import ARENA_BYTES_LIMIT
-from tinyfuse.integer.interpreters import IntegerModel
+from tinyfuse.integer.executors.interpreters import ARENA_BYTES_LIMIT
+from tinyfuse.integer.model import IntegerModel
 
 
 def tflm_arena_bytes(model: IntegerModel) -> int:
-    """Bytes of tensor arena (head and tail) that TFLM allocates for ``model`` on this 64-bit host.
+    """Measure the bytes of tensor arena (head and tail) that TFLM allocates for ``model`` on this 64-bit host.
 
     A 32-bit microcontroller needs a little less: the tail holds pointers.
     """
@@ -27,7 +27,7 @@ def tflm_arena_bytes(model: IntegerModel) -> int:
 
 
 def _captured_stderr(action: object) -> str:
-    """What ``action()`` writes to file descriptor 2: TFLM's allocator reports there and nowhere else."""
+    """Return what ``action()`` writes to file descriptor 2: TFLM's allocator reports there and nowhere else."""
     saved = os.dup(2)
     with tempfile.TemporaryFile() as sink:
         os.dup2(sink.fileno(), 2)

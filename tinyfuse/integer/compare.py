@@ -1,15 +1,21 @@
-"""Where executors of one model disagree: tensor by tensor, on random or real inputs."""
+"""Where executors of one model disagree, tensor by tensor, on random or real inputs, and what that does to accuracy."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyfuse.core.errors import UsageError
-from tinyfuse.integer.interpreters import IntegerModel, Interpreter
+from tinyfuse.core.console import progress
+from tinyfuse.core.errors import InputsError, ParityError, UsageError
+from tinyfuse.integer.executors import EXECUTORS, check_executor, open_executor
+from tinyfuse.integer.model import Codes, IntegerModel, random_codes
+
+if TYPE_CHECKING:
+    from tinyfuse.data.dataset import Dataset
 
 BLOCK = 32  # samples whose tensors are held at a time
 
@@ -32,88 +38,129 @@ class TensorDifference:
 
 
 @dataclass(frozen=True)
-class PairDifference:
-    """Executor ``a`` beside ``b`` on ``samples`` inputs; ``argmax_differing``: samples with another arg-max."""
+class Difference:
+    """Executor ``a`` beside ``b`` on ``samples`` inputs, over all ``tensors`` in the order in which they are computed.
+
+    ``argmax_differing``: samples with another arg-max.
+    """
 
     a: str
     b: str
     samples: int
-    tensors: tuple[TensorDifference, ...]
+    values: int
+    differing: int
+    max_abs: int
     argmax_differing: int
+    tensors: tuple[TensorDifference, ...]
 
-    @property
-    def values(self) -> int:
-        """Values compared over all tensors."""
-        return sum(tensor.values for tensor in self.tensors)
-
-    @property
-    def differing(self) -> int:
-        """Values that differ."""
-        return sum(tensor.differing for tensor in self.tensors)
-
-    @property
-    def max_abs(self) -> int:
-        """The largest difference in codes."""
-        return max((tensor.max_abs for tensor in self.tensors), default=0)
+    def text(self) -> list[str]:
+        """Return lines to read: the two executors, then each tensor in which they differ."""
+        return [f"{self.a} and {self.b}: {self.differing} of {self.values} values differ, by at most {self.max_abs}; "
+                f"another arg-max on {self.argmax_differing} of {self.samples} samples",
+                *(f"    {tensor.name}: {tensor.differing} of {tensor.values} differ, by at most {tensor.max_abs}"
+                  for tensor in self.tensors if tensor.differing)]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All pairs of executors, and the output codes of each executor [n, k]."""
+    """Every two executors of ``model`` side by side on ``data`` (in words), and the accuracy of each on labelled data.
 
-    pairs: tuple[PairDifference, ...]
-    outputs: Mapping[str, np.ndarray]
+    ``outputs``: output codes [n, k] by executor.
+    """
+
+    model: str
+    differences: tuple[Difference, ...]
+    outputs: Mapping[str, np.ndarray] = field(repr=False)
+    data: str = "the given codes"
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values: one entry for every two executors."""
+        return {"model": self.model, "data": self.data, "accuracy": dict(self.accuracy),
+                "differences": [{**vars(one), "tensors": [vars(tensor) for tensor in one.tensors]}
+                                for one in self.differences]}
+
+    def text(self) -> str:
+        """Return the same as lines to read."""
+        lines = [f"{self.model} on {self.data}", *(line for difference in self.differences
+                                                   for line in difference.text())]
+        lines += [f"{name}: {100 * share:.2f} % correct" for name, share in self.accuracy.items()]
+        return "\n".join(lines) + "\n"
+
+    def check(self) -> None:
+        """Raise :class:`ParityError` if the twin and TFLite Micro differ anywhere."""
+        for found in self.differences:
+            if {found.a, found.b} == {"tflm", "twin"} and found.differing:
+                first = next(tensor.name for tensor in found.tensors if tensor.differing)
+                raise ParityError(f"{self.model}: the twin differs from TFLite Micro in {found.differing} of "
+                                  f"{found.values} values, first in '{first}'; do not trust its results, and report "
+                                  "this model")
 
 
-def random_codes(model: IntegerModel, count: int, *, seed: int) -> dict[str, np.ndarray]:
-    """Uniform codes [count, ...] over the whole range of each input; the first two samples are all low, all high."""
-    rng = np.random.default_rng(seed)
-    found = {}
-    for name, grid in model.grids.items():
-        port = next(port for port in model.inputs if port.name == name)
-        codes = rng.integers(grid.low, grid.high + 1, (count, *port.shape[1:])).astype(port.dtype)
-        codes[:1], codes[1:2] = grid.low, grid.high
-        found[name] = codes
-    return found
-
-
-def compare(model: IntegerModel, executors: Sequence[str], codes: Mapping[str, np.ndarray], *,
+def compare(model: IntegerModel, executors: Sequence[str], codes: Codes, *,
             tick: Callable[[int], None] = lambda done: None) -> Comparison:
-    """Run ``codes`` [n, ...] through every executor and compare all computed tensors of each pair.
+    """Run ``codes`` [n, ...] through every executor and compare all computed tensors of each two.
 
-    ``tick`` is called with the number of samples that every executor has finished.
+    ``tick`` is called with the number of samples that every executor has finished since the last call.
 
-    Raises:
-        UsageError: fewer than two executors, an unknown one, or no samples.
-        ModelError: an executor cannot run the model.
+    Raises :class:`UsageError` for fewer than two executors or no samples, and what :func:`open_executor` raises.
     """
     if len(set(executors)) < 2:
         raise UsageError(f"a comparison needs two executors; given: {', '.join(executors) or 'none'}")
     count = len(next(iter(codes.values())))
     if not count:
         raise UsageError("a comparison needs at least one sample")
-    loaded = {name: Interpreter(model, name) for name in dict.fromkeys(executors)}
-    names = {index: model.graph.tensors[index].name for index in range(len(model.graph.tensors))}
+    opened = {name: open_executor(model, name) for name in dict.fromkeys(executors)}
+    output = model.graph.outputs[0]
     found: dict[tuple[str, str], dict[int, TensorDifference]] = {
-        pair: {} for pair in itertools.combinations(loaded, 2)}
-    outputs: dict[str, list[np.ndarray]] = {name: [] for name in loaded}
+        two: {index: TensorDifference(model.graph.tensors[index].name) for index in model.graph.computed}
+        for two in itertools.combinations(opened, 2)}
+    outputs: dict[str, list[np.ndarray]] = {name: [] for name in opened}
     for start in range(0, count, BLOCK):
-        part = {name: values[start:start + BLOCK] for name, values in codes.items()}
-        tensors = {name: interpreter.tensors(part) for name, interpreter in loaded.items()}
+        block = {name: values[start:start + BLOCK] for name, values in codes.items()}
+        tensors = {name: executor.tensors(block) for name, executor in opened.items()}
         for name, values in tensors.items():
-            outputs[name].append(values[model.graph.outputs[0]].reshape(len(values[model.graph.outputs[0]]), -1))
+            outputs[name].append(values[output].reshape(len(values[output]), -1))
         for (a, b), differences in found.items():
-            for index in tensors[a].keys() & tensors[b].keys():
-                differences.setdefault(index, TensorDifference(names[index])).add(tensors[a][index], tensors[b][index])
-        tick(min(start + BLOCK, count))
-    stacked = {name: np.concatenate(parts) for name, parts in outputs.items()}
-    return Comparison(tuple(_pair(model, pair, differences, stacked) for pair, differences in found.items()), stacked)
+            for index, difference in differences.items():
+                difference.add(tensors[a][index], tensors[b][index])
+        tick(min(BLOCK, count - start))
+    joined = {name: np.concatenate(parts) for name, parts in outputs.items()}
+    return Comparison(model.name, tuple(_difference(*two, [*differences.values()], joined)
+                                        for two, differences in found.items()), joined)
 
 
-def _pair(model: IntegerModel, pair: tuple[str, str], differences: Mapping[int, TensorDifference],
-          outputs: Mapping[str, np.ndarray]) -> PairDifference:
-    """The tensors in the order in which the graph computes them."""
-    order = [*model.graph.inputs, *(operator.outputs[0] for operator in model.graph.operators)]
-    a, b = (outputs[name] for name in pair)
-    return PairDifference(*pair, len(a), tuple(differences[index] for index in order if index in differences),
-                          int(np.sum(a.argmax(1) != b.argmax(1))))
+def _difference(a: str, b: str, tensors: Sequence[TensorDifference], outputs: Mapping[str, np.ndarray]) -> Difference:
+    other = int(np.sum(outputs[a].argmax(1) != outputs[b].argmax(1)))
+    return Difference(a, b, len(outputs[a]), sum(one.values for one in tensors), sum(one.differing for one in tensors),
+                      max(one.max_abs for one in tensors), other, tuple(tensors))
+
+
+def compare_model(model: IntegerModel, executors: Sequence[str] | None, dataset: Dataset | None, *, samples: int,
+                  seed: int) -> Comparison:
+    """Compare ``executors`` (default: all) on test ``samples`` of ``dataset``, or on random codes without one.
+
+    Raises :class:`InputsError` if the model takes other inputs than the data have.
+    """
+    from tinyfuse.integer.twin import Twin
+
+    chosen = list(dict.fromkeys(executors or EXECUTORS))
+    for name in chosen:
+        check_executor(name)
+    # The interpreters trust a file and may end the process on a hostile one; what the twin accepts is sound.
+    Twin(model.graph)
+    labels = None
+    if dataset is None:
+        codes, data = random_codes(model, samples, seed=seed), f"{samples} random inputs (seed {seed})"
+    else:
+        batch = dataset.test.balanced(samples, seed=0)
+        labels, data = batch.label, f"{len(batch)} test samples of {dataset.name}"
+        try:
+            codes = model.codes_of(batch.inputs)
+        except InputsError as error:
+            raise InputsError(f"{error}; or compare on random inputs (--random N)") from error
+    with progress("comparing", len(next(iter(codes.values())))) as advance:
+        found = compare(model, chosen, codes, tick=advance)
+    accuracy = {} if labels is None else {name: float(np.mean(output.argmax(1) == labels))
+                                          for name, output in found.outputs.items()}
+    return replace(found, data=data, accuracy=accuracy)

@@ -1,26 +1,25 @@
-"""Wider weights in a stock ``.tflite`` are doubled: sum w·x with w = u + v is written as [u, v] on [x, x]. Undone here.
+"""Undoing the doubling of 9-bit weights: a stock ``.tflite`` writes the sum of w·x with w = u + v as [u, v] on [x, x].
 
-Integer sums do not depend on their order, so the folded graph computes the same codes with half the products.
+Integer sums do not depend on their order, so the undoubled graph computes the same codes with half the products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
-FOLDED = "folded"
-"""An option that no file can hold: the weights of this operator are sums of int8, kept as int16."""
+UNDOUBLED = "undoubled"
+"""An option that no file can hold: the weights of this operator are sums of int8, held as int16."""
 _CHANNELS_LAST = {"CONV_2D": 3, "FULLY_CONNECTED": 1}
 
 
-def fold_doubled(graph: Graph) -> Graph:
+def undoubled(graph: Graph) -> Graph:
     """Return ``graph`` without the CONCATENATIONs of a tensor with itself that only CONV_2D and FULLY_CONNECTED read.
 
-    These read the tensor itself, with int16 weights u + v and the option FOLDED. Tensors keep their indices.
+    These read the tensor itself, with int16 weights u + v and the option UNDOUBLED. Tensors keep their indices.
     """
     twice = {operator.outputs[0]: operator.inputs[0] for operator in graph.operators if _doubles(operator, graph)}
     users: dict[int, list[Operator]] = {}
@@ -28,7 +27,7 @@ def fold_doubled(graph: Graph) -> Graph:
         for index in operator.inputs:
             users.setdefault(index, []).append(operator)
     twice = {made: source for made, source in twice.items() if made not in graph.outputs and
-             all(_foldable(operator, graph, made, users) for operator in users.get(made, []))}
+             all(_can_undouble(operator, graph, made, users) for operator in users.get(made, []))}
     tensors, operators = list(graph.tensors), []
     for operator in graph.operators:
         if operator.outputs[0] in twice:
@@ -37,14 +36,14 @@ def fold_doubled(graph: Graph) -> Graph:
             weights = operator.inputs[1]
             tensors[weights] = _sum(graph.tensors[weights])
             operator = replace(operator, inputs=(twice[operator.inputs[0]], *operator.inputs[1:]),
-                               options={**operator.options, FOLDED: True})
+                               options={**operator.options, UNDOUBLED: True})
         operators.append(operator)
     return replace(graph, tensors=tuple(tensors), operators=tuple(operators))
 
 
-def weight_types(operator: Operator) -> Sequence[type[np.integer]]:
-    """The types that the weights of ``operator`` may have."""
-    return (np.int16,) if operator.options.get(FOLDED) else (np.int8,)
+def weight_type(operator: Operator) -> np.dtype[np.integer]:
+    """Return the type that the weights of ``operator`` must have."""
+    return np.dtype(np.int16 if operator.options.get(UNDOUBLED) else np.int8)
 
 
 def _doubles(operator: Operator, graph: Graph) -> bool:
@@ -53,11 +52,10 @@ def _doubles(operator: Operator, graph: Graph) -> bool:
         return False
     source, made = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
     return (source.data is None and made.shape == (*source.shape[:-1], 2 * source.shape[-1]) and
-            operator.options.get("fused_activation_function") in (None, "NONE") and
-            np.array_equal(source.scale, made.scale) and np.array_equal(source.zero_point, made.zero_point))
+            operator.options.get("fused_activation_function") in (None, "NONE") and source.has_grid_of(made))
 
 
-def _foldable(operator: Operator, graph: Graph, made: int, users: dict[int, list[Operator]]) -> bool:
+def _can_undouble(operator: Operator, graph: Graph, made: int, users: dict[int, list[Operator]]) -> bool:
     """Whether ``operator`` reads the doubled tensor ``made`` with weights of its own that can be added up."""
     if operator.name not in _CHANNELS_LAST or operator.inputs[0] != made or made in operator.inputs[1:]:
         return False

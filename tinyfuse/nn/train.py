@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinyfuse.core.backend import tensorflow
-from tinyfuse.core.errors import ModelError, UsageError
-from tinyfuse.data import Dataset, Pairs
-from tinyfuse.data.digits.augmentation import epoch_batches
-from tinyfuse.nn.checkpoint import Progress, load_progress, save_progress
-from tinyfuse.nn.zoo.fusion import build
+from tinyfuse.core.errors import DataError, ModelError, UsageError
+from tinyfuse.core.files import load_arrays, save_arrays
+from tinyfuse.data.dataset import Dataset
+from tinyfuse.data.samples import Samples
+from tinyfuse.nn import objectives, zoo
 
 PREDICT_BATCH = 250
 
@@ -28,8 +29,10 @@ class TrainConfig:
     batch_size: int = 64
     learning_rate: float = 2e-3
     seed: int = 0
+    objective: str = "plain"
 
     def __post_init__(self) -> None:
+        objectives.check_name(self.objective)
         if self.epochs < 1 or self.batch_size < 1 or not 0 < self.learning_rate < 1:
             raise UsageError(f"cannot train with {asdict(self)}: epochs and batch_size must be at least 1 "
                              "and learning_rate between 0 and 1")
@@ -47,116 +50,125 @@ class Trained:
     seconds: float
 
 
-def compiled(model: Any) -> Callable[[Any], Any]:
-    """``model`` in inference mode as one compiled function for batches of any size."""
-    tf = tensorflow()
-    signature = {name: tf.TensorSpec(shape, tf.float32) for name, shape in model.input_shape.items()}
+@dataclass(frozen=True)
+class Progress:
+    """How far training came, and the best weights so far."""
 
-    def forward(batch: Any) -> Any:
-        return model(batch, training=False)
-
-    return tf.function(forward, input_signature=[signature])  # type: ignore[no-any-return]
-
-
-def predict(model: Any, pairs: Pairs) -> np.ndarray:
-    """Float32 logits [n, 10] of ``pairs``, in inference mode."""
-    return _logits(compiled(model), pairs)
+    epochs_done: int = 0
+    best_epoch: int = 0
+    best_score: float = -1.0
+    best_weights: Sequence[np.ndarray] = ()
+    seconds: float = 0.0
 
 
-def accuracy(model: Any, pairs: Pairs) -> float:
-    """Share of ``pairs`` whose largest logit is at the label."""
-    return _share(compiled(model), pairs)
+def predict(model: Any, samples: Samples) -> np.ndarray:
+    """Compute the float32 logits [n, classes] of ``samples``, in inference mode."""
+    inputs = {name: samples.inputs[name] for name in model.input_shape}
+    return np.asarray(model.predict(inputs, batch_size=PREDICT_BATCH, verbose=0))
 
 
-def _logits(forward: Callable[[Any], Any], pairs: Pairs) -> np.ndarray:
-    inputs, starts = pairs.inputs(), range(0, len(pairs), PREDICT_BATCH)
-    return np.concatenate([
-        np.asarray(forward({name: value[start:start + PREDICT_BATCH] for name, value in inputs.items()}))
-        for start in starts])
+def accuracy_of(model: Any, samples: Samples) -> float:
+    """Share of ``samples`` whose largest logit is that of their label."""
+    return float(np.mean(predict(model, samples).argmax(1) == samples.label))
 
 
-def _share(forward: Callable[[Any], Any], pairs: Pairs) -> float:
-    return float(np.mean(_logits(forward, pairs).argmax(1) == pairs.label))
+def steps_per_epoch(dataset: Dataset, config: TrainConfig) -> int:
+    """Count the whole batches in the training part; UsageError if there is none."""
+    steps = len(dataset.train) // config.batch_size
+    if steps == 0:
+        raise UsageError(f"{len(dataset.train)} training samples do not fill one batch of {config.batch_size}: "
+                         "use more samples or a smaller batch")
+    return steps
 
 
-def _train_step(model: Any, optimizer: Any) -> Any:
-    tf = tensorflow()
+def train(name: str, dataset: Dataset, config: TrainConfig, *, checkpoint: Path | None = None,
+          tick: Callable[[], None] = lambda: None,
+          report: Callable[[str], None] = lambda line: None) -> Trained:
+    """Train network ``name`` on ``dataset.train`` and keep the epoch that is best on ``dataset.validation``.
+
+    Deterministic for (data, config) on one kind of machine. With a ``checkpoint``, an interrupted run goes on after its
+    last whole epoch and ends with the same weights. ``tick`` counts steps, ``report`` gets one line after each epoch.
+    """
+    model = zoo.build(name, dataset.inputs, len(dataset.classes), seed=config.seed)
+    return fit(name, model, dataset, config, {"model": name}, checkpoint=checkpoint, tick=tick, report=report)
+
+
+def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity: Mapping[str, str], *,
+        checkpoint: Path | None, tick: Callable[[], None], report: Callable[[str], None]) -> Trained:
+    """Train ``model`` from the weights that it has; see :func:`train`. ``title`` names the run in reports.
+
+    A checkpoint is only taken up by a run of the same data, ``config`` and ``identity``: whatever else decides the
+    weights.
+    """
+    step, optimizer = _train_step(model, config, config.epochs * steps_per_epoch(dataset, config))
+    identity = {**identity, "data": dataset.checksum, **{k: str(v) for k, v in asdict(config).items()}}
+    variables = [*model.variables, *optimizer.variables]
+    progress = _load_progress(checkpoint, identity, variables) if checkpoint else Progress()
+    began = time.monotonic() - progress.seconds
+    for epoch in range(progress.epochs_done, config.epochs):
+        _run_epoch(step, dataset, config, epoch, tick)
+        weights = [np.asarray(variable) for variable in model.variables]
+        if not all(np.isfinite(values).all() for values in weights):
+            raise ModelError(f"training '{title}' diverged in epoch {epoch + 1}: use a smaller learning rate")
+        score = accuracy_of(model, dataset.validation)
+        if score >= progress.best_score:  # the later one of equal epochs
+            progress = replace(progress, best_epoch=epoch + 1, best_score=score, best_weights=weights)
+        progress = replace(progress, epochs_done=epoch + 1, seconds=time.monotonic() - began)
+        if checkpoint:
+            _save_progress(checkpoint, identity, variables, progress)
+        report(f"{title}: epoch {epoch + 1}/{config.epochs}, validation {score:.4f}")
+    for variable, value in zip(model.variables, progress.best_weights, strict=True):
+        variable.assign(value)
+    return Trained(title, model, progress.best_epoch, progress.best_score, accuracy_of(model, dataset.test),
+                   progress.seconds)
+
+
+def _train_step(model: Any, config: TrainConfig, total: int) -> tuple[Any, Any]:
+    """Compile one of ``total`` training steps, f(inputs, labels); return it with its optimizer."""
+    from tf_keras import optimizers
+
+    tf, objective = tensorflow(), objectives.OBJECTIVES[config.objective]
+    optimizer = optimizers.Adam(optimizers.schedules.CosineDecay(config.learning_rate, total, alpha=0.01))
+    optimizer.build(model.trainable_variables)
 
     def step(batch: Any, labels: Any) -> Any:
         with tf.GradientTape() as tape:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(batch, training=True))
-            loss = tf.reduce_mean(losses) + tf.add_n(model.losses)
+            loss = objective.loss(model, batch, labels)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
 
-    return tf.function(step)
-
-
-def _optimizer(model: Any, config: TrainConfig, steps: int) -> Any:
-    from tf_keras import optimizers
-
-    schedule = optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps, alpha=0.01)
-    optimizer = optimizers.Adam(schedule)
-    optimizer.build(model.trainable_variables)
-    return optimizer
+    return tf.function(step), optimizer
 
 
 def _run_epoch(step: Any, dataset: Dataset, config: TrainConfig, epoch: int, tick: Callable[[], None]) -> None:
     tf = tensorflow()
-    inputs, labels = epoch_batches(dataset, seed=config.seed, epoch=epoch)
+    inputs, labels = dataset.epoch(epoch, seed=config.seed)
     for start in range(0, len(labels) - config.batch_size + 1, config.batch_size):
         rows = slice(start, start + config.batch_size)
         step({k: tf.constant(v[rows]) for k, v in inputs.items()}, tf.constant(labels[rows]))
         tick()
 
 
-def steps_per_epoch(dataset: Dataset, config: TrainConfig) -> int:
-    """Number of whole batches in the training part."""
-    steps = len(dataset.train) // config.batch_size
-    if steps == 0:
-        raise UsageError(f"{len(dataset.train)} training pairs do not fill one batch of {config.batch_size}: "
-                         "use more pairs or a smaller batch")
-    return steps
+def _save_progress(path: Path, identity: Mapping[str, str], variables: Sequence[Any], progress: Progress) -> None:
+    facts = {"identity": identity} | asdict(replace(progress, best_weights=()))
+    values = [*(np.asarray(variable) for variable in variables), *progress.best_weights]
+    save_arrays(path, {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8),
+                       **{f"values_{i}": value for i, value in enumerate(values)}})
 
 
-def train(name: str, dataset: Dataset, config: TrainConfig, *, checkpoint: str | Path | None = None,
-          tick: Callable[[], None] = lambda: None,
-          report: Callable[[str], None] = lambda line: None) -> Trained:
-    """Train network ``name`` on ``dataset.train`` and keep the epoch that is best on ``dataset.validation``.
-
-    Deterministic for (data, config) on one kind of machine. With ``checkpoint`` (a path), an interrupted
-    run continues after its last whole epoch and ends with the same weights as an uninterrupted one.
-    ``tick`` is called after each step and ``report`` with one line after each epoch.
-    """
-    return fit(name, build(name, seed=config.seed), dataset, config, {"model": name}, checkpoint=checkpoint, tick=tick,
-               report=report)
-
-
-def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity: Mapping[str, str], *,
-        checkpoint: str | Path | None, tick: Callable[[], None], report: Callable[[str], None]) -> Trained:
-    """Train ``model`` from the weights that it has; see :func:`train`.
-
-    A checkpoint is only taken up by a run of the same data, ``config`` and ``identity``: whatever else decides the
-    weights. ``title`` names the run in reports.
-    """
-    began = time.monotonic()
-    optimizer = _optimizer(model, config, steps_per_epoch(dataset, config))
-    identity = {**identity, "data": dataset.checksum, **{k: str(v) for k, v in asdict(config).items()}}
-    variables = [*model.variables, *optimizer.variables]
-    progress = load_progress(checkpoint, identity, variables) if checkpoint else Progress()
-    step, forward = _train_step(model, optimizer), compiled(model)
-    for epoch in range(progress.epochs_done, config.epochs):
-        _run_epoch(step, dataset, config, epoch, tick)
-        score = _share(forward, dataset.validation)
-        if not all(np.isfinite(np.asarray(v)).all() for v in model.variables):
-            raise ModelError(f"training '{title}' diverged in epoch {epoch + 1}: use a smaller learning rate")
-        progress = progress.after(epoch + 1, score, [np.asarray(v) for v in model.variables], began)
-        if checkpoint:
-            save_progress(checkpoint, identity, variables, progress)
-        began = time.monotonic()
-        report(f"{title}: epoch {epoch + 1}/{config.epochs}, validation {score:.4f}")
-    for variable, value in zip(model.variables, progress.best_weights, strict=True):
+def _load_progress(path: Path, identity: Mapping[str, str], variables: Sequence[Any]) -> Progress:
+    """Set ``variables`` from the checkpoint at ``path``; start afresh if there is none, or one of another run."""
+    if not path.exists():
+        return Progress()
+    try:
+        arrays = load_arrays(path)
+        facts = json.loads(bytes(arrays["facts"]))
+        if facts.pop("identity") != identity:
+            return Progress()
+        values = [arrays[f"values_{i}"] for i in range(len(arrays) - 1)]
+    except (ValueError, KeyError, DataError) as error:
+        raise ModelError(f"{path}: damaged training checkpoint ({error}); delete it to train anew") from error
+    for variable, value in zip(variables, values, strict=False):
         variable.assign(value)
-    return Trained(title, model, progress.best_epoch, progress.best_score, _share(forward, dataset.test),
-                   progress.seconds)
+    return Progress(**facts | {"best_weights": values[len(variables):]})

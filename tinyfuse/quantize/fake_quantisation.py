@@ -7,31 +7,31 @@ Importing this file loads TensorFlow; import it inside functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinyfuse.core.backend import model_optimization, tensorflow
-from tinyfuse.data import Pairs
+from tinyfuse.data.samples import Samples
 from tinyfuse.nn.batch_norm_folding import without_batch_norm
-from tinyfuse.quantize.folded_layers import branch_of, folded_layers
-from tinyfuse.quantize.recipe import Precision
+from tinyfuse.nn.origin import parents
+from tinyfuse.quantize.folded_layers import folded_layers
+from tinyfuse.quantize.recipe import Recipe
 from tinyfuse.quantize.weight_codes import container_level, level
 
 tf = tensorflow()
 keras = model_optimization().quantization.keras
-Parts = Sequence[tuple[int, int, int]]
-"""(start, stop, bits) of each slice of a layer's input channels."""
-
-SLACK = 1 - 1e-6  # what codes.quantize allows for rounding before it takes the next coarser grid
+Parts = Sequence[tuple[int, int, int]]  # (start, stop, bits) of each slice of a layer's input channels
+SLACK = 1 - 1e-6  # what weight_codes.make_grid allows for rounding before it takes the next coarser grid
 
 
 def grid(kernel: Any, parts: Parts) -> tuple[Any, Any]:
-    """Codes (whole float32, shaped like ``kernel``) and scales float32 [o] of a float32 ``kernel`` [..., i, o].
+    """Compute codes (whole float32, shaped like ``kernel``) and scales float32 [o] of a float32 ``kernel`` [..., i, o].
 
-    These are the grids of :func:`tinyfuse.quantize.weight_codes.quantize` up to two details that make them survive it:
-    when ``scale * codes`` is quantised, the same codes and scales come out, bit for bit. Scales are rounded up to 16
+    These are the grids of :func:`tinyfuse.quantize.weight_codes.quantize` up to two details by which they survive
+    it: of ``scale * codes`` the same codes and scales come out again, bit for bit. Scales are rounded up to 16
     significant bits, so that their products with 9-bit codes are exact in float32; and the largest weight of each slice
     is rounded away from zero, so that the rounded slice still asks for the same spacing of its codes.
     """
@@ -53,178 +53,132 @@ def grid(kernel: Any, parts: Parts) -> tuple[Any, Any]:
 
 
 def _sixteen_bits(scale: Any) -> Any:
-    """The next float32 whose last 8 bits of 24 are zero."""
+    """Round up to the next float32 whose last 8 bits of 24 are zero."""
     return tf.bitcast(tf.bitwise.bitwise_and(tf.bitcast(scale, tf.int32) + 0xFF, ~0xFF), tf.float32)
 
 
-class WeightGrid(keras.quantizers.Quantizer):  # type: ignore[misc, name-defined]
-    """Rounds a kernel to its :func:`grid`; the gradient passes straight through.
-
-    Clipping it would change nothing: the range of a grid reaches to the largest weight, so none lies outside.
-    """
+class WeightGrid:
+    """Rounds a kernel to its :func:`grid` as a TFMOT quantizer; the gradient passes straight through."""
 
     def __init__(self, parts: Parts) -> None:
-        self.parts = [(int(start), int(stop), int(bits)) for start, stop, bits in parts]
+        self.parts = parts
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        """No state: a grid follows from the weights."""
-        return {}
+        return {}  # no state: a grid follows from the weights
 
-    def __call__(self, inputs: Any, training: bool, weights: Any, **_: Any) -> Any:
-        """``scale * codes`` of ``inputs``."""
-
+    def __call__(self, inputs: Any, training: bool, weights: Any) -> Any:
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def rounded(kernel: Any) -> Any:
             codes, scale = grid(kernel, self.parts)
-            return codes * scale, lambda upstream: upstream
+            return codes * scale, lambda upstream: upstream  # no weight lies outside its grid
 
         return rounded(tf.convert_to_tensor(inputs))
 
-    def get_config(self) -> dict[str, Any]:
-        """What the quantizer is made from."""
-        return {"parts": self.parts}
 
+@dataclass(frozen=True)
+class LayerConfig:
+    """Tells TFMOT to round a kernel to the grids of ``parts``, or a ReLU to ``bits`` over its moving range.
 
-class LayerConfig(keras.QuantizeConfig):  # type: ignore[misc, name-defined]
-    """A kernel on the grids of ``parts``, or an output (of a ReLU) in ``bits`` over the moving average of its range.
-
-    Biases stay float, as int32 has room for them; so does what only a residual sum reads, which is rounded finely next
-    to the sum itself.
+    Biases stay float, as int32 has room for them; so does what only a residual sum reads, which is rounded finely.
     """
 
-    def __init__(self, parts: Parts = (), bits: int | None = None) -> None:
-        self.parts, self.bits = parts, bits
+    parts: Parts = ()
+    bits: int | None = None
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, WeightGrid]]:
-        """The kernel, where it has grids."""
         return [(layer.kernel, WeightGrid(self.parts))] if self.parts else []
 
     def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
-        """None: ReLUs are layers of their own."""
-        return []
+        return []  # ReLUs are layers of their own
 
     def get_output_quantizers(self, layer: Any) -> list[Any]:
-        """One over the whole tensor, zero included, where the output has a width."""
-        return [keras.quantizers.MovingAverageQuantizer(self.bits, per_axis=False, symmetric=False,
-                                                        narrow_range=False)] if self.bits else []
+        settings = {"per_axis": False, "symmetric": False, "narrow_range": False}
+        return [keras.quantizers.MovingAverageQuantizer(self.bits, **settings)] if self.bits else []
 
     def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
-        """Let the layer compute with the rounded kernel."""
         for weight in quantize_weights:
             layer.kernel = weight
 
     def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
-        """Nothing to set."""
-
-    def get_config(self) -> dict[str, Any]:
-        """What the configuration is made from."""
-        return {"parts": self.parts, "bits": self.bits}
+        pass
 
 
-class AsAnnotated(keras.QuantizeScheme):  # type: ignore[misc, name-defined]
-    """Quantise what is annotated and nothing else.
+def fake_quantised(network: Any, recipe: Recipe, calibration: Samples) -> Any:
+    """Build a trainable copy of a folded ``network``, with layers of the same names, that rounds as ``recipe`` says.
 
-    TFMOT's default scheme would put 8-bit quantizers on inputs and on the concatenation of early fusion.
-    """
-
-    def get_layout_transformer(self) -> Any:
-        """The scheme itself: layers stay as they are."""
-        return self
-
-    def get_quantize_registry(self) -> Any:
-        """The scheme itself: no layer has a default."""
-        return self
-
-    def apply(self, model: Any, layer_quantize_map: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The layout, unchanged."""
-        return model, layer_quantize_map
-
-    def supports(self, layer: Any) -> bool:
-        """False."""
-        return False
-
-
-def fake_quantised(network: Any, precision: Precision, calibration: Pairs) -> Any:
-    """A trainable copy of a folded ``network``, with layers of the same names, that rounds as ``precision`` says.
-
-    The ranges of activations begin with those of ``network`` on ``calibration`` pairs.
+    The ranges of activations begin with those of ``network`` on ``calibration`` samples. Layers are wrapped one by one,
+    as ``quantize_apply`` would put 8-bit quantizers on inputs and on the concatenation of early fusion.
     """
     import tf_keras
 
-    configs = _configs(network, precision)
+    configs = _configs(network, recipe)
 
-    def annotate(layer: Any) -> Any:
+    def wrapped(layer: Any) -> Any:
         copy = type(layer).from_config(layer.get_config())
-        return keras.quantize_annotate_layer(copy, configs[layer.name]) if layer.name in configs else copy
+        config = configs.get(layer.name)
+        return keras.QuantizeWrapperV2(copy, config, name_prefix="") if config else copy
 
-    annotated = tf_keras.models.clone_model(network, clone_function=annotate)
-    with keras.quantize_scope({"LayerConfig": LayerConfig}):
-        model = keras.quantize_apply(annotated, AsAnnotated(), quantized_layer_name_prefix="")
+    model = tf_keras.models.clone_model(network, clone_function=wrapped)
+    ranges = _ranges(network, calibration)
     for name, config in configs.items():
-        if config.parts:
-            for variable, value in zip(_trained(model, name), network.get_layer(name).get_weights(), strict=True):
-                variable.assign(value)
-    for name, highest in _highest(network, calibration).items():
-        lowest, top = (_variable(model.get_layer(name).weights, f"output_{end}") for end in ("min", "max"))
-        lowest.assign(0.0)
-        top.assign(highest)
+        variables = _variables(model, name, *(("kernel", "bias") if config.parts else ("output_min", "output_max")))
+        values = network.get_layer(name).get_weights() if config.parts else ranges[name]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
     return model
 
 
-def _configs(network: Any, precision: Precision) -> dict[str, LayerConfig]:
-    """The configuration of each layer that is quantised."""
-    weighted = {layer.name: LayerConfig([(part.start, part.stop, part.bits) for part in layer.slices(precision)])
-                for layer in folded_layers(network)}
-    relus = {layer.name: _producer(layer.name, weighted) for layer in network.layers if type(layer).__name__ == "ReLU"}
-    return weighted | {relu: LayerConfig(bits=precision.activation_bits_for(producer, branch_of(producer)))
-                       for relu, producer in relus.items()}
+def _configs(network: Any, recipe: Recipe) -> dict[str, LayerConfig]:
+    """Make the configuration of each layer that is quantised; a ReLU that belongs to no layer keeps 8 bits."""
+    weighted = {layer.name: layer for layer in folded_layers(network)}
+    configs = {name: LayerConfig([(part.start, part.stop, part.bits) for part in layer.slices(recipe)])
+               for name, layer in weighted.items()}
+    relus = {relu: LayerConfig(bits=recipe.activation_bits_for(owner, weighted[owner].branch) if owner else 8)
+             for relu, owner in relu_owners(network, list(weighted)).items()}
+    return configs | relus
 
 
-def _producer(relu: str, weighted: Mapping[str, LayerConfig]) -> str:
-    """The convolution that a ReLU belongs to: its own, or the second one of a residual block."""
-    stem = relu.removesuffix("_relu")
-    return stem if stem in weighted else f"{stem}_conv2"
+def relu_owners(network: Any, weighted: Sequence[str]) -> dict[str, str | None]:
+    """Find for each ReLU the ``weighted`` layer before it; of a sum the deepest, as ``activations.relu_outputs``."""
+    depth: dict[str, int] = {}
+    found: dict[str, str | None] = {}
+    for layer in network.layers:
+        above = parents(layer)
+        depth[layer.name] = max((depth[one.name] for one in above), default=0) + (layer.name in weighted)
+        if type(layer).__name__ == "ReLU":
+            summed = parents(above[0]) if type(above[0]).__name__ == "Add" else above
+            made = [one.name for one in summed if one.name in weighted]
+            found[layer.name] = max(made, key=lambda name: depth[name], default=None)
+    return found
 
 
-def _highest(network: Any, calibration: Pairs) -> dict[str, float]:
-    """The largest output of each ReLU."""
+def _ranges(network: Any, calibration: Samples) -> dict[str, tuple[float, float]]:
+    """Measure from 0 to what the outputs of each ReLU go."""
     import tf_keras
 
     outputs = {layer.name: layer.output for layer in network.layers if type(layer).__name__ == "ReLU"}
-    found = tf_keras.Model(network.input, outputs)(calibration.inputs(), training=False)
-    return {name: float(np.asarray(value).max()) for name, value in found.items()}
+    given = calibration.only(tuple(network.input_shape)).inputs
+    found = tf_keras.Model(network.input, outputs)(given, training=False) if outputs else {}
+    return {name: (0.0, float(np.asarray(value).max())) for name, value in found.items()}
 
 
-def _trained(model: Any, layer: str) -> tuple[Any, Any]:
-    """Kernel and bias variables; the layer's own ``kernel`` is the rounded tensor of its last forward pass."""
-    weights = model.get_layer(layer).trainable_weights
-    return _variable(weights, "kernel"), _variable(weights, "bias")
+def _variables(model: Any, layer: str, *names: str) -> list[Any]:
+    """Find variables of a layer; its own ``kernel`` is no variable but the rounded tensor of the last forward pass."""
+    found = {one.name.split(":")[0].rsplit("/", 1)[-1]: one for one in model.get_layer(layer).weights}
+    return [found[name] for name in names]
 
 
-def _variable(variables: Sequence[Any], name: str) -> Any:
-    return next(variable for variable in variables if variable.name.split(":")[0].rsplit("/", 1)[-1] == name)
+def snapped(model: Any, network: Any) -> tuple[Any, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Read the plain network out of a fake-quantised ``model`` of ``network``: kernels are ``scale * codes``, exactly.
 
-
-def codes_in_use(model: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Codes (int16 [o, ..., i]) and float32 scales [o] of the forward pass of a fake-quantised model, by layer name."""
-    found = {}
-    for name, parts in _weighted(model):
-        codes, scale = grid(_trained(model, name)[0], parts)
-        found[name] = (np.moveaxis(np.asarray(codes), -1, 0).astype(np.int16), np.asarray(scale))
-    return found
-
-
-def snapped(model: Any, network: Any) -> Any:
-    """The plain network of a fake-quantised ``model`` of ``network``: kernels are ``scale * codes``, exactly."""
-    found = without_batch_norm(network)
-    for name, parts in _weighted(model):
-        kernel, bias = _trained(model, name)
-        codes, scale = grid(kernel, parts)
-        found.get_layer(name).set_weights([np.asarray(codes * scale), np.asarray(bias)])
-    return found
-
-
-def _weighted(model: Any) -> list[tuple[str, Parts]]:
-    """Names and grids of the layers with a kernel."""
-    configs = {layer.name: getattr(layer, "quantize_config", None) for layer in model.layers}
-    return [(name, config.parts) for name, config in configs.items() if config is not None and config.parts]
+    Also returns by layer name these codes (int16 [o, ..., i]) and float32 scales [o], those of the forward pass.
+    """
+    plain, used = without_batch_norm(network), {}
+    for layer in model.layers:
+        config = getattr(layer, "quantize_config", None)
+        if config and config.parts:
+            kernel, bias = _variables(model, layer.name, "kernel", "bias")
+            codes, scale = grid(kernel, config.parts)
+            plain.get_layer(layer.name).set_weights([np.asarray(codes * scale), np.asarray(bias)])
+            used[layer.name] = np.moveaxis(np.asarray(codes), -1, 0).astype(np.int16), np.asarray(scale)
+    return plain, used

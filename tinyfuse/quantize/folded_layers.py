@@ -1,15 +1,16 @@
-"""The weights of a Keras network as they are deployed: batch norm folded, each layer's branch known."""
+"""The weights of a Keras network as they are deployed: batch norm folded, each layer's branch known by data flow."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tinyfuse.data import MODALITIES
-from tinyfuse.nn.batch_norm_folding import WEIGHTED, folded_weights, parents
-from tinyfuse.quantize.recipe import Precision
+from tinyfuse.nn.batch_norm_folding import WEIGHTED, folded_weights
+from tinyfuse.nn.origin import SHARED, branch, origins, parents
+from tinyfuse.quantize.recipe import Recipe
 from tinyfuse.quantize.weight_codes import Slice
 
 
@@ -17,8 +18,8 @@ from tinyfuse.quantize.weight_codes import Slice
 class FoldedLayer:
     """One convolution or dense layer: ``kernel`` float64 [o, kh, kw, i] or [o, i], ``bias`` float64 [o].
 
-    ``parts`` are (branch, input channels) in order: one part, except where a layer reads the inputs of both
-    modalities directly (the first convolution of early fusion).
+    ``parts`` are (branch, input channels) in order: one part, except where a layer reads the channels of several inputs
+    side by side (the first convolution of early fusion).
     """
 
     name: str
@@ -26,41 +27,32 @@ class FoldedLayer:
     bias: np.ndarray
     parts: tuple[tuple[str, int], ...]
 
-    def slices(self, precision: Precision) -> tuple[Slice, ...]:
-        """The layer's input-channel slices with the widths that ``precision`` gives them."""
-        found, start = [], 0
-        for branch, channels in self.parts:
-            found.append(Slice(start, start + channels, branch, precision.bits_for(self.name, branch)))
-            start += channels
-        return tuple(found)
+    @property
+    def branch(self) -> str:
+        """The input that alone reaches the layer, or "shared"."""
+        return self.parts[0][0] if len(self.parts) == 1 else SHARED
 
-
-def branch_of(layer: str) -> str:
-    """The branch that a layer's name begins with: image, audio or shared."""
-    branch = layer.split("_", 1)[0]
-    return branch if branch in MODALITIES else "shared"
+    def slices(self, recipe: Recipe) -> tuple[Slice, ...]:
+        """Cut the layer's input channels into slices with the widths that ``recipe`` gives them."""
+        ends = itertools.accumulate(channels for _, channels in self.parts)
+        return tuple(Slice(end - channels, end, part, recipe.bits_for(self.name, part))
+                     for (part, channels), end in zip(self.parts, ends, strict=True))
 
 
 def folded_layers(model: Any) -> list[FoldedLayer]:
-    """Every convolution and dense layer of a functional ``tf_keras`` model, in its order."""
-    seen: dict[str, frozenset[str]] = {}
-    layers = []
+    """Fold every convolution and dense layer of a functional ``tf_keras`` model, in its order."""
+    found, reached = [], origins(model)
     for layer in model.layers:
-        above = parents(layer)
-        seen[layer.name] = frozenset({layer.name} & set(MODALITIES)).union(*(seen[p.name] for p in above))
         if type(layer).__name__ in WEIGHTED:
-            layers.append(_fold(layer, _parts(layer, above[0], seen)))
-    return layers
+            kernel, bias = folded_weights(layer)
+            found.append(FoldedLayer(layer.name, np.moveaxis(kernel, -1, 0), bias, _parts(layer, reached[layer.name])))
+    return found
 
 
-def _parts(layer: Any, parent: Any, seen: dict[str, frozenset[str]]) -> tuple[tuple[str, int], ...]:
+def _parts(layer: Any, origin: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    parent = parents(layer)[0]
     sources = parents(parent) if type(parent).__name__ == "Concatenate" else []
-    if sources and all(type(source).__name__ == "InputLayer" for source in sources):
+    by_channel = sources and parent.axis in (-1, len(layer.input_shape) - 1)
+    if by_channel and all(type(source).__name__ == "InputLayer" for source in sources):
         return tuple((source.name, int(source.output_shape[0][-1])) for source in sources)
-    modalities = seen[layer.name]
-    return ((next(iter(modalities)) if len(modalities) == 1 else "shared", int(layer.input_shape[-1])),)
-
-
-def _fold(layer: Any, parts: tuple[tuple[str, int], ...]) -> FoldedLayer:
-    kernel, bias = folded_weights(layer)
-    return FoldedLayer(layer.name, np.moveaxis(kernel, -1, 0), bias, parts)
+    return ((branch(origin), int(layer.input_shape[-1])),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,45 +11,50 @@ import numpy as np
 from tinyfuse.core.errors import ConversionError
 from tinyfuse.quantize.activations import relu_outputs
 from tinyfuse.quantize.convert import Conversion
-from tinyfuse.quantize.tensor_units import CUT, WEIGHTED, in_unit
+from tinyfuse.quantize.tensor_units import CUT, WEIGHTED, in_unit, layer_of
 from tinyfuse.quantize.weight_codes import check
 from tinyfuse.tflite import flatbuffer
+from tinyfuse.tflite.editing import constant
+from tinyfuse.tflite.flatbuffer import operator_name
 
 _TYPE_RANGE = {"INT8": (-128, 127), "INT16": (-(1 << 15), (1 << 15) - 1)}
 
 
 def written_codes(data: bytes, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Weight codes (int16 [o, ..., i], doubled channels added up) and float32 scales [o] by layer name."""
+    """Read the weight codes (int16 [o, ..., i], doubled channels added up) and float32 scales [o] by layer name."""
     model = flatbuffer.read(data, name)
     graph = model.subgraphs[0]
     doubled = {int(operator.outputs[0]) for operator in graph.operators
-               if flatbuffer.operator_name(model, operator) == "CONCATENATION"
-               and len(set(operator.inputs)) == 1}
+               if operator_name(model, operator) == "CONCATENATION" and len(set(operator.inputs)) == 1}
     found = {}
-    for operator in graph.operators:
-        if flatbuffer.operator_name(model, operator) in WEIGHTED:
-            tensor = graph.tensors[operator.inputs[1]]
-            values = flatbuffer.constant(model, tensor, np.int8).astype(np.int16)
-            if int(operator.inputs[0]) in doubled:
-                half = values.shape[-1] // 2
-                values = values[..., :half] + values[..., half:]
-            found[tensor.name.decode().removesuffix("/weights")] = (values, np.asarray(tensor.quantization.scale))
+    for operator, layer in _weighted(model):
+        tensor = graph.tensors[operator.inputs[1]]
+        values = constant(model, tensor, np.int8).astype(np.int16)
+        if int(operator.inputs[0]) in doubled:
+            half = values.shape[-1] // 2
+            values = values[..., :half] + values[..., half:]
+        found[layer] = values, np.asarray(tensor.quantization.scale)
     return found
 
 
+def _weighted(model: Any) -> Iterator[tuple[Any, str]]:
+    """Find the convolutions and dense layers, each with the name that its weights have."""
+    for operator in model.subgraphs[0].operators:
+        if operator_name(model, operator) in WEIGHTED:
+            yield operator, layer_of(model.subgraphs[0].tensors[operator.inputs[1]])
+
+
 def written_ranges(data: bytes, name: str) -> dict[str, tuple[int, int]]:
-    """First and last code that the kernel lets out, by name of the layer that hands on a ReLU's output."""
+    """Find the first and last code that the kernel lets out, by name of the layer that hands on a ReLU's output."""
     model = flatbuffer.read(data, name)
     graph = model.subgraphs[0]
-    names = {id(operator): graph.tensors[operator.inputs[1]].name.decode().removesuffix("/weights")
-             for operator in graph.operators if flatbuffer.operator_name(model, operator) in WEIGHTED}
     made = {int(operator.outputs[0]): operator for operator in graph.operators}
-    return {layer: _range(made[tensor], graph.tensors[tensor])
-            for layer, tensor in relu_outputs(model, names).items()}
+    outputs = relu_outputs(model, {id(operator): layer for operator, layer in _weighted(model)})
+    return {layer: _range(made[tensor], graph.tensors[tensor]) for layer, tensor in outputs.items()}
 
 
 def _range(operator: Any, tensor: Any) -> tuple[int, int]:
-    """``CalculateActivationRangeQuantized`` of TensorFlow Lite for RELU and RELU6."""
+    """Compute ``CalculateActivationRangeQuantized`` of TensorFlow Lite for RELU and RELU6."""
     kind = flatbuffer.value_name("TensorType", tensor.type) or ""
     activation = flatbuffer.value_name("ActivationFunctionType", operator.builtinOptions.fusedActivationFunction)
     if kind not in _TYPE_RANGE or activation not in ("RELU", "RELU6"):
@@ -61,30 +67,22 @@ def _range(operator: Any, tensor: Any) -> tuple[int, int]:
 
 
 def check_written(conversion: Conversion) -> None:
-    """Raise :class:`ConversionError` unless the file holds exactly the n-bit weights that its recipe declares, and its
-    kernels keep activations within the declared bits.
-    """
+    """Raise ConversionError unless the file holds just the n-bit weights and activations that its recipe declares."""
     found = written_codes(conversion.data, conversion.model)
-    if set(found) != set(conversion.codes):
-        raise ConversionError(f"'{conversion.model}': the file holds layers {', '.join(found)}; "
-                              f"expected {', '.join(conversion.codes)}")
+    ranges = written_ranges(conversion.data, conversion.model)
+    for what, held, wanted in (("layers", found, conversion.codes), ("ReLUs after", ranges, conversion.activations)):
+        if set(held) != set(wanted):
+            raise ConversionError(f"'{conversion.model}': the file has {what} {', '.join(held)}; expected "
+                                  f"{', '.join(wanted)}")
     for layer, codes in conversion.codes.items():
         check(codes, layer)
         values, scale = found[layer]
         declared = in_unit(codes.scale, conversion.units.get(layer, 1.0))
         if not (np.array_equal(values, codes.values) and np.array_equal(scale, declared)):
             raise ConversionError(f"layer '{layer}': the codes in the file are not the codes of "
-                                  f"recipe '{conversion.precision.name}'")
-    _check_ranges(conversion)
-
-
-def _check_ranges(conversion: Conversion) -> None:
-    ranges = written_ranges(conversion.data, conversion.model)
-    if set(ranges) != set(conversion.activations):
-        raise ConversionError(f"'{conversion.model}': the file has ReLUs after {', '.join(ranges)}; expected "
-                              f"{', '.join(conversion.activations)}")
+                                  f"recipe '{conversion.recipe.name}'")
     for layer, (low, high) in ranges.items():
         bits = conversion.activations[layer].bits
         if high - low >= 1 << bits:
             raise ConversionError(f"layer '{layer}': the kernel lets out codes from {low} to {high}, more than the "
-                                  f"{bits} bits of recipe '{conversion.precision.name}'")
+                                  f"{bits} bits of recipe '{conversion.recipe.name}'")

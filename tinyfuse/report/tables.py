@@ -1,10 +1,12 @@
-"""The table of a run on a terminal, in a pipe or in a README, and the legend of its letters."""
+"""Tables from columns: ``summary.csv``, Markdown, plain data for the pages, and the summary on a terminal."""
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,83 +14,142 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from tinyfuse.checks.run_checks import CHECKS, LEVELS, Flag
+from tinyfuse.checks.run_checks import Flag
+from tinyfuse.core.files import write_text
 from tinyfuse.core.results import Row
-from tinyfuse.report import firmware
-from tinyfuse.report.vocabulary import KINDS, NOTHING, integer_judge, kinds_of, robust_of, span, widest
-from tinyfuse.study.summary import ATTACKED, FLOAT, FLOAT_EXECUTOR, SummaryRow
+from tinyfuse.report.columns import COLUMNS, Column, columns_for, groups_of
+from tinyfuse.report.summary import SummaryRow
+from tinyfuse.report.trust import flag_groups
+from tinyfuse.report.vocabulary import NOTHING, common_letters, notes, percent, without_letters
+from tinyfuse.study.worst_case import FLOAT_EXECUTOR, Accuracy
 
 _PIPE_WIDTH = 200
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of the table; on a narrow terminal those with the highest ``spare`` go first."""
+def write_csv(path: str | Path, summary: Sequence[SummaryRow]) -> None:
+    """Write the summary as CSV, atomically: shares from 0 to 1, an empty cell where nothing was measured."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    columns = [one for column in COLUMNS if column.name for one in column.expanded(summary)]
+    for number, line in enumerate(summary):
+        cells = {name: value for column in columns for name, value in column.plain(line).items()}
+        if number == 0:
+            writer.writerow(cells)
+        writer.writerow("" if value is None else value for value in cells.values())
+    write_text(path, buffer.getvalue())
 
-    title: str
-    cell: Callable[[SummaryRow], str]
-    right: bool = True
-    spare: int = 0
+
+def heading(group: Sequence[Column], between: str = " ") -> str:
+    """Return the heading over the shared cell of a group in two lines, such as "clean %" over "float → integer"."""
+    first = group[0]
+    if not first.group:
+        return f"{first.title}\n{first.unit}".strip()
+    titles = "".join(_before(one, between) * (one is not first) + one.title for one in group)
+    return f"{first.group} {first.unit}".strip() + f"\n{titles}"
 
 
-def columns_for(lines: Sequence[SummaryRow], hidden: Iterable[str] = (), *, decimals: int = 1,
-                between: str = " ") -> list[Column]:
-    """The columns that say something about ``lines``; ``hidden`` letters are left out of the flags.
+def shared_cell(group: Sequence[Column], texts: Sequence[str], between: str = " ") -> str:
+    """Return the ``texts`` of the columns of a group in one cell; what has no meaning for the line is empty."""
+    if not set(texts) - {NOTHING, ""}:
+        return next(filter(None, texts), "")
+    return "".join((_before(one, between) if place else "") + text
+                   for place, (one, text) in enumerate(zip(group, texts, strict=True)) if text)
 
-    Robust accuracies have ``decimals``; those of an integer model stand ``between`` each other.
+
+def _before(column: Column, between: str) -> str:
+    return between if column.join == " " else column.join
+
+
+def markdown_of(columns: Sequence[Column], lines: Sequence[Any], starred: Callable[[Any], bool], *,
+                margins: bool = False) -> str:
+    """Write ``lines`` as a Markdown table with a star at the names of those ``starred``; a group is one cell."""
+    groups = list(groups_of(columns_for(lines, columns)))
+    rows = []
+    for line in lines:
+        cells = [[" ".join(filter(None, _marked(one, line, starred, margins))) for one in group] for group in groups]
+        rows.append([shared_cell(group, texts, " / ") for group, texts in zip(groups, cells, strict=True)])
+    texts = [place for place, (first, *_) in enumerate(groups) if first.is_text]
+    return markdown([heading(group, " / ").replace("\n", " ") for group in groups], rows, texts)
+
+
+def _marked(column: Column, line: Any, starred: Callable[[Any], bool], margins: bool) -> tuple[str, ...]:
+    value = column.value(line)
+    margin = column.margin(value) if margins and isinstance(value, Accuracy) and column.own(line) else ""
+    return column.cell(line), margin, "*" if column.is_name and starred(line) else ""
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], texts: Iterable[int]) -> str:
+    """Return a Markdown table; the columns whose numbers are not among ``texts`` hold numbers."""
+    left = set(texts)
+    marks = ["---" if place in left else "---:" for place in range(len(head))]
+    written = [[escaped(text) for text in row] for row in (head, *rows)]
+    return "".join("| " + " | ".join(row) + " |\n" for row in (written[0], marks, *written[1:]))
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` that Markdown does not take for a mark of its own."""
+    for mark in ("\\", "|", "<", "*", "_", "`", "["):
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def html_table(columns: Sequence[Column], lines: Sequence[Any],
+               marks: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """Return ``lines`` for the macro ``judged``: groups of headings, and cells that sort by their values.
+
+    ``marks`` of a line: its ``classes``, what stands beside its name (``star`` and what it means, ``front``, ``note``,
+    ``tip``), and ``start``, which changes where a rule is drawn.
     """
-    unwanted, kinds = set(hidden), kinds_of(lines)
-    seeds = [Column("seed", lambda line: str(line.seed))] if len({line.seed for line in lines}) > 1 else []
-    legend = "float → " + between.join(kinds) if kinds else "float"
-    costs = _firmware_columns(lines)
-    robust = [Column(f"{name} %\n{legend}", _robust_cell(name, kinds, decimals, between)) for name in measured(lines)]
-    return [
-        Column("model", lambda line: line.model, right=False),
-        Column("precision", lambda line: line.precision + (" *" if line.pareto else ""), right=False),
-        *seeds,
-        Column("W/A\nbits", bits, spare=1),
-        Column("stored\nKiB", lambda line: kib(line.stored_bytes), spare=6),
-        Column("packed\nKiB", lambda line: kib(line.packed_bytes), spare=4 if costs else 0),
-        Column("arena\nKiB", lambda line: kib(line.arena_bytes), spare=5),
-        *costs,
-        Column("MMAC", lambda line: mega(line.macs), spare=7),
-        Column("clean %\nfloat → int", clean),
-        *robust,
-        Column("flags", lambda line: flag_letters(line, unwanted), right=False),
-    ]
+    shown = columns_for(lines, columns)
+    groups: list[dict[str, Any]] = []
+    firsts: list[int] = []
+    for group in groups_of(shown):
+        start = sum(len(known["heads"]) for known in groups)
+        firsts += [start] if group[0].group else []
+        groups.append({"title": group[0].group, "heads": [
+            {"title": one.title, "unit": "" if one.group else one.unit, "meaning": one.meaning, "is_text": one.is_text,
+             "place": start + place} for place, one in enumerate(group)]})
+    rows = [{"classes": "", "star": "", "front": False, "note": "", "tip": "", "start": "", **marks(line), "cells": [
+        _html_cell(one, line, first=place in firsts) for place, one in enumerate(shown)]} for line in lines]
+    return {"groups": groups, "rows": rows, "columns": len(shown), "grouped": bool(firsts)}
 
 
-def _firmware_columns(lines: Sequence[SummaryRow]) -> list[Column]:
-    """Flash, RAM and instructions of the firmware; none if it was not measured on any of ``lines``."""
-    cores = firmware.measured_cores(lines)
-
-    def column(place: int, title: str, unit: str) -> Column:
-        return Column(f"{title}\n{unit}", lambda line: firmware.cells(line.firmware, cores)[place][0],
-                      spare={"flash": 0, "RAM": 3}.get(title, 2))
-
-    return [column(place, *head) for place, head in enumerate(firmware.heads(lines))]
+def _html_cell(column: Column, line: Any, *, first: bool) -> dict[str, Any]:
+    value, own = column.value(line), column.own(line)
+    classes = [name for name, holds in (("text", column.is_text), ("name", column.is_name), ("first", first),
+                                        ("letters", column.title == "flags"), ("theirs", not own)) if holds]
+    if not isinstance(value, Accuracy):
+        return {"text": column.cell(line) or NOTHING * (not column.is_text), "sort": "" if value is None else value,
+                "margin": "", "tip": "", "bar": None, "classes": " ".join(classes), "is_name": column.is_name}
+    tip = f"95 % interval {100 * value.low:.1f} to {100 * value.high:.1f}, n={value.n}"
+    return {"text": column.cell(line), "sort": value.value, "margin": column.margin(value) if own else "", "tip": tip,
+            "bar": round(100 * value.value, 1) if own else None, "is_name": False,
+            "classes": " ".join([*classes, *(["bar"] if own else [])])}
 
 
 def summary_table(lines: Sequence[SummaryRow], *, width: int | None = None, scope: str = "") -> Table:
-    """A rich table that fits into ``width`` characters: first tenths of percent go, then the least needed columns.
+    """Make a rich table of at most ``width`` characters: first tenths of percent go, then the least needed columns.
 
     The caption names what was left out, the executors, the threat models, the samples (``scope``: data, split and
     norm) and the intervals. The best value of each model is bold, recipes that another one dominates are dim.
     """
     common = common_letters(lines)
-    notes = _notes(lines, scope, [f"flags {''.join(common)} hold for every integer line"] if common else [])
-    columns, dropped, rounded = columns_for(lines, common), list[str](), False
+    shown = without_letters(lines, common)
+    said = notes(lines, scope, [f"flags {''.join(common)} hold for every integer line"] if common else [])
+    groups, dropped, rounded = list(groups_of(columns_for(shown, COLUMNS))), list[str](), False
     while True:
-        table = _build(lines, columns)
-        table.caption = "\n".join([*notes, *_left_out(rounded, dropped)])
-        spare = max(columns, key=lambda column: column.spare)
-        if width is None or _natural_width(table) <= width or (rounded and not spare.spare):
-            return table
+        table = _build(shown, groups, rounded=rounded)
+        least, spare = max((max(one.spare for one in group), place) for place, group in enumerate(groups))
+        if width is None or _natural_width(table) <= width or (rounded and not least):
+            break
         if rounded:
-            dropped.append(spare.title.split("\n")[0])
-            columns = [column for column in columns if column is not spare]
-        else:
-            rounded, columns = True, columns_for(lines, common, decimals=0)
+            first, *_ = groups.pop(spare)
+            dropped.append(first.group or first.title)
+        rounded = True
+    lost = ["robust % rounded for lack of width"] * rounded
+    lost += [f"columns left out for lack of width: {', '.join(dropped)}"] * bool(dropped)
+    table.caption = "\n".join([*said, *lost])
+    return table
 
 
 def print_summary(lines: Sequence[SummaryRow], flags: Iterable[Flag] = (), *, failed: Sequence[Row] = (),
@@ -101,154 +162,52 @@ def print_summary(lines: Sequence[SummaryRow], flags: Iterable[Flag] = (), *, fa
     for row in failed:
         name = f"{row['model']} {row['precision']}"
         target.print(Text(f"{name}: failed in {row['stage']}: {row['reason']}", style="red"), soft_wrap=True)
-    for first, sentence in _by_letter(flags):
-        target.print(Text(sentence, style="red" if first.level == "E" else ""), soft_wrap=True)
+    for level, sentence in flag_sentences(flags):
+        target.print(Text(sentence, style="red" if level == "error" else ""), soft_wrap=True)
 
 
 def markdown_table(lines: Sequence[SummaryRow], *, scope: str = "") -> str:
-    """The same as a Markdown table for a README, and a paragraph that says what its numbers are."""
-    columns = columns_for(lines, between=" / ")
-    rows = [[column.title.replace("\n", " ") for column in columns],
-            ["---:" if column.right else "---" for column in columns],
-            *([column.cell(line) for column in columns] for line in lines)]
-    table = "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
-    notes = "; ".join(_notes(lines, scope, [])).replace("* =", "`*` =")
-    return f"{table}\nNote: {notes}.\n"
+    """Return the same as a Markdown table for a README, and a paragraph that says what its numbers are."""
+    said = "; ".join(notes(lines, scope, [])).replace("* =", "`*` =")
+    return f"{markdown_of(COLUMNS, lines, lambda line: line.pareto)}\nNote: {said}.\n"
 
 
-def legend(flags: Iterable[Flag]) -> list[str]:
-    """One sentence per letter that occurs among errors and warnings: meaning, number of lines, an example."""
-    return [sentence for _, sentence in _by_letter(flags)]
+def flag_sentences(flags: Iterable[Flag]) -> list[tuple[str, str]]:
+    """For each letter among errors and warnings its level and a sentence with its most serious flag; errors first."""
+    groups = flag_groups(flag for flag in flags if flag.level != "I")
+    return [(group["level"], f"{group['code']} ({group['level']}, {len(group['texts'])} "
+                             f"line{'s' * (len(group['texts']) > 1)}): {group['title']}. E.g. {group['first']}.")
+            for group in groups]
 
 
-def common_letters(lines: Sequence[SummaryRow]) -> tuple[str, ...]:
-    """The letters that every integer line carries; they are said once below the table."""
-    sets = [set(line.flags) for line in lines if line.precision != FLOAT]
-    return tuple(sorted(set.intersection(*sets))) if len(sets) > 1 else ()
-
-
-def flag_letters(line: SummaryRow, hidden: Iterable[str] = ()) -> str:
-    """The letters of a line without those said elsewhere, or an empty text."""
-    return "".join(letter for letter in line.flags if letter not in set(hidden))
-
-
-def measured(lines: Sequence[SummaryRow]) -> list[str]:
-    """The attacked modalities that at least one line has."""
-    return [name for name in ATTACKED if any(name in line.robust_float or name in line.robust_integer
-                                             for line in lines)]
-
-
-def bits(line: SummaryRow) -> str:
-    """Mean weight bits / activation bits."""
-    return f"{_number(line.weight_bits_mean)}/{_number(line.activation_bits)}"
-
-
-def kib(size_bytes: int | None) -> str:
-    """Bytes as KiB with one decimal."""
-    return NOTHING if size_bytes is None else f"{size_bytes / 1024:.1f}"
-
-
-def mega(count: int | None) -> str:
-    """A count in millions with one decimal."""
-    return NOTHING if count is None else f"{count / 1e6:.1f}"
-
-
-def percent(share: float | None, decimals: int = 1) -> str:
-    """A share as percent without the sign."""
-    return NOTHING if share is None else f"{100 * share:.{decimals}f}"
-
-
-def clean(line: SummaryRow) -> str:
-    """Clean accuracy, float and then integer."""
-    before = percent(line.clean_float.value if line.clean_float else None)
-    after = percent(line.clean_integer.value if line.clean_integer else None)
-    return before if line.precision == FLOAT else f"{before} → {after}"
-
-
-def _robust_cell(modality: str, kinds: Sequence[str], decimals: int, between: str) -> Callable[[SummaryRow], str]:
-    def cell(line: SummaryRow) -> str:
-        found = [line.robust_float, *(robust_of(line, kind) for kind in kinds)]
-        accuracies = [each.get(modality) for each in found]
-        if not any(accuracies):
-            return NOTHING
-        before, *after = (percent(each.value if each else None, decimals) for each in accuracies)
-        return before if line.precision == FLOAT else f"{before} → {between.join(after)}"
-    return cell
-
-
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.1f}".removesuffix(".0")
-
-
-def _build(lines: Sequence[SummaryRow], columns: Sequence[Column]) -> Table:
+def _build(lines: Sequence[SummaryRow], groups: Sequence[Sequence[Column]], *, rounded: bool) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption_justify="left")
-    for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
-    best = {line.model: 0.0 for line in lines}
+    for group in groups:
+        table.add_column(heading(group).replace(" attacked", "\nattacked"), overflow="fold",
+                         justify="left" if group[0].is_text else "right")
+    best: dict[str, float] = {}
     for line in lines:
-        if line.precision != FLOAT:
-            best[line.model] = max(best[line.model], line.worst_robust or 0.0)
+        if not line.is_float:
+            best[line.model] = max(best.get(line.model, 0.0), line.worst_robust or 0.0)
     previous = ""
     for line in lines:
         if previous and line.model != previous:
             table.add_section()
         previous = line.model
         dominated = line.executor != FLOAT_EXECUTOR and line.clean is not None and not line.pareto
-        is_best = line.precision != FLOAT and 0.0 < best[line.model] == line.worst_robust
-        table.add_row(*(Text(column.cell(line)) for column in columns),
+        is_best = not line.is_float and 0.0 < best[line.model] == line.worst_robust
+        table.add_row(*(Text(shared_cell(group, [_text(one, line, rounded) for one in group])) for group in groups),
                       style="dim" if dominated and not is_best else "bold" if is_best else "")
     return table
 
 
+def _text(column: Column, line: SummaryRow, rounded: bool) -> str:
+    value = column.value(line)
+    if rounded and isinstance(value, Accuracy) and column.group != "clean":
+        return percent(value, 0)
+    return column.cell(line) + " *" * (column.is_name and line.pareto)
+
+
 def _natural_width(table: Table) -> int:
     console = Console(width=10_000, file=io.StringIO())
-    caption, table.caption = table.caption, None
-    width = Measurement.get(console, console.options, table).maximum
-    table.caption = caption
-    return width
-
-
-def _notes(lines: Sequence[SummaryRow], scope: str, further: Sequence[str]) -> list[str]:
-    """What the numbers are: budget, executors, threat models, samples, seeds and intervals."""
-    epsilon = next((line.epsilon for line in lines if line.epsilon is not None), None)
-    kinds = kinds_of(lines)
-    shown = [accuracy for line in lines for found in (line.robust_float, *(robust_of(line, kind) for kind in kinds))
-             for accuracy in found.values()]
-    judge, cleans = integer_judge(lines), [line.clean for line in lines if line.clean]
-    parts = [", ".join(part for part in (scope, _seeds(lines)) if part)]
-    if cleans:
-        parts.append(f"clean %: n={span(accuracy.n for accuracy in cleans)}, widest 95 % interval {widest(cleans)}")
-    if epsilon is not None and shown:
-        parts.append(f"robust %: worst case at ε={epsilon:g} when image, audio or both are attacked, "
-                     f"n={span(accuracy.n for accuracy in shown)}, widest 95 % interval {widest(shown)}")
-    parts.append("float in keras" + (f", integers in {judge}" if judge else ""))
-    parts += [f"{kind} = {KINDS[kind]}" for kind in kinds]
-    parts += firmware.notes(lines)
-    parts.append("* = Pareto: no recipe of that model is better in packed bytes, clean and robust accuracy")
-    return [part for part in (*parts, *further) if part]
-
-
-def _seeds(lines: Sequence[SummaryRow]) -> str:
-    seeds = sorted({line.seed for line in lines})
-    return f"training seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
-
-
-def _left_out(rounded: bool, dropped: Sequence[str]) -> list[str]:
-    """What a narrow terminal lost."""
-    notes = ["robust % rounded for lack of width"] if rounded else []
-    return notes + ([f"columns left out for lack of width: {', '.join(dropped)}"] if dropped else [])
-
-
-def _by_letter(flags: Iterable[Flag]) -> list[tuple[Flag, str]]:
-    """For each letter among errors and warnings its most serious flag and a sentence; errors first."""
-    found: dict[str, list[Flag]] = {}
-    for flag in flags:
-        if flag.level != "I":
-            found.setdefault(flag.code, []).append(flag)
-    sentences = []
-    for code in sorted(found, key=lambda code: (min(list(LEVELS).index(flag.level) for flag in found[code]), code)):
-        first = min(found[code], key=lambda flag: list(LEVELS).index(flag.level))
-        lines = "1 line" if len(found[code]) == 1 else f"{len(found[code])} lines"
-        sentences.append((first, f"{code} ({LEVELS[first.level]}, {lines}): {CHECKS[code].title}. "
-                                 f"E.g. {first.model} {first.precision}: {first.text}."))
-    return sentences
+    return Measurement.get(console, console.options, table).maximum

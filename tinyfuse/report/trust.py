@@ -2,108 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinyfuse.checks.line_rows import clean_survivors, same_samples
-from tinyfuse.checks.run_checks import CHECKS, LEVELS, PROBES, Flag, gate
+from tinyfuse.checks.probe_names import MEANINGS, kind_of
+from tinyfuse.checks.run_checks import CHECKS, LEVELS, Flag, gate
 from tinyfuse.core.results import Row
-from tinyfuse.report import firmware
-from tinyfuse.report.tables import percent
+from tinyfuse.report.summary import SummaryRow
 from tinyfuse.report.view import RunView
-from tinyfuse.report.vocabulary import EXECUTORS, NOTHING, span
-from tinyfuse.study.summary import INTEGER_EXECUTOR, accuracy_of
+from tinyfuse.report.vocabulary import EXECUTOR_NAMES, EXECUTORS, NOTHING, measured, mismatches, percent
+from tinyfuse.study.worst_case import INTEGER_EXECUTOR, Accuracy, accuracy_of, worst_case
 
-_NAMES = {"tflm": "TFLite Micro", "litert": "LiteRT (XNNPACK)", "litert-reference": "LiteRT (reference kernels)"}
 _PARITY_CODE = "Y"
 
 
 def banner(view: RunView) -> list[str]:
-    """What a reader must know before any number: differing executors, then the errors of the checks; empty if none."""
-    differing = [f"{one} and {_NAMES[other]} do not compute the same: {sum(row['differing'] for row in rows):,} of "
-                 f"{sum(row['values'] for row in rows):,} output codes differ"
-                 for (one, other), rows in _pairs(view) if other == "tflm" and any(row["differing"] for row in rows)]
-    errors = [_error(flag) for flag in gate(view.flags) if flag.code != _PARITY_CODE or not differing]
-    return [*differing, *firmware.mismatches(view.summary), *errors]
+    """Say what a reader must know before any number: differing executors, then errors of the checks; often nothing."""
+    differing = [f"{pair['one']} and {EXECUTOR_NAMES[pair['other']]} do not compute the same: {pair['differing']:,} of "
+                 f"{pair['values']:,} output codes differ" for pair in parity(view)["pairs"] if pair["bad"]]
+    errors = [f"{flag.model} {flag.precision}: {CHECKS[flag.code].title} ({flag.text})" for flag in gate(view.flags)
+              if flag.code != _PARITY_CODE or not differing]
+    return [*differing, *mismatches(view.summary), *errors]
 
 
 def parity(view: RunView) -> dict[str, Any]:
-    """One sentence for each pair of executors, and a table by model; no sentences where nothing was compared."""
-    sentences = []
-    for (one, other), rows in _pairs(view):
-        samples, values, differing = (sum(row[name] for row in rows) for name in ("samples", "values", "differing"))
-        models = len({(row["model"], row["precision"], row["seed"]) for row in rows})
-        classes = sum(row["argmax_differing"] for row in rows)
-        most = max(row["max_abs"] for row in rows)
-        gap = f"{differing:,} differ (by at most {most}; {classes:,} inputs change class)" if differing else "0 differ"
-        kinds = " and ".join(sorted({row["where"] for row in rows}))
-        sentences.append({"text": f"{one} and {_NAMES.get(other, other)}: {models} model{'s' * (models != 1)}, "
-                                  f"{samples:,} {kinds} inputs, {values:,} output codes, {gap}.",
-                          "bad": bool(differing) and other == "tflm"})
-    rows = [row for _, found in _pairs(view) for row in found]
-    head = ["model", "precision", "executors", "inputs", "samples", "output codes", "differing", "by at most",
-            "other class"]
-    table = [[row["model"], row["precision"], f"{row['a']}, {row['b']}", row["where"], f"{row['samples']:,}",
-              f"{row['values']:,}", f"{row['differing']:,}", str(row["max_abs"]), f"{row['argmax_differing']:,}"]
-             for row in rows]
+    """Group the parity rows by the executors that they compare; ``unproven``: the twin judged and was not compared."""
+    by_pair: dict[tuple[str, str], list[Row]] = {}
+    for row in view.rows:
+        if row["kind"] == "parity":
+            by_pair.setdefault((row["a"], row["b"]), []).append(row)
+    pairs = [{"one": one, "other": other, "rows": rows, "values": sum(row["values"] for row in rows),
+              "differing": (differing := sum(row["differing"] for row in rows)),
+              "models": len({(row["model"], row["precision"], row["seed"]) for row in rows}),
+              "bad": bool(differing) and other == "tflm"} for (one, other), rows in sorted(by_pair.items())]
     wanted = any(line.executor == INTEGER_EXECUTOR for line in view.summary)
-    return {"sentences": sentences, "head": head, "rows": table, "unproven": wanted and not any(
-        other == "tflm" for (_, other), _ in _pairs(view))}
+    return {"pairs": pairs, "unproven": wanted and not any(other == "tflm" for _, other in by_pair)}
 
 
 def paired(view: RunView) -> dict[str, Any]:
     """Integers (G) against their float network on the same samples: differences with intervals, p-values, ratios."""
-    rows = []
-    for line in view.summary:
-        changes = {"clean": line.change_clean, **line.change_robust}
-        for name, change in changes.items():
-            if change is not None and line.executor == INTEGER_EXECUTOR:
-                p_value = line.p_clean if name == "clean" else line.p_robust.get(name)
-                share = line.ratio_robust.get(name)
-                rows.append([line.model, line.precision, name, f"{100 * change.value:+.1f}",
-                             f"{100 * change.low:+.1f} to {100 * change.high:+.1f}",
-                             NOTHING if p_value is None else f"{p_value:.2g}",
-                             NOTHING if share is None else f"{share:.2f}", f"{change.n:,}"])
+    rows = [[line.model, line.precision, name, f"{100 * pair.change.value:+.1f}",
+             f"{100 * pair.change.low:+.1f} to {100 * pair.change.high:+.1f}", f"{pair.p:.2g}",
+             NOTHING if name == "clean" or pair.ratio is None else f"{pair.ratio:.2f}", f"{pair.change.n:,}"]
+            for line in view.summary if line.executor == INTEGER_EXECUTOR for name, pair in line.paired.items()]
     return {"rows": rows, "head": ["model", "precision", "attacked", "points", "95 % interval", "McNemar p", "ratio",
                                    "n"]}
 
 
-def flag_groups(view: RunView) -> Iterator[dict[str, Any]]:
-    """The findings by letter: errors first, then warnings, then information."""
+def flag_groups(flags: Iterable[Flag]) -> list[dict[str, Any]]:
+    """Findings by letter for the macro ``flags``: errors first, then warnings, then information."""
     order = list(LEVELS)
-    groups = {code: [flag for flag in view.flags if flag.code == code] for code in CHECKS}
-    found = {code: flags for code, flags in groups.items() if flags}
-    for code, flags in sorted(found.items(), key=lambda item: (min(order.index(f.level) for f in item[1]), item[0])):
-        level = min((flag.level for flag in flags), key=order.index)
-        yield {"code": code, "title": CHECKS[code].title, "level": LEVELS[level], "number": CHECKS[code].number,
-               "found": flags, "first": next(flag for flag in flags if flag.level == level)}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for flag in flags:
+        found.setdefault(flag.code, []).append((flag.level, f"{flag.model} {flag.precision}: {flag.text}"))
+    worst = {code: min((level for level, _ in told), key=order.index) for code, told in found.items()}
+    return [{"code": code, "level": LEVELS[worst[code]],
+             "title": CHECKS[code].title if code in CHECKS else "a check that this version lacks",
+             "first": next(text for level, text in found[code] if level == worst[code]),
+             "texts": [text + " (for information)" * (level == "I" != worst[code]) for level, text in found[code]]}
+            for code in sorted(found, key=lambda code: (order.index(worst[code]), code))]
 
 
-def gaps(view: RunView) -> list[str]:
-    """The checks that could not be made, one line each."""
-    return [gap.text() for gap in view.gaps]
-
-
-def probes(view: RunView) -> dict[str, Any] | None:
-    """Each probe with its meaning and its extremes, and all values line by line; None without probes."""
-    rows = [row for row in view.seed_rows if row["kind"] == "probe"]
-    names = [name for name in PROBES if any(row["name"] == name for row in rows)]
-    if not names:
-        return None
-    spread = []
-    for name in names:
-        mine = sorted((row for row in rows if row["name"] == name), key=lambda row: float(row["value"]))
-        spread.append([name, PROBES[name], f"{len(mine)}", span(row["n"] for row in mine), _extreme(mine[0]),
-                       _extreme(mine[-1]) if mine[-1]["value"] != mine[0]["value"] else "all the same"])
-    values = {(row["model"], row["precision"], row["name"]): row for row in rows}
-    lines = list(dict.fromkeys((line.model, line.precision) for line in view.lines))
-    full = [[*line, *(_value(values.get((*line, name))) for name in names)] for line in lines]
-    return {"head": ["probe", "what it measures", "lines", "n", "smallest", "largest"], "rows": spread,
-            "full_head": ["model", "precision", *names], "full_rows": full}
+def probes(view: RunView) -> dict[str, dict[tuple[str, str], Row]]:
+    """Return by name of the probe, in the order of their meanings, and by line its row; rising values."""
+    rows = sorted((row for row in view.seed_rows if row["kind"] == "probe"), key=lambda row: float(row["value"]))
+    names = sorted({row["name"] for row in rows}, key=lambda name: (list(MEANINGS).index(kind_of(name)), name))
+    return {name: {(row["model"], row["precision"]): row for row in rows if row["name"] == name} for name in names}
 
 
 def executors(view: RunView) -> dict[str, Any] | None:
-    """The same files on other executors, clean samples only; None when no other one was run."""
+    """Return the same files on other executors, clean samples only; None when no other one was run."""
     names = [name for name in EXECUTORS if name not in ("keras", INTEGER_EXECUTOR) and
              any(row.get("executor") == name for row in view.seed_rows)]
     rows = []
@@ -118,34 +87,51 @@ def executors(view: RunView) -> dict[str, Any] | None:
     return {"head": head, "rows": rows} if rows else None
 
 
-def _pairs(view: RunView) -> list[tuple[tuple[str, str], list[Row]]]:
-    """The parity rows by the two executors that they compare."""
-    pairs: dict[tuple[str, str], list[Row]] = {}
-    for row in view.rows:
-        if row["kind"] == "parity":
-            pairs.setdefault((row["a"], row["b"]), []).append(row)
-    return sorted(pairs.items())
-
-
-def _error(flag: Flag) -> str:
-    return f"{flag.model} {flag.precision}: {CHECKS[flag.code].title} ({flag.text})"
-
-
 def _compared(pair: tuple[Any, Any] | None) -> list[str]:
     if pair is None:
         return [NOTHING] * 4
     one, other = pair
-    return [percent(accuracy_of(one).value), percent(accuracy_of(other).value), f"{int((one != other).sum()):,}",
-            f"{len(one):,}"]
+    return [percent(accuracy_of(one)), percent(accuracy_of(other)), f"{int((one != other).sum()):,}", f"{len(one):,}"]
 
 
-def _extreme(row: Row) -> str:
-    detail = f"; {row['detail']}" if row["detail"] else ""
-    return f"{_value(row)} ({row['model']} {row['precision']}{detail})"
+def transfer_tables(view: RunView) -> list[dict[str, Any]]:
+    """Return one table per network whose inputs come from at least two precisions: line = judged on, column = made for.
+
+    The inputs are those of one attack in full; the last column of each mode is the worst case of the main table.
+    """
+    tables = []
+    for model in view.models:
+        rows = [row for row in view.seed_rows if row["kind"] in ("clean", "attack") and row["model"] == model]
+        replayed = {row["source"]: row for row in rows if row["kind"] == "attack" and row["criterion"] == "replayed" and
+                    row["norm"] == view.norm}
+        lines, modes = view.lines_of(model), measured(view.lines_of(model))
+        sources = [line.precision for line in lines if line.precision in replayed]
+        if len(sources) > 1 and view.epsilon is not None:
+            tables.append({
+                "title": model, "modes": modes, "sources": [*sources, "worst case"],
+                "replayed": list(replayed.values()),
+                "rows": [{"precision": line.precision, "cells": [
+                    cell for mode in modes for cell in (
+                        *({"accuracy": _left(view, _inputs_of(rows, line, source, replayed[source]), line, mode),
+                           "own": source == line.precision} for source in sources),
+                        {"accuracy": line.robust.get(mode), "own": True})]} for line in lines]})
+    return tables
 
 
-def _value(row: Row | None) -> str:
-    if row is None:
-        return NOTHING
-    value = float(row["value"])
-    return f"{value:,.0f}" if value.is_integer() else f"{value:.3g}"
+def _left(view: RunView, rows: Sequence[Row], line: SummaryRow, mode: str) -> Accuracy | None:
+    """Return what ``rows`` leave correct on ``line`` at the budget of the table."""
+    points = worst_case(rows, line.model, line.precision, line.executor, mode, norm=view.norm)
+    return next((point.accuracy for point in points if point.epsilon == view.epsilon), None)
+
+
+def _inputs_of(rows: Sequence[Row], line: SummaryRow, source: str, example: Row) -> list[Row]:
+    """Return the clean rows, and those on ``line`` whose inputs are the ones that were replayed from ``source``."""
+    mine = [row for row in rows if row["precision"] == line.precision and
+            (row["kind"] == "clean" or (row["source"], row["profile"]) == (source, example["profile"]))]
+    if source != line.precision:
+        return [row for row in mine if row["kind"] == "clean" or row["criterion"] == "replayed"]
+    # On ``source`` itself these are the rows of the same attack, or of its profile where no attack ran in full.
+    full = [row for row in mine if row["kind"] == "clean" or
+            (row["attack"]["name"], row["criterion"]) == (example["attack"]["name"], "last-iterate")]
+    union = [row for row in mine if row["kind"] == "clean" or row["criterion"] == "union"]
+    return full if any(row["kind"] == "attack" for row in full) else union

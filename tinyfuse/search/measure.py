@@ -1,71 +1,35 @@
-"""The measurements of a study as rows: sensitivities, curvature, trials. What the store holds is not repeated."""
+"""The other measurements of a selection as rows: curvature, rounding errors, trials."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from tinyfuse.attacks import Batch, Profile, Threat, TwinTarget, code_problem, misclassified
 from tinyfuse.attacks.profiles import STANDARD
+from tinyfuse.attacks.suite import Cell, run_suite
+from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.console import progress
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.core.results import Row, pack_survivors
-from tinyfuse.nn.train import predict
-from tinyfuse.quantize.convert import Conversion
-from tinyfuse.quantize.recipe import Precision, precision
+from tinyfuse.data import Input, Samples
+from tinyfuse.integer.model import load_model
+from tinyfuse.nn.batch_norm_folding import folded
+from tinyfuse.quantize.recipe import Recipe, uniform
 from tinyfuse.search import costs
-from tinyfuse.search.groups import Unit, recipe
-from tinyfuse.search.hessian import traces
-from tinyfuse.search.sensitivity import REFERENCE, Question, measured
-from tinyfuse.search.study import PART, Study, recipe_json
-from tinyfuse.search.trial import Exam, Outcome, examine, modes_of
-
-Tick = Callable[[str], None]
-Place = tuple[str, int]
-"""Part and bits; "" is the whole network at the reference width."""
+from tinyfuse.search.groups import Part
+from tinyfuse.search.selection_study import PART, SelectionStudy
+from tinyfuse.search.sensitivity import Place
+from tinyfuse.threats.modes import modes_of
 
 
-def places(study: Study) -> list[Place]:
-    """Everything whose sensitivity is measured."""
-    return [("", REFERENCE), *((part.name, bits) for part in study.parts for bits in study.settings.widths
-                               if bits != REFERENCE)]
-
-
-def sensitivities(study: Study, tick: Tick) -> dict[Place, Row]:
-    """Sensitivity rows by part and width."""
-    settings = study.settings
-    measure = {"n": settings.sensitivity_pairs, "attacked": settings.attacked_pairs,
-               "steps": settings.sensitivity_steps, "epsilon": settings.epsilon}
-    made = {place: study.convert(_alone(study, *place)) for place in places(study)}
-    keys = {study.key("sensitivity", file=sha256_hex(found.data), part=place[0], bits=place[1], **measure): place
-            for place, found in made.items()}
-    missing = {key: place for key, place in keys.items() if not study.store.has(key)}
-    question = _question(study) if missing else None
-    counts = {"n": len(question.labels), "attacked": len(question.attacked_labels)} if question else {}
-    tasks = {key: (made[place].data, " ".join(map(str, place)), question) for key, place in missing.items()}
-    for key, found in study.each(measured, tasks):
-        part, bits = missing[key]
-        tick(f"{part} {bits} bits")
-        study.store.append({
-            "kind": "sensitivity", "key": key, "unit": part, "bits": bits, **measure, **counts,
-            **dict.fromkeys(("attacked_image", "attacked_audio")), **found, **study.common()})
-    return {keys[key]: row for key, row in study.rows("sensitivity", keys).items()}
-
-
-def _alone(study: Study, part: str, bits: int) -> Precision:
-    units = [Unit(other.name, (other,)) for other in study.parts]
-    widths = {unit.name: bits if unit.name == part else REFERENCE for unit in units}
-    return recipe("alone", units, widths, study.settings.methods)
-
-
-def _question(study: Study) -> Question:
-    pairs = study.training(study.settings.sensitivity_pairs)
-    attacked = study.training(study.settings.attacked_pairs)
-    return Question(pairs.inputs(), pairs.label, predict(study.network.model, pairs), attacked.inputs(), attacked.label,
-                    study.modalities, study.settings.sensitivity_steps, study.settings.epsilon)
-
-
-def rounding_errors(study: Study) -> dict[Place, float]:
-    """Sum of (rounded - float)^2 over the weights of each part at each width."""
+def rounding_errors(study: SelectionStudy) -> dict[Place, float]:
+    """Sum (rounded - float)^2 over the weights of each part at each width."""
     found = {}
     for bits in study.settings.widths:
         made = study.convert(uniform(bits, study.settings.methods))
@@ -75,54 +39,111 @@ def rounding_errors(study: Study) -> dict[Place, float]:
     return found
 
 
-def uniform(bits: int, methods: tuple[str, ...]) -> Precision:
-    """The recipe with one width for all weights."""
-    return precision("-".join([f"w{bits}", *methods]))
+def curvature(study: SelectionStudy) -> dict[str, Row]:
+    """Measure the trace of the Hessian of each part: rows by its name."""
+    count, probes = study.settings.hessian_samples, study.settings.hessian_probes
+
+    def measure(missing: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
+        samples = study.judged("train", count)
+        with progress("curvature", probes) as advance:
+            found = traces(study.network.model, study.parts, samples, probes=probes, tick=advance)
+        weights = {part.name: part.weights for part in study.parts}
+        for key, name in missing.items():
+            trace, standard_error = found[name]
+            yield key, {"unit": name, "trace": trace, "standard_error": standard_error, "probes": probes,
+                        "weights": weights[name], "n": len(samples)}
+
+    keys = {study.key("hessian", part=part.name, n=count, probes=probes): part.name for part in study.parts}
+    return study.rows("hessian", keys, measure)
 
 
-def curvature(study: Study, tick: Tick) -> dict[str, Row]:
-    """Hessian rows by part."""
+def traces(model: Any, parts: Sequence[Part], samples: Samples, *, probes: int, seed: int = 0,
+           tick: Callable[[], None] = lambda: None) -> dict[str, tuple[float, float]]:
+    """Estimate by part the trace of the Hessian of the mean cross-entropy over its weights, and its standard error.
+
+    Hutchinson's method: Tr(H) = E[v' H v] for v of independent signs (Hutchinson 1990; Dong et al. 2020, "HAWQ-V2",
+    section 3.2). One product with the Hessian over all kernels at a time serves every layer: the terms between layers
+    have mean 0. On ``samples`` of the ``tf_keras`` network ``model`` in its deployed, folded form. ``probes`` sign
+    vectors are drawn with ``seed``; ``tick`` is called after each.
+    """
+    network = folded(model)
+    names = list({part.layer.name: None for part in parts})
+    kernels = [network.get_layer(name).kernel for name in names]
+    product = _hessian_product(network, kernels, samples)
+    generator = np.random.default_rng(seed)
+    found: dict[str, list[float]] = {part.name: [] for part in parts}
+    for _ in range(probes):
+        signs = [(generator.integers(0, 2, kernel.shape) * 2.0 - 1).astype(np.float32) for kernel in kernels]
+        terms = {name: sign * np.asarray(curved, np.float64)
+                 for name, sign, curved in zip(names, signs, product(signs), strict=True)}
+        for part in parts:
+            found[part.name].append(float(terms[part.layer.name][..., part.start:part.stop, :].sum()))
+        tick()
+    return {name: (float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(probes)))
+            for name, values in found.items()}
+
+
+def _hessian_product(model: Any, kernels: list[Any], samples: Samples) -> Callable[[list[np.ndarray]], list[Any]]:
+    """Make the function v -> H v over all kernels."""
+    tf = tensorflow()
+    inputs = {name: tf.constant(values) for name, values in samples.only(tuple(model.input_shape)).inputs.items()}
+    labels = tf.constant(samples.label)
+
+    def product(vectors: list[Any]) -> list[Any]:
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(inputs, training=False))
+                loss = tf.reduce_mean(losses)
+            slopes = inner.gradient(loss, kernels)
+            along = tf.add_n([tf.reduce_sum(slope * vector) for slope, vector in zip(slopes, vectors, strict=True)])
+        return list(outer.gradient(along, kernels))
+
+    return tf.function(product)  # type: ignore[no-any-return]
+
+
+def trials(study: SelectionStudy, recipes: Sequence[Recipe], tick: Callable[[str], None], *, part: str = PART,
+           count: int | None = None) -> dict[str, Row]:
+    """Judge ``recipes`` on ``count`` (default: the settings') samples of ``part``: rows by name of the recipe."""
     settings = study.settings
-    keys = {study.key("hessian", part=part.name, n=settings.hessian_pairs, probes=settings.hessian_probes): part
-            for part in study.parts}
-    if not all(study.store.has(key) for key in keys):
-        pairs = study.training(settings.hessian_pairs)
-        found = traces(study.network.model, study.parts, pairs, probes=settings.hessian_probes,
-                       tick=lambda: tick("curvature"))
-        for key, part in keys.items():
-            trace = found[part.name]
-            study.store.append({"kind": "hessian", "key": key, "unit": part.name, "trace": trace.trace,
-                                "standard_error": trace.standard_error, "probes": trace.probes,
-                                "weights": part.weights, "n": len(pairs), **study.common()})
-    return {keys[key].name: row for key, row in study.rows("hessian", keys).items()}
-
-
-def trials(study: Study, recipes: Sequence[Precision], tick: Tick, *, part: str = PART,
-           pairs: int | None = None) -> dict[str, Row]:
-    """Trial rows by the name of the recipe, on ``pairs`` (default: the settings') pairs of ``part``."""
-    settings = study.settings
-    chosen = study.judged(part, pairs or settings.trial_pairs)
-    suite = STANDARD.with_steps(settings.trial_steps)
+    samples = study.judged(part, count or settings.trial_samples)
+    suite, epsilon = STANDARD.with_steps(settings.trial_steps), settings.epsilon
     made = {each.name: study.convert(each) for each in recipes}
-    keys = {study.key("trial", file=sha256_hex(conversion.data), recipe=recipe_json(conversion.precision),
-                      n=len(chosen), part=part, suite=repr(suite), epsilon=settings.epsilon): name
-            for name, conversion in made.items()}
-    missing = {key: name for key, name in keys.items() if not study.store.has(key)}
-    exam = Exam(chosen.inputs(), chosen.label, modes_of(study.modalities), suite, settings.epsilon)
-    for key, outcome in study.each(examine, {key: (made[name].data, name, exam) for key, name in missing.items()}):
-        name = missing[key]
-        tick(name)
-        study.store.append(_trial_row(study, key, made[name], outcome, part))
-    return {keys[key]: row for key, row in study.rows("trial", keys).items()}
+    tables = {each.name: json.dumps(each.to_table(), sort_keys=True) for each in recipes}
+
+    def measure(missing: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
+        judge = partial(run_trial, samples=samples, inputs=study.network.inputs, suite=suite, epsilon=epsilon)
+        for key, found in study.each(judge, {key: (made[name].data, name) for key, name in missing.items()}):
+            name = missing[key]
+            tick(name)
+            needs = costs.needs(made[name])
+            yield key, {"precision": name, "recipe": tables[name], "packed_bytes": needs["flash"],
+                        "stored_bytes": len(made[name].data), "macs": needs["macs"], "part": part,
+                        "profile": STANDARD.name, "steps": settings.trial_steps, "epsilon": epsilon, **found}
+
+    keys = {study.key("trial", file=sha256_hex(made[name].data), recipe=table, n=len(samples), part=part,
+                      suite=repr(suite), epsilon=epsilon): name for name, table in tables.items()}
+    return study.rows("trial", keys, measure)
 
 
-def _trial_row(study: Study, key: str, made: Conversion, outcome: Outcome, part: str) -> Row:
-    settings, needs = study.settings, costs.needs(made)
-    survivors: Mapping[str, np.ndarray] = {"clean": outcome.clean, **outcome.robust}
-    packed = {f"survivors_{name}": pack_survivors(survivors[name]) if name in survivors else None
-              for name in ("clean", "image", "audio", "both")}
-    return {"kind": "trial", "key": key, "precision": made.precision.name, "recipe": recipe_json(made.precision),
-            "packed_bytes": needs["flash"], "stored_bytes": len(made.data),
-            "ram_bytes": outcome.arena_bytes, "macs": needs["macs"],
-            "profile": STANDARD.name, "steps": settings.trial_steps, "epsilon": settings.epsilon, "part": part,
-            "n": len(outcome.clean), **packed, "seconds": round(outcome.seconds, 3), **study.common()}
+def run_trial(data: bytes, name: str, *, samples: Samples, inputs: Sequence[Input], suite: Profile,
+              epsilon: float) -> dict[str, Any]:
+    """Judge the ``.tflite`` in ``data`` on its twin, clean and attacked by ``suite`` in every mode (threat model G).
+
+    Returns the measured fields of :class:`tinyfuse.core.schema.TrialRow`.
+
+    Raises:
+        ModelError: it is not one that the twin computes exactly.
+    """
+    began = time.monotonic()
+    model = load_model(data, name=name)
+    target, labels, real = TwinTarget(model), samples.label, samples.only(tuple(model.grids)).inputs
+    cells: list[Cell] = []
+    batch: Batch = {}
+    for mode, names in modes_of([one.name for one in inputs]).items():
+        threat, batch = code_problem(Threat.of(inputs, dict.fromkeys(names, epsilon)), real, model.grids, "codes")
+        cells.append(Cell(mode, epsilon, threat))
+    outcomes = run_suite(target, batch, labels, cells, suite, by_attack=False)
+    survivors = {"clean": ~misclassified(target.logits(batch), labels),
+                 **{outcome.cell.mode: ~outcome.broken for outcome in outcomes}}
+    return {"survivors": {what: pack_survivors(correct) for what, correct in survivors.items()}, "n": len(labels),
+            "ram_bytes": costs.arena_bytes(model), "seconds": round(time.monotonic() - began, 3)}

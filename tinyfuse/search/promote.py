@@ -1,58 +1,86 @@
-"""Who goes on from the trials to the finals, from there to the test, and how they compare."""
+"""From the trials to the finals and from there to the test: who goes on, and how the last candidates are judged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from tinyfuse.core.errors import GateError, UsageError
-from tinyfuse.core.results import Row, unpack_survivors
-from tinyfuse.quantize.recipe import Precision
+from tinyfuse.checks.firmware_cost import check_firmware, firmware_cost
+from tinyfuse.checks.line_rows import survivors_of
+from tinyfuse.checks.run_checks import run_checks
+from tinyfuse.core.errors import ConversionError, GateError, UsageError
+from tinyfuse.core.results import ResultStore, Row, unpack_survivors
+from tinyfuse.integer.model import load_model
+from tinyfuse.quantize.recipe import Recipe, uniform
 from tinyfuse.search.budget import Budget
 from tinyfuse.search.candidates import Candidate
-from tinyfuse.search.measure import uniform
-from tinyfuse.search.rank import Comparison, Judged, Ranking, compare, rank
+from tinyfuse.search.costs import arena_bytes
+from tinyfuse.search.rank import Judged, Ranking, rank
+from tinyfuse.search.selection_study import PART, SelectionStudy
 from tinyfuse.search.sensitivity import REFERENCE
-from tinyfuse.search.study import PART, Study
+from tinyfuse.study.matrix import Matrix
+from tinyfuse.study.run import Run
+from tinyfuse.study.stages.convert import IntegerFile, convert_network
+from tinyfuse.study.stages.firmware import measure_all
+from tinyfuse.study.stages.rejudge import Interpreters
+from tinyfuse.study.sweep import attack_all
+from tinyfuse.study.worst_case import worst_case
+from tinyfuse.threats.modes import modes_of
 
-JUDGED = ("clean", "image", "audio", "both")
 ANY_LOSS = 1.0
-"""Trials have too few pairs to hold a loss of clean accuracy against a candidate; the finals do."""
+"""Trials have too few samples to hold a loss of clean accuracy against a candidate; the finals do."""
+RAW_SAMPLES = PROBE_SAMPLES = 16
+CLEAN_SAMPLES = 10
+"""For each attacked sample: clean ones cost little."""
+PROOF_SAMPLES = 50
 
 
 def tried(row: Row, instructions: int | None = None) -> Judged:
-    """A trial row as a judged candidate, without checks; trials do not count ``instructions``, they are expected."""
-    survivors = {mode: unpack_survivors(row[f"survivors_{mode}"], row["n"]) for mode in JUDGED
-                 if row[f"survivors_{mode}"] is not None}
+    """Read a trial row as a judged candidate, without checks; ``instructions`` are expected, not counted."""
+    survivors = {what: unpack_survivors(text, row["n"]) for what, text in row["survivors"].items()}
     needs = {"flash": row["packed_bytes"], "ram": row["ram_bytes"], "macs": row["macs"], "instructions": instructions}
     return Judged(row["precision"], survivors.pop("clean"), survivors, needs)
 
 
-def chosen(study: Study, budget: Budget, candidates: Mapping[str, Candidate],
-           trials: Mapping[str, Judged]) -> list[Candidate]:
-    """The best by their trials, of the uniform ones that fit the best and the largest, and the reference.
+def reference_of(study: SelectionStudy, judged: Sequence[Judged]) -> Judged:
+    """Find the one of ``judged`` that has the reference width everywhere."""
+    name = uniform(REFERENCE, study.settings.methods).name
+    return next(one for one in judged if one.name == name)
+
+
+def finalists(study: SelectionStudy, budget: Budget, candidates: Mapping[str, Candidate],
+              trials: Mapping[str, Judged]) -> list[Candidate]:
+    """Choose the best by their trials, of the uniform ones that fit the best and the largest, and the reference.
 
     Raises:
         UsageError: no candidate keeps the whole budget.
     """
     judged = list(trials.values())
-    reference = next(one for one in judged if one.name == uniform(REFERENCE, study.settings.methods).name)
-    recipes = {name: one.precision for name, one in candidates.items()}
-    order = rank(judged, study.settings.objective, reference, ANY_LOSS, barred(study, budget, judged, recipes)).order
+    reference = reference_of(study, judged)
+    out = barred(study, budget, judged, {name: one.recipe for name, one in candidates.items()})
+    order = rank(judged, study.settings.objective, reference, ANY_LOSS, out).order
     if not order:
         raise UsageError(f"no candidate keeps the whole budget; give more of {' or '.join(budget.limits)}, or allow "
                          "fewer bits with --widths")
-    names = [one.name for one in order[:study.settings.finalists]]
-    return [candidates[name] for name in dict.fromkeys([*names, *_uniform(order, candidates), reference.name])]
+    names = _best_and_plain(order, study.settings.finalists, candidates, reference.name)
+    return [candidates[name] for name in names]
 
 
-def _uniform(order: Sequence[Judged], candidates: Mapping[str, Candidate]) -> list[str]:
-    """The best uniform one, and the largest, which is what a user without a search would take."""
+def to_test(ranking: Ranking, candidates: Mapping[str, Candidate], reference: str) -> list[str]:
+    """Choose by name the best, the runner-up, the best and the largest uniform one, and the reference."""
+    return _best_and_plain(ranking.order, 2, candidates, reference)
+
+
+def _best_and_plain(order: Sequence[Judged], count: int, candidates: Mapping[str, Candidate],
+                    reference: str) -> list[str]:
+    """The largest uniform one is what a user without a search would take."""
     plain = [one for one in order if "uniform" in candidates[one.name].sources]
-    return [plain[0].name, max(plain, key=lambda one: one.needs["flash"] or 0).name] if plain else []
+    largest = sorted(plain, key=lambda one: -(one.needs["flash"] or 0))[:1]
+    return list(dict.fromkeys([*(one.name for one in (*order[:count], *plain[:1], *largest)), reference]))
 
 
-def barred(study: Study, budget: Budget, judged: Sequence[Judged], recipes: Mapping[str, Precision]) -> dict[str, str]:
-    """By name why a candidate may not be chosen, whatever its figures: budgets and widths."""
+def barred(study: SelectionStudy, budget: Budget, judged: Sequence[Judged],
+           recipes: Mapping[str, Recipe]) -> dict[str, str]:
+    """Say by name why a candidate may not be chosen, whatever its figures: budgets and widths."""
     found = {}
     for one in judged:
         exceeded = budget.exceeded(one.needs)
@@ -63,23 +91,20 @@ def barred(study: Study, budget: Budget, judged: Sequence[Judged], recipes: Mapp
     return found
 
 
-def _allowed(study: Study, recipe: Precision) -> bool:
-    for unit in study.units:
-        own = {recipe.bits_for(part.layer.name, part.branch) for part in unit.parts}
-        if not own <= ({study.fixed[unit.name]} if unit.name in study.fixed else set(study.settings.widths)):
-            return False
-    return True
+def _allowed(study: SelectionStudy, recipe: Recipe) -> bool:
+    bits = [(unit.name, recipe.bits_for(part.layer.name, part.branch)) for unit in study.units for part in unit.parts]
+    return all(width in study.settings.widths and width == study.fixed.get(name, width) for name, width in bits)
 
 
-def ranking(study: Study, budget: Budget, judged: Sequence[Judged], recipes: Mapping[str, Precision]) -> Ranking:
-    """The finalists in the running, best first.
+def final_ranking(study: SelectionStudy, budget: Budget, judged: Sequence[Judged],
+                  recipes: Mapping[str, Recipe]) -> Ranking:
+    """Rank the finalists in the running, best first.
 
     Raises:
         GateError: the checks reject all that keep the budget. UsageError: none keeps it.
     """
-    reference = next(one for one in judged if one.name == uniform(REFERENCE, study.settings.methods).name)
     out = barred(study, budget, judged, recipes)
-    found = rank(judged, study.settings.objective, reference, study.settings.clean_loss, out)
+    found = rank(judged, study.settings.objective, reference_of(study, judged), study.settings.clean_loss, out)
     if found.order:
         return found
     why = "; ".join(f"{name}: {reason}" for name, reason in found.left_out.items())
@@ -89,13 +114,61 @@ def ranking(study: Study, budget: Budget, judged: Sequence[Judged], recipes: Map
     raise GateError(f"no finalist's figures must be used ({why}); the rows are in {study.folder / PART}")
 
 
-def to_test(found: Ranking, candidates: Mapping[str, Candidate], reference: str) -> list[str]:
-    """Names: the chosen one, the runner-up, the best and the largest uniform one, and the reference."""
-    names = [one.name for one in found.order]
-    return list(dict.fromkeys([*names[:2], *_uniform(found.order, candidates), reference]))
+def judge(study: SelectionStudy, recipes: Sequence[Recipe], part: str, count: int,
+          after_stage: Callable[[], None]) -> list[Judged]:
+    """Judge ``recipes`` on ``count`` samples of ``part`` as `tinyfuse bench` does: proof, firmware, attacks, checks.
+
+    The run lies in the folder ``part`` of the study; models are shared by all parts.
+
+    Raises:
+        ConversionError: a recipe cannot be written. GateError: it cannot be attacked. ParityError: its firmware
+            computes something else.
+    """
+    run = _run(study, recipes, part, count)
+    files = convert_network(run, study.network)
+    if len(files) < len(recipes):
+        failed = run.store.rows("failed", stage="convert")
+        raise ConversionError(failed[-1]["reason"] if failed else "a recipe could not be converted")
+    after_stage()
+    measure_all(run, [study.network], {study.network.name: files}, jobs=study.jobs)
+    check_firmware(run.store)
+    interpreters = Interpreters(run, jobs=study.jobs)
+    attack_all(run, [study.network], {study.network.name: files}, interpreters, after_stage)
+    interpreters.finish()
+    return [_judged(run, study, made) for made in files]
 
 
-def comparisons(order: Sequence[Judged]) -> list[Comparison]:
-    """The first against each other one, clean and by mode."""
-    first = order[0]
-    return [compare(first, other, what) for other in order[1:] for what in ("clean", *first.robust)]
+def _run(study: SelectionStudy, recipes: Sequence[Recipe], part: str, count: int) -> Run:
+    settings, training = study.settings, study.network.table["training"]
+    matrix = Matrix(
+        models=(study.network.name,), recipes=tuple(recipes), mixes=(), threats=("codes",), profiles=("standard",),
+        epsilons=(settings.epsilon,), steps=settings.final_steps, attack_samples=count,
+        clean_samples=min(CLEAN_SAMPLES * count, len(study.dataset.part(part))),
+        raw_samples=min(RAW_SAMPLES, count), probe_samples=min(PROBE_SAMPLES, count), parity_samples=count,
+        calibration_samples=settings.calibration_samples, proof_samples=min(PROOF_SAMPLES, count),
+        epochs=int(training["epochs"]), batch_size=int(training["batch_size"]),
+        learning_rate=float(training["learning_rate"]))
+    where = study.folder / part
+    return Run(where, study.folder / "models", matrix, study.dataset, study.network.seed,
+               ResultStore(where / "results.jsonl"), part)
+
+
+def _judged(run: Run, study: SelectionStudy, made: IntegerFile) -> Judged:
+    name = made.recipe.name
+    rows = [row for row in run.store.rows() if row["model"] == study.network.name]
+    mine = [row for row in rows if row.get("precision") == name]
+    clean = max((row for row in mine if row["kind"] == "clean" and row["executor"] == "twin"), key=lambda row: row["n"])
+    robust = {}
+    for mode in modes_of(study.network.input_names):
+        points = worst_case(rows, study.network.name, name, "twin", mode, threat="codes")
+        if not points:
+            reason = next((row["reason"] for row in reversed(mine) if row["kind"] == "failed"), "no attack ran")
+            raise GateError(f"{name} could not be attacked, so nothing can be said about it: {reason}")
+        robust[mode] = points[-1].survivors
+    cost = firmware_cost(mine, "")
+    needs = {"flash": int(made.table["packed_bytes"]), "macs": int(made.table["macs"]),
+             "ram": arena_bytes(load_model(made.path)), "stored": int(made.table["stored_bytes"]),
+             "firmware flash": cost.flash_bytes, "firmware ram": cost.ram_bytes,
+             "instructions": cost.instructions.get(study.settings.core)}
+    flags = tuple(flag for flag in run_checks(rows) if flag.precision == name and flag.level != "I")
+    return Judged(name, survivors_of(clean), robust, needs, flags)

@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyfuse.checks.run_checks import Flag, gate
-from tinyfuse.core.statistics import Difference, mcnemar, paired_difference, wilson
+from tinyfuse.core.statistics import mcnemar, paired_difference
+from tinyfuse.search.record import Compared
+from tinyfuse.study.worst_case import accuracy_of
+from tinyfuse.threats.modes import ALL
 
-SINGLE = ("image", "audio")
+CHANCE = 0.05
+"""A difference that chance alone would give less often than this is significant."""
 MISLED = ("Ac", "Am", "G", "L", "P", "R", "St", "T", "Tx")
 """Checks whose warnings say that an attack may have been misled, so that its figure flatters. Not K: what inputs made
 for other models break counts as broken. Not C: more steps find a little more on every recipe."""
@@ -18,9 +22,9 @@ for other models break counts as broken. Not C: more steps find a little more on
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A candidate ``name`` after its attacks: bool [n], still correct, clean and by attacked mode; what it ``needs``.
+    """A candidate after its attacks: what it ``needs`` by resource, and the errors and warnings of the checks.
 
-    ``flags``: errors and warnings of the checks on its own figures.
+    ``clean`` and, by mode of attack, ``robust``: bool [n], still correct.
     """
 
     name: str
@@ -30,15 +34,9 @@ class Judged:
     flags: tuple[Flag, ...] = ()
 
     @property
-    def weaker(self) -> str:
-        """The single modality whose attacks leave less."""
-        single = [mode for mode in SINGLE if mode in self.robust] or list(self.robust)
-        return min(single, key=lambda mode: float(np.mean(self.robust[mode])))
-
-    @property
-    def broken(self) -> bool:
-        """Whether a check says that its figures must not be used."""
-        return bool(gate(self.flags))
+    def weakest(self) -> str:
+        """The input whose attack alone leaves the fewest samples correct."""
+        return min((mode for mode in self.robust if mode != ALL), key=lambda mode: float(np.mean(self.robust[mode])))
 
     @property
     def suspect(self) -> tuple[Flag, ...]:
@@ -46,20 +44,20 @@ class Judged:
         return tuple(flag for flag in self.flags if flag.level == "W" and flag.code in MISLED)
 
     def score(self, objective: str) -> tuple[float, ...]:
-        """Lower ends of 95 % intervals, what matters most first, then fewer bytes; larger is better.
+        """List the lower ends of 95 % intervals, what matters most first, then fewer bytes; larger is better.
 
-        Robust is the mean over the weaker modality and both together: one modality alone saturates, and then chance
-        would decide while an attack on both tells candidates apart.
+        Robust is the mean over the weakest input alone and all together: an attack on one input saturates, and then
+        chance would decide while an attack on all tells candidates apart.
         """
-        clean, weaker = lower(self.clean), lower(self.robust[self.weaker])
-        robust = (weaker + lower(self.robust.get("both", self.robust[self.weaker]))) / 2
+        clean, weakest = lower(self.clean), lower(self.robust[self.weakest])
+        robust = (weakest + lower(self.robust.get(ALL, self.robust[self.weakest]))) / 2
         accuracies = (robust, clean) if objective == "robust" else (clean, robust)
         return *accuracies, -float(self.needs.get("flash") or 0)
 
 
 def lower(correct: np.ndarray) -> float:
-    """Lower end of the 95 % Wilson interval of bool [n]."""
-    return wilson(int(np.sum(correct)), len(correct))[0]
+    """Return the lower end of the 95 % Wilson interval of bool [n]."""
+    return accuracy_of(correct).low
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,10 @@ class Ranking:
 def rank(judged: Sequence[Judged], objective: str, reference: Judged, clean_loss: float,
          barred: Mapping[str, str]) -> Ranking:
     """Rank ``judged``, without those that are ``barred`` (name to reason), that a check rejects, or that lose more than
-    ``clean_loss`` against ``reference`` on the same clean pairs. Suspect ones come after all others.
+    ``clean_loss`` against ``reference`` on the same clean samples. Suspect ones come after all others.
     """
-    left = dict(barred)
-    for one in judged:
-        if one.broken and one.name not in left:
-            left[one.name] = f"a check rejects its figures ({gate(one.flags)[0].text})"
+    left = {**barred, **{one.name: f"a check rejects its figures ({gate(one.flags)[0].text})" for one in judged
+                         if one.name not in barred and gate(one.flags)}}
     able = [one for one in judged if one.name not in left]
     losses = {one.name: float(np.mean(reference.clean)) - float(np.mean(one.clean)) for one in able}
     keeping = [one for one in able if losses[one.name] <= clean_loss + 1e-9]
@@ -98,29 +94,20 @@ def _sorted(judged: Sequence[Judged], objective: str) -> list[Judged]:
     return sorted(judged, key=lambda one: (not one.suspect, *one.score(objective)), reverse=True)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """``a`` minus ``b`` on the same samples: a paired difference of shares, and McNemar's p-value."""
-
-    a: str
-    b: str
-    what: str
-    difference: Difference
-    p: float
-
-    @property
-    def significant(self) -> bool:
-        """Whether chance alone would give this less often than one time in twenty."""
-        return self.p < 0.05
-
-
-def compare(a: Judged, b: Judged, what: str) -> Comparison:
-    """Compare ``what`` ("clean" or an attacked mode) of two candidates."""
+def compare(a: Judged, b: Judged, what: str) -> Compared:
+    """Compare ``what`` ("clean" or a mode of attack) of two candidates on the same samples."""
     first, second = ((one.clean if what == "clean" else one.robust[what]) for one in (a, b))
-    return Comparison(a.name, b.name, what, paired_difference(second, first), mcnemar(second, first))
+    p = mcnemar(second, first)
+    return Compared(a.name, b.name, what, paired_difference(second, first), p, significant=p < CHANCE)
+
+
+def compare_first(order: Sequence[Judged]) -> tuple[Compared, ...]:
+    """Compare the first with each other one, clean and by mode of attack."""
+    first = order[0]
+    return tuple(compare(first, other, what) for other in order[1:] for what in ("clean", *first.robust))
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Which of (size, score) no other one beats with at most its size and at least its score."""
+    """Mark which of (size, score) no other one beats with at most its size and at least its score."""
     return [not any(other != point and other[0] <= point[0] and other[1] >= point[1] for other in points)
             for point in points]

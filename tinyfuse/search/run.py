@@ -6,20 +6,30 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinyfuse.core import provenance
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import UsageError
+from tinyfuse.core.files import write_text
+from tinyfuse.core.results import ResultStore
+from tinyfuse.core.run_log import RunLog
+from tinyfuse.core.strict import encode
+from tinyfuse.data import Dataset
+from tinyfuse.nn import zoo
+from tinyfuse.nn.network import Network, load_network
+from tinyfuse.nn.train import TrainConfig, steps_per_epoch
+from tinyfuse.nn.train_or_load import train_or_load
+from tinyfuse.search.budget import parse_budget
+from tinyfuse.search.record import FILE
+from tinyfuse.search.select import Selection, choose
+from tinyfuse.search.selection_study import PART, SelectionStudy
+from tinyfuse.search.settings import QUICK, Settings
 
-if TYPE_CHECKING:
-    from tinyfuse.data import Dataset
-    from tinyfuse.nn.train_or_load import Network
-    from tinyfuse.search.select import Selection
 
 def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], out: str | Path | None = None,
            epochs: int | None = None, seed: int = 0, quick: bool = False, jobs: int = 2, **settings: Any) -> Selection:
-    """Choose the weight bits of ``model`` within ``budget``; write recipe, ``.tflite``, record and report into ``out``.
+    """Choose the weight bits of ``model`` within ``budget``; write recipe, ``.tflite`` and record into ``out``.
 
     ``model``: a ``.keras`` file trained on ``dataset``, or the name of a network, which is trained first (``epochs``,
     ``seed``). ``budget``: such as "flash=60kB,instructions=20M"; see search/budget.py. ``settings`` are those of
@@ -29,50 +39,31 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
 
     Raises:
         UsageError: a budget that cannot be met (with the smallest reachable size), an unknown name or setting.
-        DataError: too few pairs.
-        GateError: the checks trust no candidate.
+        DataError: too few samples.
+        GateError: the checks trust no candidate. Whether they trust the chosen one, ``check()`` of the result says.
     """
-    from tinyfuse.api import same_data
-    from tinyfuse.core.files import write_text
-    from tinyfuse.core.results import ResultStore
-    from tinyfuse.core.run_log import RunLog
-    from tinyfuse.report.selection import render_selection
-    from tinyfuse.report.selection_file import FILE
-    from tinyfuse.search import select as search
-    from tinyfuse.search.budget import parse_budget
-    from tinyfuse.search.record import to_json
-    from tinyfuse.search.settings import QUICK, Settings
-    from tinyfuse.search.study import PART, Study
-
     limits, chosen = parse_budget(budget), (QUICK if quick else Settings()).changed(**settings)
     folder = Path(out or f"runs/select-{Path(model).stem}{'-quick' * quick}")
     network = _network(str(model), dataset, folder, epochs, seed)
-    dataset = same_data(network.path, network.table, dataset)
-    study = Study(network, dataset, chosen, folder, ResultStore(folder / "results.jsonl"), jobs)
-    facts = provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=(study.seed,),
+    dataset = dataset.as_trained(network.table, str(network.path))
+    study = SelectionStudy(network, dataset, chosen, folder, ResultStore(folder / "results.jsonl"), jobs)
+    facts = provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=(network.seed,),
                              settings=asdict(chosen) | {"budget": dict(limits.limits)})
     stores = [folder / part / "results.jsonl" for part in ("", PART, "test")]
     log = RunLog(folder, lambda: sum(len(ResultStore(path)) for path in stores), facts)
-    found = search.select(study, limits, after_stage=log.write)
-    write_text(folder / FILE, json.dumps(to_json(found), indent=1) + "\n")
-    render_selection(folder)
+    found = choose(study, limits, after_stage=log.write)
+    write_text(folder / FILE, json.dumps(encode(found.record), indent=1) + "\n")
     log.finish()
-    found.check()
     return found
 
 
 def _network(model: str, dataset: Dataset, folder: Path, epochs: int | None, seed: int) -> Network:
     """The trained network in a file, or the one of that name, trained into the folder."""
-    from tinyfuse.nn.train import TrainConfig, steps_per_epoch
-    from tinyfuse.nn.train_or_load import load_network, obtain
-    from tinyfuse.nn.zoo.fusion import check_name
-
     if model.endswith(".keras"):
         if epochs is not None:
             raise UsageError("epochs are for a model that is given by name; leave them out with a .keras file")
-        network = load_network(model)
-        return network
-    check_name(model)
+        return load_network(model)
+    zoo.check_name(model)
     config = TrainConfig(epochs=epochs or TrainConfig.epochs, seed=seed)
     with progress(f"training {model}", config.epochs * steps_per_epoch(dataset, config)) as advance:
-        return obtain(model, dataset, config, folder / "models", tick=advance, report=console.print)
+        return train_or_load(model, dataset, config, folder / "models", tick=advance, report=console.print)

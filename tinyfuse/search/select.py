@@ -2,63 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tinyfuse.checks.run_checks import gate
 from tinyfuse.core import toml
 from tinyfuse.core.console import progress
 from tinyfuse.core.errors import GateError, UsageError
 from tinyfuse.core.files import write_text
-from tinyfuse.integer.interpreters import load
-from tinyfuse.quantize.recipe import BRANCHES, Precision
-from tinyfuse.search import costs
-from tinyfuse.search import promote as finalists
+from tinyfuse.integer.model import load_model
+from tinyfuse.quantize.recipe import Recipe, uniform
+from tinyfuse.search import costs, promote
 from tinyfuse.search.budget import Budget
-from tinyfuse.search.candidates import Candidate, Space, around, grid, proposals
-from tinyfuse.search.criteria import Evidence
-from tinyfuse.search.explain import reasons
-from tinyfuse.search.final_stage import judge
-from tinyfuse.search.instructions import counted
-from tinyfuse.search.measure import curvature, places, rounding_errors, sensitivities, trials, uniform
-from tinyfuse.search.rank import Comparison, Judged
-from tinyfuse.search.sensitivity import REFERENCE
-from tinyfuse.search.study import PART, Study
-from tinyfuse.study.stages.convert_stage import publish_proven
-
-PROOF_PAIRS = 50
+from tinyfuse.search.candidates import Candidate, Space, proposals
+from tinyfuse.search.criteria import CRITERIA, Evidence, cost_table
+from tinyfuse.search.explain import FinalOutcome, reasons
+from tinyfuse.search.groups import Unit, widths_of
+from tinyfuse.search.measure import curvature, rounding_errors, trials
+from tinyfuse.search.rank import Judged, compare_first, front
+from tinyfuse.search.record import DataName, Figures, SelectionRecord, Sensitivity, Trial, UnitBits
+from tinyfuse.search.selection_study import PART, SelectionStudy
+from tinyfuse.search.sensitivity import REFERENCE, sensitivities
+from tinyfuse.study.stages.convert import publish_proven
+from tinyfuse.study.worst_case import accuracy_of
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """What was chosen within ``budget``, and the evidence for it.
+    """The ``chosen`` recipe, its proven ``.tflite`` at ``path`` in ``folder``, and the ``record`` of the choice."""
 
-    ``candidates`` and ``trials``: every measured recipe with who proposed it, and how it did, by name; ``finalists``:
-    best first, judged on held-out pairs; ``tested``: on test pairs, the chosen one first; ``comparisons`` of the chosen
-    one on both; ``reasons``: in words.
-    """
-
-    study: Study = field(repr=False)
-    budget: Budget
-    evidence: Evidence = field(repr=False)
-    candidates: Mapping[str, Candidate] = field(repr=False)
-    trials: Mapping[str, Judged] = field(repr=False)
-    finalists: Sequence[Judged] = field(repr=False)
-    tested: Sequence[Judged] = field(repr=False)
-    comparisons: Mapping[str, Sequence[Comparison]] = field(repr=False)
-    reasons: Sequence[str] = field(repr=False)
-    chosen: Precision
+    record: SelectionRecord = field(repr=False)
+    chosen: Recipe
     path: Path
 
+    @property
+    def folder(self) -> Path:
+        """Where everything was written."""
+        return self.path.parent
+
     def check(self) -> None:
-        """Raise :class:`GateError` if the checks reject the figures of the chosen one on test pairs."""
-        if self.tested[0].broken:
-            raise GateError(f"{self.tested[0].name} was chosen, but on test pairs a check rejects its figures: "
-                            f"{gate(self.tested[0].flags)[0].text}")
+        """Raise :class:`GateError` if the checks reject the figures of the chosen one on test samples."""
+        tested = self.record.test[0]
+        for flag in gate(tested.flags):
+            raise GateError(f"{tested.name} was chosen, but on test samples a check rejects its figures: {flag.text}")
 
 
-def select(study: Study, budget: Budget, *, after_stage: Callable[[], None] = lambda: None) -> Selection:
+def choose(study: SelectionStudy, budget: Budget, *, after_stage: Callable[[], None] = lambda: None) -> Selection:
     """Choose the widths of ``study``'s network within ``budget``; everything measured before is taken from its store.
 
     Raises:
@@ -67,93 +58,107 @@ def select(study: Study, budget: Budget, *, after_stage: Callable[[], None] = la
     """
     space = space_of(study, budget)
     study.claim()
-    space = _with_instructions(study, budget, space)
+    if "instructions" in budget.limits:
+        space = space_of(study, budget, costs.instructions_of(study))
     evidence = gather(study)
     after_stage()
     candidates, tried = try_out(study, space, budget, evidence)
     after_stage()
-    chosen_few = finalists.chosen(study, budget, candidates, tried)
-    recipes = {one.precision.name: one.precision for one in chosen_few}
-    _, judged = judge(study, list(recipes.values()), PART, study.settings.final_pairs, after_stage=after_stage)
-    ranking = finalists.ranking(study, budget, judged, recipes)
-    reference = next(one for one in judged if one.name == reference_name(study))
-    order = [*ranking.order, *([reference] if reference not in ranking.order else [])]
-    names = finalists.to_test(ranking, candidates, reference.name)
-    tested = judge(study, [recipes[name] for name in names], "test", study.settings.test_pairs,
-                   after_stage=after_stage)[1]
-    comparisons = {PART: finalists.comparisons(order), "test": finalists.comparisons(tested)}
-    chosen = replace(recipes[order[0].name], name=f"{study.settings.label}-{budget.text}")
-    said = reasons(study, ranking, reference, tested, comparisons, recipes)
-    return Selection(study, budget, evidence, candidates, tried, order, tested, comparisons, said, chosen,
-                     _publish(study, chosen))
+    outcome, recipes = _finals(study, budget, candidates, tried, after_stage)
+    chosen = replace(recipes[outcome.tested[0].name], name=f"{study.settings.label}-{budget.text}")
+    path = _publish(study, chosen)
+    network, data = study.network, study.dataset
+    record = SelectionRecord(
+        model=network.name, network=network.sha256, training_seed=network.seed, inputs=network.input_names,
+        data=DataName(data.name, data.split, data.checksum), settings=study.settings, budget=dict(budget.limits),
+        chosen=chosen.name, recipe=chosen, file=path.name,
+        units=tuple(UnitBits(unit.name, unit.branch, unit.weights, bits) for unit, bits in
+                    zip(study.units, widths_of(study.units, chosen).values(), strict=True)),
+        sensitivity=_sensitivity(study, evidence), trials=_trials(study, budget, candidates, tried),
+        validation=tuple(Figures(**_figures(one)) for one in outcome.finalists),
+        test=tuple(Figures(**_figures(one)) for one in outcome.tested),
+        comparisons={PART: compare_first(outcome.finalists), "test": compare_first(outcome.tested)},
+        reasons=tuple(reasons(outcome, study.units, recipes, study.settings.clean_loss)))
+    return Selection(record, chosen, path)
 
 
-def reference_name(study: Study) -> str:
-    """The recipe that has the reference width everywhere."""
-    return uniform(REFERENCE, study.settings.methods).name
+def space_of(study: SelectionStudy, budget: Budget, instructions: Mapping[int, int] | None = None) -> Space:
+    """Find what may be chosen and what it takes; ``instructions`` by uniform width, where they are counted.
 
-
-def gather(study: Study) -> Evidence:
-    """All sensitivities of a study."""
-    with progress("sensitivity", len(places(study))) as advance:
-        rows = sensitivities(study, lambda note: advance(note=note))
-    with progress("curvature", study.settings.hessian_probes) as advance:
-        traces = curvature(study, lambda note: advance(note=note))
-    return Evidence(rows, traces, rounding_errors(study))
-
-
-def space_of(study: Study, budget: Budget) -> Space:
-    """What may be chosen, and what it takes, but for instructions; raises UsageError where the budget cannot be met."""
+    Raises:
+        UsageError: the budget cannot be met.
+    """
     widths, methods = study.settings.widths, study.settings.methods
-    reference = study.convert(uniform(REFERENCE, methods))
-    space = Space(study.units, widths, study.allowed, costs.sizes(study.units, widths, reference))
+    sizes = costs.sizes(study.units, widths, study.convert(uniform(REFERENCE, methods)), instructions)
+    space = Space(study.units, widths, study.allowed, sizes)
     space.check_reachable(budget)
     smallest = study.convert(uniform(min(widths), methods))
-    arena = costs.arena_bytes(load(smallest.data, name=smallest.precision.name))
+    arena = costs.arena_bytes(load_model(smallest.data, name=smallest.recipe.name))
     if arena > budget.limits.get("ram", arena):
         raise UsageError(f"a budget of ram {budget.limits['ram']} cannot be met: the smallest reachable arena is "
                          f"{arena} bytes, as widths of weights hardly change it; take a smaller network")
     return space
 
 
-def _with_instructions(study: Study, budget: Budget, space: Space) -> Space:
-    if "instructions" not in budget.limits:
-        return space
-    with progress("counting instructions", len(space.widths)) as advance:
-        found = counted(study, lambda note: advance(note=note))
-    reference = study.convert(uniform(REFERENCE, study.settings.methods))
-    known = replace(space, sizes=costs.sizes(study.units, space.widths, reference, found))
-    known.check_reachable(budget)
-    return known
+def gather(study: SelectionStudy) -> Evidence:
+    """Measure all sensitivities of a study."""
+    return Evidence(sensitivities(study), curvature(study), rounding_errors(study))
 
 
-def _beside(study: Study) -> list[Candidate]:
-    """What is measured whether or not it fits: the reference, and all combinations of the grid's widths."""
-    methods = study.settings.methods
-    branches = [branch for branch in BRANCHES if any(part.branch == branch for part in study.parts)]
-    combinations = grid(branches, study.settings.grid, methods) if len(study.modalities) > 1 else []
-    return [Candidate(uniform(REFERENCE, methods), ("reference",)),
-            *(Candidate(recipe, ("grid",)) for recipe in combinations)]
-
-
-def try_out(study: Study, space: Space, budget: Budget,
+def try_out(study: SelectionStudy, space: Space, budget: Budget,
             evidence: Evidence) -> tuple[dict[str, Candidate], dict[str, Judged]]:
-    """All that is worth a trial, and how it did there, both by name."""
+    """Measure all that is worth a trial; return the candidates and how they did, both by name."""
     candidates: dict[str, Candidate] = {}
-    asked = (study.settings.objective, space, budget, evidence, study.settings.methods)
-    for one in (*proposals(*asked), *around(*asked), *_beside(study)):
-        known = candidates.get(one.precision.name)
-        sources = (*(known.sources if known else ()), *one.sources)
-        candidates[one.precision.name] = Candidate(one.precision, sources)
+    for one in proposals(study, space, budget, evidence):
+        known = candidates.get(one.recipe.name, Candidate(one.recipe, ()))
+        candidates[one.recipe.name] = Candidate(one.recipe, known.sources + one.sources)
     with progress("measuring candidates", len(candidates)) as advance:
-        rows = trials(study, [one.precision for one in candidates.values()], lambda note: advance(note=note))
-    return candidates, {name: finalists.tried(row, space.expected("instructions", candidates[name].precision))
+        rows = trials(study, [one.recipe for one in candidates.values()], lambda note: advance(note=note))
+    return candidates, {name: promote.tried(row, space.expected("instructions", candidates[name].recipe))
                         for name, row in rows.items()}
 
 
-def _publish(study: Study, chosen: Precision) -> Path:
+def _finals(study: SelectionStudy, budget: Budget, candidates: Mapping[str, Candidate], tried: Mapping[str, Judged],
+            after_stage: Callable[[], None]) -> tuple[FinalOutcome, dict[str, Recipe]]:
+    """Judge the best of the trials with all checks, and the best of those on test samples; recipes by name."""
+    settings = study.settings
+    recipes = {one.recipe.name: one.recipe for one in promote.finalists(study, budget, candidates, tried)}
+    judged = promote.judge(study, list(recipes.values()), PART, settings.final_samples, after_stage)
+    ranking, reference = promote.final_ranking(study, budget, judged, recipes), promote.reference_of(study, judged)
+    names = promote.to_test(ranking, candidates, reference.name)
+    tested = promote.judge(study, [recipes[name] for name in names], "test", settings.test_samples, after_stage)
+    return FinalOutcome(ranking, reference, tested), recipes
+
+
+def _publish(study: SelectionStudy, chosen: Recipe) -> Path:
     """Write the chosen recipe and its proven ``.tflite`` into the study's folder."""
     write_text(study.folder / f"{chosen.name}.toml", toml.dumps(chosen.to_table()))
-    made = publish_proven(study.convert(chosen), study.network, study.judged(PART, PROOF_PAIRS), study.folder,
-                          calibration_pairs=study.settings.calibration_pairs)
-    return made.path
+    proof = study.judged(PART, promote.PROOF_SAMPLES)
+    return publish_proven(study.convert(chosen), study.network, proof, study.folder,
+                          calibration_samples=study.settings.calibration_samples).path
+
+
+def _sensitivity(study: SelectionStudy, evidence: Evidence) -> Sensitivity:
+    """Tabulate by criterion the costs of all parts at all widths."""
+    parts, widths = [Unit(part.name, (part,)) for part in study.parts], study.settings.widths
+    measured, curved = (next(iter(rows.values())) for rows in (evidence.sensitivity, evidence.curvature))
+    tables = {name: cost_table(name, parts, widths, evidence).tolist() for name in CRITERIA}
+    return Sensitivity(
+        parts=tuple(part.name for part in parts), branches=tuple(part.branch for part in parts), widths=widths,
+        costs={name: tuple(map(tuple, table)) for name, table in tables.items()}, meaning=dict(CRITERIA),
+        samples=measured["n"], attacked_samples=measured["attacked_samples"], curvature_samples=curved["n"])
+
+
+def _trials(study: SelectionStudy, budget: Budget, candidates: Mapping[str, Candidate],
+            tried: Mapping[str, Judged]) -> tuple[Trial, ...]:
+    judged = list(tried.values())
+    best = front([(float(one.needs["flash"] or 0), one.score(study.settings.objective)[0]) for one in judged])
+    return tuple(Trial(**_figures(one), sources=candidates[one.name].sources, recipe=candidates[one.name].recipe,
+                       exceeded=tuple(budget.exceeded(one.needs)), front=mark)
+                 for one, mark in zip(judged, best, strict=True))
+
+
+def _figures(one: Judged) -> dict[str, Any]:
+    """Turn verdicts into accuracies with their 95 % intervals."""
+    return {"name": one.name, "needs": dict(one.needs), "clean": accuracy_of(one.clean), "weakest": one.weakest,
+            "robust": {mode: accuracy_of(correct) for mode, correct in one.robust.items()}, "flags": one.flags}

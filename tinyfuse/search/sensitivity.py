@@ -6,53 +6,78 @@ twin, threat model G): attacks on the float network, or on the reference, would 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import Batch, Threat, TwinTarget, code_problem, pgd
+from tinyfuse.attacks import PGD, Threat, TwinTarget, code_problem
 from tinyfuse.attacks.losses import cross_entropy, margin
-from tinyfuse.integer.interpreters import load
+from tinyfuse.core.console import progress
+from tinyfuse.core.files import sha256_hex
+from tinyfuse.core.results import Row
+from tinyfuse.data import Input, Samples
+from tinyfuse.integer.model import load_model
+from tinyfuse.nn.train import predict
+from tinyfuse.quantize.recipe import Recipe
+from tinyfuse.search.groups import Unit, recipe_of
+from tinyfuse.search.selection_study import SelectionStudy
 
 REFERENCE = 8
+Place = tuple[str, int]
+"""Part and bits; "" is the whole network at the reference width."""
 
 
-@dataclass(frozen=True, eq=False)
-class Question:
-    """Calibration pairs (``inputs`` float32 [n, ...] by name, ``labels`` int [n]) and what to measure on them.
+def sensitivities(study: SelectionStudy) -> dict[Place, Row]:
+    """Measure the criteria of every place: rows by part and width."""
+    settings = study.settings
+    asked = {"n": settings.sensitivity_samples, "attacked_samples": settings.attacked_samples,
+             "steps": settings.sensitivity_steps, "epsilon": settings.epsilon}
+    places = [("", REFERENCE), *((part.name, bits) for part in study.parts for bits in settings.widths
+                                 if bits != REFERENCE)]
+    made = {place: study.convert(_alone(study, *place)).data for place in places}
+    keys = {study.key("sensitivity", file=sha256_hex(data), part=part, bits=bits, **asked): (part, bits)
+            for (part, bits), data in made.items()}
 
-    ``logits`` float [n, k] are the float network's. The ``attacked`` pairs, with labels ``attacked_labels``, are
-    attacked in each of ``modes`` with ``steps`` steps of PGD at L-inf ``epsilon``.
+    def measure(missing: Mapping[str, Place]) -> Iterator[tuple[str, Row]]:
+        samples, attacked = (study.judged("train", int(asked[name])) for name in ("n", "attacked_samples"))
+        judge = partial(measured, samples=samples, wanted=predict(study.network.model, samples), attacked=attacked,
+                        inputs=study.network.inputs, steps=settings.sensitivity_steps, epsilon=settings.epsilon)
+        tasks = {key: (made[place], " ".join(map(str, place))) for key, place in missing.items()}
+        with progress("sensitivity", len(tasks)) as advance:
+            for key, found in study.each(judge, tasks):
+                yield key, {"unit": missing[key][0], "bits": missing[key][1], **asked, "n": len(samples),
+                            "attacked_samples": len(attacked), **found}
+                advance(note=tasks[key][1])
+
+    return study.rows("sensitivity", keys, measure)
+
+
+def _alone(study: SelectionStudy, part: str, bits: int) -> Recipe:
+    units = [Unit(other.name, (other,)) for other in study.parts]
+    widths = {unit.name: bits if unit.name == part else REFERENCE for unit in units}
+    return recipe_of("alone", units, widths, study.settings.methods)
+
+
+def measured(data: bytes, name: str, *, samples: Samples, wanted: np.ndarray, attacked: Samples,
+             inputs: Sequence[Input], steps: int, epsilon: float) -> dict[str, Any]:
+    """Measure the criteria of the ``.tflite`` in ``data``, each larger for a worse network.
+
+    ``wanted``: the float network's logits float32 [n, k] on ``samples``. ``mse``: mean squared difference of the
+    logits from these. ``kl``: mean Kullback-Leibler divergence of the softmax from theirs, in nats. ``cosine``: mean
+    of 1 - cos of the two. ``margin``: mean of the runner-up's logit minus the label's. ``attacked_loss``: by input
+    the mean cross-entropy in nats of the strongest inputs that PGD finds from the samples ``attacked``, with so many
+    ``steps`` at L-inf ``epsilon`` on that input alone.
     """
-
-    inputs: Mapping[str, np.ndarray] = field(repr=False)
-    labels: np.ndarray = field(repr=False)
-    logits: np.ndarray = field(repr=False)
-    attacked: Mapping[str, np.ndarray] = field(repr=False)
-    attacked_labels: np.ndarray = field(repr=False)
-    modes: Sequence[str]
-    steps: int
-    epsilon: float
-
-
-def measured(data: bytes, name: str, question: Question) -> dict[str, float]:
-    """The criteria of the ``.tflite`` in ``data``, each larger for a worse network.
-
-    ``mse``: mean squared difference of its logits from the float network's. ``kl``: mean Kullback-Leibler divergence
-    of its softmax from the float network's, in nats. ``cosine``: mean of 1 - cos of the two. ``margin``: mean of the
-    runner-up's logit minus the label's. ``attacked_image``, ``attacked_audio``: mean cross-entropy in nats of the
-    strongest inputs that PGD finds for each modality alone.
-    """
-    target = TwinTarget(load(data, name=name))
-    grids = target.grids or {}
-    batch = {key: grid.quantise(question.inputs[key]).astype(np.float32) for key, grid in grids.items()}
-    logits = target.logits(batch)
-    found = {"mse": float(np.mean((logits - question.logits)**2)), "kl": _kl(question.logits, logits),
-             "cosine": _cosine(question.logits, logits), "margin": float(margin(logits, question.labels)[0].mean())}
-    for mode in question.modes:
-        found[f"attacked_{mode}"] = _attacked(target, mode, question)
-    return found
+    model = load_model(data, name=name)
+    target = TwinTarget(model)
+    codes = model.codes_of(samples.inputs)
+    logits = target.logits({key: values.astype(np.float32) for key, values in codes.items()})
+    return {"mse": float(np.mean((logits - wanted)**2)), "kl": _kl(wanted, logits), "cosine": _cosine(wanted, logits),
+            "margin": float(margin(logits, samples.label)[0].mean()),
+            "attacked_loss": {one.name: _attacked_loss(target, attacked, Threat.of(inputs, {one.name: epsilon}), steps)
+                              for one in inputs}}
 
 
 def _kl(wanted: np.ndarray, logits: np.ndarray) -> float:
@@ -67,9 +92,7 @@ def _cosine(wanted: np.ndarray, logits: np.ndarray) -> float:
     return float(np.mean(1 - (wanted * logits).sum(axis=1) / np.where(norms > 0, norms, 1)))
 
 
-def _attacked(target: TwinTarget, mode: str, question: Question) -> float:
-    labels = question.attacked_labels
-    clean: Batch = {key: values for key, values in question.attacked.items() if key in target.inputs}
-    threat, batch = code_problem(Threat("linf", {mode: question.epsilon}), clean, target.grids or {}, "codes")
-    found = pgd(target, batch, labels, threat, steps=question.steps)
-    return float(cross_entropy(target.logits({**batch, **found.strongest}), labels)[0].mean())
+def _attacked_loss(target: TwinTarget, samples: Samples, threat: Threat, steps: int) -> float:
+    threat, batch = code_problem(threat, samples.only(target.inputs).inputs, target.grids or {}, "codes")
+    found = PGD(steps=steps).run(target, batch, samples.label, threat)
+    return float(cross_entropy(target.logits({**batch, **found.strongest}), samples.label)[0].mean())

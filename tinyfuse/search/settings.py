@@ -2,80 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 from tinyfuse.checks.firmware_cost import MEASURED_ON
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.files import sha256_hex
-from tinyfuse.quantize.recipe import BITS, METHODS
-from tinyfuse.search.groups import GRANULARITIES
+from tinyfuse.core.strict import decode, encode
+from tinyfuse.quantize.recipe import BITS, METHODS, QAT
 
-OBJECTIVES = ("robust", "clean")
-LEAST_EPSILON = 1 / 255
-POST_TRAINING = tuple(name for name in METHODS if name != "qat")
+Objective = Literal["robust", "clean"]
+POST_TRAINING = tuple(name for name in METHODS if name != QAT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """``objective``: "robust" (under attack, weaker modality and both) or "clean". ``widths`` may be chosen, and
-    those of ``grid`` are tried for all combinations of image, audio and shared layers; ``methods`` round the weights.
+    """``objective``: "robust" (under attack, on the weakest input alone and on all) or "clean". ``widths`` may be
+    chosen, those of ``grid`` are tried for all combinations of branches, and ``fixed`` ones (of layers, patterns or
+    branches) stay; ``methods`` round the weights.
 
-    Sensitivity is measured on ``sensitivity_pairs`` training pairs, and on ``attacked_pairs`` drawn anew under PGD with
-    ``sensitivity_steps`` steps, curvature on ``hessian_pairs`` with ``hessian_probes`` vectors. Candidates and the grid
-    are judged on ``trial_pairs`` held-out pairs with ``trial_steps`` steps, the ``finalists`` on ``final_pairs`` with
-    ``final_steps`` and all checks, and what is chosen on ``test_pairs`` test pairs. ``epsilon`` is L-inf. A candidate
-    that loses more than ``clean_loss`` of clean accuracy against 8 bits is not chosen for robustness. ``fixed``: widths
-    of layers, patterns or branches that are not to be chosen.
+    Sensitivity is measured on training samples, on ``attacked_samples`` of them by PGD, and curvature with
+    ``hessian_probes`` vectors. Candidates have their trial on held-out samples, the ``finalists`` are judged there with
+    all checks, and what is chosen on test samples. ``epsilon`` is L-inf. A candidate that loses more than
+    ``clean_loss`` of clean accuracy against 8 bits is not chosen for robustness.
     """
 
-    objective: str = "robust"
-    granularity: str = "layer"
+    objective: Objective = "robust"
+    granularity: Literal["layer", "modality"] = "layer"
     widths: tuple[int, ...] = tuple(BITS)
     grid: tuple[int, ...] = (6, 7, 8, 9)
     fixed: tuple[tuple[str, int], ...] = ()
     methods: tuple[str, ...] = POST_TRAINING
     epsilon: float = 0.03
     clean_loss: float = 0.005
-    calibration_pairs: int = 200
-    sensitivity_pairs: int = 200
-    attacked_pairs: int = 64
+    calibration_samples: int = 200
+    sensitivity_samples: int = 200
+    attacked_samples: int = 64
     sensitivity_steps: int = 7
-    hessian_pairs: int = 200
+    hessian_samples: int = 200
     hessian_probes: int = 24
-    trial_pairs: int = 100
+    trial_samples: int = 100
     trial_steps: int = 8
     finalists: int = 4
-    final_pairs: int = 200
+    final_samples: int = 200
     final_steps: int = 10
-    test_pairs: int = 200
+    test_samples: int = 200
     core: str = "m4"
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("objective", self.objective, OBJECTIVES), ("core", self.core, MEASURED_ON),
-                                     ("granularity", self.granularity, GRANULARITIES)):
-            if value not in allowed:
-                raise UsageError(f"{name} '{value}'{nearest(value, allowed)}; use one of {', '.join(allowed)}")
-        if not LEAST_EPSILON <= self.epsilon <= 1 or not 0 <= self.clean_loss <= 1:
-            raise UsageError(f"epsilon {self.epsilon:g} and clean loss {self.clean_loss:g}; epsilon lies between one "
-                             "input code, 1/255, and 1, and clean loss between 0 and 1")
+        if self.core not in MEASURED_ON:
+            raise UsageError(f"core '{self.core}'{nearest(self.core, MEASURED_ON)}; use one of "
+                             f"{', '.join(MEASURED_ON)}")
+        if not 0 <= self.clean_loss <= 1:
+            raise UsageError(f"clean loss {self.clean_loss:g}; it lies between 0 and 1")
         for field in fields(self):
-            value = getattr(self, field.name)
-            least = 2 if field.name == "hessian_probes" else 1
+            value, least = getattr(self, field.name), 2 if field.name == "hessian_probes" else 1
             if isinstance(value, int) and value < least:
                 raise UsageError(f"{field.name} is {value}; at least {least} is expected")
         self._check_widths()
-        self._check_methods()
-
-    @property
-    def label(self) -> str:
-        """The objective, and a digest of what else limits the choice where that is not the default."""
-        limits = {name: getattr(self, name) for name in ("granularity", "widths", "fixed", "methods")}
-        default = {field.name: field.default for field in fields(self)}
-        if all(value == default[name] for name, value in limits.items()):
-            return self.objective
-        return f"{self.objective}-{sha256_hex(repr(limits).encode())[:6]}"
+        if self.methods != tuple(method for method in POST_TRAINING if method in self.methods):
+            unknown = next((method for method in self.methods if method not in POST_TRAINING), "")
+            raise UsageError(f"methods {', '.join(self.methods)}{nearest(unknown, POST_TRAINING)}; a selection may use "
+                             f"each of these once, in the order {', '.join(POST_TRAINING)}")
 
     def _check_widths(self) -> None:
         for name, widths in (("widths", self.widths), ("grid", self.grid)):
@@ -87,27 +75,20 @@ class Settings:
                 raise UsageError(f"'{name}' cannot have {bits} bits: the widths to choose from are "
                                  f"{', '.join(map(str, self.widths))}; name it with --widths as well")
 
-    def _check_methods(self) -> None:
-        for method in self.methods:
-            if method not in POST_TRAINING:
-                raise UsageError(f"method '{method}'{nearest(method, POST_TRAINING)}; a selection may use "
-                                 f"{', '.join(POST_TRAINING)}")
-        if list(self.methods) != [method for method in POST_TRAINING if method in self.methods]:
-            raise UsageError(f"methods {', '.join(self.methods)}; name each once, in the order "
-                             f"{', '.join(POST_TRAINING)}")
+    @property
+    def label(self) -> str:
+        """The objective, and a digest of what else limits the choice where that is not the default."""
+        limits = {name: getattr(self, name) for name in ("granularity", "widths", "fixed", "methods")}
+        if limits == {field.name: field.default for field in fields(self) if field.name in limits}:
+            return self.objective
+        return f"{self.objective}-{sha256_hex(repr(limits).encode())[:6]}"
 
     def changed(self, **values: Any) -> Settings:
         """These settings with other ``values``; None leaves a setting as it is."""
-        names = [field.name for field in fields(self)]
-        for name in values:
-            if name not in names:
-                raise UsageError(f"a selection has no setting '{name}'{nearest(name, names)}; it has "
-                                 f"{', '.join(names)}")
-        given: Mapping[str, Any] = {name: value for name, value in values.items() if value is not None}
-        return type(self)(**{**{field.name: getattr(self, field.name) for field in fields(self)}, **given})
+        return decode(Settings, asdict(self) | encode(values), "selection", UsageError)
 
 
-QUICK = Settings(widths=(2, 4, 8), grid=(6, 8), sensitivity_pairs=40, attacked_pairs=10, sensitivity_steps=2,
-                 hessian_pairs=40, hessian_probes=4, trial_pairs=20, trial_steps=3, finalists=1, final_pairs=20,
-                 final_steps=4, test_pairs=20, calibration_pairs=100)
+QUICK = Settings(widths=(2, 4, 8), grid=(6, 8), sensitivity_samples=40, attacked_samples=10, sensitivity_steps=2,
+                 hessian_samples=40, hessian_probes=4, trial_samples=20, trial_steps=3, finalists=1, final_samples=20,
+                 final_steps=4, test_samples=20, calibration_samples=100)
 """A smoke run within three minutes; its figures carry no decision."""

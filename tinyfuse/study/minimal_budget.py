@@ -1,4 +1,4 @@
-"""The smallest budget in whole codes that breaks each test pair of an integer model, checked on TFLite Micro."""
+"""The smallest budget in whole codes that breaks each sample of an integer model, checked on TFLite Micro."""
 
 from __future__ import annotations
 
@@ -8,63 +8,53 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import TwinTarget
-from tinyfuse.attacks.minimal import Median, MinimalBudget, minimal_codes
-from tinyfuse.data import Dataset
-from tinyfuse.integer.interpreters import IntegerModel, Interpreter
-from tinyfuse.study.attack_one import check_inputs, same_codes
+from tinyfuse.attacks import SampleAttack, TwinTarget
+from tinyfuse.attacks.minimal import MinimalBudget, minimal_codes
+from tinyfuse.data import Samples
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.study.attack import check_same_codes
 
 
-@dataclass(frozen=True)
-class Smallest:
-    """What was found for ``model``; ``judged``: inputs at their smallest budget for which TFLite Micro computed the
-    same output codes.
-    """
+@dataclass(frozen=True, eq=False)
+class MinimalResult:
+    """What was found for ``model``; ``rejudged`` of the inputs have the same output codes in TFLite Micro."""
 
     model: str
-    budget: MinimalBudget
+    found: MinimalBudget
     scale: Mapping[str, float]
-    judged: int
-
-    @property
-    def median(self) -> Median:
-        """Over the samples that are classified correctly when clean."""
-        return self.budget.median(correct_only=True)
+    rejudged: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; a budget beyond the largest one tried is null."""
-        codes = [int(k) if found else None for k, found in zip(self.budget.budget, self.budget.found, strict=True)]
-        median = self.median
+        """Return plain values; a budget beyond the largest one tried is null."""
+        codes = [int(k) if broken else None for k, broken in zip(self.found.budget, self.found.found, strict=True)]
+        median = self.found.median(correct_only=True)
         figures = {name: value if np.isfinite(value) and value <= median.largest else None
                    for name, value in (("median", median.value), ("low", median.low), ("high", median.high))}
-        return {"model": self.model, "executor": "twin", "attack": self.budget.attack, "threat": "codes",
-                "modalities": list(self.budget.modalities), "largest": int(self.budget.largest), "codes": codes,
-                "samples": median.samples, **figures, "scale": dict(self.scale), "queries": self.budget.queries,
-                "rejudged_on_tflm": self.judged}
+        return {"model": self.model, "executor": "twin", "attack": self.found.attack.settings(), "threat": "codes",
+                "attacked": list(self.found.attacked), "largest": int(self.found.largest), "codes": codes,
+                "samples": median.samples, **figures, "scale": dict(self.scale), "queries": self.found.queries,
+                "rejudged_on_tflm": self.rejudged}
 
     def text(self) -> str:
-        """One sentence."""
-        unit = ", ".join(f"one code of {name} is {self.scale[name]:.4g}" for name in self.budget.modalities)
-        return (f"{self.model} in twin, {self.budget.attack} on {' and '.join(self.budget.modalities)}, threat model "
-                f"codes (G): median smallest budget {self.median} codes over {self.median.samples} correctly "
-                f"classified pairs (95 % interval; {unit}); {self.judged} inputs with the same output codes in tflm")
+        """Say the result in one sentence."""
+        median = self.found.median(correct_only=True)
+        unit = ", ".join(f"one code of {name} is {self.scale[name]:.4g}" for name in self.found.attacked)
+        return (f"{self.model} in twin, {self.found.attack.name} on {' and '.join(self.found.attacked)}, threat model "
+                f"codes (G): median smallest budget {median} codes over {median.samples} correctly classified samples "
+                f"(95 % interval; {unit}); {self.rejudged} inputs with the same output codes in tflm")
 
 
-def smallest(model: IntegerModel, dataset: Dataset, *, attack: str, modalities: tuple[str, ...], largest: int,
-             pairs: int, mask: Mapping[str, np.ndarray] | None, parameters: Mapping[str, Any]) -> Smallest:
-    """Bisect the budget of each of ``pairs`` test pairs, then judge what breaks them on TFLite Micro.
+def minimal_budget(target: TwinTarget, samples: Samples, attack: SampleAttack, attacked: tuple[str, ...], largest: int,
+                   mask: Mapping[str, np.ndarray]) -> MinimalResult:
+    """Bisect the budget of each of ``samples`` up to ``largest`` codes, then judge what breaks them on TFLite Micro.
 
-    Raises:
-        ParityError: an output code of TFLite Micro differs from the twin's.
+    Raises ParityError if an output code of TFLite Micro differs from the twin's.
     """
-    check_inputs(model, dataset)
-    chosen = dataset.test.balanced(pairs, seed=0)
-    batch = {name: grid.quantise(chosen.inputs()[name]).astype(np.float32) for name, grid in model.grids.items()}
-    target = TwinTarget(model)
-    found = minimal_codes(target, batch, chosen.label, modalities, model.grids, attack=attack, k_max=largest,
-                          parameters=parameters, mask=mask)
+    model = target.model
+    batch = {name: codes.astype(np.float32) for name, codes in model.codes_of(samples.inputs).items()}
+    found = minimal_codes(target, batch, samples.label, attacked, attack=attack, largest=largest, mask=mask)
     rows = np.flatnonzero(found.found)
     if len(rows):
         codes = {name: found.point[name][rows].astype(np.int32) for name in target.inputs}
-        same_codes(target, codes, Interpreter(model, "tflm").run(codes))
-    return Smallest(model.name, found, {port.name: port.scale for port in model.inputs}, len(rows))
+        check_same_codes(target, codes, open_executor(model, "tflm").run(codes))
+    return MinimalResult(model.name, found, {port.name: port.scale for port in model.inputs}, len(rows))

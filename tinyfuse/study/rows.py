@@ -1,86 +1,116 @@
-"""From a judgement to a result row."""
+"""Rows of outcomes: who was judged, on what, after which attack, and which samples were still right."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.results import Row, row_key
+from tinyfuse.core.errors import UsageError
+from tinyfuse.core.results import ResultStore, row_key
 from tinyfuse.core.statistics import accuracy_fields
-from tinyfuse.data import Dataset
+from tinyfuse.data import Dataset, Input
+from tinyfuse.nn.network import Network
+
+SAMPLE_SEED = 0
+"""Which samples are judged does not depend on the training seed, so that trainings pair up."""
+KERAS_BATCH = 40
+"""Samples that a float network computes at a time; full batches of 50 round differently by place in the batch."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged: a network in a precision, by an executor, and the file that holds it."""
+    """What is judged: a network in a precision by an executor, the file that holds it, and the spans of its inputs."""
 
     model: str
     precision: str
     executor: str
     sha256: str
+    inputs: Mapping[str, float]
+
+    @classmethod
+    def of(cls, network: Network, precision: str, executor: str, sha256: str) -> Subject:
+        """Name ``network`` in one ``precision``, judged by ``executor`` as the file of checksum ``sha256``."""
+        return cls(network.name, precision, executor, sha256, {one.name: one.span for one in network.inputs})
+
+    def fields(self) -> dict[str, Any]:
+        """Return the row fields that name the subject."""
+        return {name: value for name, value in vars(self).items() if name != "sha256"}
+
+
+def check_budget(inputs: Iterable[Input], budget: Mapping[str, float], norm: str) -> None:
+    """Raise UsageError for a ``budget`` (by input name) below 0 or, L-inf, wider than the input's range of values."""
+    for one in inputs:
+        # A comparison with NaN is false; L2 lengths may be larger, and Threat refuses what is no length.
+        if norm == "linf" and one.name in budget and not 0 <= budget[one.name] <= one.span:
+            raise UsageError(f"epsilon of '{one.name}' is {budget[one.name]}; its values lie in [{one.low:g}, "
+                             f"{one.high:g}], so give 0 to {one.span:g}")
 
 
 @dataclass(frozen=True)
 class Scope:
-    """On what it is judged: ``part`` of a data set, sampled with ``seed``."""
+    """On what it is judged: ``part`` of a data set, by a network trained with ``seed``."""
 
     dataset: Dataset
     seed: int
     part: str = "test"
 
     def fields(self) -> dict[str, Any]:
-        """The row fields that name the data."""
+        """Return the row fields that name the data."""
         return {"data": self.dataset.name, "data_checksum": self.dataset.checksum, "split": self.dataset.split,
                 "part": self.part, "seed": self.seed}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attacked:
-    """Which attack made the inputs: settings as in :class:`tinyfuse.core.schema.OutcomeRow`; clean by default."""
+class AttackSettings:
+    """Which attack made the inputs: fields as in :class:`tinyfuse.core.schema.OutcomeRow`; clean by default."""
 
     profile: str = ""
-    attack: str = "none"
+    attack: Mapping[str, Any] = field(default_factory=lambda: {"name": "none"})
     criterion: str = "clean"
     source: str = ""
-    modality: str = "none"
     norm: str = ""
-    epsilon: float = 0.0
-    epsilon_image: float = 0.0
-    epsilon_audio: float = 0.0
-    loss: str = ""
-    steps: int = 0
-    step_size: float | None = None
-    random_start: bool = False
-    restarts: int = 0
+    budget: Mapping[str, float] = field(default_factory=dict)
     threat: str = ""
     mask: str = ""
-    attack_seed: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """Return the row fields that name the attack."""
+        kind = "clean" if self.criterion == "clean" else "attack"
+        return {"kind": kind, "attacked": list(self.budget), **vars(self)}
 
 
-CLEAN = Attacked()
+CLEAN = AttackSettings()
 
 
-def outcome_key(subject: Subject, scope: Scope, attacked: Attacked, n: int, source_sha256: str = "") -> str:
-    """The key of a row, known before it is measured: a hash of everything that decides the result."""
-    identity: Mapping[str, Any] = {**vars(subject), **scope.fields(), **vars(attacked), "n": n,
-                                   "source_sha256": source_sha256}
-    return row_key(identity)
+def outcome_key(subject: Subject, scope: Scope, settings: AttackSettings, n: int, made_by: str) -> str:
+    """Return the key of a row before it is measured; ``made_by``: such as the models whose gradients were used."""
+    return row_key({**vars(subject), **scope.fields(), **settings.fields(), "n": n, "made_by": made_by})
 
 
-def outcome_row(key: str, subject: Subject, scope: Scope, attacked: Attacked, correct: np.ndarray, *,
-                seconds: float, zero_gradient_share: float | None = None, queries: int = 0) -> Row:
-    """The row of ``correct`` bool [n]: still classified correctly, sample by sample."""
-    return {
-        "kind": "clean" if attacked is CLEAN else "attack", "key": key,
-        "model": subject.model, "precision": subject.precision, "executor": subject.executor,
-        **vars(attacked), **scope.fields(), **accuracy_fields(correct), "queries": queries,
-        "zero_gradient_share": zero_gradient_share, "seconds": round(seconds, 3),
-    }
+@dataclass(frozen=True)
+class OutcomeLog:
+    """Writes the outcome rows of one ``scope`` into ``store``; what the store holds is not measured again."""
 
+    store: ResultStore
+    scope: Scope
 
-def probe_key(subject: Subject, seed: int, name: str, settings: Mapping[str, Any]) -> str:
-    """The key of a probe row, known before it is measured; ``settings``: whatever else decides the value."""
-    return row_key({"kind": "probe", **vars(subject), "seed": seed, "name": name, "settings": settings})
+    def write(self, subject: Subject, settings: AttackSettings, made_by: str, correct: np.ndarray, *, seconds: float,
+              queries: int = 0, zero_gradient_share: float | None = None) -> None:
+        """Append the row of ``correct``, bool [n]: still classified correctly, unless it is there."""
+        self.store.append({
+            "key": outcome_key(subject, self.scope, settings, len(correct), made_by), **subject.fields(),
+            **settings.fields(), **self.scope.fields(), **accuracy_fields(correct), "queries": queries,
+            "zero_gradient_share": zero_gradient_share, "seconds": round(seconds, 3)})
+
+    def judge(self, subject: Subject, settings: AttackSettings, n: int, made_by: str,
+              judged: Callable[[], np.ndarray]) -> str:
+        """Append the row of what ``judged`` finds, bool [n]: correct; it is not called if the row is there."""
+        key, began = outcome_key(subject, self.scope, settings, n, made_by), time.monotonic()
+        if not self.store.has(key):
+            correct = judged()
+            self.write(subject, settings, made_by, correct, seconds=time.monotonic() - began)
+        return key

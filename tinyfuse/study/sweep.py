@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
-from tinyfuse.attacks import KerasTarget, misclassified
+import numpy as np
+
+from tinyfuse.attacks import FGSM, PGD, KerasTarget, TwinTarget, misclassified
+from tinyfuse.attacks.profiles import Profile
+from tinyfuse.attacks.suite import CellKey
 from tinyfuse.core import toml
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import DataError, ParityError, RecipeError, TinyfuseError
 from tinyfuse.core.files import sha256_hex
-from tinyfuse.nn.train import steps_per_epoch
-from tinyfuse.nn.train_or_load import Network, obtain
+from tinyfuse.data import Samples
+from tinyfuse.integer.model import load_model
+from tinyfuse.nn.network import Network
+from tinyfuse.nn.train import TrainConfig, steps_per_epoch
+from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.quantize.minmax import simulate
-from tinyfuse.quantize.recipe import Precision
-from tinyfuse.study.rows import Subject
+from tinyfuse.study.cell_study import CellStudy, PointFolder, ThreatModel
+from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget
 from tinyfuse.study.run import Run
-from tinyfuse.study.stages.attack_stage import (
-    FLOAT,
-    Assault,
-    attack_integer,
-    attack_keras,
-    attack_rounded,
-    exchange,
-    parity,
-)
-from tinyfuse.study.stages.convert_stage import IntegerFile, convert_network, failed_row
-from tinyfuse.study.stages.exchange import Judge
-from tinyfuse.study.stages.firmware_stage import measure_all
-from tinyfuse.study.stages.interpreter_jobs import Judging, Pending, pending_clean
+from tinyfuse.study.stages.attack import Tick, attack_cells, probe
+from tinyfuse.study.stages.convert import IntegerFile, convert_network, failed_row
+from tinyfuse.study.stages.exchange import Judge, replay
+from tinyfuse.study.stages.firmware import measure_all
+from tinyfuse.study.stages.rejudge import Interpreters, Pending, pending_clean, pending_parity, write_samples
+from tinyfuse.study.worst_case import FLOAT, FLOAT_EXECUTOR, INTEGER_EXECUTOR
+from tinyfuse.threats.code_grid import Grids
+from tinyfuse.threats.code_threats import covers
+from tinyfuse.threats.modes import modes_of
 
-KERAS_BATCH = 40  # full batches of 50 round differently by place in the batch
 ATTACK_STAGE = "attack"
 _MILLION = 1_000_000
 
@@ -42,77 +46,55 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
     ``after_stage`` is called once the folder has accepted the networks, and after each stage. Returns the peak
     memory in MiB of the largest worker process.
     """
+    for epsilon in (*run.matrix.epsilons, *run.matrix.raw_epsilons):
+        check_budget(run.dataset.inputs, {one.name: epsilon for one in run.dataset.inputs}, run.matrix.norm)
     networks = train_all(run)
-    run = replace(run, dataset=networks[0].data_as_trained(run.dataset))
+    run = replace(run, dataset=run.dataset.as_trained(networks[0].table, str(networks[0].path)))
     after_stage()
     files = convert_all(run, networks)
     after_stage()
     measure_all(run, networks, files, jobs=jobs)
     after_stage()
-    judging = Judging(run, jobs=jobs)
-    attack_all(run, networks, files, judging, after_stage)
-    with progress("running interpreters", judging.cost // _MILLION) as advance:
-        return judging.finish(lambda cost, note: advance(cost // _MILLION, note=note))
+    interpreters = Interpreters(run, jobs=jobs)
+    attack_all(run, networks, files, interpreters, after_stage)
+    with progress("running interpreters", interpreters.cost // _MILLION) as advance:
+        return interpreters.finish(lambda cost, note: advance(cost // _MILLION, note=note))
 
 
 def train_all(run: Run) -> list[Network]:
-    """The networks of the matrix, trained or taken from ``run.models``."""
-    steps = run.config.epochs * steps_per_epoch(run.dataset, run.config)
-    networks = []
-    for name in run.matrix.models:
-        with progress(f"training {name}", steps) as advance:
-            networks.append(obtain(name, run.dataset, run.config, run.models, tick=advance, report=console.print))
+    """Train the networks of the matrix into ``run.models``, or load them from there."""
+    matrix, networks = run.matrix, []
+    config = TrainConfig(epochs=matrix.epochs, batch_size=matrix.batch_size, learning_rate=matrix.learning_rate,
+                         seed=run.seed)
+    for name in matrix.models:
+        with progress(f"training {name}", config.epochs * steps_per_epoch(run.dataset, config)) as advance:
+            networks.append(train_or_load(name, run.dataset, config, run.models, tick=advance, report=console.print))
     return networks
 
 
-def convert_all(run: Run, networks: list[Network]) -> dict[str, list[IntegerFile]]:
-    """Integer models of all ``networks`` by name."""
-    total = sum(len(run.matrix.precisions_of(network.name)) for network in networks)
+def convert_all(run: Run, networks: Sequence[Network]) -> dict[str, list[IntegerFile]]:
+    """Convert all ``networks``; return the integer models of each by its name."""
+    total = sum(len(run.matrix.recipes_for(network.input_names)) for network in networks)
     with progress("converting", total) as advance:
         return {network.name: convert_network(run, network, lambda note: advance(note=note)) for network in networks}
 
 
-def attack_all(run: Run, networks: list[Network], files: dict[str, list[IntegerFile]],
-               judging: Judging, after_stage: Callable[[], None]) -> None:
+def attack_all(run: Run, networks: Sequence[Network], files: Mapping[str, Sequence[IntegerFile]],
+               interpreters: Interpreters, after_stage: Callable[[], None] = lambda: None) -> None:
     """Attack every network as float and as integers, and have its samples run by interpreters meanwhile.
 
     What cannot be attacked (gradients that are not finite, probabilities, inputs outside their threat) leaves a failed
     row; the rest goes on.
     """
-    assaults = {network.name: Assault(run, network.name) for network in networks}
-    total = sum(assaults[network.name].cells(name) for network in networks
-                for name in (FLOAT, *(made.precision.name for made in files[network.name])))
+    total = sum(NetworkAttacks(run, network).cells(name) for network in networks
+                for name in (FLOAT, *(made.recipe.name for made in files[network.name])))
     with progress("attacking", total) as advance:
         for network in networks:
-            judging.start([*_attack_network(run, assaults[network.name], network, files[network.name],
-                                            lambda note: advance(note=note)),
-                           *pending_clean(run, network, files[network.name])])
-            _attack_simulations(run, assaults[network.name], network)
+            attacks, made = NetworkAttacks(run, network), files[network.name]
+            interpreters.start([*attacks.attack_all(made, lambda note: advance(note=note)),
+                                *pending_clean(run, network, made)])
+            attacks.attack_simulations()
             after_stage()
-
-
-def _attack_network(run: Run, assault: Assault, network: Network, files: list[IntegerFile],
-                    tick: Callable[[str], None]) -> list[Pending]:
-    """First everything with its own gradients in threat model G, then replays, then threat model R."""
-    subject = Subject(network.name, FLOAT, "keras", network.sha256)
-    target = KerasTarget(network.model, batch_size=min(KERAS_BATCH, run.matrix.attack_pairs))
-    judges, sources = {FLOAT: Judge(subject, target, None)}, {}
-    _judge_clean(run, subject, target)
-    with _failing(run, network, FLOAT):
-        sources[FLOAT] = attack_keras(assault, subject, target, tick=tick)
-    found = []
-    for made in files:
-        with _failing(run, network, made.precision.name):
-            found.append(attack_integer(assault, made, source_sha256=network.sha256, tick=tick))
-    for attacked in found:
-        judges[attacked.subject.precision] = Judge(attacked.subject, attacked.target, attacked.target.grids)
-        sources[attacked.subject.precision] = attacked.source
-    exchange(assault, sources, judges)
-    work: list[Pending] = []
-    for attacked in found:
-        with _failing(run, network, attacked.subject.precision):
-            work += parity(assault, attacked, attack_rounded(assault, attacked, tick=tick))
-    return work
 
 
 @contextmanager
@@ -126,30 +108,157 @@ def _failing(run: Run, network: Network, precision: str) -> Iterator[None]:
         run.store.append(failed_row(run, network, precision, ATTACK_STAGE, str(error)))
 
 
-def _attack_simulations(run: Run, assault: Assault, network: Network) -> None:
-    """Recipes that only exist as a float simulation (scheme ``minmax``) are attacked white-box as floats."""
-    for recipe in run.matrix.precisions_of(network.name):
-        if recipe.scheme != "minmax":
-            continue
-        subject = _simulated(network, recipe)
-        try:
-            model = simulate(network.model, recipe)
-        except RecipeError as error:
-            run.store.append(failed_row(run, network, recipe.name, "simulate", str(error)))
-            continue
-        target = KerasTarget(model, batch_size=min(KERAS_BATCH, run.matrix.attack_pairs))
-        with _failing(run, network, recipe.name):
-            _judge_clean(run, subject, target)
-            attack_keras(assault, subject, target, tick=lambda note: None)
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """A subject after the attacks in its own units (G of an integer model); ``source`` is replayed on other models."""
+
+    target: KerasTarget | TwinTarget
+    studies: list[CellStudy]
+    source: CellStudy
 
 
-def _simulated(network: Network, recipe: Precision) -> Subject:
-    """The simulation of ``network`` under ``recipe``, which has a checksum of its own."""
-    return Subject(network.name, recipe.name, "keras",
-                   sha256_hex(f"{network.sha256} {toml.dumps(recipe.to_table())}".encode()))
+@dataclass(frozen=True)
+class NetworkAttacks:
+    """All attacks that the matrix of ``run`` asks for on ``network``: its float form and each integer form."""
+
+    run: Run
+    network: Network
+
+    @property
+    def suites(self) -> list[Profile]:
+        """The profiles that count, and "raw": FGSM and one PGD in full on few samples, for the uncarried curve."""
+        raw = Profile("raw", (FGSM(), PGD(steps=self.run.matrix.steps)), last_iterate=True)
+        return [*self.run.matrix.suites(), raw]
+
+    @property
+    def transfer(self) -> Profile:
+        """What is replayed on other models: the literature's protocol if it runs anyway, or a full PGD."""
+        full = [suite for suite in self.run.matrix.suites() if suite.last_iterate]
+        return full[0] if full else Profile("transfer", (PGD(steps=self.run.matrix.steps),), last_iterate=True)
+
+    @property
+    def rounds(self) -> bool:
+        """Whether threat model R is asked for, and defined."""
+        return "real" in self.run.matrix.threats and self.run.matrix.norm == "linf"
+
+    def cells(self, precision: str) -> int:
+        """Count modes times budgets over all studies of the network in ``precision``, threat model R included."""
+        matrix = self.run.matrix
+        replayed = precision in matrix.transfer_from and self.transfer not in self.suites
+        rounded = [suite for suite in matrix.suites() if not suite.last_iterate and precision != FLOAT and self.rounds]
+        full = (len(matrix.suites()) + replayed + len(rounded)) * len(matrix.epsilons)
+        return len(modes_of(self.network.input_names)) * (full + len(matrix.raw_epsilons or matrix.epsilons))
+
+    def attack_all(self, files: Sequence[IntegerFile], tick: Tick) -> list[Pending]:
+        """Attack everything with its own gradients in threat model G, then replay, then attack in threat model R."""
+        run, network, work = self.run, self.network, list[Pending]()
+        subject, target = Subject.of(network, FLOAT, FLOAT_EXECUTOR, network.sha256), self._float_target(network.model)
+        found: dict[str, Attacked] = {}
+        with _failing(run, network, FLOAT):
+            found[FLOAT] = self._attack(subject, target, tick)
+        for file in files:
+            with _failing(run, network, file.recipe.name):
+                found[file.recipe.name] = self._attack(file.subject(network, INTEGER_EXECUTOR),
+                                                       TwinTarget(load_model(file.path)), tick)
+        self._replay(found, Judge(subject, target.logits))
+        for file in files:
+            if file.recipe.name in found:
+                with _failing(run, network, file.recipe.name):
+                    attacked = found[file.recipe.name]
+                    work += self._parity_runs(file, attacked, self._attack_rounded(attacked, tick))
+        return work
+
+    def attack_simulations(self) -> None:
+        """Attack recipes that only exist as a float simulation (scheme ``minmax``) white-box as floats."""
+        run, network = self.run, self.network
+        for recipe in run.matrix.recipes_for(network.input_names):
+            if recipe.scheme != "minmax":
+                continue
+            digest = sha256_hex(f"{network.sha256} {toml.dumps(recipe.to_table())}".encode())
+            try:
+                target = self._float_target(simulate(network, recipe))
+            except RecipeError as error:
+                run.store.append(failed_row(run, network, recipe.name, "simulate", str(error)))
+                continue
+            with _failing(run, network, recipe.name):
+                self._attack(Subject.of(network, recipe.name, FLOAT_EXECUTOR, digest), target)
+
+    def _float_target(self, model: Any) -> KerasTarget:
+        """Open a ``tf_keras`` model with the inputs of the network, to be attacked."""
+        return KerasTarget(model, batch_size=min(KERAS_BATCH, self.run.matrix.attack_samples))
+
+    def _study(self, subject: Subject, suite: Profile, grids: Grids | None) -> CellStudy:
+        """Set up ``suite`` against ``subject`` on this run's samples, in codes (G) where there are ``grids``."""
+        run, matrix, names = self.run, self.run.matrix, self.network.input_names
+        count, epsilons = matrix.attack_samples, matrix.epsilons
+        if suite.name == "raw":
+            count, epsilons = matrix.raw_samples, matrix.raw_epsilons or epsilons
+        threats = ThreatModel(self.network.inputs, matrix.norm, "real" if grids is None else "codes", grids)
+        return CellStudy(subject, suite, threats, modes_of(names), tuple(dict.fromkeys(names, one) for one in epsilons),
+                         run.judged(count), run.log, PointFolder(run.samples))
+
+    def _attack(self, subject: Subject, target: KerasTarget | TwinTarget, tick: Tick = lambda note: None) -> Attacked:
+        """Judge clean samples, run every suite on ``target``, and probe it."""
+        self._judge_clean(subject, target)
+        studies = [self._study(subject, suite, target.grids) for suite in self.suites]
+        source = self._study(subject, self.transfer, target.grids)
+        # A suite that skips what is broken already leaves no inputs for those samples: replays need one in full.
+        replayed = [source] if subject.precision in self.run.matrix.transfer_from else []
+        for study in {study.plan.name: study for study in (*studies, *replayed)}.values():
+            attack_cells(study, target, tick=lambda note: tick(f"{subject.model} {subject.precision} {note}"))
+        probe(self.run, target, studies)
+        return Attacked(target, studies, source)
+
+    def _judge_clean(self, subject: Subject, target: KerasTarget | TwinTarget) -> None:
+        """Judge as many clean samples as are attacked, as the matrix wants, and of a float network all."""
+        counts = {self.run.matrix.attack_samples, self.run.matrix.clean_samples}
+        for count in sorted(counts if target.grids else {*counts, len(self.run.everything)}):
+            samples = self.run.judged(count)
+            self.run.log.judge(subject, CLEAN, len(samples), self.network.sha256,
+                               functools.partial(_correct, target, samples))
+
+    def _replay(self, found: Mapping[str, Attacked], float_judge: Judge) -> None:
+        """Judge what was made for each source of the matrix on all other models."""
+        judges = {FLOAT: float_judge} | {name: Judge(one.source.subject, one.target.logits, one.target.grids)
+                                         for name, one in found.items()}
+        for source in self.run.matrix.transfer_from:
+            for name, judge in judges.items():
+                if source in found and name != source:
+                    replay(found[source].source, judge)
+
+    def _attack_rounded(self, attacked: Attacked, tick: Tick) -> list[CellStudy]:
+        """Run every suite in threat model R on what it did not break in G with inputs that are legal in R as well."""
+        rounded, subject = [], attacked.source.subject
+        for study in attacked.studies:
+            if study.last_iterate or not self.rounds:
+                continue
+            wider = replace(study, threat_model=replace(study.threat_model, world="real"))
+            wider = replace(wider, carried={key: study.saved(key)["broken"] & _legal(wider, study, key)
+                                            for key in study.keys})
+            attack_cells(wider, attacked.target,
+                         tick=lambda note: tick(f"{subject.model} {subject.precision} R {note}"))
+            rounded.append(wider)
+        return rounded
+
+    def _parity_runs(self, made: IntegerFile, attacked: Attacked, rounded: Sequence[CellStudy]) -> list[Pending]:
+        """Choose the samples for TFLite Micro from all studies; return the runs that are left."""
+        count, studies = self.run.matrix.parity_samples, [*attacked.studies, *rounded]
+        digest = sha256_hex(" ".join(study.digest(key) for study in studies for key in study.keys).encode())
+        stem = self.run.samples / f"parity__{made.path.stem}__{count}__{digest[:12]}"
+        assert isinstance(attacked.target, TwinTarget)
+        return list(pending_parity(self.run, self.network, made, write_samples(stem, attacked.target, studies, count)))
 
 
-def _judge_clean(run: Run, subject: Subject, target: KerasTarget) -> None:
-    counts = {run.matrix.attack_pairs, run.matrix.clean_pairs, len(run.pairs)}
-    run.judge_clean(subject, counts, subject.sha256,
-                    lambda pairs: ~misclassified(target.logits(pairs.inputs), pairs.label))
+def _correct(target: KerasTarget | TwinTarget, samples: Samples) -> np.ndarray:
+    """Find which samples ``target`` classifies correctly as they are, bool [n]."""
+    real, grids = samples.inputs, target.grids
+    batch = real if grids is None else {name: grid.quantise(real[name]).astype(np.float32)
+                                        for name, grid in grids.items()}
+    return np.asarray(~misclassified(target.logits(batch), samples.label))
+
+
+def _legal(wider: CellStudy, study: CellStudy, key: CellKey) -> np.ndarray:
+    """Find which inputs of ``study`` in the cell ``key`` are legal in ``wider``, bool [n]."""
+    (wide, codes), (narrow, _) = (each.threat_model.problem(each.budget_of[key], each.samples.inputs)
+                                  for each in (wider, study))
+    return covers(wide, narrow, codes)

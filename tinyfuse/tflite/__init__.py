@@ -1,1 +1,1 @@
-"""A .tflite as a checked, typed graph: reading, bounds, soundness, editing. Knows nothing of bits or attacks."""
+"""A .tflite as a checked, typed graph: reading, bounds, editing. Knows nothing of bits or attacks."""

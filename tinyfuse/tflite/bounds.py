@@ -82,7 +82,9 @@ class _Walk:
         if kind.isdigit():
             self.inside(place, int(kind))
         elif kind in ("options", "none"):
-            self.union(kind, self.number(place, 1))
+            value = self.number(place, 1)
+            if (kind == "none" and value) or value in REFUSED_OPTIONS:
+                raise OutOfBounds(f"an operator with {REFUSED_OPTIONS.get(value, 'StableHLO options')} is not read")
         elif kind == "str":
             start = self.vector(place, 1)
             self.inside(start + self.number(start - 4, 4), 1)  # its terminating zero
@@ -90,10 +92,6 @@ class _Walk:
             self.elements(kind[1:-1], place)
         elif kind != "unread":
             self.table(kind, self.offset(place))
-
-    def union(self, kind: str, value: int) -> None:
-        if (kind == "none" and value) or value in REFUSED_OPTIONS:
-            raise OutOfBounds(f"an operator with {REFUSED_OPTIONS.get(value, 'StableHLO options')} is not read")
 
     def vector(self, place: int, width: int) -> int:
         """Where the elements of the vector referred to at ``place`` start."""
@@ -106,9 +104,7 @@ class _Walk:
         return start
 
     def elements(self, kind: str, place: int) -> None:
-        if kind.isdigit():
-            self.vector(place, int(kind))
-            return
-        start = self.vector(place, 4)
-        for element in range(start, start + 4 * self.number(start - 4, 4), 4):
-            self.table(kind, self.offset(element))
+        start = self.vector(place, int(kind) if kind.isdigit() else 4)
+        if not kind.isdigit():
+            for element in range(start, start + 4 * self.number(start - 4, 4), 4):
+                self.table(kind, self.offset(element))

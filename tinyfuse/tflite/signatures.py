@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.tflite import flatbuffer
+from tinyfuse.tflite.flatbuffer import value_name
+from tinyfuse.tflite.graph import Option
 
-Option = int | float | bool | str
 MAX_EXTENT = 4096  # of a window, a stride, a dilation or a depth multiplier
 _EXTENTS = ("stride_h", "stride_w", "dilation_h_factor", "dilation_w_factor", "filter_height", "filter_width",
             "depth_multiplier")
@@ -28,31 +29,22 @@ class Signature:
 
 
 SIGNATURES = {
+    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "LOGISTIC", "TANH"), Signature(1, 1)),
+    **dict.fromkeys(("MINIMUM", "MAXIMUM", "PAD", "TRANSPOSE"), Signature(2, 2)),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), Signature(1, 1, "Pool2DOptions")),
+    "ADD": Signature(2, 2, "AddOptions"),
+    "CONCATENATION": Signature(1, _MANY, "ConcatenationOptions"),
     "CONV_2D": Signature(2, 3, "Conv2DOptions"),
     "DEPTHWISE_CONV_2D": Signature(2, 3, "DepthwiseConv2DOptions"),
     "FULLY_CONNECTED": Signature(2, 3, "FullyConnectedOptions"),
-    "AVERAGE_POOL_2D": Signature(1, 1, "Pool2DOptions"),
-    "MAX_POOL_2D": Signature(1, 1, "Pool2DOptions"),
+    "LEAKY_RELU": Signature(1, 1, "LeakyReluOptions"),
     "MEAN": Signature(2, 2, "ReducerOptions"),
-    "ADD": Signature(2, 2, "AddOptions"),
-    "SUB": Signature(2, 2, "SubOptions"),
     "MUL": Signature(2, 2, "MulOptions"),
-    "MINIMUM": Signature(2, 2),
-    "MAXIMUM": Signature(2, 2),
-    "CONCATENATION": Signature(1, _MANY, "ConcatenationOptions"),
-    "PAD": Signature(2, 2),
     "PADV2": Signature(3, 3),
     "RESHAPE": Signature(1, 2),
-    "STRIDED_SLICE": Signature(4, 4, "StridedSliceOptions"),
-    "TRANSPOSE": Signature(2, 2),
-    "QUANTIZE": Signature(1, 1),
-    "DEQUANTIZE": Signature(1, 1),
-    "RELU": Signature(1, 1),
-    "RELU6": Signature(1, 1),
-    "LEAKY_RELU": Signature(1, 1, "LeakyReluOptions"),
-    "LOGISTIC": Signature(1, 1),
-    "TANH": Signature(1, 1),
     "SOFTMAX": Signature(1, 1, "SoftmaxOptions"),
+    "STRIDED_SLICE": Signature(4, 4, "StridedSliceOptions"),
+    "SUB": Signature(2, 2, "SubOptions"),
 }
 _ANY = Signature(1, _MANY)
 
@@ -68,19 +60,19 @@ def check_inputs(operator: str, inputs: tuple[int, ...]) -> None:
 
 
 def scalar_options(operator: str, given: Any) -> Mapping[str, Option]:
-    """The scalars of ``given`` (an options object of the schema, or None) in snake case, enums by name."""
+    """Read the scalars of ``given`` (an options object of the schema, or None) in snake case, enums by name."""
     wanted = SIGNATURES.get(operator, _ANY).options
     if wanted and type(given).__name__ != f"{wanted}T":
         found = "no options" if given is None else type(given).__name__[:-1]
         raise ModelError(f"{found}, but it needs {wanted}; convert the model again")
-    options = {} if given is None else vars(given)
-    return {key: _checked(key, value) for key, value in ((_snake(name), value) for name, value in options.items())
-            if isinstance(value, (int, float, bool))}
+    options = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): value
+               for name, value in ({} if given is None else vars(given)).items()}
+    return {key: _checked(key, value) for key, value in options.items() if isinstance(value, (int, float, bool))}
 
 
 def _checked(key: str, value: Option) -> Option:
     if key in _ENUMS:
-        name = flatbuffer.value_name(_ENUMS[key], int(value))
+        name = value_name(_ENUMS[key], int(value))
         if name is None:
             raise ModelError(f"option {key} is {value}, which the schema does not know; convert the model again")
         if name.startswith("SHUFFLED"):
@@ -89,8 +81,3 @@ def _checked(key: str, value: Option) -> Option:
     if key in _EXTENTS and not 1 <= int(value) <= MAX_EXTENT:
         raise ModelError(f"option {key} is {value}; 1 to {MAX_EXTENT} is allowed")
     return value
-
-
-def _snake(name: str) -> str:
-    """``strideH`` -> ``stride_h``."""
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)

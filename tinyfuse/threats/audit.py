@@ -2,128 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NoReturn
 
 import numpy as np
 
-from tinyfuse.attacks.target import Batch
 from tinyfuse.core.errors import TinyfuseError, UsageError
-from tinyfuse.threats.code_grid import InputGrid
-from tinyfuse.threats.norms import SIZES
-from tinyfuse.threats.project_codes import FLOAT32_STEP
+from tinyfuse.data.samples import Batch
+from tinyfuse.threats.code_grid import Grids, InputGrid
+from tinyfuse.threats.norms import FLOAT32_STEP
 from tinyfuse.threats.threat import Bound, Threat
 
 
-def audit(candidate: Batch, clean: Batch, threat: Threat,
-          grids: Mapping[str, InputGrid] | None = None) -> dict[str, float]:
-    """Check every sample in float64; return the largest perturbation per attacked modality, in input units.
+def audit(candidate: Batch, clean: Batch, threat: Threat, grids: Grids | None = None) -> dict[str, float]:
+    """Check every sample in float64; return the largest perturbation per attacked input, in its units.
 
-    Without ``grids``, ``candidate`` holds real values and is compared with ``clean``, with a tolerance of the
-    float32 rounding that computing it takes (about 1e-7 for L-inf). With ``grids``, it holds integer codes
-    and is compared with the device's codes of ``clean``; the L-inf budget is then whole codes and has no
-    tolerance.
-
-    Raises:
-        TinyfuseError: naming the input and what it violates: shape, budget, box, code range, mask, or an
-            input that had to stay bit for bit.
-        UsageError: an input is missing.
+    Without ``grids``, ``candidate`` holds real values and is compared with ``clean``, with a tolerance of the float32
+    rounding that computing it takes (about 1e-7 for L-inf). With ``grids``, it holds integer codes and is compared with
+    the device's codes of ``clean``; the L-inf budget is then whole codes and has no tolerance. Raises TinyfuseError for
+    a wrong shape, budget, box, code range or mask, and for a change of an input that had to stay bit for bit.
     """
-    if grids is not None:
-        return _sizes({name: _audit_codes(name, _given(candidate, name), _given(clean, name), threat, grid)
-                       for name, grid in grids.items()})
-    for name in threat.modalities:
-        _given(clean, name)
-    return _sizes({name: _audit_real(name, _given(candidate, name), clean[name], threat) for name in clean})
+    found = {}
+    for name in dict.fromkeys((*(clean if grids is None else grids), *threat.attacked)):
+        for batch in (candidate, clean):
+            if name not in batch:
+                raise UsageError(f"audit: input '{name}' is missing; given: {', '.join(batch) or 'nothing'}")
+        grid = None if grids is None else grids[name]
+        change = _change(name, candidate[name], clean[name], threat, grid)
+        if change is not None:
+            found[name] = _size(name, change, threat, grid)
+    return found
 
 
-def _sizes(found: dict[str, float | None]) -> dict[str, float]:
-    return {name: size for name, size in found.items() if size is not None}
-
-
-def _audit_real(name: str, candidate: np.ndarray, clean: np.ndarray, threat: Threat) -> float | None:
-    _same_kind(name, candidate, clean)
-    if name not in threat.epsilon:
-        _untouched(name, candidate, clean)
+def _change(name: str, candidate: np.ndarray, clean: np.ndarray, threat: Threat,
+            grid: InputGrid | None) -> np.ndarray | None:
+    """Return the change, float64, of real values or codes; None where nothing may change and nothing does."""
+    start = clean if grid is None else grid.quantise(clean)
+    if grid is None and candidate.dtype != clean.dtype:
+        _fail(name, f"is {candidate.dtype}", f"the clean input is {clean.dtype}")
+    if grid is not None and candidate.dtype.kind not in "iu":
+        _fail(name, f"holds {candidate.dtype}", "audit codes as integers, or real values without grids")
+    if candidate.shape != start.shape:
+        _fail(name, f"has shape {candidate.shape}", f"the clean input has {start.shape}")
+    if name not in threat.budget:
+        if candidate is not start and candidate.astype(start.dtype).tobytes() != start.tobytes():
+            _fail(name, "changed", "the threat does not attack it, so it has to stay bit for bit")
         return None
-    _within(name, candidate, *threat.box(name), "the box")
-    delta = candidate.astype(np.float64) - clean
+    if grid is None:
+        _check_within(name, candidate, *threat.box[name], "the box")
+    else:
+        _check_within(name, candidate, grid.low, grid.high, "the code range")
+        low, high = (grid.quantise(np.asarray(bound)) for bound in threat.box[name])
+        _check_within(name, candidate, low, high, "the codes of the box")
     if threat.lattice and np.any(candidate != np.rint(candidate)):
         _fail(name, "holds fractions", "the threat allows whole codes only")
-    _unmasked(name, delta, threat)
-    return _budget(name, delta, threat, _tolerance(threat, name, delta))
+    return np.asarray(candidate.astype(np.float64) - start)
 
 
-def _audit_codes(name: str, codes: np.ndarray, clean: np.ndarray, threat: Threat,
-                 grid: InputGrid) -> float | None:
-    start = grid.quantise(clean)
-    if codes.dtype.kind not in "iu":
-        _fail(name, f"holds {codes.dtype}", "audit codes as integers, or real values without grids")
-    _same_shape(name, codes, start)
-    if name not in threat.epsilon:
-        _untouched(name, codes, start)
-        return None
-    _within(name, codes, grid.low, grid.high, "the code range")
-    low, high = (grid.quantise(np.asarray(bound)) for bound in threat.box(name))
-    _within(name, codes, low, high, "the codes of the box")
-    change = codes.astype(np.float64) - start
-    _unmasked(name, change, threat)
-    moved, most = np.abs(change).max(initial=0.0), grid.budget(threat.epsilon[name])
-    if threat.norm == "linf" and moved > most:
-        _fail(name, f"moves {moved:.0f} codes", f"epsilon {threat.epsilon[name]} allows {most}")
-    delta = change * grid.scale
-    return _budget(name, delta, threat, _tolerance(threat, name, delta))
-
-
-def _tolerance(threat: Threat, name: str, delta: np.ndarray) -> float:
-    """Rounding of clean + delta in float32: one step per coordinate, and of epsilon itself."""
-    if threat.lattice:
-        return 0.0 if threat.norm == "linf" else FLOAT32_STEP * threat.epsilon[name]
-    coordinates = delta[0].size if threat.norm == "l2" and len(delta) else 1
-    largest = max(1.0, *(float(np.abs(bound).max()) for bound in threat.box(name)))
-    return FLOAT32_STEP * (largest * float(np.sqrt(coordinates)) + 8.0 * threat.epsilon[name])
-
-
-def _budget(name: str, delta: np.ndarray, threat: Threat, tolerance: float) -> float:
-    sizes = SIZES[threat.norm](delta)
+def _size(name: str, change: np.ndarray, threat: Threat, grid: InputGrid | None) -> float:
+    """Return the size of ``change`` in input units."""
+    epsilon = threat.budget[name]
+    if np.any(change * (1 - threat.attackable(name, change.shape[1:]))):
+        _fail(name, "changes protected coordinates", "the mask allows only those marked 1")
+    if grid is not None:
+        moved, most = np.abs(change).max(initial=0.0), grid.budget(epsilon)
+        if threat.norm.per_coordinate and moved > most:
+            _fail(name, f"moves {moved:.0f} codes", f"epsilon {epsilon} allows {most}")
+        change = change * grid.scale
+    sizes = threat.norm.size(change)
     largest = float(sizes.max(initial=0.0))
-    if not largest <= threat.epsilon[name] + tolerance:
+    if not largest <= epsilon + _tolerance(threat, name, change):
         _fail(name, f"has {threat.norm} size {largest:.9g} at sample {int(sizes.argmax())}",
-              f"the budget is {threat.epsilon[name]:.9g}")
+              f"the budget is {epsilon:.9g}")
     return largest
 
 
-def _within(name: str, values: np.ndarray, low: Bound, high: Bound, what: str) -> None:
+def _tolerance(threat: Threat, name: str, delta: np.ndarray) -> float:
+    """Return the rounding of clean + delta in float32: one step per coordinate, and of epsilon itself."""
+    if threat.lattice:
+        return 0.0 if threat.norm.per_coordinate else FLOAT32_STEP * threat.budget[name]
+    coordinates = 1 if threat.norm.per_coordinate or not len(delta) else delta[0].size
+    largest = max(1.0, *(float(np.abs(bound).max()) for bound in threat.box[name]))
+    return FLOAT32_STEP * (largest * float(np.sqrt(coordinates)) + 8.0 * threat.budget[name])
+
+
+def _check_within(name: str, values: np.ndarray, low: Bound, high: Bound, what: str) -> None:
     if not np.all((values >= np.asarray(low, values.dtype)) & (values <= np.asarray(high, values.dtype))):
         _fail(name, f"has values from {values.min()} to {values.max()}",
               f"{what} is [{np.min(low)}, {np.max(high)}]" + " and narrower by sample" * (np.ndim(low) > 0))
-
-
-def _unmasked(name: str, delta: np.ndarray, threat: Threat) -> None:
-    if np.any(delta * (1 - threat.attackable(name, delta.shape[1:]))):
-        _fail(name, "changes protected coordinates", "the mask allows only those marked 1")
-
-
-def _untouched(name: str, candidate: np.ndarray, clean: np.ndarray) -> None:
-    if candidate is not clean and candidate.astype(clean.dtype).tobytes() != clean.tobytes():
-        _fail(name, "changed", "the threat does not attack it, so it has to stay bit for bit")
-
-
-def _same_kind(name: str, candidate: np.ndarray, clean: np.ndarray) -> None:
-    if candidate.dtype != clean.dtype:
-        _fail(name, f"is {candidate.dtype}", f"the clean input is {clean.dtype}")
-    _same_shape(name, candidate, clean)
-
-
-def _same_shape(name: str, candidate: np.ndarray, clean: np.ndarray) -> None:
-    if candidate.shape != clean.shape:
-        _fail(name, f"has shape {candidate.shape}", f"the clean input has {clean.shape}")
-
-
-def _given(batch: Batch, name: str) -> np.ndarray:
-    if name not in batch:
-        raise UsageError(f"audit: input '{name}' is missing; given: {', '.join(batch) or 'nothing'}")
-    return batch[name]
 
 
 def _fail(name: str, found: str, allowed: str) -> NoReturn:

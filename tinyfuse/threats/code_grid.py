@@ -36,13 +36,10 @@ class InputGrid:
                              "give low <= zero point <= high and low < high")
 
     def quantise(self, values: np.ndarray) -> np.ndarray:
-        """Return the int32 codes that the device computes for ``values`` (any shape).
+        """Return the int32 codes that the device computes for ``values`` (any shape); TinyfuseError for NaN or inf.
 
         This is TFLite's QUANTIZE (reference ``AffineQuantize``): a float32 division by the scale, rounded
         half away from zero, plus the zero point, clipped to [low, high].
-
-        Raises:
-            TinyfuseError: a value is NaN or infinite.
         """
         quotient = (np.asarray(values, np.float32) / np.float32(self.scale)).astype(np.float64)
         if not np.isfinite(quotient).all():

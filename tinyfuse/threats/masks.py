@@ -1,56 +1,55 @@
-"""Where an attack may change an input, by name: bands of MFCC coefficients, blocks of time, rows, cells with data."""
+"""Where an attack may change an input: places along an axis that the input names, or all that carry information."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from tinyfuse.core.errors import UsageError, nearest
-from tinyfuse.data import MODALITIES, padding_mask
-from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, SIDE
+from tinyfuse.data.samples import Input
 
-FORMS = "audio=mfcc:0-4, audio=time:10-14, audio=data, image=rows:7-20, image=columns:7-20"
+VALID = "valid"
 
 
-def masks_of(texts: Sequence[str]) -> dict[str, np.ndarray]:
-    """Masks float32 [28, 28, 1] by modality from texts such as ``audio=mfcc:0-4``; 1 = attackable.
+def masks_of(texts: Sequence[str], inputs: Sequence[Input]) -> dict[str, np.ndarray]:
+    """Return masks float32 of the input's shape, by input, from texts such as ``mic=time:10-14`` or ``mic=valid``.
 
-    Several masks of one modality leave what all of them leave. ``mfcc`` counts coefficients and ``time`` frames of
-    the audio features; ``data`` is everything but the constant padding behind them.
-
-    Raises:
-        UsageError: an unknown modality or form, or a range outside of the input.
+    1 = attackable. Several masks of one input leave what all of them leave. ``valid`` is everything but padding.
+    An unknown input or axis, a range outside of the input, and masks that leave nothing are UsageErrors.
     """
+    known = {one.name: one for one in inputs}
     found: dict[str, np.ndarray] = {}
     for text in texts:
-        modality, _, where = text.partition("=")
-        if modality not in MODALITIES:
-            raise UsageError(f"mask '{text}': unknown modality '{modality}'{nearest(modality, MODALITIES)}; "
-                             f"write for instance {FORMS}")
-        mask = _mask(text, modality, where)
-        found[modality] = found[modality] * mask if modality in found else mask
-    for modality, mask in found.items():
+        name, _, where = text.partition("=")
+        if name not in known:
+            raise UsageError(f"mask '{text}': unknown input '{name}'{nearest(name, known)}; allowed: "
+                             f"{', '.join(form for one in inputs for form in _forms(one))}")
+        mask = _mask(text, known[name], where)
+        found[name] = found[name] * mask if name in found else mask
+    for name, mask in found.items():
         if not mask.any():
-            raise UsageError(f"the masks of '{modality}' leave nothing to attack; drop one of them")
+            raise UsageError(f"the masks of '{name}' leave nothing to attack; drop one of them")
     return found
 
 
-def _mask(text: str, modality: str, where: str) -> np.ndarray:
+def _forms(one: Input) -> list[str]:
+    return [*(f"{one.name}={axis}:0-{found.size - 1}" for axis, found in one.axes.items()), f"{one.name}={VALID}"]
+
+
+def _mask(text: str, one: Input, where: str) -> np.ndarray:
     form, _, span = where.partition(":")
-    cells = np.arange(SIDE * SIDE).reshape(SIDE, SIDE, 1)
-    axes = {"rows": (cells // SIDE, SIDE), "columns": (cells % SIDE, SIDE)}
-    if modality == "audio":
-        if form == "data" and not span:
-            return padding_mask()
-        axes |= {"mfcc": (cells % COEFFICIENTS, COEFFICIENTS), "time": (cells // COEFFICIENTS, FRAMES)}
-    if form not in axes:
-        raise UsageError(f"mask '{text}': unknown form '{form}'{nearest(form, [*axes, 'data'])}; "
-                         f"write for instance {FORMS}")
-    place, size = axes[form]
-    first, last = _range(text, span, size)
+    if form == VALID and not span:
+        return one.valid_mask()
+    if form not in one.axes:
+        raise UsageError(f"mask '{text}': unknown axis '{form}'{nearest(form, [*one.axes, VALID])}; allowed: "
+                         f"{', '.join(_forms(one))}")
+    axis, place = one.axes[form], one.places_along(form)
+    first, last = _range(text, span, axis.size)
     inside = ((place >= first) & (place <= last)).astype(np.float32)
-    return inside * padding_mask() if form in ("mfcc", "time") else inside
+    # An axis that does not divide the whole array evenly describes the values in front of the padding alone.
+    return inside * one.valid_mask() if math.prod(one.shape) % (axis.stride * axis.size) else inside
 
 
 def _range(text: str, span: str, size: int) -> tuple[int, int]:

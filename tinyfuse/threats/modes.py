@@ -10,13 +10,13 @@ ALL = "all"
 
 
 def modes_of(inputs: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The attacked inputs by the name of the mode; a network of one input has one mode."""
+    """Return the attacked inputs by the name of the mode; a network of one input has one mode."""
     modes = {name: (name,) for name in inputs}
     return modes | ({ALL: tuple(inputs)} if len(inputs) > 1 else {})
 
 
 def attacked_by(text: str, inputs: Sequence[str]) -> tuple[str, ...]:
-    """The inputs that ``text`` asks to attack: ``all``, or names separated by commas, in the order of ``inputs``."""
+    """Return the inputs that ``text`` (``all``, or names between commas) asks to attack, in the order of ``inputs``."""
     if text == ALL:
         return tuple(inputs)
     names = [name.strip() for name in text.split(",")]
@@ -28,6 +28,6 @@ def attacked_by(text: str, inputs: Sequence[str]) -> tuple[str, ...]:
 
 
 def mode_name(attacked: Iterable[str], inputs: Iterable[str]) -> str:
-    """``all`` where every one of several ``inputs`` is attacked, else the ``attacked`` names joined by +."""
+    """Return ``all`` where every one of several ``inputs`` is attacked, else the ``attacked`` names joined by +."""
     names, every = list(attacked), list(inputs)
     return ALL if len(every) > 1 and set(names) == set(every) else "+".join(names)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tinyfuse.attacks.target import Batch
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.files import sha256_hex
-from tinyfuse.threats.norms import BALLS, NORMS, SIZES
+from tinyfuse.data.samples import Batch, Input
+from tinyfuse.threats.norms import GRADIENT_FLOOR, Norm, generator, norm_of
 
 Bound = float | np.ndarray
 LATTICE_SLACK = 2.0**-12
@@ -22,77 +22,70 @@ LATTICE_SLACK = 2.0**-12
 class Threat:
     """What the adversary may do to each sample.
 
-    ``epsilon`` names the attacked modalities only; every modality has its own ball (L2: its own length per
-    sample, not one length over both), in the units of the input. ``low`` and ``high`` bound every value: one
-    number, or per modality a number or an array that broadcasts to the batch [n, 28, 28, 1]. ``mask`` holds per
-    modality an array of 0 and 1 that broadcasts to [28, 28, 1]; 1 = attackable. ``lattice``: inputs are whole
-    numbers (the codes of an integer model, see codes.py).
-
-    Raises:
-        UsageError: an unknown norm, an empty, negative or NaN budget, low >= high, a mask that is not 0/1
-            or belongs to a modality without a budget.
+    ``budget``: epsilon by attacked input, each of which has its own ball (L2: its own length per sample). ``box``: by
+    attacked input its lowest and highest values, numbers or arrays that broadcast to the batch [n, ...]. ``mask``: by
+    input an array of 0 and 1 that broadcasts to one sample; 1 = attackable. ``lattice``: inputs are whole numbers, the
+    codes of an integer model (see code_threats.py). An unknown norm, an empty, negative or NaN budget, low >= high, and
+    a mask that is not 0/1 or belongs to an input without a budget are UsageErrors.
     """
 
-    norm: str
-    epsilon: Mapping[str, float]
-    low: float | Mapping[str, Bound] = field(default=0.0, repr=False)
-    high: float | Mapping[str, Bound] = field(default=1.0, repr=False)
-    mask: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    norm: Norm
+    budget: Mapping[str, float]
+    box: Mapping[str, tuple[Bound, Bound]] = field(repr=False)
+    mask: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     lattice: bool = False
 
     def __post_init__(self) -> None:
-        if self.norm not in NORMS:
-            raise UsageError(f"unknown norm '{self.norm}'{nearest(self.norm, NORMS)}; "
-                             f"use one of {', '.join(NORMS)}")
-        if not self.epsilon:
-            raise UsageError("a threat without a budget attacks nothing; give epsilon={'image': 0.1}")
-        for name, value in self.epsilon.items():
+        object.__setattr__(self, "norm", norm_of(self.norm))
+        if not self.budget:
+            raise UsageError("a threat without a budget attacks nothing; give an epsilon for at least one input")
+        for name, value in self.budget.items():
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"epsilon of '{name}' is {value}; give a finite number >= 0")
-        for name in self.epsilon:
-            low, high = self.box(name)
-            # The box of a single sample may be a point: no code within reach. Rows taken from a batch may be none.
+            if name not in self.box:
+                raise UsageError(f"the threat attacks '{name}' but has no box for it; give low and high")
+            low, high = self.box[name]
+            # The box of one sample may be a point: no code within reach. Rows taken from a batch may be none.
             if not (np.all(low <= high) if np.ndim(low) or np.ndim(high) else low < high):
                 raise UsageError(f"box of '{name}' from {np.max(low)} to {np.min(high)} is empty; give low < high")
-        object.__setattr__(self, "epsilon", {name: float(value) for name, value in self.epsilon.items()})
-        object.__setattr__(self, "mask", {name: self._mask(name, m) for name, m in (self.mask or {}).items()})
+        object.__setattr__(self, "budget", {name: float(value) for name, value in self.budget.items()})
+        object.__setattr__(self, "mask", {name: self._checked(name, mask) for name, mask in (self.mask or {}).items()})
 
-    def _mask(self, name: str, mask: np.ndarray) -> np.ndarray:
-        if name not in self.epsilon:
-            raise UsageError(f"mask for '{name}'{nearest(name, self.epsilon)}, which has no budget; "
-                             f"attacked here: {', '.join(self.epsilon)}")
+    @classmethod
+    def of(cls, inputs: Sequence[Input], budget: Mapping[str, float], norm: str | Norm = "linf",
+           mask: Mapping[str, np.ndarray] | None = None) -> Threat:
+        """Build the threat on real-valued ``inputs``, whose ranges of values are the boxes."""
+        ranges = {one.name: (one.low, one.high) for one in inputs}
+        for name in budget:
+            if name not in ranges:
+                raise UsageError(f"the threat attacks '{name}'{nearest(name, ranges)}; the inputs are "
+                                 f"{', '.join(ranges)}")
+        return cls(norm_of(norm), budget, {name: ranges[name] for name in budget}, mask or {})
+
+    def _checked(self, name: str, mask: np.ndarray) -> np.ndarray:
+        if name not in self.budget:
+            raise UsageError(f"mask for '{name}'{nearest(name, self.budget)}, which has no budget; "
+                             f"attacked here: {', '.join(self.budget)}")
         values = np.array(mask, np.float32)
         if not np.isin(values, (0.0, 1.0)).all():
-            raise UsageError(f"mask for '{name}' has values other than 0 and 1; "
-                             "use 1 = attackable, 0 = fixed")
+            raise UsageError(f"mask for '{name}' has values other than 0 and 1; use 1 = attackable, 0 = fixed")
         return values
 
-    def box(self, name: str) -> tuple[Bound, Bound]:
-        """The lowest and highest values of input ``name``."""
-        try:
-            return (self.low[name] if isinstance(self.low, Mapping) else self.low,
-                    self.high[name] if isinstance(self.high, Mapping) else self.high)
-        except KeyError:
-            raise UsageError(f"the threat attacks '{name}' but has no box for it; give low and high") from None
-
     def take(self, rows: np.ndarray) -> Threat:
-        """The threat for some samples of the batch: only boxes of single samples change."""
-        def some(bounds: float | Mapping[str, Bound]) -> float | Mapping[str, Bound]:
-            if not isinstance(bounds, Mapping):
-                return bounds
-            return {name: bound[rows] if isinstance(bound, np.ndarray) and bound.ndim > 1 and len(bound) > 1 else bound
-                    for name, bound in bounds.items()}
+        """Return the threat for some samples of the batch: only boxes that differ by sample change."""
+        def some(bound: Bound) -> Bound:
+            return bound[rows] if isinstance(bound, np.ndarray) and bound.ndim > 1 and len(bound) > 1 else bound
 
-        return replace(self, low=some(self.low), high=some(self.high))
+        return replace(self, box={name: (some(low), some(high)) for name, (low, high) in self.box.items()})
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """The attacked inputs."""
-        return tuple(self.epsilon)
+    def attacked(self) -> tuple[str, ...]:
+        """Names of the attacked inputs."""
+        return tuple(self.budget)
 
     def attackable(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return float32 of ``shape`` (one sample): 1 where modality ``name`` may change."""
-        mask = (self.mask or {}).get(name, np.ones((), np.float32))
+        """Return float32 of ``shape`` (one sample): 1 where input ``name`` may change."""
+        mask = self.mask.get(name, np.ones((), np.float32))
         try:
             return np.broadcast_to(mask, shape)
         except ValueError:
@@ -100,20 +93,19 @@ class Threat:
                              f"sample of shape {shape}") from None
 
     def masked(self, values: Batch) -> dict[str, np.ndarray]:
-        """Return the attacked modalities of ``values`` with every protected coordinate set to 0."""
-        return {name: values[name] * self.attackable(name, values[name].shape[1:])
-                for name in self.modalities}
+        """Return the attacked inputs of ``values`` with every protected coordinate set to 0."""
+        return {name: values[name] * self.attackable(name, values[name].shape[1:]) for name in self.attacked}
 
     def check(self, clean: Batch) -> None:
-        """Raise UsageError unless every attacked modality is in ``clean``, float32 and inside the box."""
-        for name in self.modalities:
+        """Raise UsageError unless every attacked input is in ``clean``, float32 and inside the box."""
+        for name in self.attacked:
             if name not in clean:
                 raise UsageError(f"the threat attacks '{name}'{nearest(name, clean)}, but the batch holds "
                                  f"{', '.join(clean) or 'nothing'}")
             values = clean[name]
             if values.dtype != np.float32:
                 raise UsageError(f"input '{name}' is {values.dtype}; convert it to float32")
-            low, high = self.box(name)
+            low, high = self.box[name]
             if not (np.all(values >= low) and np.all(values <= high)):
                 raise UsageError(f"clean input '{name}' leaves the box [{np.min(low)}, {np.max(high)}] or is NaN; "
                                  "rescale the data or widen the box")
@@ -122,23 +114,33 @@ class Threat:
 
     def boxed(self, name: str, values: np.ndarray) -> np.ndarray:
         """Clip ``values`` of input ``name`` to its box."""
-        low, high = (np.asarray(bound, values.dtype) for bound in self.box(name))
+        low, high = (np.asarray(bound, values.dtype) for bound in self.box[name])
         return np.asarray(np.clip(values, low, high))
 
     def project(self, adversarial: Batch, clean: Batch) -> dict[str, np.ndarray]:
         """Return ``adversarial`` brought into the mask, the ball around ``clean``, then the box.
 
-        Protected coordinates return to their clean value; inputs that are not attacked are the very objects
-        of ``clean``. Float32 rounding of clean + delta may leave the ball by an ulp, as in CleverHans'
-        ``clip_eta``.
+        Inputs that are not attacked are the very objects of ``clean``. Float32 rounding of clean + delta may leave the
+        ball by an ulp, as in CleverHans' ``clip_eta``.
         """
-        delta = self.masked({name: adversarial[name] - clean[name] for name in self.modalities})
-        inside = {name: self.boxed(name, clean[name] + BALLS[self.norm](delta[name], self.epsilon[name]))
-                  for name in self.modalities}
+        delta = self.masked({name: adversarial[name] - clean[name] for name in self.attacked})
+        inside = {name: self.boxed(name, clean[name] + self.norm.project(delta[name], self.budget[name]))
+                  for name in self.attacked}
         return {**clean, **inside}
 
+    def ascend(self, point: Batch, gradient: Batch, lengths: Mapping[str, float],
+               floor: float = GRADIENT_FLOOR) -> dict[str, np.ndarray]:
+        """Return ``point`` moved by ``lengths`` along the gradient's steepest direction and clipped to the box.
+
+        The mask is applied before normalising, so an L2 step spends its whole length on attackable coordinates.
+        """
+        masked = self.masked({name: gradient[name].astype(point[name].dtype) for name in self.attacked})
+        moved = {name: self.boxed(name, point[name] + np.asarray(lengths[name], point[name].dtype)
+                                  * self.norm.direction(masked[name], floor)) for name in self.attacked}
+        return {**point, **moved}
+
     def realise(self, point: Batch, clean: Batch) -> dict[str, np.ndarray]:
-        """What the target sees of a projected ``point``: on a lattice the change, truncated to whole numbers.
+        """Return what the target sees of a projected ``point``: on a lattice the change, truncated to whole numbers.
 
         Truncation lets no coordinate and so no norm grow. The nudge keeps a change of k at k where float32 made it
         0.9999999 k, except in samples that it would take out of the ball. Whole points are returned as they are.
@@ -146,19 +148,33 @@ class Threat:
         if not self.lattice:
             return dict(point)
         whole = {}
-        for name in self.modalities:
+        for name in self.attacked:
             change = point[name] - clean[name]
             moved = np.trunc(change + np.copysign(np.float32(LATTICE_SLACK), change))
-            outside = SIZES[self.norm](moved) > self.epsilon[name]
+            outside = self.norm.size(moved) > self.budget[name]
             moved[outside] = np.trunc(change[outside])
             whole[name] = clean[name] + moved.astype(clean[name].dtype)
         return {**point, **whole}
 
+    def random_point(self, clean: Batch, *, seed: int, sample_ids: np.ndarray,
+                     restart: int = 0) -> dict[str, np.ndarray]:
+        """Return ``clean`` moved to a uniformly random point of the ball of each attacked input, then projected.
+
+        The point depends on (seed, sample id, input, restart) alone: batching, order and the other inputs change
+        nothing, and the direction is the same for every epsilon. ``sample_ids``: int [n], >= 0.
+        """
+        moved = {}
+        for name in self.attacked:
+            mask = self.attackable(name, clean[name].shape[1:])
+            unit = [self.norm.draw(generator(seed, int(sample), name, restart), mask) for sample in sample_ids]
+            moved[name] = clean[name] + np.float32(self.budget[name]) * np.stack(unit)
+        return self.project({**clean, **moved}, clean)
+
     def describe(self) -> dict[str, str | float | bool]:
-        """Return a flat table for a results row: norm, box, one epsilon per modality, a digest per mask."""
-        budgets = {f"epsilon_{name}": value for name, value in self.epsilon.items()}
+        """Return a flat table for the key of a row: norm, budget and fixed box by input, a digest per mask."""
+        budgets = {f"budget_{name}": value for name, value in self.budget.items()}
+        bounds = {f"{end}_{name}": bound for name in self.attacked
+                  for end, bound in zip(("low", "high"), self.box[name], strict=True) if isinstance(bound, float | int)}
         masks = {f"mask_{name}": sha256_hex(repr(mask.shape).encode() + mask.tobytes())[:12]
-                 for name, mask in (self.mask or {}).items()}
-        bounds = {} if isinstance(self.low, Mapping) or isinstance(self.high, Mapping) else {
-            "low": self.low, "high": self.high}
-        return {"norm": self.norm, "lattice": self.lattice, **bounds, **budgets, **masks}
+                 for name, mask in self.mask.items()}
+        return {"norm": self.norm.name, "lattice": self.lattice, **bounds, **budgets, **masks}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinyfuse.attacks.losses import loss_and_slope
-from tinyfuse.attacks.target import Batch, Gradient
+from tinyfuse.attacks.target import Gradient
 from tinyfuse.core.errors import ModelError, UsageError
-from tinyfuse.integer.interpreters import IntegerModel
-from tinyfuse.integer.undouble import fold_doubled
-from tinyfuse.threats.code_grid import InputGrid
+from tinyfuse.data.samples import Batch
+from tinyfuse.integer.model import IntegerModel
+from tinyfuse.integer.undouble import undoubled
+from tinyfuse.threats.code_grid import Grids
 
 if TYPE_CHECKING:
     from tinyfuse.integer.twin import Prefix
@@ -36,31 +36,20 @@ class TwinTarget:
 
         self.model, self.name = model, model.name
         self.inputs: tuple[str, ...] = tuple(port.name for port in model.inputs)
-        self.grids: Mapping[str, InputGrid] | None = model.grids
-        self.twin = Twin(fold_doubled(model.graph))
+        self.grids: Grids | None = model.grids
+        self.twin = Twin(undoubled(model.graph))
         self._shapes = {port.name: port.shape[1:] for port in model.inputs}
         self._tensor = self._logit_tensor()
         tensor = model.graph.tensors[self._tensor]
         self._scale, self._zero_point = float(tensor.scale[0]), int(tensor.zero_point[0])
 
-    def logits(self, batch: Batch) -> np.ndarray:
-        """Dequantised logits float64 [n, k]."""
-        return self._logits(self._checked(batch, self.inputs), None)
+    def logits(self, batch: Batch, prefix: Prefix | None = None) -> np.ndarray:
+        """Return dequantised logits float64 [n, k]; with a ``prefix`` only what varies has to be in ``batch``."""
+        return self._real(self.twin.run(self._codes(batch, prefix), tensor=self._tensor, prefix=prefix))
 
-    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
-                 loss: str = "cross-entropy") -> Gradient:
-        """Per-sample gradients float32 of ``loss`` to ``labels`` (int [n]) with respect to the codes of ``wrt``."""
-        return self._gradient(self._checked(batch, self.inputs), labels, wrt, loss, None)
-
-    def focus(self, batch: Batch, modalities: tuple[str, ...]) -> TwinFocus:
-        """The same target while only ``modalities`` of ``batch`` change: the rest is computed once."""
-        return TwinFocus(self, self.twin.prefix(self._checked(batch, self.inputs), modalities))
-
-    def _logits(self, codes: Batch, prefix: Prefix | None) -> np.ndarray:
-        return self._real(self.twin.run(codes, tensor=self._tensor, prefix=prefix))
-
-    def _gradient(self, codes: Batch, labels: np.ndarray, wrt: tuple[str, ...], loss: str,
-                  prefix: Prefix | None) -> Gradient:
+    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...], loss: str = "cross-entropy",
+                 prefix: Prefix | None = None) -> Gradient:
+        """Return per-sample gradients float32 of ``loss`` to ``labels`` (int [n]) for the codes of ``wrt``."""
         labels = np.asarray(labels)
         losses = np.empty(len(labels))
 
@@ -68,8 +57,12 @@ class TwinTarget:
             losses[rows], slope = loss_and_slope(loss, self._real(values), labels[rows])
             return (slope * self._scale).reshape(values.shape)
 
-        values, found = self.twin.gradient(codes, seed, wrt, tensor=self._tensor, prefix=prefix)
+        values, found = self.twin.gradient(self._codes(batch, prefix), seed, wrt, tensor=self._tensor, prefix=prefix)
         return Gradient(self._real(values), losses, found)
+
+    def focus(self, batch: Batch, varying: tuple[str, ...]) -> TwinFocus:
+        """Return the same target while only ``varying`` of ``batch`` change: the rest is computed once."""
+        return TwinFocus(self, self.twin.prefix(self._codes(batch, None), varying))
 
     def _real(self, values: np.ndarray) -> np.ndarray:
         logits = (values.reshape(len(values), -1).astype(np.float64) - self._zero_point) * self._scale
@@ -79,10 +72,10 @@ class TwinTarget:
             logits[other, final[other]] = np.nextafter(logits[other].max(axis=1), np.inf)
         return logits
 
-    def _checked(self, batch: Batch, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Int32 codes of ``names``; whole numbers inside the grid, or an error: nothing is rounded here."""
+    def _codes(self, batch: Batch, prefix: Prefix | None) -> dict[str, np.ndarray]:
+        """Return int32 codes: whole numbers inside the grid, or an error, as nothing is rounded here."""
         codes = {}
-        for name in names:
+        for name in self.inputs if prefix is None else prefix.varying:
             if name not in batch or batch[name].shape[1:] != self._shapes[name]:
                 given = ", ".join(f"{key} {list(value.shape[1:])}" for key, value in batch.items())
                 raise ModelError(f"{self.name} takes '{name}' of shape {list(self._shapes[name])}; given: {given}")
@@ -95,7 +88,7 @@ class TwinTarget:
         return codes
 
     def _logit_tensor(self) -> int:
-        """The output, or what goes into a softmax that ends the graph."""
+        """Return the output, or what goes into a softmax that ends the graph."""
         graph = self.twin.graph
         made_by = {operator.outputs[0]: operator for operator in graph.operators}
         index = found = graph.outputs[0]
@@ -114,12 +107,7 @@ class TwinFocus:
         self._target, self._prefix = target, prefix
 
     def logits(self, point: Batch, rows: np.ndarray) -> np.ndarray:
-        """Dequantised logits float64 [m, k] of ``point``, which stands for ``rows``."""
-        codes = self._target._checked(point, self._prefix.varying)
-        return self._target._logits(codes, self._prefix.take(rows))
+        return self._target.logits(point, self._prefix.take(rows))
 
-    def gradient(self, point: Batch, labels: np.ndarray, rows: np.ndarray,
-                 loss: str = "cross-entropy") -> Gradient:
-        """As :meth:`TwinTarget.gradient` for the inputs that change."""
-        codes = self._target._checked(point, self._prefix.varying)
-        return self._target._gradient(codes, labels, self._prefix.varying, loss, self._prefix.take(rows))
+    def gradient(self, point: Batch, labels: np.ndarray, rows: np.ndarray, loss: str = "cross-entropy") -> Gradient:
+        return self._target.gradient(point, labels, self._prefix.varying, loss, self._prefix.take(rows))

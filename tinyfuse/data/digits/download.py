@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
+import os
 import re
-import shutil
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,14 +18,11 @@ import numpy as np
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import atomic_path
-from tinyfuse.data.digits.cache import cache_folder
 from tinyfuse.data.digits.idx import MAX_IDX_BYTES
-from tinyfuse.data.digits.readers import decode, gunzip, read_file
-from tinyfuse.data.digits.recordings import BACKGROUND, LISTS, WORDS, pack_fsdd
-from tinyfuse.data.digits.speech import FSDD_FILE, read_packed_fsdd
+from tinyfuse.data.digits.readers import damage_explained, gunzip, read_file
+from tinyfuse.data.digits.speech import BACKGROUND, FSDD_FILE, LISTS, WORDS, pack_fsdd, read_packed_fsdd
 
 MAX_MEMBER_BYTES = 16 << 20
-TIMEOUT_S = 60
 COMMANDS_MEMBER = re.compile(rf"(?:\./)?((?:{'|'.join((*WORDS, BACKGROUND))})/[\w.-]+\.wav|{'|'.join(LISTS)})")
 
 
@@ -62,6 +57,12 @@ ORIGINALS = Remotes(
 )
 
 
+def cache_folder() -> Path:
+    """Name the cache: ``TINYFUSE_CACHE``, else ``XDG_CACHE_HOME``/tinyfuse, else ``~/.cache/tinyfuse``."""
+    chosen = os.environ.get("TINYFUSE_CACHE")
+    return Path(chosen or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tinyfuse"))
+
+
 def fetch(spoken: str = "auto", *, remotes: Remotes = ORIGINALS, folder: Path | None = None) -> Path:
     """Download MNIST and the spoken digits (``auto`` means ``fsdd``) unless they are there; returns their folder.
 
@@ -83,25 +84,17 @@ def _retrieve(url: str, checksum: str | None, path: Path) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
+    if not path.is_file():
+        console.print(f"downloading {url}", markup=False)
     try:
-        pooch.retrieve(url, known_hash=checksum, fname=path.name, path=path.parent, downloader=_stream)
+        pooch.retrieve(url, known_hash=checksum, fname=path.name, path=path.parent)
     except ValueError:
         raise DataError(f"{url}: the download does not have the checksum {checksum}; try again, or put the original "
                         f"into {path.parent}") from None
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{url}: download failed ({reason}); try again, or give a folder that holds the data") from None
     return path
-
-
-def _stream(url: str, output_file: str, _: object) -> None:
-    console.print(f"downloading {url}", markup=False)
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, open(output_file, "wb") as output:
-            shutil.copyfileobj(response, output)
-    except urllib.error.HTTPError as error:
-        error.close()  # the error holds the open connection
-        raise
 
 
 def _check_content(path: Path, md5: str) -> None:
@@ -113,15 +106,14 @@ def _check_content(path: Path, md5: str) -> None:
 
 
 def _fetch_fsdd(remotes: Remotes, path: Path) -> None:
-    try:
-        if path.is_file() and read_packed_fsdd(path).digest == remotes.fsdd_digest:
+    with suppress(DataError):
+        if read_packed_fsdd(path).digest == remotes.fsdd_digest:
             return
-    except DataError:
-        pass
     archive = _retrieve(remotes.fsdd_url, None, path.with_name("recordings.zip"))
     try:
         expected = "the archive of the Free Spoken Digit Dataset"
-        arrays = decode(archive, expected, lambda: pack_fsdd(_zip_recordings(archive), archive))
+        with damage_explained(archive, expected):
+            arrays = pack_fsdd(_zip_recordings(archive), archive)
         with atomic_path(path) as temporary:
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
             if read_packed_fsdd(temporary).digest != remotes.fsdd_digest:
@@ -143,22 +135,18 @@ def _fetch_commands(remotes: Remotes, folder: Path) -> None:
     if folder.is_dir():
         return
     archive = _retrieve(remotes.commands_url, f"sha256:{remotes.commands_sha256}", folder.with_name("commands.tar.gz"))
-    temporary = Path(tempfile.mkdtemp(prefix=".speech_commands.", dir=folder.parent))
-    try:
-        decode(archive, "the Speech Commands archive", lambda: _extract_commands(archive, temporary))
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=".speech_commands.", dir=folder.parent) as temporary:
+        unpacked = Path(temporary) / folder.name
+        with damage_explained(archive, "the Speech Commands archive"):
+            _extract_commands(archive, unpacked)
+        unpacked.rename(folder)
     archive.unlink()
 
 
 def _extract_commands(archive: Path, folder: Path) -> None:
     with tarfile.open(archive, "r:gz") as content:
         for member in content:
-            match = COMMANDS_MEMBER.fullmatch(member.name)
-            stream = content.extractfile(member) if match and member.isfile() else None
-            if match and stream is not None:
+            if (match := COMMANDS_MEMBER.fullmatch(member.name)) and (stream := content.extractfile(member)):
                 path = folder / match[1]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(stream.read(MAX_MEMBER_BYTES))

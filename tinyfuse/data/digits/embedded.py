@@ -8,20 +8,20 @@ import numpy as np
 
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import sha256_hex
+from tinyfuse.data.digits.corpus import TEST, TRAIN, Features, Spoken, Written, check_speakers
 from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, SIDE
 from tinyfuse.data.digits.readers import read_npz
-from tinyfuse.data.digits.sources import TEST, TRAIN, Features, Source, Spoken, Written, check_labels
 
 SPEECH_FILE = Path(__file__).with_name("embedded_speech.npz")
-SPEECH_KEYS = {"code": "u", "low": "f", "step": "f", "digit": "u", "speaker": "u", "speaker_names": "U",
-               "official_test": "b"}
+SPEECH_KINDS = {"code": "u", "low": "f", "step": "f", "digit": "u", "speaker": "u", "speaker_names": "U",
+                "official_test": "b"}
 INK_SIDE = 20
 SPLIT_SEED = 0
 TEST_SHARE = 0.2
 
 
 def enlarge(digits: np.ndarray) -> np.ndarray:
-    """scikit-learn's digits, [n, 8, 8] in 0..16, as uint8 [n, 28, 28]: 20x20 by cubic splines, margin 4 as in MNIST."""
+    """Enlarge digits [n, 8, 8] in 0..16 to uint8 [n, 28, 28]: 20x20 by cubic splines, margin 4 as in MNIST."""
     from scipy.ndimage import zoom
 
     factor = INK_SIDE / digits.shape[1]
@@ -32,7 +32,7 @@ def enlarge(digits: np.ndarray) -> np.ndarray:
 
 
 def read_digits() -> Written:
-    """All 1,797 handwritten digits; a fixed, stratified fifth is the test part (the set has no split of its own)."""
+    """Read scikit-learn's 1,797 digits; a fixed, stratified fifth is the test part, as the set has no split."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -43,28 +43,17 @@ def read_digits() -> Written:
         rows = generator.permutation(np.flatnonzero(label == digit))
         part[rows[: round(TEST_SHARE * len(rows))]] = TEST
     digest = sha256_hex(digits.images.astype(np.uint8).tobytes() + label.tobytes() + part.tobytes())
-    return Written("embedded", enlarge(digits.images), label, part, np.full(len(label), -1, np.int32), digest)
+    return Written("embedded", enlarge(digits.images), label, part, digest)
 
 
 def read_speech(path: Path = SPEECH_FILE) -> Spoken:
-    """The spoken digits of ``embedded_speech.npz``: one byte per value, ``low + step * code`` per coefficient."""
-    arrays = read_npz(path, SPEECH_KEYS, expected="the embedded spoken digits", max_bytes=64 << 20)
-    code, low, step, names = arrays["code"], arrays["low"], arrays["step"], arrays["speaker_names"]
-    count = len(code) if code.ndim else 0
-    if code.shape != (count, FRAMES, COEFFICIENTS) or low.shape != (COEFFICIENTS,) or step.shape != (COEFFICIENTS,):
-        raise DataError(f"{path}: 'code' has shape {code.shape}; expected uint8 [n, {FRAMES}, {COEFFICIENTS}]")
-    if any(arrays[key].shape != (count,) for key in ("digit", "speaker", "official_test")) or names.ndim != 1:
-        raise DataError(f"{path}: its arrays differ in length; expected {count} of each")
-    label, speaker = check_labels(arrays["digit"], path), arrays["speaker"].astype(np.int32)
-    if int(speaker.max()) >= len(names):
-        raise DataError(f"{path}: a speaker index lies outside the {len(names)} names")
+    """Read the spoken digits of ``embedded_speech.npz``: one byte per value, ``low + step * code`` per coefficient."""
+    arrays = read_npz(path, SPEECH_KINDS, expected="the embedded spoken digits", max_bytes=64 << 20)
+    code, low, step = arrays["code"], arrays["low"], arrays["step"]
     part = np.where(arrays["official_test"], TEST, TRAIN).astype(np.int8)
+    label, speaker, names = check_speakers(arrays, part, path)
+    if code.shape != (len(label), FRAMES, COEFFICIENTS) or not low.shape == step.shape == (COEFFICIENTS,):
+        raise DataError(f"{path}: 'code' has shape {code.shape}; expected uint8 [n, {FRAMES}, {COEFFICIENTS}]")
     values = (low + step * code.astype(np.float32)).astype(np.float32)
-    digest = sha256_hex(code.tobytes() + low.tobytes() + step.tobytes() + label.tobytes() + speaker.tobytes()
-                        + part.tobytes())
-    return Spoken("embedded", label, part, speaker, tuple(str(name) for name in names), digest, Features(values))
-
-
-def read_embedded() -> Source:
-    """Both sides of the embedded set."""
-    return Source(read_digits(), read_speech())
+    digest = sha256_hex(b"".join(array.tobytes() for array in (code, low, step, label, speaker, part)))
+    return Spoken("embedded", label, part, speaker, names, digest, Features(values))

@@ -7,12 +7,11 @@ The frame layout follows Khacef et al., "Written and spoken digits database for 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from tinyfuse.core.errors import DataError, nearest
+from tinyfuse.core.errors import DataError
 
 SAMPLE_RATE_HZ = 8000
 CLIP_SAMPLES = 8000
@@ -25,7 +24,6 @@ TOP_DB = 80.0
 LEVEL_RMS = 0.1
 SIDE = 28
 VALUES = FRAMES * COEFFICIENTS
-CELLS = SIDE * SIDE
 LOW_QUANTILE, HIGH_QUANTILE = 0.001, 0.999
 PARAMETERS = (f"mfcc-1 {SAMPLE_RATE_HZ} {CLIP_SAMPLES} {WINDOW_SAMPLES} {HOP_SAMPLES} {COEFFICIENTS} {MEL_BANDS} "
               f"{TOP_DB} {LEVEL_RMS}")
@@ -44,6 +42,14 @@ class FeatureScaling:
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        numbers = (*self.mean, *self.std, self.low, self.high)
+        if {len(self.mean), len(self.std)} != {COEFFICIENTS} or not all(map(math.isfinite, numbers)):
+            raise DataError(f"the scaling of the features needs {COEFFICIENTS} numbers of mean and of std, all finite")
+        if min(self.std) <= 0 or self.low >= self.high:
+            raise DataError(f"the scaling of the features needs positive std and low ({self.low}) below high "
+                            f"({self.high})")
+
     @staticmethod
     def fit(features: np.ndarray) -> FeatureScaling:
         """Fit on raw training features [n, 39, 13]; z-scores beyond the 0.1 % and 99.9 % quantiles will be clipped.
@@ -59,7 +65,7 @@ class FeatureScaling:
 
     @staticmethod
     def identity() -> FeatureScaling:
-        """For features that are final values in [0, 1] already."""
+        """Leave features as they are: final values in [0, 1] already."""
         return FeatureScaling((0.0,) * COEFFICIENTS, (1.0,) * COEFFICIENTS, 0.0, 1.0)
 
     def apply(self, features: np.ndarray) -> np.ndarray:
@@ -67,57 +73,20 @@ class FeatureScaling:
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         scaled = (np.asarray(features, np.float32) - mean) / std
         scaled = np.clip((scaled - np.float32(self.low)) / np.float32(self.high - self.low), 0.0, 1.0)
-        cells = np.zeros((*scaled.shape[:-2], CELLS), np.float32)
+        cells = np.zeros((*scaled.shape[:-2], SIDE * SIDE), np.float32)
         cells[..., :VALUES] = scaled.reshape(*scaled.shape[:-2], VALUES)
         return cells.reshape(*scaled.shape[:-2], SIDE, SIDE, 1)
 
-    def to_table(self) -> dict[str, object]:
-        """A plain table for TOML or JSON."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
-    @staticmethod
-    def from_table(table: Mapping[str, object]) -> FeatureScaling:
-        """Read ``to_table`` back; unknown, missing or non-finite entries raise ``DataError``."""
-        allowed = ("mean", "std", "low", "high")
-        for key in table:
-            if key not in allowed:
-                raise DataError(f"unknown key '{key}' in the feature scaling{nearest(key, allowed)}; "
-                                f"allowed: {', '.join(allowed)}")
-        return FeatureScaling(_numbers(table, "mean"), _numbers(table, "std", positive=True),
-                              *_ordered(_number(table.get("low"), "low"), _number(table.get("high"), "high")))
-
-
-def _number(value: object, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"'{key}' in the feature scaling is {value!r}; it must be a finite number")
-    return float(value)
-
-
-def _numbers(table: Mapping[str, object], key: str, *, positive: bool = False) -> tuple[float, ...]:
-    value = table.get(key)
-    if not isinstance(value, list | tuple) or len(value) != COEFFICIENTS:
-        raise DataError(f"'{key}' in the feature scaling must be a list of {COEFFICIENTS} numbers")
-    numbers = tuple(_number(item, key) for item in value)
-    if positive and min(numbers) <= 0:
-        raise DataError(f"'{key}' in the feature scaling must hold positive numbers")
-    return numbers
-
-
-def _ordered(low: float, high: float) -> tuple[float, float]:
-    if low >= high:
-        raise DataError(f"'low' ({low}) in the feature scaling must be below 'high' ({high})")
-    return low, high
-
-
-def padding_mask() -> np.ndarray:
-    """float32 [28, 28, 1]: 1 on the 507 cells of the audio input that carry a value, 0 on the constant padding."""
-    return (np.arange(CELLS) < VALUES).astype(np.float32).reshape(SIDE, SIDE, 1)
+def rms(clip: np.ndarray) -> float:
+    """Compute the root of the mean square of one clip (float [samples]); 0 if it is empty."""
+    return float(np.sqrt(np.mean(np.square(clip, dtype=np.float64)))) if len(clip) else 0.0
 
 
 def level(clip: np.ndarray) -> np.ndarray:
     """Bring one clip (float [samples]) to an RMS of 0.1; silence stays silence."""
-    rms = float(np.sqrt(np.mean(np.square(clip, dtype=np.float64)))) if len(clip) else 0.0
-    return (clip * (LEVEL_RMS / rms) if rms > 1e-8 else np.zeros_like(clip)).astype(np.float32)
+    found = rms(clip)
+    return (clip * (LEVEL_RMS / found) if found > 1e-8 else np.zeros_like(clip)).astype(np.float32)
 
 
 def place(clip: np.ndarray, *, shift_samples: int = 0) -> np.ndarray:
@@ -138,7 +107,7 @@ def place(clip: np.ndarray, *, shift_samples: int = 0) -> np.ndarray:
 
 
 def mfcc(windows: np.ndarray) -> np.ndarray:
-    """Raw features, float32 [b, 39, 13], of windows of one second, float32 [b, 8000] at 8 kHz.
+    """Compute raw features, float32 [b, 39, 13], of windows of one second, float32 [b, 8000] at 8 kHz.
 
     Coefficients 1..12 of the orthonormal DCT-II of 40 mel bands in dB, then the frame energy in dB. Both are floored
     80 dB below the loudest value of the same clip, so digital silence is finite and does not depend on the batch.
@@ -149,15 +118,13 @@ def mfcc(windows: np.ndarray) -> np.ndarray:
     # One product of fixed shape for each clip: librosa's own einsum over the batch rounds differently by batch size.
     power = np.matmul(librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=WINDOW_SAMPLES, n_mels=MEL_BANDS),
                       np.abs(spectrum) ** 2)
-    bands = _floored_db(power, axes=(-2, -1))
-    coefficients = librosa.feature.mfcc(S=bands, n_mfcc=COEFFICIENTS)[..., 1:, :]
+    coefficients = librosa.feature.mfcc(S=_floored_db(power), n_mfcc=COEFFICIENTS)[..., 1:, :]
     frames = librosa.util.frame(windows, frame_length=WINDOW_SAMPLES, hop_length=HOP_SAMPLES)
-    energy = _floored_db(np.mean(np.square(frames), axis=-2, keepdims=True), axes=(-2, -1))
+    energy = _floored_db(np.mean(np.square(frames), axis=-2, keepdims=True))
     stacked = np.concatenate([coefficients, energy], axis=-2)
     return np.ascontiguousarray(np.swapaxes(stacked, -1, -2), dtype=np.float32)
 
 
-def _floored_db(power: np.ndarray, *, axes: tuple[int, int]) -> np.ndarray:
+def _floored_db(power: np.ndarray) -> np.ndarray:
     decibels = 10.0 * np.log10(np.maximum(power, 1e-10))
-    floor: np.ndarray = np.maximum(decibels, decibels.max(axis=axes, keepdims=True) - TOP_DB)
-    return floor
+    return np.asarray(np.maximum(decibels, decibels.max(axis=(-2, -1), keepdims=True) - TOP_DB))

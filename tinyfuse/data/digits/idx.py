@@ -10,16 +10,18 @@ import numpy as np
 
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import sha256_hex
+from tinyfuse.data.digits.corpus import TEST, TRAIN, Written, check_labels
+from tinyfuse.data.digits.features import SIDE
 from tinyfuse.data.digits.readers import gunzip, read_file
-from tinyfuse.data.digits.sources import SIDE, TEST, TRAIN, Written, check_labels
 
 IMAGE_MAGIC, LABEL_MAGIC = 0x803, 0x801
+IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 MAX_IDX_BYTES = 256 << 20
 PARTS = {TRAIN: "train", TEST: "t10k"}
 
 
 def read_idx(path: Path, magic: int) -> np.ndarray:
-    """uint8 array of an IDX file: [n, rows, columns] for images (0x803), [n] for labels (0x801)."""
+    """Read the uint8 array of an IDX file: [n, rows, columns] for images (0x803), [n] for labels (0x801)."""
     expected = f"an IDX file with magic 0x{magic:08x}"
     data = read_file(path, expected=expected, max_bytes=MAX_IDX_BYTES)
     if data[:2] == b"\x1f\x8b":
@@ -38,40 +40,35 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
 
 
 def has_mnist(folder: Path) -> bool:
-    """Whether at least one of the four MNIST files lies in ``folder`` or ``folder/mnist``."""
-    return any(_find(folder, part, kind) is not None for part in PARTS.values() for kind in ("images", "labels"))
+    """Tell whether at least one of the four MNIST files lies in ``folder`` or ``folder/mnist``."""
+    return any(_find(folder, f"{part}-{kind}") for part in PARTS.values() for kind in (IMAGES, LABELS))
 
 
-def _find(folder: Path, part: str, kind: str) -> Path | None:
-    name = f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
-    variants = (name, name.replace("-idx", ".idx"))
-    candidates = [place / f"{variant}{suffix}" for place in (folder / "mnist", folder)
-                  for variant in variants for suffix in (".gz", "")]
+def _find(folder: Path, name: str) -> Path | None:
+    candidates = (place / f"{variant}{suffix}" for place in (folder / "mnist", folder)
+                  for variant in (name, name.replace("-idx", ".idx")) for suffix in (".gz", ""))
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _require(folder: Path, part: str, kind: str) -> Path:
-    path = _find(folder, part, kind)
+def _read(folder: Path, name: str, magic: int) -> tuple[Path, np.ndarray]:
+    path = _find(folder, name)
     if path is None:
-        name = f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
-        raise DataError(f"{folder}: no MNIST {kind} for '{part}'; expected {name} or {name}.gz there or in mnist/")
-    return path
+        raise DataError(f"{folder}: no MNIST file {name}; expected it or {name}.gz there or in mnist/")
+    return path, read_idx(path, magic)
 
 
 def read_mnist(folder: Path) -> Written:
-    """MNIST from ``folder`` or ``folder/mnist``: train and test files, 28x28, labels 0..9."""
-    images, labels, parts = [], [], []
-    for part, name in PARTS.items():
-        image_path, label_path = _require(folder, name, "images"), _require(folder, name, "labels")
-        image, label = read_idx(image_path, IMAGE_MAGIC), read_idx(label_path, LABEL_MAGIC)
+    """Read MNIST from ``folder`` or ``folder/mnist``: train and test files, 28x28, labels 0..9."""
+    images, labels = [], []
+    for name in PARTS.values():
+        image_path, image = _read(folder, f"{name}-{IMAGES}", IMAGE_MAGIC)
+        label_path, label = _read(folder, f"{name}-{LABELS}", LABEL_MAGIC)
         if image.shape[1:] != (SIDE, SIDE) or not len(image):
             raise DataError(f"{image_path}: images of shape {image.shape}; expected [n, {SIDE}, {SIDE}] with n > 0")
         if len(image) != len(label):
             raise DataError(f"{label_path}: {len(label)} labels for {len(image)} images in {image_path.name}")
         images.append(image)
         labels.append(check_labels(label, label_path))
-        parts.append(np.full(len(label), part, np.int8))
     all_images, all_labels = np.concatenate(images), np.concatenate(labels)
-    digest = sha256_hex(all_images.tobytes() + all_labels.tobytes())
-    unknown = np.full(len(all_labels), -1, np.int32)
-    return Written("mnist", all_images, all_labels, np.concatenate(parts), unknown, digest)
+    part = np.repeat(np.array(list(PARTS), np.int8), [len(label) for label in labels])
+    return Written("mnist", all_images, all_labels, part, sha256_hex(all_images.tobytes() + all_labels.tobytes()))

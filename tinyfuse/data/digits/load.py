@@ -1,81 +1,99 @@
-"""One loader for every source: read, split, pair, compute features, scale."""
+"""One loader for every source of digits: read, split, pair, compute features, scale."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.errors import UsageError
-from tinyfuse.core.files import sha256_hex
-from tinyfuse.data.digits import features
-from tinyfuse.data.digits import speech_variants as augment
-from tinyfuse.data.digits.cache import cached, cached_path
-from tinyfuse.data.digits.download import fetch
-from tinyfuse.data.digits.embedded import read_embedded
-from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, FeatureScaling
-from tinyfuse.data.digits.folder import check_spoken, read_folder
-from tinyfuse.data.digits.pairing import Rows, plan
-from tinyfuse.data.digits.pairs import Dataset, Pairs, Variants
-from tinyfuse.data.digits.sources import Clips, Features, Source, Spoken
-from tinyfuse.data.digits.speech_variants import augmented_features, clean_features, variant_count
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.core.files import save_arrays, sha256_hex
+from tinyfuse.core.strict import decode, encode
+from tinyfuse.data.dataset import Dataset
+from tinyfuse.data.digits import augmentation, features
+from tinyfuse.data.digits.augmentation import Augmentation, augmented_features, variant_count
+from tinyfuse.data.digits.corpus import Clips, Corpus, Features, Spoken
+from tinyfuse.data.digits.download import cache_folder, fetch
+from tinyfuse.data.digits.embedded import read_digits, read_speech
+from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, SIDE, VALUES, FeatureScaling
+from tinyfuse.data.digits.folder import SPOKEN_CHOICES, check_spoken, read_folder
+from tinyfuse.data.digits.pairing import CLASSES, SPLITS, Rows, plan
+from tinyfuse.data.digits.readers import read_npz
+from tinyfuse.data.samples import Axis, Input, Samples
+from tinyfuse.data.sources import FOLDER, register_source
+
+_LAYOUT = {"rows": Axis(SIDE, SIDE), "columns": Axis(1, SIDE)}
+INPUTS = (
+    Input("image", (SIDE, SIDE, 1), axes=_LAYOUT),
+    Input("audio", (SIDE, SIDE, 1), valid=((0, VALUES),),
+          axes={"mfcc": Axis(1, COEFFICIENTS), "time": Axis(COEFFICIENTS, FRAMES), **_LAYOUT}))
+
+
+def register_digits() -> None:
+    """Make the digits known as data sources: the embedded ones, the published originals, a folder of the user's."""
+    register_source("embedded", load, _add_options)
+    register_source("download", load)
+    register_source(FOLDER, load)
+
+
+def _add_options(group: Any) -> None:
+    group.add_argument("--spoken", choices=SPOKEN_CHOICES,
+                       help="spoken digits to use from the folder (default auto: FSDD where present)")
+    group.add_argument("--split", choices=SPLITS,
+                       help="the source's own split (default), or test speakers that training never heard")
+    group.add_argument("--held-out", metavar="NAMES", help="test speakers of --split speaker, separated by commas")
 
 
 def load(source: str | Path | None = None, *, split: str = "official", spoken: str = "auto",
          held_out: str | None = None, seed: int = 0, limit: int | None = None) -> Dataset:
-    """Load a data set as image+audio pairs.
+    """Load written and spoken digits, paired by class; the scaling is fitted on clean training speech.
 
     ``source``: None or ``"embedded"`` (ships with the package), ``"download"`` (MNIST and ``spoken`` into the user's
     cache), or a folder with MNIST and FSDD or Speech Commands, or with the Khacef ``.npy`` files.
     ``split``: ``"official"`` (the source's own) or ``"speaker"``, whose test speakers are ``held_out`` (comma
     separated; default: the last by name of at most six, else a seeded 20 %). ``spoken``: ``"auto"``, ``"fsdd"`` or
-    ``"speech_commands"``. ``seed`` (>= 0) drives the validation cut, pairing and augmentation; ``limit`` caps the
-    pairs of every part, classes as equal as possible.
-
-    Raises ``DataError`` for missing or damaged files, ``UsageError`` for arguments that do not fit.
+    ``"speech_commands"``. ``seed`` drives the validation cut, pairing and augmentation; ``limit`` caps the samples of
+    every part. The group of a sample is its utterance. ``DataError`` for missing or damaged files, ``UsageError`` for
+    arguments that do not fit.
     """
+    corpus = read(source, spoken)
+    parts = plan(corpus, split=split, held_out=held_out, seed=seed, limit=limit)
+    utterances, utterance = np.unique(parts[0].spoken, return_inverse=True)
+    others, other = np.unique(np.concatenate([rows.spoken for rows in parts[1:]]), return_inverse=True)
+    raw, raw_others = _raw_features(corpus.spoken, utterances, others, seed=seed)
+    checksum = _checksum(corpus, parts, _origin(corpus.spoken, raw.shape[1], seed))
+
+    def scaled(table: Mapping[str, Any]) -> Dataset:
+        scaling = decode(FeatureScaling, table.get("audio"), "the scaling of the features", DataError)
+        variants, clean = scaling.apply(raw), scaling.apply(raw_others)
+        audio = (variants[utterance, 0], *np.split(clean[other], [len(parts[1].spoken)]))
+        train, validation, test = (_samples(corpus, *part) for part in zip(parts, audio, strict=True))
+        augment = Augmentation(train.inputs["image"], variants, utterance.astype(np.int64))
+        return Dataset(corpus.name, INPUTS, tuple(map(str, range(CLASSES))), train, validation, test, checksum, split,
+                       seed, augment, {"audio": encode(scaling)}, scaled)
+
+    final = isinstance(corpus.spoken.voice, Features) and corpus.spoken.voice.scaled
+    return scaled({"audio": encode(FeatureScaling.identity() if final else FeatureScaling.fit(raw[:, 0]))})
+
+
+def read(source: str | Path | None, spoken: str = "auto") -> Corpus:
+    """Read both sides of what :func:`load` takes, unsplit and unpaired."""
     check_spoken(spoken)
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"seed {seed} is out of range; allowed: 0 to {2**32 - 1}")
     if source is None or source == "embedded":
         if spoken != "auto":
             raise UsageError(f"spoken='{spoken}' needs a folder or 'download'; the embedded set has its own speech")
-        found = read_embedded()
-    elif source == "download":
-        found = read_folder(fetch(spoken), spoken)
-    else:
-        found = read_folder(Path(source).expanduser(), spoken)
-    return assemble(found, split=split, held_out=held_out, seed=seed, limit=limit)
-
-
-def assemble(source: Source, *, split: str = "official", held_out: str | None = None, seed: int = 0,
-             limit: int | None = None) -> Dataset:
-    """Split, pair, compute features and scale what a reader returned; the scaling is fitted on clean training speech.
-
-    Where speech is plentiful (``augment.variant_count``) there are fewer than 12 variants.
-    """
-    train, validation, test = plan(source, split=split, held_out=held_out, seed=seed, limit=limit)
-    utterances, row_of_pair = np.unique(train.spoken, return_inverse=True)
-    others, row_of_other = np.unique(np.concatenate([validation.spoken, test.spoken]), return_inverse=True)
-    raw, raw_others = _raw_features(source.spoken, utterances, others, seed=seed)
-
-    def scaled(scaling: FeatureScaling) -> Dataset:
-        variants = Variants(scaling.apply(raw), row_of_pair.astype(np.int64))
-        clean = scaling.apply(raw_others)
-        parts = (_pairs(source, train, variants.audio[row_of_pair, 0]),
-                 _pairs(source, validation, clean[row_of_other[: len(validation.spoken)]]),
-                 _pairs(source, test, clean[row_of_other[len(validation.spoken) :]]))
-        return Dataset(source.name, split, seed, *parts, variants, scaling, source.spoken.speaker_names,
-                       _checksum(source, parts, _origin(source.spoken, raw.shape[1], seed)), scaled)
-
-    return scaled(_scaling(source.spoken, raw[:, 0]))
+        return Corpus(read_digits(), read_speech())
+    return read_folder(fetch(spoken) if source == "download" else Path(source).expanduser(), spoken)
 
 
 def _raw_features(spoken: Spoken, train: np.ndarray, others: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Variants of ``train``, [u, v, 39, 13], and clean features of ``others``, [o, 39, 13].
+    """Compute variants of ``train``, [u, v, 39, 13], and clean features of ``others``, [o, 39, 13].
 
-    When most of the source is needed, all of it is computed and cached: every split and limit then reads one file.
+    When most of the corpus is needed, all of it is computed and cached: every split and limit then reads one file.
     """
     count = variant_count(len(train))
     if isinstance(spoken.voice, Clips):
@@ -85,36 +103,50 @@ def _raw_features(spoken: Spoken, train: np.ndarray, others: np.ndarray, *, seed
             everything = cached(name, (len(rows), count, FRAMES, COEFFICIENTS),
                                 lambda: augmented_features(spoken, rows, count, seed=seed))
             return everything[train], everything[others, 0]
-    return augmented_features(spoken, train, count, seed=seed), clean_features(spoken, others)
+    return (augmented_features(spoken, train, count, seed=seed),
+            augmented_features(spoken, others, 1, seed=seed)[:, 0])
+
+
+def cached_path(name: str) -> Path:
+    """Name the file that holds or would hold the array ``name``; it is safe to delete at any time."""
+    return cache_folder() / "features" / f"{name}.npz"
+
+
+def cached(name: str, shape: tuple[int, ...], compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Load the float32 array ``name`` of ``shape`` from the cache, or compute it and store it there.
+
+    A file that is damaged or of another shape is computed again. A folder that cannot be written only costs time.
+    """
+    path = cached_path(name)
+    with suppress(DataError):
+        array = read_npz(path, {"features": "f"}, expected="cached features")["features"]
+        if array.shape == shape and array.dtype == np.float32:
+            return array
+    array = compute()
+    with suppress(OSError):
+        save_arrays(path, {"features": array})
+    return array
 
 
 def _origin(spoken: Spoken, count: int, seed: int) -> str:
-    """Everything that decides the features and their ``count`` variants."""
+    """Tell everything that decides the features and their ``count`` variants."""
     noise = spoken.voice.noise if isinstance(spoken.voice, Clips) else None
     background = "made" if noise is None else sha256_hex(noise.tobytes())
-    return f"{spoken.digest} {background} {count} {seed} {features.PARAMETERS} {augment.PARAMETERS}"
+    return f"{spoken.digest} {background} {count} {seed} {features.PARAMETERS} {augmentation.PARAMETERS}"
 
 
-def _scaling(spoken: Spoken, clean: np.ndarray) -> FeatureScaling:
-    if isinstance(spoken.voice, Features) and spoken.voice.scaled:
-        return FeatureScaling.identity()
-    return FeatureScaling.fit(clean)
+def _samples(corpus: Corpus, rows: Rows, audio: np.ndarray) -> Samples:
+    image = (corpus.written.images[rows.written].astype(np.float32) / np.float32(255.0))[..., None]
+    return Samples({"image": image, "audio": audio}, corpus.written.label[rows.written], rows.spoken)
 
 
-def _pairs(source: Source, rows: Rows, audio: np.ndarray) -> Pairs:
-    written, spoken = source.written, source.spoken
-    image = (written.images[rows.written].astype(np.float32) / np.float32(255.0))[..., None]
-    return Pairs(image, audio, written.label[rows.written], written.writer[rows.written],
-                 spoken.speaker[rows.spoken], rows.written, rows.spoken)
+def _checksum(corpus: Corpus, parts: list[Rows], origin: str) -> str:
+    """Identify a data set: SHA-256 of what was read and of the rows of each part, which the arguments decide.
 
-
-def _checksum(source: Source, parts: tuple[Pairs, ...], origin: str) -> str:
-    """SHA-256 of what was read and asked for; of nothing that was computed, as its last digits depend on the processor.
-
-    The rows of each part follow from split, held out speakers, seed and limit.
+    Nothing that was computed is in it, as its last digits depend on the processor.
     """
-    digest = hashlib.sha256(f"{source.written.digest} {origin}".encode())
-    for pairs in parts:
-        for array in (pairs.written_id, pairs.spoken_id, pairs.label):
+    digest = hashlib.sha256(f"{corpus.written.digest} {origin}".encode())
+    for rows in parts:
+        for array in (rows.written, rows.spoken, corpus.written.label[rows.written]):
             digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()

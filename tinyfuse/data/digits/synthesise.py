@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,10 +19,9 @@ import numpy as np
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import DataError, TinyfuseError
 from tinyfuse.core.files import atomic_path
+from tinyfuse.data.digits.augmentation import coloured_noise
 from tinyfuse.data.digits.features import CLIP_SAMPLES, COEFFICIENTS, FRAMES, SAMPLE_RATE_HZ, level, mfcc, place
-from tinyfuse.data.digits.recordings import WORDS
-from tinyfuse.data.digits.speech import resample
-from tinyfuse.data.digits.speech_variants import coloured_noise
+from tinyfuse.data.digits.speech import WORDS, resample
 
 PROGRAM = "espeak-ng"
 ACCENTS = ("en-gb", "en-us", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-rp", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
@@ -50,7 +49,7 @@ class Take:
 
 
 def takes() -> list[Take]:
-    """All 3,600 utterances, sorted by voice, digit, take; no rate occurs twice for a voice and digit."""
+    """Plan all 3,600 utterances, sorted by voice, digit, take; no rate occurs twice for a voice and digit."""
     result = []
     for voice in range(len(VOICES)):
         for digit in range(len(WORDS)):
@@ -79,9 +78,8 @@ def speak(text: str, voice: str, *, rate_wpm: int, pitch: int) -> np.ndarray:
 
 @cache
 def backgrounds() -> np.ndarray:
-    """Noise to mix in, float32 [60, 8000]: 48 coloured clips and 12 of four voices talking at once."""
-    talkers = [speak(SENTENCE, VOICES[index], rate_wpm=170, pitch=50) for index in range(0, 40, 5)]
-    talkers = [level(talker) for talker in talkers]
+    """Make noise to mix in, float32 [60, 8000]: 48 coloured clips and 12 of four voices talking at once."""
+    talkers = [level(speak(SENTENCE, VOICES[index], rate_wpm=170, pitch=50)) for index in range(0, 40, 5)]
     babble = np.zeros((12, CLIP_SAMPLES), np.float32)
     for index, row in enumerate(babble):
         generator = np.random.default_rng([SEED, index])
@@ -100,7 +98,7 @@ def _room(clip: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def degrade(clip: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """What a cheap microphone in a noisy room makes of ``clip`` (float [samples]); float32 [8000]."""
+    """Make of ``clip`` (float [samples]) what a cheap microphone hears in a noisy room; float32 [8000]."""
     tilt = generator.uniform(-0.3, 0.7)
     coloured = np.append(clip[:1], clip[1:] - tilt * clip[:-1])
     if generator.random() < 0.5:
@@ -114,17 +112,15 @@ def degrade(clip: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def features_of(take: Take) -> np.ndarray:
-    """Raw features of one utterance, float32 [39, 13]."""
+    """Compute raw features of one utterance, float32 [39, 13]."""
     clip = speak(WORDS[take.digit], VOICES[take.voice], rate_wpm=take.rate_wpm, pitch=take.pitch)
     generator = np.random.default_rng([SEED, take.voice, take.digit, take.number])
-    features: np.ndarray = mfcc(degrade(clip, generator)[None])[0]
-    return features
+    return np.asarray(mfcc(degrade(clip, generator)[None])[0])
 
 
 def encode(features: np.ndarray, low: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """One byte per value: ``round((features - low) / step)``, uint8, for float32 [..., 39, 13]."""
-    codes: np.ndarray = np.clip(np.rint((features - low) / step), 0, 255).astype(np.uint8)
-    return codes
+    """Round to one byte per value: ``round((features - low) / step)``, uint8, for float32 [..., 39, 13]."""
+    return np.asarray(np.clip(np.rint((features - low) / step), 0, 255), np.uint8)
 
 
 def synthesise(out: Path) -> None:
@@ -138,20 +134,16 @@ def synthesise(out: Path) -> None:
     low = features.min(axis=(0, 1))
     step = (features.max(axis=(0, 1)) - low) / np.float32(255)
     version = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout.split("Data")[0]
+    voice, digit, number, rate_wpm, pitch = np.array([astuple(take) for take in plan], np.uint8).T
     with atomic_path(out) as temporary:
         np.savez_compressed(
-            temporary, code=encode(features, low, step), low=low, step=step,
-            digit=np.array([take.digit for take in plan], np.uint8),
-            speaker=np.array([take.voice for take in plan], np.uint8), speaker_names=np.array(VOICES),
-            take=np.array([take.number for take in plan], np.uint8),
-            rate_wpm=np.array([take.rate_wpm for take in plan], np.uint8),
-            pitch=np.array([take.pitch for take in plan], np.uint8),
-            official_test=np.array([take.number == TEST_TAKE for take in plan]),
-            synthesiser=np.array(version.strip()))
+            temporary, code=encode(features, low, step), low=low, step=step, digit=digit, speaker=voice,
+            speaker_names=np.array(VOICES), take=number, rate_wpm=rate_wpm, pitch=pitch,
+            official_test=number == TEST_TAKE, synthesiser=np.array(version.strip()))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tinyfuse.data.digits.synthesise",
                                      description="Make the embedded spoken digits (needs espeak-ng 1.51).")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("embedded_speech.npz"),

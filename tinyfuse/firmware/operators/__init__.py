@@ -8,31 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.firmware.operators import (
-    add,
-    concatenation,
-    convolution,
-    depthwise,
-    mean,
-    pad,
-    pooling,
-    quantize,
-    softmax,
-    unary,
-)
+from tinyfuse.firmware.operators import convolution, layout, plain_conv, pointwise, pooling, softmax
 from tinyfuse.firmware.operators.base import BUILDERS, Kernel, Layer
 from tinyfuse.integer.twin import Twin
 
-__all__ = ["BUILDERS", "Kernel", "Layer", "add", "concatenation", "convolution", "depthwise", "layers_of", "mean",
-           "pad", "pooling", "quantize", "softmax", "unary"]
+__all__ = ["BUILDERS", "Kernel", "Layer", "convolution", "layers_of", "layout", "plain_conv", "pointwise", "pooling",
+           "softmax"]
 
 
 def layers_of(twin: Twin) -> list[Layer]:
-    """The layers of ``twin`` in their order.
-
-    Raises:
-        ModelError: an operator or type that the firmware lacks, or sums that could leave their type on the device.
-    """
+    """Build the layers of ``twin`` in their order; ModelError for an operator or type that the firmware lacks."""
     return [_layer(twin, number) for number in range(len(twin.steps))]
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from tinyfuse.firmware.c_text import comment, table
-from tinyfuse.firmware.operators.base import Layer, Shape, ends, hwc, is_wide, register
-from tinyfuse.firmware.operators.plain_conv import direct
-from tinyfuse.firmware.pack import CHUNK, WIDEST, bits_of, chunked, packed
-from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
+from tinyfuse.firmware.c_text import array
+from tinyfuse.firmware.operators.base import Pair, Shape, Weighted, hwc, in_and_out, is_wide, register
+from tinyfuse.firmware.operators.plain_conv import plain_conv
+from tinyfuse.firmware.pack import CHUNK, WIDEST, chunked, packed
+from tinyfuse.firmware.scale import Scale, fits, scales_of
 from tinyfuse.integer.operators.convolution import Convolution
 from tinyfuse.integer.operators.fully_connected import FullyConnected
-from tinyfuse.tflite.graph import Graph, Operator
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 QUAD = 4
 """The kernels take as many lanes of a stretch at once, at least."""
@@ -26,34 +26,13 @@ LANE_CHANNELS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Conv:
-    """An int8 convolution. Shapes are (h, w, c); ``weights`` int [out_c, kh, kw, in_c]."""
-
-    name: str
-    source: int
-    target: int
-    in_shape: Shape
-    out_shape: Shape
-    weights: np.ndarray = field(repr=False)
-    bias: np.ndarray = field(repr=False)
-    scales: tuple[Scale, ...] = field(repr=False)
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    padding: tuple[int, int]
-    zero_in: int
-    zero_out: int
-    low: int
-    high: int
+class Conv(Weighted):
+    """An int8 convolution on the hot kernels."""
 
     @property
-    def sources(self) -> tuple[int, ...]:
+    def source(self) -> int:
         """The one tensor that is read."""
-        return (self.source,)
-
-    @property
-    def bits(self) -> int:
-        """Width of a packed weight."""
-        return bits_of(self.weights)
+        return self.sources[0]
 
     @property
     def gathered(self) -> bool:
@@ -72,11 +51,6 @@ class Conv:
         return taps + -taps % QUAD if self.gathered else taps // self.runs
 
     @property
-    def macs(self) -> int:
-        """Multiply-accumulates, as the `.tflite` has them without doubled channels."""
-        return int(np.prod(self.out_shape)) * int(np.prod(self.weights.shape[1:]))
-
-    @property
     def shared_lanes(self) -> int:
         """Lanes of a ring row's right margin that are the left margin of the next row."""
         right = self._columns - self.padding[1] - self.in_shape[1]
@@ -90,21 +64,21 @@ class Conv:
         return self._columns * self.in_shape[2] - self.shared_lanes
 
     def ring_lanes(self, rows: int) -> int:
-        """Lanes of ``rows`` rows."""
+        """Count the lanes of ``rows`` rows."""
         return rows * self.row_lanes + self.shared_lanes
 
     @property
     def _columns(self) -> int:
-        wide = (self.out_shape[1] - 1) * self.stride[1] + self.weights.shape[2]
-        return int(max(wide, self.padding[1] + self.in_shape[1]))
+        used = (self.out_shape[1] - 1) * self.stride[1] + self.weights.shape[2]
+        return int(max(used, self.padding[1] + self.in_shape[1]))
 
     @property
-    def odd(self) -> bool:
+    def general(self) -> bool:
         """Whether the short way from sums to codes is not for this layer: a shift out of range, or a narrow clamp."""
         return any(scale.shift not in PLAIN_SHIFTS for scale in self.scales) or (self.low, self.high) != (-128, 127)
 
     @property
-    def wide(self) -> bool:
+    def nine_bit(self) -> bool:
         """Whether a weight does not fit int8 lanes."""
         return self.bits == WIDEST
 
@@ -114,62 +88,46 @@ class Conv:
         return self.runs * -(-self.run_length // CHUNK)
 
     def words(self) -> np.ndarray:
-        """Packed weights uint32 [pairs of channels, words]."""
+        """Pack the weights as uint32 [pairs of channels, words]."""
         return packed(chunked(self.weights.reshape(len(self.weights), self.runs, -1)), self.bits)
 
     def tables(self, number: int) -> str:
-        """C text of weights, biases and scales, for whole fours; those of a wide layer start at every pair."""
-        spare = [Scale(0, 1)] * (-len(self.scales) % LANE_CHANNELS + (2 if self.wide else 0))
+        """Write weights, biases and scales, for whole fours; those of 9-bit weights start at every pair."""
+        spare = [Scale(0, 1)] * (-len(self.scales) % LANE_CHANNELS + (2 if self.nine_bit else 0))
         scales = [*self.scales, *spare]
         sums = self.weights.reshape(len(self.weights), -1).sum(axis=1)
         folded, doubled = (np.pad(bias, (0, len(spare))) for bias in (self.bias - self.zero_in * sums, 2 * self.bias))
-        return f"""/* {comment(self.name)}: {self.bits}-bit weights, {self.macs} multiply-accumulates */
-static const uint32_t weights{number}[] = {{
-{table([f"TNY_WORD(0x{word:08x}u)" for word in self.words().reshape(-1)])}
-}};
-#if TNY_IMPL == 2
-{_bias(folded, number)}
-#else
-{_bias(doubled, number)}
-#endif
-static const int32_t multiplier{number}[] = {{
-{table([str(scale.multiplier) for scale in scales])}
-}};
-static const int8_t shift{number}[] = {{
-{table([str(scale.shift) for scale in scales])}
-}};
-"""
+        words = [f"TNY_WORD(0x{word:08x}u)" for word in self.words().reshape(-1)]
+        return (f"{self.title}{array('uint32_t', f'weights{number}', words)}"
+                f"#if TNY_IMPL == 2\n{_bias(folded, number)}\n#else\n{_bias(doubled, number)}\n#endif\n"
+                f"{array('int32_t', f'multiplier{number}', [scale.multiplier for scale in scales])}"
+                f"{array('int8_t', f'shift{number}', [scale.shift for scale in scales])}")
 
 
 def _bias(bias: np.ndarray, number: int) -> str:
     """Lower halves, and upper ones if there are any."""
     lower = bias.astype(np.int16)
     upper = bias - lower >> 16
-    text = f"static const int16_t bias{number}[] = {{\n{table([str(value) for value in lower])}\n}};\n"
+    text = array("int16_t", f"bias{number}", lower)
     if not upper.any():
         return f"{text}#define TNY_BIAS_HIGH{number} NULL"
-    return (f"{text}static const int16_t bias_high{number}[] = {{\n{table([str(value) for value in upper])}\n}};\n"
-            f"#define TNY_BIAS_HIGH{number} bias_high{number}")
+    return f"{text}{array('int16_t', f'bias_high{number}', upper)}#define TNY_BIAS_HIGH{number} bias_high{number}"
 
 
 @register("CONV_2D")
-def _convolution(graph: Graph, operator: Operator, node: Convolution) -> Layer:
-    source, target = ends(graph, operator)
-    weights, options = _content(graph, operator), operator.options
+def _convolution(graph: Graph, operator: Operator, node: Convolution) -> Weighted:
+    source, target = in_and_out(graph, operator)
+    options = operator.options
     stride = int(options["stride_h"]), int(options["stride_w"])
     dilation = int(options["dilation_h_factor"]), int(options["dilation_w_factor"])
-    padding = node.top, node.left
-    if is_wide(source):
-        return direct(source, target, node, weights, (hwc(source), hwc(target)), (stride, dilation, padding))
-    return _proven(Conv(target.name, source.index, target.index, hwc(source), hwc(target), weights, node.bias,
-                        scales_of(node.multiplier, node.shift), stride, dilation, padding, node.zero_in, node.zero_out,
-                        node.low, node.high))
+    return _layer(source, target, node, _content(graph, operator), (hwc(source), hwc(target)),
+                  (stride, dilation, (node.top, node.left)))
 
 
 @register("FULLY_CONNECTED")
-def _fully_connected(graph: Graph, operator: Operator, node: FullyConnected) -> Layer:
+def _fully_connected(graph: Graph, operator: Operator, node: FullyConnected) -> Weighted:
     """Each row is a pixel. A zero point of the weights makes them wider by one bit at most."""
-    source, target = ends(graph, operator)
+    source, target = in_and_out(graph, operator)
     tensor = graph.tensors[operator.inputs[1]]
     outputs, depth = tensor.shape
     weights = (_content(graph, operator) - int(tensor.zero_point[0])).reshape(outputs, 1, 1, depth)
@@ -177,11 +135,17 @@ def _fully_connected(graph: Graph, operator: Operator, node: FullyConnected) -> 
     # The kernel takes two pixels of a row at a time, and all of a row in memory.
     width = 1 if rows % 2 else 2
     shapes = (rows // width, width, depth), (rows // width, width, outputs)
+    return _layer(source, target, node, weights, shapes, ((1, 1), (1, 1), (0, 0)))
+
+
+def _layer(source: Tensor, target: Tensor, node: Convolution | FullyConnected, weights: np.ndarray,
+           shapes: tuple[Shape, Shape], sliding: tuple[Pair, Pair, Pair]) -> Weighted:
+    """Build the convolution on the kernels for its type; ``sliding``: stride, dilation, padding before."""
     if is_wide(source):
-        return direct(source, target, node, weights, shapes, ((1, 1), (1, 1), (0, 0)))
-    return _proven(Conv(target.name, source.index, target.index, *shapes, weights, node.bias,
-                        scales_of(node.multiplier, node.shift), (1, 1), (1, 1), (0, 0), node.zero_in, node.zero_out,
-                        node.low, node.high))
+        return plain_conv(source, target, node, weights, shapes, sliding)
+    return _proven(Conv(target.name, (source.index,), target.index, *shapes, weights, node.bias,
+                        scales_of(node.multiplier, node.shift), *sliding, node.zero_in, node.zero_out, node.low,
+                        node.high))
 
 
 def _content(graph: Graph, operator: Operator) -> np.ndarray:
@@ -192,15 +156,11 @@ def _content(graph: Graph, operator: Operator) -> np.ndarray:
 
 def _proven(conv: Conv) -> Conv:
     """``conv``, if no step of it can leave 32 bits; C has undefined behaviour beyond."""
-    reach = np.abs(conv.weights).reshape(len(conv.weights), -1).sum(axis=1) * max(127 - conv.zero_in,
-                                                                                conv.zero_in + 128)
-    folded = np.abs(conv.bias - conv.zero_in * conv.weights.reshape(len(conv.weights), -1).sum(axis=1))
-    largest = np.maximum(reach + np.abs(conv.bias), reach * 0 + folded + np.abs(conv.weights).reshape(
-        len(conv.weights), -1).sum(axis=1) * 128)
-    sized(conv.name, "sizes", (*conv.in_shape, *conv.out_shape, conv.run_length, conv.row_lanes,
-                               conv.words().shape[1]), 16)
-    sized(conv.name, "kernel, stride or padding", (*conv.weights.shape[1:3], *conv.stride, *conv.dilation,
-                                                   *conv.padding), 8)
-    for bound, scale in zip(largest, conv.scales, strict=True):
+    weights = conv.weights.reshape(len(conv.weights), -1)
+    taps = np.abs(weights).sum(axis=1)
+    centred = taps * max(127 - conv.zero_in, conv.zero_in + 128) + np.abs(conv.bias)
+    folded = taps * 128 + np.abs(conv.bias - conv.zero_in * weights.sum(axis=1))
+    conv.check_sizes(conv.run_length, conv.row_lanes)
+    for bound, scale in zip(np.maximum(centred, folded), conv.scales, strict=True):
         fits(conv.name, int(bound), scale)
     return conv

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinyfuse.firmware.c_text import array, comment, numbers
-from tinyfuse.firmware.operators.base import At, Kernel, Layer, ends, is_wide, register
+from tinyfuse.firmware.c_text import array
+from tinyfuse.firmware.operators.base import Kernel, in_and_out, is_wide, register
 from tinyfuse.firmware.scale import Scale, scale_of
-from tinyfuse.integer.operators.softmax import EXPONENTIALS, RECIPROCALS, STEP_WIDE, argument
+from tinyfuse.integer.operators.softmax import EXPONENTIALS, RECIPROCALS, STEP_INT16, argument
 from tinyfuse.integer.operators.softmax import Softmax as Node
 from tinyfuse.tflite.graph import Graph, Operator
 
@@ -26,25 +27,15 @@ class Softmax(Kernel):
     shift: int
     radius: int
     wide: int
+    header = "tny_softmax.h"
+    kind = "softmax"
+    described = "multiplier", "shift", "radius", "depth"
+    call = "tny_softmax", "rows", "wide"
 
     @property
-    def header(self) -> str:
-        """See :class:`Kernel`."""
-        return "tny_softmax.h"
-
-    @property
-    def over(self) -> tuple[int, ...]:
+    def replaceable(self) -> tuple[int, ...]:
         """Each code is read for the last time when its own share is written."""
         return () if self.wide else self.sources
-
-    def descriptor(self, number: int) -> str:
-        """See :class:`Kernel`."""
-        return (f"/* {comment(self.name)} */\nstatic const tny_softmax_t softmax{number} = {{" +
-                numbers([self.multiplier, self.shift, self.radius, self.depth, number, self.target]) + "};\n")
-
-    def calls(self, number: int, at: At, scratch: str) -> tuple[str, ...]:
-        """See :class:`Kernel`."""
-        return (f"tny_softmax(&softmax{number}, {at(self.sources[0])}, {at(self.target)}, {self.rows}, {self.wide});",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,38 +45,25 @@ class WideSoftmax(Kernel):
     rows: int
     depth: int
     scale: Scale
-
-    @property
-    def header(self) -> str:
-        """See :class:`Kernel`."""
-        return "tny_softmax_wide.h"
-
-    @property
-    def over(self) -> tuple[int, ...]:
-        """As for int8 codes."""
-        return self.sources
+    header = "tny_softmax_wide.h"
+    kind = "softmax_wide"
+    call = "tny_softmax_wide", "rows"
+    in_place = True
 
     def shared(self) -> tuple[str, ...]:
-        """See :class:`Kernel`."""
         return ("/* Samples for interpolation: exp on [-10, 0] and 1 / (1 + x) on [0, 1], 2^-15 being one. */\n" +
                 array("int16_t", "exponentials", EXPONENTIALS) + array("int16_t", "reciprocals", RECIPROCALS),)
 
-    def descriptor(self, number: int) -> str:
-        """See :class:`Kernel`."""
-        return (f"/* {comment(self.name)} */\nstatic const tny_softmax_wide_t softmax{number} = {{exponentials, "
-                f"reciprocals, {self.scale}, {numbers([self.depth, number, self.target])}}};\n")
-
-    def calls(self, number: int, at: At, scratch: str) -> tuple[str, ...]:
-        """See :class:`Kernel`."""
-        return (f"tny_softmax_wide(&softmax{number}, {at(self.sources[0])}, {at(self.target)}, {self.rows});",)
+    def members(self, number: int) -> Mapping[str, object]:
+        return {"exponentials": "exponentials", "reciprocals": "reciprocals", "scale": self.scale, "depth": self.depth}
 
 
 @register("SOFTMAX")
-def _softmax(graph: Graph, operator: Operator, node: Node) -> Layer:
-    source, target = ends(graph, operator)
+def _softmax(graph: Graph, operator: Operator, node: Node) -> Kernel:
+    source, target = in_and_out(graph, operator)
     depth, beta = node.depth, float(np.float32(operator.options["beta"]))
     rows = int(np.prod(source.shape)) // depth
     if is_wide(source):
         return WideSoftmax(target.name, (source.index,), target.index, rows, depth,
-                           scale_of(float(source.scale[0]) * beta / STEP_WIDE))
+                           scale_of(float(source.scale[0]) * beta / STEP_INT16))
     return Softmax(target.name, (source.index,), target.index, rows, depth, *argument(source, beta), is_wide(target))

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from tinyfuse.integer.operators import (
+from tinyfuse.integer.operators import (  # noqa: F401
+    binary,
     concatenation,
     convolution,
     depthwise,
-    elementwise,
     fully_connected,
     layout,
     mean,
     pooling,
-    relu,
-    requantize,
     sigmoid,
     softmax,
+    table,
 )
 from tinyfuse.integer.operators.base import OPERATORS, Node
 
-__all__ = [
-    "OPERATORS", "Node", "concatenation", "convolution", "depthwise", "elementwise", "fully_connected", "layout",
-    "mean", "pooling", "relu", "requantize", "sigmoid", "softmax",
-]
+__all__ = ["OPERATORS", "Node"]

@@ -1,130 +1,185 @@
-"""What ADD, SUB, MUL, MINIMUM and MAXIMUM do with one pair of codes, and the slopes of each."""
+"""ADD, SUB, MUL, MINIMUM and MAXIMUM of two tensors, with broadcasting; int8 ones as a table of 65,536 cases."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.arithmetic import activation_range, quantize_multiplier, rescale, wrap32
-from tinyfuse.integer.operators.checks import centred
-from tinyfuse.tflite.graph import Operator, Tensor
+from tinyfuse.integer.arithmetic import TYPE_RANGE, clamp, quantize_multiplier, rescaled
+from tinyfuse.integer.operators.base import fused_range, need_batch_axis, need_centred, need_one_scale, register
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
+_MOST_AXES = 6  # that TFLite Micro broadcasts over
 LEFT_SHIFT = {np.dtype(np.int8): 20, np.dtype(np.int16): 15}
 """Bits of headroom that sums are computed with."""
 
-Fill = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
-Slopes = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray | np.float32]]
+
+class Arithmetic(NamedTuple):
+    """What one operator computes of codes [n, m] or [1, m], its slopes float32 for both in codes, and the clamp."""
+
+    values: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    slopes: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray | np.float32]]
+    low: int
+    high: int
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """``fill(a, b, out, inside)``: write the codes of pairs, and where the clamp did nothing unless that is empty.
+def _sums(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> Arithmetic:
+    """ADD and SUB: both operands rescaled to one scale with more bits, added or subtracted, rescaled once more.
 
-    All are [n, m]; ``a`` and ``b`` may be [1, m]. ``slopes(a, b)``: float32 d out / d a and d out / d b in codes.
+    Reference: ``micro/kernels/{add,sub}_common.cc``, ``reference/integer_ops/add.h``.
     """
-
-    fill: Fill = field(repr=False)
-    slopes: Slopes = field(repr=False)
-
-
-@numba.njit(nogil=True, cache=True)
-def _fill_sums(a, b, first, second, final, sign, left_shift, low, high, out, inside):  # type: ignore[no-untyped-def]
-    """Both operands rescaled to one scale with ``left_shift`` more bits, added or subtracted, rescaled once more.
-
-    ``first``, ``second`` and ``final`` are (zero point, multiplier, shift).
-    """
-    keep = inside.size > 0
-    for i in range(out.shape[0]):
-        x, y = a[i if a.shape[0] > 1 else 0], b[i if b.shape[0] > 1 else 0]
-        for j in range(out.shape[1]):
-            one = rescale(wrap32((np.int64(x[j]) - first[0]) << left_shift), first[1], first[2])
-            other = rescale(wrap32((np.int64(y[j]) - second[0]) << left_shift), second[1], second[2])
-            value = rescale(wrap32(one + sign * other), final[1], final[2]) + final[0]
-            out[i, j] = min(max(value, low), high)
-            if keep:
-                inside[i, j] = (value >= low) & (value <= high)
-
-
-@numba.njit(nogil=True, cache=True)
-def _fill_products(a, b, zero_a, zero_b, final, low, high, out, inside):  # type: ignore[no-untyped-def]
-    """The product of the operands without their zero points, rescaled by ``final``."""
-    keep = inside.size > 0
-    for i in range(out.shape[0]):
-        x, y = a[i if a.shape[0] > 1 else 0], b[i if b.shape[0] > 1 else 0]
-        for j in range(out.shape[1]):
-            product = wrap32((np.int64(x[j]) - zero_a) * (np.int64(y[j]) - zero_b))
-            value = rescale(product, final[1], final[2]) + final[0]
-            out[i, j] = min(max(value, low), high)
-            if keep:
-                inside[i, j] = (value >= low) & (value <= high)
-
-
-def _sums(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> Pairs:
-    """ADD and SUB. Reference: ``micro/kernels/{add,sub}_common.cc``, ``reference/integer_ops/add.h``."""
     sign = 1 if operator.name == "ADD" else -1
     bits = LEFT_SHIFT[target.dtype]
-    scales, scale_out = [float(source.scale[0]) for source in sources], float(target.scale[0])
-    twice = 2.0 * max(scales)
-    first, second = ((int(source.zero_point[0]), *quantize_multiplier(scale / twice))
-                     for source, scale in zip(sources, scales, strict=True))
-    real = twice / ((1 << bits) * scale_out)
-    final = int(target.zero_point[0]), *quantize_multiplier(real)
-    if real >= 1 or final[2] > 0:
-        raise ModelError(f"'{target.name}' has scale {scale_out:.3g}, too small for {operator.name} of inputs with "
-                         f"scale {max(scales):.3g}: TFLite Micro needs more than {twice / (1 << bits):.3g}")
-    low, high = _clamp(operator, target)
+    twice = 2.0 * max(source.unit for source in sources)
+    first, second = (quantize_multiplier(source.unit / twice) for source in sources)
+    zero_a, zero_b, zero_out = (tensor.zero for tensor in (*sources, target))
+    real = twice / ((1 << bits) * target.unit)
+    final = quantize_multiplier(real)
+    if real >= 1 or final[1] > 0:
+        raise ModelError(f"'{target.name}' has scale {target.unit:.3g}, too small for {operator.name} of inputs with "
+                         f"scale {twice / 2:.3g}: TFLite Micro needs more than {twice / (1 << bits):.3g}")
 
-    def fill(a: np.ndarray, b: np.ndarray, out: np.ndarray, inside: np.ndarray) -> None:
-        _fill_sums(a, b, first, second, final, sign, bits, low, high, out, inside)
+    def values(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        one, other = ((codes.astype(np.int64) - zero) << bits for codes, zero in ((a, zero_a), (b, zero_b)))
+        total = rescaled(one, *first) + sign * rescaled(other, *second)
+        return np.asarray(rescaled(total, *final) + zero_out)
 
-    slopes = np.float32(scales[0] / scale_out), np.float32(sign * scales[1] / scale_out)
-    return Pairs(fill, lambda a, b: slopes)
+    slopes = np.float32(sources[0].unit / target.unit), np.float32(sign * sources[1].unit / target.unit)
+    return Arithmetic(values, lambda a, b: slopes, *fused_range(operator, target))
 
 
-def _products(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> Pairs:
-    """MUL. Reference: ``micro/kernels/mul_common.cc``, ``reference/integer_ops/mul.h``."""
-    centred(operator, *sources, target)
-    real = float(sources[0].scale[0]) * float(sources[1].scale[0]) / float(target.scale[0])
-    zero_a, zero_b = (int(source.zero_point[0]) for source in sources)
-    final = int(target.zero_point[0]), *quantize_multiplier(real)
-    low, high = _clamp(operator, target)
+def _products(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> Arithmetic:
+    """MUL: the product of the operands without their zero points, rescaled.
 
-    def fill(a: np.ndarray, b: np.ndarray, out: np.ndarray, inside: np.ndarray) -> None:
-        _fill_products(a, b, zero_a, zero_b, final, low, high, out, inside)
+    Reference: ``micro/kernels/mul_common.cc``, ``reference/integer_ops/mul.h``.
+    """
+    need_centred(operator, *sources, target)
+    real = sources[0].unit * sources[1].unit / target.unit
+    zero_a, zero_b, zero_out = (tensor.zero for tensor in (*sources, target))
+    final = quantize_multiplier(real)
+
+    def values(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        product = (a.astype(np.int64) - zero_a) * (b.astype(np.int64) - zero_b)
+        return np.asarray(rescaled(product, *final) + zero_out)
 
     def slopes(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple((codes.astype(np.float32) - np.float32(zero)) * np.float32(real)
                      for codes, zero in ((b, zero_b), (a, zero_a)))
 
-    return Pairs(fill, slopes)
+    return Arithmetic(values, slopes, *fused_range(operator, target))
 
 
-def _extremes(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> Pairs:
+def _extremes(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> Arithmetic:
     """MINIMUM and MAXIMUM of the codes themselves: TFLite Micro looks at no scale. Of equals the first counts."""
-    del sources, target
     smaller = operator.name == "MINIMUM"
-    choose = np.minimum if smaller else np.maximum
-
-    def fill(a: np.ndarray, b: np.ndarray, out: np.ndarray, inside: np.ndarray) -> None:
-        choose(a, b, out=out)
-        inside[...] = 1
 
     def slopes(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         first = a <= b if smaller else a >= b
         return first.astype(np.float32), (~first).astype(np.float32)
 
-    return Pairs(fill, slopes)
+    return Arithmetic(np.minimum if smaller else np.maximum, slopes, *TYPE_RANGE[target.dtype])
 
 
-def _clamp(operator: Operator, target: Tensor) -> tuple[int, int]:
-    return activation_range(str(operator.options["fused_activation_function"]), float(target.scale[0]),
-                            int(target.zero_point[0]), target.dtype)
-
-
-PAIRS: dict[str, Callable[[Operator, Sequence[Tensor], Tensor], Pairs]] = {
+ARITHMETIC: dict[str, Callable[[Operator, Sequence[Tensor], Tensor], Arithmetic]] = {
     "ADD": _sums, "SUB": _sums, "MUL": _products, "MINIMUM": _extremes, "MAXIMUM": _extremes}
 """Builtin name -> its arithmetic, bound to the scales of two operands and an output."""
+
+
+@numba.njit(nogil=True, cache=True)
+def _look_up(a, b, table, mask, out, inside):  # type: ignore[no-untyped-def]
+    """Write entry 256 * a + b of ``table`` to ``out`` and of ``mask`` to ``inside``; a, b are uint8."""
+    for i in range(out.shape[0]):
+        x, y = a[i if a.shape[0] > 1 else 0], b[i if b.shape[0] > 1 else 0]
+        for j in range(out.shape[1]):
+            place = (np.uint32(x[j]) << np.uint32(8)) | np.uint32(y[j])
+            out[i, j] = table[place]
+            inside[i, j] = mask[place]
+
+
+class Operand:
+    """One of the two inputs, brought to rows [n, size] (computed) or [1, size] (constant) of the output's shape."""
+
+    def __init__(self, source: Tensor, shape: tuple[int, ...]) -> None:
+        self.shape, self.broadcast = source.shape[1:], shape[1:]
+        missing = len(shape) - len(source.shape)
+        # The batch axis of a tensor with fewer axes than the output comes first all the same.
+        self.spread = (1,) * missing + source.shape[1:] if source.data is None else ()
+        self.summed = tuple(axis for axis, (given, wanted) in
+                            enumerate(zip(self.spread, self.broadcast, strict=False), 1) if given < wanted)
+        self.constant = None if source.data is None else np.broadcast_to(source.data, shape).reshape(1, -1).copy()
+
+    def rows_of(self, codes: np.ndarray) -> np.ndarray:
+        """Bring codes [n, ...] of the input to [n, size]."""
+        if self.summed:
+            codes = np.broadcast_to(codes.reshape(-1, *self.spread), (len(codes), *self.broadcast))
+        return np.ascontiguousarray(codes).reshape(len(codes), -1)
+
+    def gradient_of(self, gradient: np.ndarray) -> np.ndarray:
+        """Bring a gradient [n, size] with respect to the output's shape to that of this input [n, ...]."""
+        if self.summed:
+            gradient = gradient.reshape(-1, *self.broadcast).sum(axis=self.summed)
+        return gradient.reshape(-1, *self.shape)
+
+
+@register(*ARITHMETIC)
+class Elementwise:
+    """One operator of two operands; :data:`ARITHMETIC` holds what it computes."""
+
+    def __init__(self, operator: Operator, graph: Graph) -> None:
+        sources, target = _tensors(operator, graph)
+        self.arithmetic = ARITHMETIC[operator.name](operator, sources, target)
+        self.operands = [Operand(source, target.shape) for source in sources]
+        self.dtype, self.shape = target.dtype, target.shape[1:]
+        # All pairs of codes, read as unsigned bytes.
+        codes = np.arange(256, dtype=np.uint8).view(np.int8)
+        self.tables = self._codes(np.repeat(codes, 256), np.tile(codes, 256)) if target.dtype == np.int8 else None
+
+    def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
+        given = iter(inputs)
+        a, b = (operand.rows_of(next(given)) if operand.constant is None else operand.constant
+                for operand in self.operands)
+        if self.tables is None:
+            out, inside = self._codes(a, b)
+        else:
+            out = np.empty((len(inputs[0]), a.shape[1]), self.dtype)
+            inside = np.empty(out.shape, bool)
+            _look_up(a.view(np.uint8), b.view(np.uint8), *self.tables, out, inside)
+        return out.reshape(len(out), *self.shape), (a, b, inside)
+
+    def _codes(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Output codes, and where the clamp did nothing."""
+        return clamp(self.arithmetic.values(a, b), self.arithmetic.low, self.arithmetic.high, self.dtype)
+
+    def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:
+        a, b, inside = saved
+        masked = gradient.reshape(inside.shape) * inside
+        return [operand.gradient_of(masked * slope) for operand, slope in
+                zip(self.operands, self.arithmetic.slopes(a, b), strict=True) if operand.constant is None]
+
+
+def _tensors(operator: Operator, graph: Graph) -> tuple[list[Tensor], Tensor]:
+    """The two operands and the output, refused unless types and shapes fit and the batch axis stays first."""
+    sources, target = [graph.tensors[index] for index in operator.inputs], graph.tensors[operator.outputs[0]]
+    if all(source.data is not None for source in sources):
+        raise ModelError(f"'{target.name}': {operator.name} of two constants; at least one must be computed, so fold "
+                         "it into its result")
+    for tensor in (*sources, target):
+        if tensor.dtype not in TYPE_RANGE or tensor.dtype != target.dtype:
+            raise ModelError(f"'{tensor.name}': {operator.name} of {tensor.dtype} to {target.dtype} is not supported; "
+                             "use int8 or int16 throughout")
+        need_one_scale(operator, tensor)
+        if tensor.data is None:
+            need_batch_axis(operator, tensor)
+    try:
+        shape = np.broadcast_shapes(*(source.shape for source in sources))
+    except ValueError:
+        shape = ()
+    if shape != target.shape or len(shape) > _MOST_AXES:
+        raise ModelError(f"'{target.name}' has shape {list(target.shape)}, but {operator.name} of "
+                         f"{' and '.join(str(list(source.shape)) for source in sources)} cannot give it; "
+                         f"shapes broadcast over at most {_MOST_AXES} axes")
+    return sources, target

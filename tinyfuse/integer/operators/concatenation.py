@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.operators.base import Node, register
-from tinyfuse.integer.operators.checks import centred, require_shape
+from tinyfuse.integer.operators.base import Node, need_centred, need_shape, register
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _MOST_PARTS, _MOST_AXES = 10, 6  # what TFLite Micro's kernel takes
@@ -19,27 +18,25 @@ _MOST_PARTS, _MOST_AXES = 10, 6  # what TFLite Micro's kernel takes
 
 @dataclass(frozen=True, eq=False)
 class Concatenation:
-    """The parts one after the other along ``axis``, ending at ``ends``; None stands for the next computed input."""
+    """The parts one after the other along ``axis``, up to ``part_ends``; None stands for the next computed input."""
 
     axis: int
     parts: tuple[np.ndarray | None, ...]
-    ends: tuple[int, ...]
+    part_ends: tuple[int, ...]
 
-    def forward(self, inputs: Sequence[np.ndarray], keep: bool) -> tuple[np.ndarray, Any]:
+    def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
         rest, n = iter(inputs), len(inputs[0])
         arrays = [next(rest) if part is None else np.broadcast_to(part, (n, *part.shape[1:])) for part in self.parts]
         return np.concatenate(arrays, axis=self.axis), None
 
     def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:
-        pieces = np.split(gradient, self.ends[:-1], axis=self.axis)
+        pieces = np.split(gradient, self.part_ends[:-1], axis=self.axis)
         return [np.ascontiguousarray(piece) for piece, part in zip(pieces, self.parts, strict=True) if part is None]
 
 
 @register("CONCATENATION")
 def _build(operator: Operator, graph: Graph) -> Node:
     target = graph.tensors[operator.outputs[0]]
-    if any(index < 0 for index in operator.inputs):
-        raise ModelError(f"'{target.name}': CONCATENATION lacks an input; all must be given")
     parts = [graph.tensors[index] for index in operator.inputs]
     axis, rank = int(operator.options["axis"]), len(target.shape)
     axis = axis + rank if axis < 0 else axis
@@ -54,7 +51,7 @@ def _build(operator: Operator, graph: Graph) -> Node:
     for part in parts:
         _check_part(operator, part, target, axis)
     sizes = [part.shape[axis] for part in parts]
-    require_shape(operator, target, (*target.shape[:axis], sum(sizes), *target.shape[axis + 1:]))
+    need_shape(operator, target, (*target.shape[:axis], sum(sizes), *target.shape[axis + 1:]))
     return Concatenation(axis, tuple(part.data for part in parts), tuple(accumulate(sizes)))
 
 
@@ -66,7 +63,6 @@ def _check_part(operator: Operator, part: Tensor, target: Tensor, axis: int) -> 
     if len(part.shape) != len(target.shape) or rest[0] != rest[1] or part.shape[0] != 1:
         raise ModelError(f"'{part.name}': CONCATENATION of {list(part.shape)} into {list(target.shape)} along axis "
                          f"{axis}; the other axes must be equal and the first must be 1")
-    same = np.array_equal(part.scale, target.scale) and np.array_equal(part.zero_point, target.zero_point)
-    if part.dtype == np.int8 and not same:
+    if part.dtype == np.int8 and not part.has_grid_of(target):
         raise ModelError(f"'{part.name}': CONCATENATION needs one scale and zero point for all inputs and the output")
-    centred(operator, part, target)
+    need_centred(operator, part, target)

@@ -11,27 +11,13 @@ import math
 import numba
 import numpy as np
 
-from tinyfuse.integer.arithmetic import rescale
+from tinyfuse.integer.arithmetic import divide_by_power, multiply
 
 ONE = (1 << 31) - 1  # the largest Q0 number stands for 1
 _EXP_EIGHTH = round(math.exp(-1 / 8) * 2.0**31)
 _THIRD = round(2.0**31 / 3)
 _EXP_POWERS = tuple(round(math.exp(-(2.0**power)) * 2.0**31) for power in range(-2, 5))  # exp(-1/4) .. exp(-16)
 _GUESS_AT_0, _GUESS_SLOPE = round(48 / 17 * 2.0**29), round(-32 / 17 * 2.0**29)  # Newton-Raphson's first guess, Q2
-
-
-@numba.njit(nogil=True, cache=True)
-def multiply(a, b):  # type: ignore[no-untyped-def]
-    """The product of a Qi and a Qj number, Q(i + j), halves rounded up."""
-    return (a * b + (np.int64(1) << np.int64(30))) >> np.int64(31)
-
-
-@numba.njit(nogil=True, cache=True)
-def divide_by_power(value, exponent):  # type: ignore[no-untyped-def]
-    """``value`` / 2^exponent, halves rounded away from zero."""
-    mask = (np.int64(1) << exponent) - np.int64(1)
-    threshold = (mask >> np.int64(1)) + np.int64(value < 0)
-    return (value >> exponent) + np.int64((value & mask) > threshold)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -107,12 +93,3 @@ def leading_zeros(value):  # type: ignore[no-untyped-def]
     while value < np.int64(1) << (np.int64(31) - count):
         count += np.int64(1)
     return count
-
-
-@numba.njit(nogil=True, cache=True)
-def rescaled(values, multiplier, shift):  # type: ignore[no-untyped-def]
-    """:func:`~tinyfuse.integer.arithmetic.rescale` of each entry of an int64 vector."""
-    out = np.empty(values.shape, np.int64)
-    for i in range(values.size):
-        out[i] = rescale(values[i], multiplier, shift)
-    return out

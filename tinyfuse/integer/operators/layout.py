@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.operators.base import Node, register
-from tinyfuse.integer.operators.checks import constant, require_shape, same_type, source_and_target
+from tinyfuse.integer.operators.base import Node, constant, need_shape, register, same_type, source_and_target
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _MOVABLE = same_type("int8", "int16", "float32")
@@ -25,7 +24,7 @@ class Reshape:
     source: tuple[int, ...]
     target: tuple[int, ...]
 
-    def forward(self, inputs: Sequence[np.ndarray], keep: bool) -> tuple[np.ndarray, Any]:
+    def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
         return inputs[0].reshape(-1, *self.target[1:]), None
 
     def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:
@@ -38,7 +37,7 @@ class Transpose:
 
     axes: tuple[int, ...]
 
-    def forward(self, inputs: Sequence[np.ndarray], keep: bool) -> tuple[np.ndarray, Any]:
+    def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
         return np.ascontiguousarray(inputs[0].transpose(self.axes)), None
 
     def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:
@@ -53,7 +52,7 @@ class Slice:
     source: tuple[int, ...]
     target: tuple[int, ...]
 
-    def forward(self, inputs: Sequence[np.ndarray], keep: bool) -> tuple[np.ndarray, Any]:
+    def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
         return inputs[0][self.places].reshape(-1, *self.target[1:]), None
 
     def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:
@@ -71,7 +70,7 @@ class Pad:
     target: Tensor
     value: int | float
 
-    def forward(self, inputs: Sequence[np.ndarray], keep: bool) -> tuple[np.ndarray, Any]:
+    def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
         out = np.full((len(inputs[0]), *self.target.shape[1:]), self.value, self.target.dtype)
         out[self.places] = inputs[0]
         return out, None
@@ -83,6 +82,9 @@ class Pad:
 @register("RESHAPE")
 def _reshape(operator: Operator, graph: Graph) -> Node:
     source, target = source_and_target(operator, graph, same_type("int8", "int16", "int32", "int64", "float32"))
+    for shape in (graph.tensors[index] for index in operator.inputs[1:]):
+        if shape.data is None:
+            raise ModelError(f"'{shape.name}': RESHAPE needs it constant, not computed")
     if np.prod(source.shape) != np.prod(target.shape):
         raise ModelError(f"'{target.name}': RESHAPE from {list(source.shape)} to {list(target.shape)} changes the "
                          "number of values")
@@ -96,51 +98,48 @@ def _transpose(operator: Operator, graph: Graph) -> Node:
     if sorted(axes) != list(range(len(source.shape))) or axes[0] != 0 or len(axes) > _MOST_AXES["TRANSPOSE"]:
         raise ModelError(f"'{target.name}': TRANSPOSE of {list(source.shape)} by {list(axes)}; the axes must be a "
                          f"permutation of at most {_MOST_AXES['TRANSPOSE']} that leaves the first in its place")
-    require_shape(operator, target, [source.shape[axis] for axis in axes])
+    need_shape(operator, target, [source.shape[axis] for axis in axes])
     return Transpose(axes)
 
 
 @register("STRIDED_SLICE")
 def _strided_slice(operator: Operator, graph: Graph) -> Node:
     source, target = source_and_target(operator, graph, same_type("int8", "int16", "int32", "float32"))
-    begins, ends, strides = (constant(operator, graph, place).ravel().tolist() for place in (1, 2, 3))
-    if not len(begins) == len(ends) == len(strides) == len(source.shape) <= _MOST_AXES["STRIDED_SLICE"]:
+    begins, stops, strides = (constant(operator, graph, place).ravel().tolist() for place in (1, 2, 3))
+    if not len(begins) == len(stops) == len(strides) == len(source.shape) <= _MOST_AXES["STRIDED_SLICE"]:
         raise ModelError(f"'{target.name}': STRIDED_SLICE of {list(source.shape)} needs a begin, an end and a stride "
                          f"for each of at most {_MOST_AXES['STRIDED_SLICE']} axes")
     if any(operator.options.get(key) for key in ("ellipsis_mask", "new_axis_mask", "offset")):
         raise ModelError(f"'{target.name}': STRIDED_SLICE with an ellipsis, a new axis or an offset is not supported")
-    dropped = [bool(int(operator.options["shrink_axis_mask"]) >> axis & 1) for axis in range(len(begins))]
-    picked = [_single(operator, target, begins[axis], strides[axis], size) if dropped[axis] else
-              _range(operator, axis, size, begins[axis], ends[axis], strides[axis])
+    dropped = [_masked(operator, "shrink_axis_mask", axis) for axis in range(len(begins))]
+    places = [_places(operator, axis, size, begins[axis], stops[axis], strides[axis])
               for axis, size in enumerate(source.shape)]
-    if dropped[0] or len(picked[0]) != 1:
-        raise ModelError(f"'{target.name}': STRIDED_SLICE cuts the batch axis; the first axis must stay whole")
-    require_shape(operator, target, [len(places) for places, gone in zip(picked, dropped, strict=True) if not gone])
-    return Slice((slice(None), *map(_as_slice, picked[1:])), source.shape, target.shape)
+    if dropped[0] or len(places[0]) != 1:
+        raise ModelError(f"'{target.name}': STRIDED_SLICE cuts the batch axis; the first axis must stay as it is")
+    need_shape(operator, target, [len(one) for one, drop in zip(places, dropped, strict=True) if not drop])
+    cuts = (slice(one.start, None if one.stop < 0 else one.stop, one.step) for one in places[1:])
+    return Slice((slice(None), *cuts), source.shape, target.shape)
 
 
-def _single(operator: Operator, target: Tensor, begin: int, stride: int, size: int) -> range:
-    """The one place of an axis that the output does not have."""
-    place = begin + size if begin < 0 else begin
-    if not 0 <= place < size or stride < 1:
-        raise ModelError(f"'{target.name}': {operator.name} takes place {begin} with stride {stride} of {size}; "
-                         f"allowed are {-size} to {size - 1} with a positive stride")
-    return range(place, place + 1)
+def _masked(operator: Operator, key: str, axis: int) -> bool:
+    return bool(int(operator.options[key]) >> axis & 1)
 
 
-def _range(operator: Operator, axis: int, size: int, begin: int, end: int, stride: int) -> range:
-    """The places that an axis keeps, at least one; the rules are Python's own for slices."""
-    masked = [bool(int(operator.options[key]) >> axis & 1) for key in ("begin_mask", "end_mask")]
-    cut = slice(None if masked[0] else begin, None if masked[1] else end, stride)
+def _places(operator: Operator, axis: int, size: int, begin: int, end: int, stride: int) -> range:
+    """Return the places of ``axis`` that stay, one or more, by Python's own rules; just one if the output lacks it."""
+    if _masked(operator, "shrink_axis_mask", axis):
+        place = begin + size if begin < 0 else begin
+        if not 0 <= place < size or stride < 1:
+            raise ModelError(f"{operator.name} takes place {begin} with stride {stride} of {size}; allowed are {-size} "
+                             f"to {size - 1} with a positive stride")
+        return range(place, place + 1)
+    cut = slice(None if _masked(operator, "begin_mask", axis) else begin,
+                None if _masked(operator, "end_mask", axis) else end, stride)
     places = range(*cut.indices(size)) if stride else range(0)
     if not places:
         raise ModelError(f"{operator.name} from {begin} to {end} by {stride} keeps nothing of the {size} places of "
                          f"axis {axis}; it must keep one or more")
     return places
-
-
-def _as_slice(places: range) -> slice:
-    return slice(places.start, None if places.stop < 0 else places.stop, places.step)
 
 
 @register("PAD", "PADV2")
@@ -151,7 +150,7 @@ def _pad(operator: Operator, graph: Graph) -> Node:
         raise ModelError(f"'{target.name}': {operator.name} of {list(source.shape)} needs two numbers from 0 for each "
                          f"of at most {most} axes, not {paddings.tolist()}")
     pairs = paddings.reshape(-1, 2).tolist()
-    require_shape(operator, target, [size + sum(pair) for size, pair in zip(source.shape, pairs, strict=True)])
+    need_shape(operator, target, [size + sum(pair) for size, pair in zip(source.shape, pairs, strict=True)])
     places = tuple(slice(before, before + size) for size, (before, _) in zip(source.shape, pairs, strict=True))
     return Pad((slice(None), *places[1:]), target, _padding_value(operator, graph, target))
 
@@ -159,11 +158,10 @@ def _pad(operator: Operator, graph: Graph) -> Node:
 def _padding_value(operator: Operator, graph: Graph, target: Tensor) -> int | float:
     """The output's zero point for int8, else 0, unless PADV2 gives a value in the output's own quantisation."""
     if len(operator.inputs) < 3:
-        return int(target.zero_point[0]) if target.dtype == np.int8 else 0
+        return target.zero if target.dtype == np.int8 else 0
     value = graph.tensors[operator.inputs[2]]
     content = constant(operator, graph, 2, target.dtype)
-    same = np.array_equal(value.scale, target.scale) and np.array_equal(value.zero_point, target.zero_point)
-    if content.size != 1 or (target.dtype == np.int8 and not same):
+    if content.size != 1 or (target.dtype == np.int8 and not value.has_grid_of(target)):
         raise ModelError(f"'{value.name}': {operator.name} needs one padding value with the output's scale and zero "
                          "point")
     return content.ravel()[0].item()  # type: ignore[no-any-return]

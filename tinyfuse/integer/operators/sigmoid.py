@@ -8,17 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.arithmetic import TYPE_RANGE
-from tinyfuse.integer.operators.base import Node, register
-from tinyfuse.integer.operators.checks import (
-    QUANTISED,
-    centred,
-    rescaled_codes,
-    same_shape,
-    same_type,
-    source_and_target,
-)
-from tinyfuse.integer.operators.fixed_point import divide_by_power, logistic, tanh
+from tinyfuse.integer.arithmetic import TYPE_RANGE, divide_by_power
+from tinyfuse.integer.operators.base import Node, need_centred, register, rescaled_codes, unary_tensors
+from tinyfuse.integer.operators.fixed_point import logistic, tanh
 from tinyfuse.integer.operators.table import Table, clamped, every_code
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
@@ -31,10 +23,12 @@ def _logistic(operator: Operator, graph: Graph) -> Node:
     source, target = _tensors(operator, graph)
     if source.dtype == np.int16:
         argument = _argument(operator, source, exact_shifts=(0,))
-        return _wide(source, _interpolated_logistic(argument), _logistic_slope)
-    if int(target.zero_point[0]) != -128:
-        raise ModelError(f"'{target.name}': LOGISTIC needs output zero point -128, not {int(target.zero_point[0])}")
-    return _narrow(operator, source, logistic, output_bits=8, zero=-128, slope=_logistic_slope)
+        found = _interpolated(argument, 9, 0x7FFF << 10)
+        codes = np.where(argument >= 0, found + (1 << 9), (1 << 25) - found + (1 << 9) - 1) >> 10
+        return _int16_table(source, codes, _logistic_slope)
+    if target.zero != -128:
+        raise ModelError(f"'{target.name}': LOGISTIC needs output zero point -128, not {target.zero}")
+    return _int8_table(operator, source, logistic, output_bits=8, zero=-128, slope=_logistic_slope)
 
 
 @register("TANH")
@@ -42,96 +36,79 @@ def _tanh(operator: Operator, graph: Graph) -> Node:
     source, _ = _tensors(operator, graph)
     if source.dtype == np.int16:
         argument = _argument(operator, source, exact_shifts=(0, 1))
-        return _wide(source, _interpolated_tanh(argument), _tanh_slope)
-    return _narrow(operator, source, tanh, output_bits=7, zero=0, slope=_tanh_slope)
+        found = _interpolated(argument, 8, 0xFFFF << 8) - (1 << 23)  # tanh(x) = 2 * sigmoid(2x) - 1
+        codes = np.where(argument >= 0, found + (1 << 7), -found + (1 << 7) - 1) >> 8
+        return _int16_table(source, codes, _tanh_slope)
+    return _int8_table(operator, source, tanh, output_bits=7, zero=0, slope=_tanh_slope)
 
 
 def _tensors(operator: Operator, graph: Graph) -> tuple[Tensor, Tensor]:
-    source, target = source_and_target(operator, graph, same_type(*QUANTISED))
-    same_shape(operator, source, target)
-    centred(operator, source, target)
-    if target.dtype == np.int16 and _power_of_two(float(target.scale[0])) != -15:
-        raise ModelError(f"'{target.name}': {operator.name} needs output scale 1/32768, not {float(target.scale[0])}")
+    source, target = unary_tensors(operator, graph)
+    need_centred(operator, source, target)
+    if target.dtype == np.int16 and _power_of_two(target.unit) != -15:
+        raise ModelError(f"'{target.name}': {operator.name} needs output scale 1/32768, not {target.unit}")
     return source, target
 
 
-def _narrow(operator: Operator, source: Tensor, function: Callable[[int], int], *, output_bits: int, zero: int,
+def _int8_table(operator: Operator, source: Tensor, function: Callable[[int], int], *, output_bits: int, zero: int,
             slope: Callable[[np.ndarray], np.ndarray]) -> Table:
-    """The int8 table. Beyond the fixed-point range the function has its limit, an end of the code range."""
-    values = every_code(source.dtype) - int(source.zero_point[0])
-    real = float(source.scale[0]) * 2.0 ** (31 - _INTEGER_BITS)
+    """Make the int8 table. Beyond the fixed-point range the function has its limit, an end of the code range."""
+    values = every_code(source) - source.zero
+    real = source.unit * 2.0 ** (31 - _INTEGER_BITS)
     shift = math.frexp(real)[1]
     if not 0 <= shift <= 62:
-        raise ModelError(f"'{source.name}': {operator.name} cannot use the input scale {float(source.scale[0])}")
+        raise ModelError(f"'{source.name}': {operator.name} cannot use the input scale {source.unit}")
     radius = math.floor((2**_INTEGER_BITS - 1) * 2.0 ** (31 - _INTEGER_BITS - shift))
     low, high = TYPE_RANGE[source.dtype]
     unclamped = np.where(values <= -radius, low, high + 1)
     middle = np.abs(values) < radius
     fixed = rescaled_codes(operator, values[middle], real)
     unclamped[middle] = [divide_by_power(function(int(x)), 31 - output_bits) + zero for x in fixed]
-    steepness = slope(values * float(source.scale[0])) * float(source.scale[0]) * 2.0**output_bits
-    return clamped(source.dtype, unclamped, low, high, source.dtype, steepness)
+    steepness = slope(values * source.unit) * source.unit * 2.0**output_bits
+    return clamped(source, source, unclamped, steepness)
 
 
-def _wide(source: Tensor, codes: np.ndarray, slope: Callable[[np.ndarray], np.ndarray]) -> Table:
-    """The int16 table; output codes are units of 1/32768."""
-    scale = float(source.scale[0])
-    return Table(source.dtype, codes.astype(np.int16), slope(every_code(source.dtype) * scale) * scale * 32768)
+def _int16_table(source: Tensor, codes: np.ndarray, slope: Callable[[np.ndarray], np.ndarray]) -> Table:
+    """Make the int16 table; output codes are units of 1/32768."""
+    return Table(source.dtype, codes.astype(np.int16), slope(every_code(source) * source.unit) * source.unit * 32768)
 
 
 def _argument(operator: Operator, source: Tensor, exact_shifts: tuple[int, ...]) -> np.ndarray:
     """Every int16 code in units of 1 / (3 * 4096), by a power of two where the scale allows it."""
-    power = _power_of_two(float(source.scale[0]))
+    power = _power_of_two(source.unit)
     if power is not None and power + 12 in exact_shifts:
-        return every_code(source.dtype) * (3 << (power + 12))
-    multiplier, shift = float(source.scale[0]) * 4096.0 * 3.0, 0
+        return every_code(source) * (3 << (power + 12))
+    multiplier, shift = source.unit * 4096.0 * 3.0, 0
     while multiplier <= 32767.0 / 2.0 and shift <= 30:
         multiplier, shift = multiplier * 2.0, shift + 1
     if multiplier > _MOST_MULTIPLIER:
-        raise ModelError(f"'{source.name}': {operator.name} cannot use the input scale {float(source.scale[0])}")
+        raise ModelError(f"'{source.name}': {operator.name} cannot use the input scale {source.unit}")
     half = 1 << (shift - 1) if shift else 0
-    return (every_code(source.dtype) * int(multiplier) + half) >> shift
+    return (every_code(source) * int(multiplier) + half) >> shift
 
 
 def _power_of_two(value: float) -> int | None:
-    """log2 of ``value`` if that is whole up to 0.001."""
+    """Return log2 of ``value`` if that is an integer up to 0.001."""
     power = np.float32(math.log(value)) * np.float32(1.0 / math.log(2.0))
-    whole = float(np.rint(power))
-    return int(whole) if abs(float(power) - whole) < 1e-3 else None
-
-
-def _sigmoids() -> np.ndarray:
-    """65536 * sigmoid(i / 24), raised by half of what a chord loses in its middle; the last one is saturated."""
-    sigmoid = 1 / (1 + np.exp(-np.arange(256) / 24))
-    curvature = sigmoid * (1 - sigmoid) * (2 * sigmoid - 1) / 24**2
-    table = np.rint(65536 * (sigmoid + curvature / 16)).astype(np.int64)
-    table[255] = 65535
-    return table
+    nearest = float(np.rint(power))
+    return int(nearest) if abs(float(power) - nearest) < 1e-3 else None
 
 
 def _interpolated(argument: np.ndarray, bits: int, last: int) -> np.ndarray:
     """65536 * 2^bits * sigmoid(argument / (24 * 2^bits)) for the absolute values; ``last`` beyond the table."""
-    table, size = _sigmoids(), np.abs(argument)
+    sigmoid = 1 / (1 + np.exp(-np.arange(256) / 24))
+    # Raised by half of what a chord loses in its middle; the last one is saturated.
+    table = np.rint(65536 * (sigmoid + sigmoid * (1 - sigmoid) * (2 * sigmoid - 1) / 24**2 / 16)).astype(np.int64)
+    table[255] = 65535
+    size = np.abs(argument)
     place = np.minimum(size >> bits, 254)
     found = (table[place] << bits) + (size & ((1 << bits) - 1)) * (table[place + 1] - table[place])
     return np.where(size >> bits >= 255, last, found)
 
 
-def _interpolated_logistic(argument: np.ndarray) -> np.ndarray:
-    found = _interpolated(argument, 9, 0x7FFF << 10)
-    return np.where(argument >= 0, found + (1 << 9), (1 << 25) - found + (1 << 9) - 1) >> 10
-
-
-def _interpolated_tanh(argument: np.ndarray) -> np.ndarray:
-    """tanh(x) = 2 * sigmoid(2x) - 1."""
-    found = _interpolated(argument, 8, 0xFFFF << 8) - (1 << 23)
-    return np.where(argument >= 0, found + (1 << 7), -found + (1 << 7) - 1) >> 8
+def _tanh_slope(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1 - np.tanh(x) ** 2)
 
 
 def _logistic_slope(x: np.ndarray) -> np.ndarray:
     return 0.25 * _tanh_slope(x / 2)
-
-
-def _tanh_slope(x: np.ndarray) -> np.ndarray:
-    slope: np.ndarray = 1 - np.tanh(x) ** 2
-    return slope

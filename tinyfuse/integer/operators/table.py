@@ -1,14 +1,20 @@
-"""Element-wise operators as tables: one output and one derivative for each of the 256 or 65536 input codes."""
+"""RELU, RELU6, LEAKY_RELU, QUANTIZE and DEQUANTIZE: tables of one output and one derivative for each input code.
+
+A RELU that is fused belongs to the operator it is fused into.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 
-from tinyfuse.integer.arithmetic import TYPE_RANGE
+from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, clamp
+from tinyfuse.integer.operators.base import Node, need_centred, need_one_scale, register, rescaled_codes, unary_tensors
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
+
+_RANGE = TYPE_RANGE | {np.dtype(np.int32): (-(1 << 31), (1 << 31) - 1)}
 
 
 class Table:
@@ -22,40 +28,97 @@ class Table:
         self.values = np.ascontiguousarray(values)
         self.slope = np.ascontiguousarray(slope, np.float32)
 
-    def forward(self, inputs: Sequence[np.ndarray], keep: bool) -> tuple[np.ndarray, Any]:
-        codes = inputs[0]
-        out = np.empty(codes.shape, self.values.dtype)
-        look_up(codes.reshape(-1), self.first, self.values, out.reshape(-1))
-        return out, codes if keep else None
+    def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
+        places = inputs[0].astype(np.int32) - self.first
+        return self.values[places], places
 
     def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:
-        found = np.empty(gradient.shape, np.float32)
-        weigh(saved.reshape(-1), self.first, self.slope, gradient.reshape(-1), found.reshape(-1))
-        return [found]
+        return [gradient * self.slope[saved]]
 
 
-def every_code(dtype: np.dtype[Any]) -> np.ndarray:
-    """All codes of ``dtype`` as int64, in the order of a :class:`Table`."""
-    low, high = TYPE_RANGE[dtype]
+def every_code(source: Tensor) -> np.ndarray:
+    """List all codes of the type of ``source`` as int64, in the order of a :class:`Table`."""
+    low, high = TYPE_RANGE[source.dtype]
     return np.arange(low, high + 1, dtype=np.int64)
 
 
-def clamped(dtype: np.dtype[Any], unclamped: np.ndarray, low: int, high: int, target: np.dtype[Any],
-            slope: float | np.ndarray) -> Table:
-    """The table of ``unclamped`` int64 values that a clamp to [low, high] follows."""
-    inside = (unclamped >= low) & (unclamped <= high)
-    return Table(dtype, np.clip(unclamped, low, high).astype(target), np.where(inside, slope, 0.0))
+def clamped(source: Tensor, target: Tensor, unclamped: np.ndarray, slope: float | np.ndarray,
+            low: int | None = None, high: int | None = None) -> Table:
+    """Make the table of ``unclamped`` int64 values that a clamp to [low, high] follows (default: all output codes)."""
+    first, last = _RANGE[target.dtype]
+    values, inside = clamp(unclamped, first if low is None else low, last if high is None else high, target.dtype)
+    return Table(source.dtype, values, np.where(inside, slope, 0.0))
 
 
-@numba.njit(nogil=True, cache=True)
-def look_up(codes, first, values, out):  # type: ignore[no-untyped-def]
-    """Write values[code - first] for each code."""
-    for i in range(codes.size):
-        out[i] = values[np.int64(codes[i]) - first]
+def _rescaling(operator: Operator, source: Tensor, target: Tensor, low: int | None = None) -> Table:
+    real = source.unit / target.unit
+    unclamped = rescaled_codes(operator, every_code(source) - source.zero, real) + target.zero
+    return clamped(source, target, unclamped, real, low)
 
 
-@numba.njit(nogil=True, cache=True)
-def weigh(codes, first, slope, gradient, out):  # type: ignore[no-untyped-def]
-    """Write gradient * slope[code - first] for each code."""
-    for i in range(codes.size):
-        out[i] = gradient[i] * slope[np.int64(codes[i]) - first]
+@register("RELU")
+def _relu(operator: Operator, graph: Graph) -> Node:
+    """max(x, 0), rescaled to the output's scale."""
+    source, target = unary_tensors(operator, graph)
+    need_centred(operator, source, target)
+    return _rescaling(operator, source, target, low=target.zero)
+
+
+@register("RELU6")
+def _relu6(operator: Operator, graph: Graph) -> Node:
+    """min(max(x, 0), 6). TFLite Micro clamps in the input's codes and never rescales; so does this."""
+    source, target = unary_tensors(operator, graph)
+    low, high = activation_range("RELU6", source.unit, source.zero, source.dtype)
+    return clamped(source, target, every_code(source), 1.0, low, high)
+
+
+@register("LEAKY_RELU")
+def _leaky_relu(operator: Operator, graph: Graph) -> Node:
+    """x, or alpha * x where x < 0."""
+    source, target = unary_tensors(operator, graph)
+    identity = source.unit / target.unit
+    alpha = source.unit * float(np.float32(operator.options["alpha"])) / target.unit
+    values = every_code(source) - source.zero
+    positive, negative = values[values >= 0], values[values < 0]
+    unclamped = np.concatenate([rescaled_codes(operator, negative, alpha),
+                                rescaled_codes(operator, positive, identity)]) + target.zero
+    return clamped(source, target, unclamped, np.where(values < 0, alpha, identity))
+
+
+class FromFloat:
+    """Codes of real numbers: round(x / scale), halves away from zero, plus the zero point.
+
+    C leaves the conversion of numbers beyond int32 open; here they saturate and NaN counts as 0, as on a Cortex-M.
+    """
+
+    def __init__(self, target: Tensor) -> None:
+        self.scale, self.zero_point, self.dtype = target.scale[0], target.zero, target.dtype
+        self.low, self.high = TYPE_RANGE[target.dtype]
+
+    def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
+        with np.errstate(over="ignore"):
+            quotient = (inputs[0] / self.scale).astype(np.float64)
+        rounded = np.copysign(np.floor(np.abs(np.nan_to_num(quotient)) + 0.5), quotient)
+        unclamped = np.clip(rounded, *_RANGE[np.dtype(np.int32)]) + self.zero_point
+        return clamp(unclamped, self.low, self.high, self.dtype)
+
+    def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:
+        return [(gradient * saved / self.scale).astype(np.float32)]
+
+
+@register("QUANTIZE")
+def _quantize(operator: Operator, graph: Graph) -> Node:
+    source, target = unary_tensors(operator, graph, {
+        "float32": ("int8", "int16"), "int8": ("int8", "int16", "int32"), "int16": ("int8", "int16", "int32")})
+    need_one_scale(operator, target)
+    if source.dtype == np.float32:
+        return FromFloat(target)
+    return _rescaling(operator, source, target)
+
+
+@register("DEQUANTIZE")
+def _dequantize(operator: Operator, graph: Graph) -> Node:
+    source, _ = unary_tensors(operator, graph, {"int8": ("float32",), "int16": ("float32",)})
+    with np.errstate(over="ignore"):
+        values = (every_code(source) - source.zero).astype(np.float32) * source.scale[0]
+    return Table(source.dtype, values, np.full(len(values), source.scale[0]))

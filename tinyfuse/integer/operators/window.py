@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.tflite.graph import Operator, Tensor
 
-
-def padding_before(size: int, kernel: int, stride: int, output: int) -> tuple[int, int]:
-    """Rows of zero padding (before, after) of SAME and VALID alike: what ``output`` rows need beyond ``size``."""
-    total = max((output - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
+Places = tuple[slice, slice, slice]
 
 
 class Window(NamedTuple):
@@ -26,26 +24,50 @@ class Window(NamedTuple):
     top: int
     left: int
 
+    def taps(self, given: tuple[int, ...], found: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], Places, Places]]:
+        """Yield each tap (v, u), the places of the input [n, *given] that it reads, and those of the output it serves.
 
-def window(operator: Operator, source: Tensor, target: Tensor, kernel: tuple[int, int],
-           dilation: tuple[int, int] = (1, 1)) -> Window:
-    """The window of ``operator`` over images [1, h, w, c].
+        Padding is read by no tap. The places of one tap are distinct.
+        """
+        rows = _axis_taps(given[0], found[0], self.kernel_h, self.stride_h, self.dilation_h, self.top)
+        columns = _axis_taps(given[1], found[1], self.kernel_w, self.stride_w, self.dilation_w, self.left)
+        for (v, y, served_y), (u, x, served_x) in product(rows, columns):
+            yield (v, u), (slice(None), y, x), (slice(None), served_y, served_x)
 
-    Raises:
-        ModelError: a tensor has not four axes, or ``target`` not the height and width that padding and strides give.
+
+def _axis_taps(size: int, outputs: int, taps: int, stride: int, dilation: int,
+               before: int) -> list[tuple[int, slice, slice]]:
+    """List, for the taps of one axis that read anything, the rows that they read and the outputs that they serve."""
+    found = []
+    for tap in range(taps):
+        offset = tap * dilation - before
+        first, last = max(0, -(offset // stride)), min(outputs - 1, (size - 1 - offset) // stride)
+        if first <= last:
+            read = slice(first * stride + offset, last * stride + offset + 1, stride)
+            found.append((tap, read, slice(first, last + 1)))
+    return found
+
+
+def window(operator: Operator, source: Tensor, target: Tensor, kernel: Sequence[int]) -> Window:
+    """Read off the window of ``operator`` over images [1, h, w, c].
+
+    Raises :class:`ModelError` unless both have four axes, and ``target`` the size that padding and strides give.
     """
     if len(source.shape) != 4 or len(target.shape) != 4:
         raise ModelError(f"'{source.name}' has shape {list(source.shape)} and '{target.name}' {list(target.shape)}; "
                          f"{operator.name} needs four axes")
-    stride = int(operator.options["stride_h"]), int(operator.options["stride_w"])
+    options = operator.options
+    stride = int(options["stride_h"]), int(options["stride_w"])
+    dilation = int(options.get("dilation_h_factor", 1)), int(options.get("dilation_w_factor", 1))
     reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True)]
     given, found = source.shape[1:3], target.shape[1:3]
-    same = operator.options["padding"] == "SAME"
+    same = options["padding"] == "SAME"
     expected = tuple(-(-(size if same else size - taps + 1) // step)
                      for size, taps, step in zip(given, reach, stride, strict=True))
     if found != expected or min(expected) < 1:
         raise ModelError(f"'{target.name}' is {list(found)} high and wide, but {operator.name} of {list(given)} "
                          f"gives {list(expected)}")
-    top, left = (padding_before(size, taps, step, out)[0]
+    # Of SAME and VALID alike: half of what the output's rows need beyond those given.
+    top, left = (max((out - 1) * step + taps - size, 0) // 2
                  for size, taps, step, out in zip(given, reach, stride, found, strict=True))
-    return Window(*kernel, *stride, *dilation, top, left)
+    return Window(kernel[0], kernel[1], *stride, *dilation, top, left)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
+from tinyfuse.quantize.weight_codes import RoundedLayer
 
 
-def corrected_bias(bias: np.ndarray, kernel: np.ndarray, rounded: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Bias b - (W_q - W) E[x], float64 [o] (Nagel et al. 2019, section 4.2, with E[x] measured instead of derived).
-
-    ``bias`` [o]; ``kernel`` W and ``rounded`` W_q float64 [o, ..., i]; ``mean`` E[x] float64 [k].
-    """
-    return np.asarray(bias - (rounded - kernel).reshape(len(kernel), -1) @ mean)
+def refine(layer: RoundedLayer) -> RoundedLayer:
+    """Correct the bias: b - (W_q - W) E[x] (Nagel et al. 2019, section 4.2, with E[x] measured instead of derived)."""
+    shift = (layer.codes.real - layer.kernel).reshape(len(layer.kernel), -1) @ layer.mean
+    return replace(layer, bias=layer.bias - shift)

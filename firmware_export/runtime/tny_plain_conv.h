@@ -1,0 +1,72 @@
+/* What convolutions straight from their definition share: their constants, weights decoded field by field, and the way
+ * from a sum to a code. */
+#ifndef TNY_PLAIN_CONV_H
+#define TNY_PLAIN_CONV_H
+
+#include "tny_tensor.h"
+
+typedef struct {
+  const uint32_t *weights;  /* packed; each output channel starts on a word */
+  const int32_t *bias;      /* NULL: sums have 64 bits, */
+  const int64_t *long_bias; /* and this is their bias */
+  const tny_scale_t *scale;
+  uint16_t channel_words; /* packed words of one output channel */
+  uint8_t bits;
+  uint16_t in_h, in_w, in_c, out_h, out_w, out_c;
+  uint16_t depth, share; /* output channel c reads `depth` input channels, the first being c / share * depth */
+  uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+  int16_t zero_in, zero_out, low, high;
+  uint16_t layer, tensor;
+} tny_plain_conv_t;
+
+/* The weights of output channel `c`; a word is read when its first bit is needed. */
+TNY_NOINLINE void tny_plain_weights(const tny_plain_conv_t *conv, int32_t c, int16_t *out)
+{
+  const uint32_t *word = conv->weights + (size_t)c * conv->channel_words;
+  const int32_t width = conv->bits, unused = 32 - width;
+  const int16_t *const end = out + conv->kernel_h * conv->kernel_w * conv->depth;
+  uint32_t held = 0;
+  int32_t bits = 0; /* of `held` that are still to be used */
+  while (out < end) {
+    uint32_t field = held;
+    if (bits < width) {
+      const uint32_t next = *word++;
+      field |= next << bits;
+      held = next >> (width - bits);
+      bits += unused;
+    } else {
+      held >>= width;
+      bits -= width;
+    }
+    *out++ = (int16_t)((int32_t)(field << unused) >> unused);
+  }
+}
+
+/* What brings sums of one output channel to codes, held apart from memory that is being written. */
+typedef struct {
+  int64_t bias;
+  tny_scale_t scale;
+  int32_t zero, low, high, is_long;
+} tny_final_t;
+
+TNY_INLINE tny_final_t tny_final(const tny_plain_conv_t *conv, int32_t c)
+{
+  const int is_long = conv->long_bias != NULL;
+  const tny_final_t final = {is_long ? conv->long_bias[c] : conv->bias[c], conv->scale[c], conv->zero_out, conv->low,
+                             conv->high, is_long};
+  return final;
+}
+
+/* With 32 bits, sum and bias are those of TFLite Micro modulo 2^32; with 64 the quotient may lie far outside the codes,
+ * and there is no zero point. */
+TNY_INLINE int32_t tny_finish(tny_final_t final, int64_t sum)
+{
+  if (final.is_long) {
+    const int64_t code = tny_rescale_long(sum + final.bias, final.scale);
+    return (int32_t)(code < final.low ? final.low : code > final.high ? final.high : code);
+  }
+  return tny_offset(tny_rescale((int32_t)((uint32_t)sum + (uint32_t)final.bias), final.scale), final.zero, final.low,
+                    final.high);
+}
+
+#endif

@@ -1,0 +1,162 @@
+"""``tinyfuse attack``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from tinyfuse import api
+from tinyfuse.attacks import ATTACKS, attack_of
+from tinyfuse.attacks.profiles import PROFILES, profile
+from tinyfuse.cli import options
+from tinyfuse.core import toml
+from tinyfuse.core.errors import ModelError, UsageError
+from tinyfuse.core.strict import decode
+from tinyfuse.data import Input
+from tinyfuse.data.sources import add_options, load_from
+from tinyfuse.study.rows import check_budget
+from tinyfuse.threats.masks import masks_of
+from tinyfuse.threats.modes import attacked_by
+
+if TYPE_CHECKING:
+    from tinyfuse.study.attack import AttackResult
+
+HELP = "attack a float network or an integer model with its own gradients"
+EXAMPLES = """\
+  tinyfuse attack runs/mine/early.keras --profile standard
+  tinyfuse attack runs/mine/early__w6.tflite --epsilon camera=0.1,mic=8/255 --steps 40
+  tinyfuse attack runs/mine/early__w6.tflite --modality mic --mask mic=time:10-14 --codes 3
+"""
+METAVARS = {int: "N", float: "X", str: "NAME"}
+
+
+def _settings() -> dict[str, tuple[type, str]]:
+    """Options for the settings of all attacks but "seed", which is the data's: name -> type, and whose they are."""
+    found: dict[str, tuple[type, list[str]]] = {}
+    for name, attack in ATTACKS.items():
+        hints = get_type_hints(attack)
+        for field in dataclasses.fields(attack):
+            kind = next((one for one in (bool, int, float, str) if hints[field.name] in (one, one | None)), None)
+            if kind is not None and field.init and field.name != "seed":
+                default = "" if field.default in (None, "") else f" ({field.default})"
+                found.setdefault(field.name, (kind, []))[1].append(name + default)
+    return {name: (kind, ", ".join(users)) for name, (kind, users) in found.items()}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL.keras|MODEL.tflite",
+                        help="a float network, or an integer model that is attacked itself, through its twin")
+    what = parser.add_argument_group("attack")
+    what.add_argument("--attack", help=f"{', '.join(ATTACKS)} (default pgd). universal: one perturbation, made on "
+                      "training samples, for all test samples; diva: inputs that the integers get wrong while the "
+                      "float network stays right")
+    what.add_argument("--profile", metavar="NAME", help=f"a whole suite instead: {', '.join(PROFILES)}")
+    what.add_argument("--modality", default="all", metavar="NAME[,NAME...]|all", help="inputs to attack (default all)")
+    what.add_argument("--epsilon", type=options.budgets, metavar="E|NAME=E,...",
+                      help="budget such as 0.03 (default) or 8/255, or one for each input")
+    what.add_argument("--codes", type=options.positive, metavar="K", help="budget of K whole codes instead (.tflite)")
+    what.add_argument("--norm", help="linf (default) or l2")
+    what.add_argument("--threat", choices=("codes", "real", "naive"),
+                      help="what the adversary of a .tflite writes: codes (default), real values that the device "
+                           "rounds, or naively rounded inputs of the float network that leave the ball")
+    what.add_argument("--mask", action="append", metavar="NAME=AXIS:A-B|NAME=valid",
+                      help="attack only there, such as mic=time:10-14; valid: no padding; repeatable")
+    what.add_argument("--ensemble", action="store_true", help="use the mean gradient of a .tflite and its network")
+    what.add_argument("--minimal", action="store_true",
+                      help="find each sample's smallest budget in codes instead (.tflite; --codes is the largest)")
+    settings = parser.add_argument_group("settings of single attacks, with their defaults")
+    for name, (kind, users) in _settings().items():
+        how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind, "metavar": METAVARS[kind]}
+        settings.add_argument(f"--{name.replace('_', '-')}", default=None, help=f"of {users}", **how)
+    parser.add_argument("--samples", type=options.positive, default=100, metavar="N", help="default 100 test samples")
+    parser.add_argument("--executor", action="append", metavar="NAME",
+                        help="judge the codes again in tflm (default), litert or litert-reference; repeatable")
+    parser.add_argument("--source", metavar="MODEL.keras",
+                        help="replay inputs made on this float network instead of attacking the integers; with diva or "
+                             "--ensemble: the float network, if it is not the one beside the .tflite")
+    parser.add_argument("--save", metavar="FILE.npz",
+                        help="keep the attacked inputs (codes of a .tflite), labels and which are broken")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON lines, with what the checks find")
+    add_options(parser)
+
+
+def _refuse_ignored(args: argparse.Namespace, settings: set[str]) -> None:
+    """Raise UsageError for an option that another one leaves without effect."""
+    idle = {"profile": {"attack", "codes", "mask", "ensemble", "executor", "source", "minimal", *settings} - {"steps"},
+            "minimal": {"epsilon", "norm", "threat", "ensemble", "executor", "source", "save"}, "codes": {"epsilon"}}
+
+    def given(name: str) -> bool:
+        return getattr(args, name) is not None and getattr(args, name) is not False
+
+    for option, names in idle.items():
+        unused = sorted(filter(given, names)) if given(option) else []
+        if unused:
+            raise UsageError(f"--{unused[0].replace('_', '-')} has no effect with --{option}; leave one of them out")
+    if args.save and not args.save.endswith(".npz"):
+        raise UsageError(f"{args.save}: attacked inputs are saved as .npz; give a name that ends so")
+    if args.model.endswith(".keras"):
+        if args.executor or args.source:
+            raise UsageError("--executor and --source are for a .tflite; a .keras network runs in Keras")
+        if args.threat:
+            raise UsageError("--threat is about the codes of a .tflite; a .keras network takes real values")
+
+
+def _check_inputs(args: argparse.Namespace) -> None:
+    """Name a wrong input, budget or mask before anything is loaded, if the table beside the model tells its inputs."""
+    beside = Path(args.model).with_suffix(".toml")
+    if beside.is_file():
+        table = toml.read(beside, ModelError)
+        inputs = [decode(Input, one, str(beside), ModelError) for one in table.get("inputs", ())]
+        attacked = attacked_by(args.modality, [one.name for one in inputs])
+        budget = args.epsilon if isinstance(args.epsilon, Mapping) else dict.fromkeys(attacked, args.epsilon or 0.0)
+        check_budget(inputs, budget, args.norm or "linf")
+        masks_of(args.mask or [], inputs)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Attack, print the rows and what the checks find; exit code 4 if a figure must not be trusted."""
+    names = set(_settings())
+    _refuse_ignored(args, names)
+    settings = {name: getattr(args, name) for name in sorted(names) if getattr(args, name) is not None}
+    attack = args.attack or "pgd"
+    if args.profile:
+        profile(args.profile)
+    else:
+        attack_of(attack, settings)
+    options.need_file(args.model)
+    _check_inputs(args)
+    dataset = load_from(args)
+    common: dict[str, Any] = {"modality": args.modality, "samples": args.samples}
+    made = {"epsilon": 0.03 if args.epsilon is None else args.epsilon, "norm": args.norm or "linf",
+            "threat": args.threat or "codes", "save": args.save}
+    if args.profile:
+        suite = api.attack_profile(args.model, dataset, args.profile, steps=args.steps, **common, **made)
+        return _print_rows(suite, as_json=args.json)
+    common["mask"] = masks_of(args.mask or [], dataset.inputs)
+    if args.minimal:
+        found = api.minimal_budget(args.model, dataset, attack=attack, largest=args.codes, **common, **settings)
+        print(json.dumps(found.to_json()) if args.json else found.text())
+        return 0
+    rows = api.attack(args.model, dataset, attack=attack, codes=args.codes, executors=args.executor or ["tflm"],
+                      source=args.source, ensemble=args.ensemble, **common, **made, **settings)
+    return _print_rows(rows, as_json=args.json)
+
+
+def _print_rows(result: AttackResult, *, as_json: bool) -> int:
+    """Print each row, then what the checks find; raise GateError if a figure must not be trusted."""
+    from tinyfuse.study.row_text import check, findings, flag_text, sentence
+
+    flags = findings(result.rows)
+    for row in result.rows:
+        note = result.notes.get(row["key"], {})
+        own = [{"code": flag.code, "level": flag.level, "text": flag.text} for flag in flags
+               if flag.line == (row["model"], row["precision"], row["seed"])]
+        print(json.dumps({**row, **note, "flags": own}) if as_json else sentence(row, note))
+    for flag in [] if as_json else flags:
+        print(flag_text(flag))
+    check(flags)
+    return 0

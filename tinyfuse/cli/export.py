@@ -1,0 +1,48 @@
+"""``tinyfuse export``."""
+
+from __future__ import annotations
+
+import argparse
+
+from tinyfuse.cli import options
+from tinyfuse.core.console import console
+from tinyfuse.data.sources import add_options, load_from
+from tinyfuse.firmware.boards import board
+
+HELP = ("write an integer model as C99 for microcontrollers, weights packed, ready for CMake, Arduino, PlatformIO, "
+        "Zephyr and ESP-IDF")
+EXAMPLES = """\
+  tinyfuse export runs/mine/early__w6.tflite --out runs/mine/firmware
+  tinyfuse export foreign.tflite --out firmware --random --optimize size --board nucleo-l4r5zi
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL.tflite", help="any integer model of supported operators")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the package; new or empty")
+    parser.add_argument("--force", action="store_true", help="replace the package that is in DIR")
+    parser.add_argument("--name", help="C identifier, the prefix of every symbol (default: from the file's name)")
+    parser.add_argument("--optimize", default="ram", metavar="WHAT",
+                        help="ram (default): the smallest arena; speed: weights are decoded less often, for more "
+                             "memory; size: the least code")
+    parser.add_argument("--board", metavar="NAME", help="refuse if the model does not fit it (tinyfuse ls boards)")
+    parser.add_argument("--vectors", type=options.positive, default=200, metavar="N",
+                        help="test vectors that travel with the package (default 200)")
+    parser.add_argument("--random", action="store_true", help="random test vectors, for inputs that the data lacks")
+    add_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from tinyfuse.firmware import deploy
+
+    if args.board is not None:
+        board(args.board)
+    options.need_file(args.model)
+    dataset = None if args.random else load_from(args)
+    if dataset is not None and args.data is None and not deploy.fits_data(args.model, dataset):
+        console.print(f"{args.model} has other inputs than the {dataset.name} data; its test vectors are random")
+        dataset = None
+    folder = deploy.export(args.model, args.out, dataset=dataset, name=args.name, optimize=args.optimize,
+                           vectors=args.vectors, board=args.board, force=args.force, seed=args.seed)
+    print("\n".join([str(folder), *deploy.describe(folder, args.board)]))
+    return 0

@@ -1,0 +1,31 @@
+"""``tinyfuse ls``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from tinyfuse.attacks import ATTACKS
+from tinyfuse.data.sources import SOURCES
+from tinyfuse.firmware.boards import BOARDS
+from tinyfuse.firmware.cores import CORES
+from tinyfuse.integer.executors import EXECUTORS
+from tinyfuse.nn import zoo
+from tinyfuse.quantize.recipe import BITS
+
+HELP = "list models, recipes, attacks, executors, cores, boards or data sources"
+EXAMPLES = """\
+  tinyfuse ls boards
+"""
+NAMES: dict[str, Iterable[str]] = {
+    "models": zoo.ZOO, "attacks": ATTACKS, "executors": EXECUTORS, "cores": CORES, "boards": BOARDS, "data": SOURCES,
+    "recipes": [f"{scheme}{bits}" for scheme in ("w", "minmax") for bits in BITS]}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=tuple(NAMES), help="what to list")
+
+
+def run(args: argparse.Namespace) -> int:
+    print("\n".join(NAMES[args.what]))
+    return 0

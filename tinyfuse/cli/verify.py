@@ -1,0 +1,70 @@
+"""``tinyfuse verify``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from tinyfuse.firmware.boards import board
+
+if TYPE_CHECKING:
+    from tinyfuse.firmware.verify import Verified
+
+HELP = "run a package on emulated Cortex-M cores and compare every code with TFLite Micro's"
+EXAMPLES = """\
+  tinyfuse verify runs/mine/firmware
+  tinyfuse verify runs/mine/firmware --core m4,m55 --board nucleo-l4r5zi --layers
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("package", metavar="DIR", help="folder that `tinyfuse export` wrote")
+    parser.add_argument("--core", metavar="NAMES", help="m3,m4,m7,m33,m55 or some of them (default: all that can be "
+                                                        "emulated here)")
+    parser.add_argument("--compiler", metavar="NAME", help="arm-none-eabi-gcc or zig (default: what is there)")
+    parser.add_argument("--emulator", metavar="NAME", help="qemu-system-arm or unicorn (default: what is there)")
+    parser.add_argument("--board", action="append", default=[], metavar="NAME",
+                        help="say whether the package fits, and estimate its time; repeatable")
+    parser.add_argument("--layers", action="store_true", help="print the instructions of each layer")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found on each core; exit code 3 if a code differs from TFLite Micro's."""
+    from tinyfuse.firmware.verify import board_lines, summary, verify
+
+    for name in args.board:
+        board(name)
+    found = verify(args.package, cores=args.core, compiler=args.compiler, emulator=args.emulator)
+    lines = board_lines(found, args.board)
+    if args.json:
+        print(json.dumps(summary(found) | ({"boards": lines} if lines else {})))
+    else:
+        print("\n".join([*_lines(found, layers=args.layers), *lines]))
+    found.check()
+    return 0
+
+
+def _lines(found: Verified, *, layers: bool) -> list[str]:
+    """What ``verify`` prints for people."""
+    from tinyfuse.firmware.verify import ENOUGH
+
+    table, count = found.package.metadata, len(found.package.vectors)
+    lines = [f"{table.name}: {table.macs} multiply-accumulates, arena {table.arena_bytes} bytes (TFLite Micro "
+             f"{table.tflm_arena_bytes}), packed weights {table.packed_weight_bytes} bytes (.tflite "
+             f"{table.tflite_bytes})",
+             f"sanitizers on this machine: {found.host or 'nothing found'}"]
+    if count < ENOUGH:
+        lines.append(f"only {count} vectors: export with more for a proof ({ENOUGH} or more)")
+    lines += [f"changed since it was exported: src/{path}" for path in found.package.changed]
+    for one in found.cores:
+        flash = one.flash
+        lines.append(
+            f"{one.core}: {'exact' if one.parity else 'DIFFERS'}, {one.vectors} vectors, {one.differing} differ "
+            f"({one.values} values of tensors compared); {one.instructions} instructions, "
+            f"{one.instructions / max(table.macs, 1):.2f} for each multiply-accumulate; flash {flash.flash} bytes "
+            f"(code {flash.text}, packed weights {flash.weights}, tables {flash.tables}); RAM {found.ram_bytes(one)} "
+            f"(arena {table.arena_bytes}, stack {one.stack_bytes}) [{one.compiler}, {one.emulator}]")
+        lines += [f"  {name}: {number}" for name, number in one.layers.items()] if layers else []
+    return [*lines, *(f"{core}: not verified, {why}" for core, why in found.missing.items())]

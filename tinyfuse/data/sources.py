@@ -1,0 +1,67 @@
+"""Where data sets come from: a registry of loaders by name, and their options on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from tinyfuse.core.console import console
+from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.data.dataset import Dataset
+
+Loader = Callable[..., Dataset]
+"""f(source, *, seed, limit, ...) -> Dataset; what other keywords it takes are options of its own."""
+
+DEFAULT, FOLDER = "embedded", "folder"
+SOURCES: dict[str, Loader] = {}
+_OWN_OPTIONS: list[Callable[[Any], None]] = []
+
+
+def register_source(name: str, loader: Loader, add_options: Callable[[Any], None] | None = None) -> None:
+    """Make ``loader`` known as ``name``; the one called "folder" reads whatever is no registered name.
+
+    ``add_options`` adds its options to an ``argparse`` group, each with the name of a keyword and None for "not given".
+    """
+    SOURCES[name] = loader
+    if add_options is not None:
+        _OWN_OPTIONS.append(add_options)
+
+
+def load(source: str | Path | None = None, **options: Any) -> Dataset:
+    """Load the data set that ``source`` names: a registered name or a folder (default: the embedded set).
+
+    ``seed`` (0 to 2^32 - 1) drives every draw and ``limit`` caps the samples of each part, classes as equal as
+    possible; the other ``options`` are those of the source. DataError: missing or damaged files; UsageError: options
+    that do not fit.
+    """
+    loader = SOURCES.get(str(source or DEFAULT), SOURCES[FOLDER])
+    allowed = list(signature(loader).parameters)[1:]
+    for option in options:
+        if option not in allowed:
+            raise UsageError(f"{source or DEFAULT}: no option '{option}'{nearest(option, allowed)}; "
+                             f"allowed: {', '.join(allowed)}")
+    if not 0 <= options.get("seed", 0) < 2**32:
+        raise UsageError(f"seed {options['seed']} is out of range; allowed: 0 to {2**32 - 1}")
+    return loader(source, **options)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the data."""
+    group = parser.add_argument_group("data")
+    names = ", ".join(f"'{name}'" for name in SOURCES if name != FOLDER)
+    group.add_argument("--data", metavar="SOURCE", help=f"a folder with data, or {names} (default: {DEFAULT})")
+    group.add_argument("--limit", type=int, metavar="N", help="at most N samples in each part")
+    group.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the data and of training (default 0)")
+    for add_own in _OWN_OPTIONS:
+        add_own(group)
+
+
+def load_from(args: argparse.Namespace) -> Dataset:
+    """Load the data that the options of :func:`add_options` name."""
+    known = {name for loader in SOURCES.values() for name in list(signature(loader).parameters)[1:]}
+    given = {name: getattr(args, name) for name in sorted(known) if getattr(args, name, None) is not None}
+    with console.status("loading data"):
+        return load(args.data, **given)

@@ -1,0 +1,104 @@
+"""``metadata.json`` of a package: what a tool, or a person in a year, needs to know of it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from tinyfuse.core.errors import DataError, nearest
+from tinyfuse.core.strict import decode
+from tinyfuse.firmware.c_text import check_identifier
+from tinyfuse.firmware.toolchain import OPTIMIZE
+
+FORMAT: Final = 1
+FILE = "metadata.json"
+METADATA_LIMIT = 4 << 20
+FILE_LIMIT = 64 << 20
+
+
+@dataclass(frozen=True)
+class TensorTable:
+    """An input or output: ``name`` in C, ``tensor`` in the ``.tflite``; real value = scale * (code - zero_point)."""
+
+    name: str
+    size: int
+    ctype: str
+    scale: float
+    zero_point: int
+    shape: tuple[int, ...]
+    tensor: str
+
+
+@dataclass(frozen=True)
+class VectorTable:
+    """The test vectors, of which the first ``extreme`` saturate, and in words where the others come from."""
+
+    count: int
+    extreme: int
+    source: str
+    inputs_crc32: str
+    outputs_crc32: str
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """A package. ``provenance``: from the table beside the ``.tflite``; ``files``: SHA-256 (hex) by path.
+
+    ``..._about`` is with an allowance for code and stack, see firmware/package.py.
+    """
+
+    format: Literal[1]
+    name: str
+    tinyfuse: str
+    optimize: str
+    arena_alignment: int
+    arena_bytes: int
+    packed_weight_bytes: int
+    macs: int
+    tflm_arena_bytes: int
+    tflite_bytes: int
+    layers: tuple[str, ...]
+    flash_bytes_about: int
+    ram_bytes_about: int
+    tflite_sha256: str
+    operators: tuple[str, ...]
+    inputs: tuple[TensorTable, ...]
+    output: TensorTable
+    vectors: VectorTable
+    provenance: Mapping[str, Any]
+    files: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if self.optimize not in OPTIMIZE:
+            raise DataError(f"{FILE}: optimize '{self.optimize}'{nearest(self.optimize, OPTIMIZE)}; allowed: "
+                            f"{', '.join(OPTIMIZE)}")
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read and check a package's ``metadata.json``; DataError unless this version of tinyfuse could have written it."""
+    try:
+        found = decode(Metadata, json.loads(read_plain(path, METADATA_LIMIT)), str(path), DataError)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no JSON ({str(error)[:80]}); export the package again") from error
+    except DataError as error:
+        raise DataError(f"{error}; export the package again with this version") from error
+    check_identifier(found.name)
+    return found
+
+
+def read_plain(path: Path, limit: int = FILE_LIMIT) -> bytes:
+    """Read a file of a package; :class:`DataError` for a link, a pipe or more than ``limit`` bytes."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise DataError(f"{path} is no plain file; give the folder that `tinyfuse export` wrote")
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; give the folder that `tinyfuse export` wrote") from error
+    if len(data) > limit:
+        raise DataError(f"{path} has more than {limit} bytes; that is no file of a package")
+    return data

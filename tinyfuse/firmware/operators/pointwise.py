@@ -1,0 +1,168 @@
+"""Code by code: ADD, QUANTIZE to another grid; RELU, RELU6, LEAKY_RELU, LOGISTIC and TANH of int8 tensors as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tinyfuse.core.errors import ModelError
+from tinyfuse.firmware.c_text import array, braced, comment
+from tinyfuse.firmware.operators.base import Kernel, Pair, in_and_out, is_wide, register
+from tinyfuse.firmware.scale import Scale, fits, scale_of
+from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range
+from tinyfuse.integer.operators.binary import LEFT_SHIFT
+from tinyfuse.integer.operators.table import Table
+from tinyfuse.tflite.graph import Graph, Operator
+
+ADD_SHIFT = LEFT_SHIFT[np.dtype(np.int8)]
+Scales = tuple[Scale, Scale, Scale]
+
+
+@dataclass(frozen=True, eq=False)
+class Unary(Kernel):
+    """``size`` codes looked up in ``results`` int8 [256], that of -128 first."""
+
+    size: int
+    results: np.ndarray = field(repr=False)
+    header = "tny_table.h"
+    kind = "table"
+    call = "tny_look_up", "size"
+    in_place = True
+
+    def tables(self, number: int) -> str:
+        return f"/* {comment(self.name)} */\n" + array("int8_t", f"results{number}", self.results)
+
+    def members(self, number: int) -> Mapping[str, object]:
+        return {"results": f"results{number}"}
+
+
+@register("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH")
+def _unary(graph: Graph, operator: Operator, node: Table) -> Unary:
+    source, target = in_and_out(graph, operator)
+    if is_wide(source):
+        raise ModelError(f"'{target.name}': {operator.name} of int16 tensors has no firmware kernel")
+    return Unary(target.name, (source.index,), target.index, int(np.prod(target.shape)), node.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Quantize(Kernel):
+    """``size`` codes rescaled."""
+
+    size: int
+    scale: Scale
+    zero_in: int
+    zero_out: int
+    low: int
+    high: int
+    wide_in: int
+    wide_out: int
+    header = "tny_quantize.h"
+    kind = "quantize"
+    described = "scale", "zero_in", "zero_out", "low", "high"
+    call = "tny_quantize", "size", "wide_in", "wide_out"
+
+    @property
+    def replaceable(self) -> tuple[int, ...]:
+        """A code that is no wider replaces what has been read."""
+        return self.sources if self.wide_out <= self.wide_in else ()
+
+
+@register("QUANTIZE")
+def _quantize(graph: Graph, operator: Operator, node: Any) -> Quantize:
+    source, target = in_and_out(graph, operator)
+    low, high = TYPE_RANGE[target.dtype]
+    scale = scale_of(float(source.scale[0]) / float(target.scale[0]))
+    return Quantize(target.name, (source.index,), target.index, int(np.prod(target.shape)), scale,
+                    int(source.zero_point[0]), int(target.zero_point[0]), low, high, is_wide(source), is_wide(target))
+
+
+@dataclass(frozen=True, eq=False)
+class _Sum(Kernel):
+    """ADD of ``size`` values; ``zeros`` and ``scales``: of both operands and of the sum."""
+
+    size: int
+    zeros: tuple[int, int, int]
+    scales: Scales
+    low: int
+    high: int
+    header = "tny_sum.h"
+    in_place = True
+
+
+@dataclass(frozen=True, eq=False)
+class Add(_Sum):
+    """ADD of int8 values; ``lefts``: shifts of the operands before their scales, all of which shift to the right."""
+
+    lefts: Pair
+    kind = "add"
+    call = "tny_add_tensors", "size"
+
+    def turned(self, first: int) -> Add:
+        """Take tensor ``first`` as the first operand of the same sum."""
+        if self.sources[0] == first:
+            return self
+        (a, b), (zero_a, zero_b, zero), (scale_a, scale_b, scale) = self.sources, self.zeros, self.scales
+        return replace(self, sources=(b, a), zeros=(zero_b, zero_a, zero), lefts=self.lefts[::-1],
+                       scales=(scale_b, scale_a, scale))
+
+    def members(self, number: int) -> Mapping[str, object]:
+        factors = map(_factor, self.scales, self.zeros, (*self.lefts, 0))
+        return {**dict(zip(("conv", "other", "out"), factors, strict=True)), "low": self.low, "high": self.high,
+                "narrow": (self.low, self.high) != (-128, 127)}
+
+
+@dataclass(frozen=True, eq=False)
+class WideAdd(_Sum):
+    """ADD of int16 values."""
+
+    kind = "wide_add"
+    call = "tny_add_wide", "size"
+
+    def members(self, number: int) -> Mapping[str, object]:
+        names = ("first", "second", "out")
+        return {**dict(zip(names, self.scales, strict=True)),
+                **{f"zero_{name}": zero for name, zero in zip(names, self.zeros, strict=True)}, "low": self.low,
+                "high": self.high}
+
+
+@register("ADD")
+def _add(graph: Graph, operator: Operator, node: Any) -> Kernel:
+    left, right, target = (graph.tensors[index] for index in (*operator.inputs, operator.outputs[0]))
+    if not left.shape == right.shape == target.shape:
+        raise ModelError(f"'{target.name}': ADD with broadcasting, of {list(left.shape)} and {list(right.shape)}, has "
+                         "no firmware kernel")
+    bits = LEFT_SHIFT[target.dtype]
+    first, second, out = (float(tensor.scale[0]) for tensor in (left, right, target))
+    common = 2.0 * max(first, second)
+    scales = scale_of(first / common), scale_of(second / common), scale_of(common / ((1 << bits) * out))
+    low, high = activation_range(str(operator.options["fused_activation_function"]), out, int(target.zero_point[0]),
+                                 target.dtype)
+    zeros = int(left.zero_point[0]), int(right.zero_point[0]), int(target.zero_point[0])
+    constants = {tensor.index: tensor.data for tensor in (left, right) if tensor.data is not None}
+    tensors = target.name, (left.index, right.index), target.index, int(np.prod(target.shape)), zeros
+    if is_wide(target):
+        return WideAdd(*tensors, scales, low, high, constants=constants)
+    lefts, proven = _proven(target.name, scales)
+    return Add(*tensors, proven, low, high, lefts, constants=constants)
+
+
+def _proven(name: str, scales: Scales) -> tuple[Pair, Scales]:
+    """Shifts and scales, all to the right, if no step of an int8 addition can leave 32 bits."""
+    # 1/2 is the only factor of an operand with shift 0: one more to the left and one to the right change nothing.
+    first, second = (1 - min(scale.shift, 1) for scale in scales[:2])
+    found = (Scale(scales[0].multiplier, scales[0].shift + first),
+             Scale(scales[1].multiplier, scales[1].shift + second), scales[2])
+    for scale, half in zip(found, (first, second, 0), strict=True):
+        fits(name, 255 << ADD_SHIFT + half, scale)
+    if scales[2].shift < 1:
+        raise ModelError(f"'{name}': the scale of its output is 2^18 times smaller than those of its inputs")
+    return (ADD_SHIFT + first, ADD_SHIFT + second), found
+
+
+def _factor(scale: Scale, zero_point: int, left: int) -> str:
+    """A ``tny_factor_t``: doubled where lanes take two bytes."""
+    return braced({"multiplier": scale.multiplier, "half": 1 << scale.shift - 1, "zero": zero_point,
+                   "left": f"TNY_PER_LANE({left + 1}, {left})", "shift": scale.shift})

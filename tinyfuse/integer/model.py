@@ -1,0 +1,127 @@
+"""An integer model as it is deployed: a ``.tflite`` whose inputs and output are bound by name, never by position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tinyfuse.core.errors import InputsError, ModelError, UsageError
+from tinyfuse.data.samples import Batch
+from tinyfuse.tflite.graph import Graph
+from tinyfuse.tflite.reading import read_graph
+from tinyfuse.threats.code_grid import InputGrid
+
+Codes = Mapping[str, np.ndarray]
+"""Input name -> integer codes [n, ...]; all arrays have the same first dimension."""
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output: codes of ``shape`` [1, ...], int8 or int16; real value = scale * (code - zero_point)."""
+
+    name: str
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+    dtype: str
+
+    @property
+    def grid(self) -> InputGrid:
+        """The codes that the tensor can hold."""
+        limits = np.iinfo(self.dtype)
+        return InputGrid(self.scale, self.zero_point, int(limits.min), int(limits.max))
+
+
+@dataclass(frozen=True)
+class IntegerModel:
+    """A ``.tflite`` with quantised inputs and one quantised output, and where it came from (``name``)."""
+
+    name: str
+    data: bytes = field(repr=False)
+    graph: Graph = field(repr=False)
+    inputs: tuple[Port, ...]
+    output: Port
+
+    @property
+    def grids(self) -> dict[str, InputGrid]:
+        """The input codes by name."""
+        return {port.name: port.grid for port in self.inputs}
+
+    def codes_of(self, inputs: Batch) -> dict[str, np.ndarray]:
+        """Round real ``inputs`` [n, ...] to the codes (int32) of this model; inputs that it does not take are left out.
+
+        Raises :class:`InputsError` if one of its inputs is missing or has another shape.
+        """
+        if any(port.name not in inputs or inputs[port.name].shape[1:] != port.shape[1:] for port in self.inputs):
+            wanted = " and ".join(f"'{port.name}' {list(port.shape[1:])}" for port in self.inputs)
+            given = " and ".join(f"'{name}' {list(values.shape[1:])}" for name, values in inputs.items())
+            raise InputsError(f"{self.name} takes {wanted}, but the data have {given or 'nothing'}; give data with the "
+                              "inputs of the model, or a model of these data")
+        return {port.name: port.grid.quantise(inputs[port.name]) for port in self.inputs}
+
+    def columns(self, codes: Codes) -> dict[int, np.ndarray]:
+        """Return the codes of all inputs by tensor index, as :func:`input_tensors` checks them."""
+        return input_tensors(self.graph, codes, self.grids, {})
+
+
+def load_model(source: str | Path | bytes, *, name: str | None = None) -> IntegerModel:
+    """Read a ``.tflite`` file or its bytes; ``name`` is used in errors and rows (default: the path).
+
+    Raises :class:`ModelError` if it is missing, damaged or not of integers from its inputs to its one output.
+    """
+    label = name or (str(source) if not isinstance(source, bytes) else "model")
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{label}: cannot be read ({error.strerror or error})") from error
+    graph = read_graph(data, label)
+    if len(graph.outputs) != 1:
+        raise ModelError(f"{label}: {len(graph.outputs)} outputs; one is expected: export a function with one output")
+    return IntegerModel(label, data, graph, tuple(_port(graph, index) for index in graph.inputs),
+                        _port(graph, graph.outputs[0]))
+
+
+def _port(graph: Graph, index: int) -> Port:
+    tensor = graph.tensors[index]
+    if tensor.dtype not in (np.int8, np.int16) or len(tensor.scale) != 1:
+        raise ModelError(f"{graph.name}: '{tensor.name}' is not a quantised int8 or int16 tensor; convert the model "
+                         "with int8 inputs and outputs")
+    return Port(tensor.name, tensor.shape, tensor.unit, tensor.zero, tensor.dtype.name)
+
+
+def input_tensors(graph: Graph, codes: Codes, names: Collection[str],
+                  held: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Add ``codes`` of the inputs ``names`` to the tensors ``held`` by index, in the type and shape [n, ...] of each.
+
+    Raises :class:`UsageError` if an input is missing or the tensors hold different numbers of samples.
+    """
+    found = dict(held)
+    for tensor in (graph.tensors[index] for index in graph.inputs):
+        if tensor.name in names:
+            if tensor.name not in codes:
+                raise UsageError(f"{graph.name} needs input '{tensor.name}'; given: {', '.join(codes)}")
+            found[tensor.index] = np.ascontiguousarray(codes[tensor.name], tensor.dtype).reshape(-1, *tensor.shape[1:])
+    counts = [len(values) for values in found.values()]
+    if len(set(counts)) != 1:
+        raise UsageError(f"{graph.name}: the inputs hold {' and '.join(map(str, counts))} samples; give each the same")
+    return found
+
+
+def dequantize(codes: np.ndarray, port: Port) -> np.ndarray:
+    """Turn ``codes`` into real values float64."""
+    return (codes.astype(np.float64) - port.zero_point) * port.scale
+
+
+def random_codes(model: IntegerModel, count: int, *, seed: int) -> dict[str, np.ndarray]:
+    """Draw uniform codes [count, ...] over the range of each input; the first sample is all low, the next all high."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for port in model.inputs:
+        low, high = port.grid.low, port.grid.high
+        found[port.name] = rng.integers(low, high + 1, (count, *port.shape[1:])).astype(port.dtype)
+        found[port.name][:1], found[port.name][1:2] = low, high
+    return found

@@ -1,0 +1,155 @@
+"""A trained network and its two files: ``<name>.keras`` and beside it ``<name>.toml`` with where it came from."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinyfuse import __version__
+from tinyfuse.core import toml
+from tinyfuse.core.errors import ModelError, UsageError
+from tinyfuse.core.files import atomic_path, sha256_hex, write_text
+from tinyfuse.core.strict import decode, encode
+from tinyfuse.data.dataset import Dataset, DataTable
+from tinyfuse.data.samples import Input
+from tinyfuse.nn import zoo
+from tinyfuse.nn.batch_norm_folding import without_batch_norm
+from tinyfuse.nn.origin import origins, seen_inputs
+from tinyfuse.nn.train import TrainConfig, Trained
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """How a network was trained: its settings, the epoch that was kept, and the seconds it took."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    objective: str
+    best_epoch: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class NetworkTable:
+    """What stands in the ``.toml`` beside a network; ``inputs`` are those of the data, in order.
+
+    ``fitted``: what was fitted on the training part, by input. ``folded``: batch norms are folded away. The last three
+    are of a network that went on training with rounded weights.
+    """
+
+    model: str
+    tinyfuse: str
+    sha256: str
+    classes: tuple[str, ...]
+    training: TrainingTable
+    accuracy: Mapping[str, float]
+    data: DataTable
+    inputs: tuple[Input, ...]
+    fitted: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    folded: bool = False
+    float_sha256: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    qat: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network: ``model`` (``tf_keras``) takes inputs by name and returns logits [n, classes].
+
+    ``inputs`` are those that reach the output; ``table`` is the plain form of :class:`NetworkTable`.
+    """
+
+    name: str
+    model: Any
+    inputs: tuple[Input, ...]
+    classes: tuple[str, ...]
+    table: Mapping[str, Any]
+    path: Path
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs that reach the output."""
+        return tuple(one.name for one in self.inputs)
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of the ``.keras`` file."""
+        return str(self.table["sha256"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of its training."""
+        return int(self.table["training"]["seed"])
+
+    @property
+    def train_seconds(self) -> float:
+        """How long its training took."""
+        return float(self.table["training"]["seconds"])
+
+    def origin(self, layer: str) -> tuple[str, ...]:
+        """Names of the inputs that reach ``layer``."""
+        return origins(self.model)[layer]
+
+
+def describe_training(trained: Trained, dataset: Dataset, config: TrainConfig) -> dict[str, Any]:
+    """Tell in a plain table what was trained, how and on which data; :func:`save_network` adds the rest."""
+    return {"model": trained.name, "classes": list(dataset.classes),
+            "training": asdict(config) | {"best_epoch": trained.best_epoch, "seconds": round(trained.seconds, 1)},
+            "data": asdict(dataset.table()), "fitted": dict(dataset.fitted), "inputs": encode(dataset.inputs)}
+
+
+def save_network(trained: Trained, path: str | Path, table: Mapping[str, Any]) -> Network:
+    """Write ``path`` (``.keras``) and beside it ``table`` with the accuracy and checksum of what was ``trained``."""
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        trained.model.save(temporary)
+        _without_dates(temporary)
+    accuracy = {"validation": trained.validation_accuracy, "test": trained.test_accuracy}
+    write_text(path.with_suffix(".toml"), toml.dumps({
+        **table, "tinyfuse": __version__, "sha256": sha256_hex(path.read_bytes()), "accuracy": accuracy}))
+    return load_network(path)
+
+
+def _without_dates(path: Path) -> None:
+    """Rewrite a ``.keras`` archive without its time stamps: same weights, same bytes, same checksum."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in sorted(archive.namelist())}
+    metadata = json.loads(entries["metadata.json"])
+    entries["metadata.json"] = json.dumps({k: v for k, v in metadata.items() if k != "date_saved"}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+
+
+def load_network(path: str | Path) -> Network:
+    """Load the network at ``path`` (``.keras``) with the table beside it.
+
+    The file's own description of layers is not run: the network named in the table is built and only the weights are
+    taken from the file. ModelError: either file is missing, damaged or belongs to something else.
+    """
+    path = Path(path)
+    if path.suffix != ".keras" or not path.is_file():
+        raise ModelError(f"{path}: no such .keras file; `tinyfuse train` writes them")
+    beside = path.with_suffix(".toml")
+    table = toml.read(beside, ModelError)
+    described = decode(NetworkTable, table, str(beside), ModelError)
+    if described.sha256 != sha256_hex(path.read_bytes()):
+        raise ModelError(f"{path}: its checksum is not the one in {beside.name}; the file is damaged or was replaced")
+    try:
+        model = zoo.build(described.model, described.inputs, len(described.classes))
+    except UsageError as error:
+        raise ModelError(f"{beside}: {error}") from error
+    model = without_batch_norm(model) if described.folded else model
+    try:
+        model.load_weights(path)
+    except Exception as error:  # Keras raises whatever h5py, zipfile or its own checks do
+        raise ModelError(f"{path}: cannot read weights ({type(error).__name__}); train the model again") from error
+    seen = seen_inputs(model)
+    inputs = tuple(one for one in described.inputs if one.name in seen)
+    return Network(described.model, model, inputs, described.classes, table, path)

@@ -1,0 +1,115 @@
+"""From attack rows to curves: worst-case robust accuracy over all attacks, and the literature's last iterate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyfuse.checks.line_rows import budget_of, clean_survivors, mode_of, survivors_of, within
+from tinyfuse.core.errors import DataError
+from tinyfuse.core.results import Row, epsilon_of
+from tinyfuse.core.statistics import wilson
+
+FLOAT = "float"
+FLOAT_EXECUTOR = "keras"
+INTEGER_EXECUTOR = "twin"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A share of correct samples with its 95 % Wilson interval; all between 0 and 1."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class CurvePoint:
+    """Accuracy at one budget by input, in its units; ``survivors`` is bool [n], sample by sample."""
+
+    budget: Mapping[str, float]
+    accuracy: Accuracy
+    survivors: np.ndarray
+
+    @property
+    def epsilon(self) -> float:
+        """The largest budget of an input."""
+        return max(self.budget.values())
+
+
+def accuracy_of(survivors: np.ndarray) -> Accuracy:
+    """Compute accuracy and interval from bool [n]."""
+    correct, n = int(np.sum(survivors)), len(survivors)
+    return Accuracy(correct / n, *wilson(correct, n), n)
+
+
+def worst_case(rows: Iterable[Row], model: str, precision: str, executor: str, mode: str, *, norm: str = "linf",
+               n: int | None = None, threat: str | None = None, criterion: str | None = None) -> list[CurvePoint]:
+    """Find robust accuracy against the union of all attacks, by rising budget; never rising with it.
+
+    A sample is broken at a budget if it is misclassified when clean, or if any attack under any criterion broke it at
+    a budget that is no larger in any input: an attack on one input alone is a member of the threat set for all. Only
+    budgets that were measured in ``mode`` itself (see :mod:`tinyfuse.threats.modes`) are returned.
+
+    ``threat``: "codes" or "real" for integer models (default: codes where there are any). ``criterion``: only rows
+    of this one, such as "replayed". Uses the largest sample count present unless ``n`` says otherwise; empty without
+    attack or clean rows for it. Rows of several trainings or data sets must be told apart first (`latest_rows`, or
+    filters on seed).
+    """
+    mine = [row for row in rows if (row["model"], row["precision"]) == (model, precision)]
+    attacks = _one_population([row for row in mine if row["kind"] == "attack" and
+                               (row["executor"], row["norm"]) == (executor, norm) and not row["mask"] and
+                               criterion in (None, row["criterion"])], n, threat)
+    clean = clean_survivors(mine, executor).get(attacks[0]["n"]) if attacks else None
+    if clean is None:
+        return []
+    budgets = {tuple(row["budget"].items()): row["budget"] for row in attacks if mode_of(row) == mode}
+    verdicts = [(budget_of(row), survivors_of(row)) for row in attacks]
+    points = []
+    for budget in sorted(budgets.values(), key=lambda budget: (max(budget.values()), *budget.values())):
+        survivors = clean.copy()
+        for spent, verdict in verdicts:
+            if within(spent, tuple(budget.items())):
+                survivors &= verdict
+        points.append(CurvePoint(budget, accuracy_of(survivors), survivors))
+    return points
+
+
+def last_iterate(rows: Iterable[Row], model: str, precision: str, executor: str, mode: str, attack: str, *,
+                 norm: str = "linf") -> list[CurvePoint]:
+    """Find accuracy after the last step of one attack, budget by budget: the convention of the literature."""
+    chosen = [row for row in rows if row["kind"] == "attack" and row["criterion"] == "last-iterate" and
+              (row["model"], row["precision"], row["executor"]) == (model, precision, executor) and
+              (mode_of(row), row["attack"]["name"], row["norm"]) == (mode, attack, norm)]
+    return [CurvePoint(row["budget"], accuracy_of(survivors_of(row)), survivors_of(row))
+            for row in sorted(_one_population(chosen, None, None), key=epsilon_of)]
+
+
+def reference_epsilon(rows: Iterable[Row], *, norm: str = "linf") -> float | None:
+    """Find the budget that tells recipes apart best: where the attacked float networks are on average nearest to 50 %.
+
+    Far smaller budgets leave every recipe near its clean accuracy, far larger ones near zero. Of equally
+    good budgets the smaller; without attacks on float networks all attack rows count, and without any the
+    answer is None.
+    """
+    attacks = [row for row in rows if row["kind"] == "attack" and row["norm"] == norm]
+    chosen = [row for row in attacks if row["executor"] == FLOAT_EXECUTOR] or attacks
+    by_budget: dict[float, list[float]] = {}
+    for row in chosen:
+        by_budget.setdefault(epsilon_of(row), []).append(row["accuracy"])
+    distances = {budget: abs(float(np.mean(found)) - 0.5) for budget, found in by_budget.items()}
+    return min(sorted(distances), key=distances.__getitem__, default=None)
+
+
+def _one_population(attacks: Sequence[Row], n: int | None, threat: str | None) -> list[Row]:
+    """Keep attack rows on the same samples under one threat model; a union over others would be wrong."""
+    if len({(row["seed"], row["data_checksum"]) for row in attacks}) > 1:
+        raise DataError("the rows mix several seeds or data sets: filter by seed and data_checksum first")
+    size = n if n is not None else max((row["n"] for row in attacks), default=0)
+    threats = {row["threat"] for row in attacks}
+    chosen = threat or ("codes" if "codes" in threats else next(iter(threats), ""))
+    return [row for row in attacks if row["n"] == size and row["threat"] == chosen]
