@@ -29,7 +29,8 @@ SLOW = ("bench", "select")
 """Verbs that tests of their own run from end to end; here their commands are parsed."""
 WITH_DATA = ("train", "quantize", "attack", "compare", "select", "export", "bench")
 REGISTRIES: list[Any] = [ATTACKS, BUILDERS, COLUMNS, OBJECTIVES, OPERATORS, SOURCES, ZOO]
-CHEAP = {"train": ["--epochs", "2"], "attack": ["--samples", "10"]}
+CHEAP = {"train": ["--epochs", "1"], "quantize": ["--calibration-samples", "20"], "attack": ["--samples", "4"],
+         "compare": ["--samples", "4"], "export": ["--vectors", "4"]}
 
 
 def blocks(path: Path, language: str) -> list[str]:

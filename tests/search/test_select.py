@@ -90,7 +90,8 @@ def test_allocations_around_the_budget_show_what_less_or_more_flash_is_worth(fou
 
 def test_the_reasons_name_the_cost_the_payer_the_runner_up_and_chance(found: Selection) -> None:
     said = " ".join(found.record.reasons)
-    for words in ("packed bytes", "3 bits", "Chosen minus w8", "McNemar p", "n = ", "test samples",
+    assert "has 3 bits" in said or "Fewest (3)" in said  # uniform or not, which small trainings do not settle
+    for words in ("packed bytes", "Chosen minus w8", "McNemar p", "n = ", "test samples",
                   "Checks on held-out"):
         assert words in said
 
