@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from tinyfuse.data import Dataset, Samples
+from tinyfuse.data import Dataset, Samples, load
 from tinyfuse.data.digits.augmentation import Augmentation
 from tinyfuse.data.digits.load import INPUTS
 from tinyfuse.nn import zoo
@@ -80,6 +80,13 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_digits(real_data: Path, shared_folder: Path) -> Dataset:
+    """All of MNIST + FSDD; the first worker computes the features, the others find them in the cache."""
+    with FileLock(shared_folder / "real_digits.lock"):
+        return load(real_data)
+
+
+@pytest.fixture(scope="session")
 def trained_early(tiny_dataset: Dataset, shared_folder: Path) -> Network:
     """Early fusion, trained once on the tiny data set; tests that change files take a copy of its folder."""
     with FileLock(shared_folder / "early.lock"):
@@ -130,6 +137,16 @@ def lively(tiny_dataset: Dataset,
         return network, baseline(network, tiny_dataset.train.balanced(40, seed=0))
 
     return make
+
+
+SLOW_FIRST = ("test_bench", "test_real_data", "test_any_inputs", "test_verify", "test_docs", "test_select", "test_qat",
+              "test_cli", "test_program", "test_attack", "test_models_again", "test_models")
+"""Files that take longest: begun first, so that no worker is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the slowest files to the front; the order within a file stays."""
+    items.sort(key=lambda item: SLOW_FIRST.index(item.path.stem) if item.path.stem in SLOW_FIRST else len(SLOW_FIRST))
 
 
 def pytest_report_header() -> str:

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse import data
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.core.strict import decode
-from tinyfuse.data import Input, Samples
+from tinyfuse.data import Dataset, Input, Samples
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn import zoo
@@ -27,8 +26,8 @@ FILES = sorted([*FOLDER.glob("*.tflite"), *SELECTED.glob("*.tflite")])
 
 
 @pytest.fixture(scope="module")
-def digits(real_data: Path) -> Samples:
-    return data.load(real_data).test.balanced(60, seed=1)
+def digits(real_digits: Dataset) -> Samples:
+    return real_digits.test.balanced(60, seed=1)
 
 
 def test_every_network_has_float_and_integer_files() -> None:

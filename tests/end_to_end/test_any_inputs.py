@@ -213,6 +213,6 @@ def test_bench_and_report(house: House) -> None:
 def test_select(house: House) -> None:
     out = house.folder / "select"
     house.run("select", "--model", house.network, "--budget", "flash=3kB", "--widths", "4,8", "--epsilon", 0.1,
-              "--quick", "--jobs", 1, "--out", out)
+              "--granularity", "modality", "--quick", "--jobs", 1, "--out", out)
     assert list(out.glob("*.tflite"))
     assert house.run("report", out, "--markdown", data=False)

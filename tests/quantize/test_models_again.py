@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tinyfuse import data
 from tinyfuse.data import Dataset
 from tinyfuse.nn.network import load_network
 from tinyfuse.quantize.convert import Baseline, baseline, convert
@@ -19,18 +18,13 @@ FILES = sorted(FOLDER.glob("*.tflite"))
 
 
 @pytest.fixture(scope="module")
-def digits(real_data: Path) -> Dataset:
-    return data.load(real_data)
-
-
-@pytest.fixture(scope="module")
-def graph(digits: Dataset) -> Callable[[str], Baseline]:
+def graph(real_digits: Dataset) -> Callable[[str], Baseline]:
     """The int8 graph of a committed network, made once for all recipes."""
 
     @functools.cache
     def make(name: str) -> Baseline:
         network = load_network(FOLDER / f"{name}.keras")
-        samples = digits.as_trained(network.table, name).train.balanced(200, seed=0)
+        samples = real_digits.as_trained(network.table, name).train.balanced(200, seed=0)
         return baseline(network, samples)
 
     return make

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tinyfuse import data
 from tinyfuse.core.errors import RecipeError
 from tinyfuse.data import Dataset
 from tinyfuse.integer.executors import open_executor
@@ -204,10 +203,9 @@ def test_what_cannot_be_written_is_refused(recipe: str, lively: Lively) -> None:
         convert(lively("image")[1], read_recipe(recipe))
 
 
-def test_on_real_digits_three_bits_suffice(real_data: Path) -> None:
-    digits = data.load(real_data)
-    base = baseline(load_network(NETWORKS / "early.keras"), digits.train.balanced(200, seed=0))
-    samples = digits.test.balanced(300, seed=1)
+def test_on_real_digits_three_bits_suffice(real_digits: Dataset) -> None:
+    base = baseline(load_network(NETWORKS / "early.keras"), real_digits.train.balanced(200, seed=0))
+    samples = real_digits.test.balanced(300, seed=1)
     correct = {}
     for methods in ("", EVERY):
         model = load_model(convert(base, read_recipe("w3" + methods)).data)

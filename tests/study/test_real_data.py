@@ -1,27 +1,37 @@
-"""On real digits: a short training already fuses well, and 8-bit integers follow float."""
+"""On real digits: the integers of the committed network follow float, clean and under attack."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tinyfuse import data
+from tinyfuse.core import toml
+from tinyfuse.core.errors import ModelError
 from tinyfuse.core.results import ResultStore
+from tinyfuse.data import Dataset
 from tinyfuse.study.matrix import Matrix
 from tinyfuse.study.run import Run
 from tinyfuse.study.stages.rejudge import Interpreters, clean_path
 from tinyfuse.study.sweep import attack_all, convert_all, train_all
 
+MODELS = Path(__file__).resolve().parent.parent.parent / "models" / "digits"
+
 
 @pytest.fixture(scope="module")
-def run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    matrix = Matrix(models=("intermediate",), recipes=("w8", "w6"), mixes=(), executors=("tflm",), epsilons=(0.05,),
-                    steps=5, attack_samples=60, clean_samples=300, raw_samples=10, probe_samples=10, epochs=3)
+def run(real_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A sweep over intermediate fusion, which is not trained again."""
     folder = tmp_path_factory.mktemp("real")
-    dataset = data.load(real_data, limit=4000)
-    made = Run(folder, folder / "models", matrix, dataset, 0, ResultStore(folder / "results.jsonl"))
+    (folder / "models").mkdir()
+    for suffix in (".keras", ".toml"):
+        shutil.copy(MODELS / f"intermediate{suffix}", folder / "models")
+    training = toml.read(MODELS / "intermediate.toml", ModelError)["training"]
+    matrix = Matrix(models=("intermediate",), recipes=("w8", "w6"), mixes=(), executors=("tflm",), epsilons=(0.05,),
+                    steps=5, attack_samples=60, clean_samples=300, raw_samples=10, probe_samples=10,
+                    **{name: training[name] for name in ("epochs", "batch_size", "learning_rate")})
+    made = Run(folder, folder / "models", matrix, real_digits, training["seed"], ResultStore(folder / "results.jsonl"))
     networks = train_all(made)
     files = convert_all(made, networks)
     interpreters = Interpreters(made, jobs=2)
