@@ -35,7 +35,7 @@ def instance(generator: np.random.Generator, decades: float) -> tuple[np.ndarray
 
 @pytest.mark.parametrize("decades", [1.0, 6.0])
 def test_least_cost_within_the_budget(decades: float) -> None:
-    """House-style 3.3: unscaled instances were solved wrongly in one of six."""
+    """Costs that are not scaled for the solver were solved wrongly in one instance of six."""
     generator = np.random.default_rng(int(decades))
     for _ in range(1000):
         cost, size, limit = instance(generator, decades)

