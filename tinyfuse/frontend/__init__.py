@@ -1,0 +1,1 @@
+"""From a recording, a picture or an array to a network input: specification, reference arithmetic, normalisation."""
