@@ -84,7 +84,7 @@ def _lines(record: Path) -> list[dict[str, Any]]:
 
 def _models(args: argparse.Namespace) -> Iterator[tuple[str, str, Path, str]]:
     """(network, recipe, .tflite, optimize) of every package."""
-    for name in zoo.names() if args.only is None else [one for one in zoo.names() if one == args.only]:
+    for name in zoo.DIGIT_NETWORKS if args.only is None else [one for one in zoo.DIGIT_NETWORKS if one == args.only]:
         network = args.models / f"{name}.keras"
         recipes = [*WIDTHS, *(MIXES if len(load_network(network).inputs) > 1 else _recipes(args.out))]
         paths = convert_many(network, recipes, load_from(args), out=args.out / "models")

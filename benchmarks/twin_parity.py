@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     calibration = dataset.train.balanced(CALIBRATION, seed=0)
     samples = dataset.test.balanced(args.samples, seed=0)
     total = np.zeros((2, 3), np.int64)
-    for name in zoo.names():
+    for name in zoo.DIGIT_NETWORKS:
         network = load_network(args.models / f"{name}.keras")
         base = convert.baseline(network, calibration)
         for width in WIDTHS:

@@ -35,7 +35,7 @@ def model(lively: Lively) -> Callable[[str, str], IntegerModel]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.DIGIT_NETWORKS)
 @pytest.mark.parametrize("recipe, optimize", [("w6", "ram"), ("w9", "speed"), ("w7", "size")])
 def test_every_tensor_is_the_twins(model: Callable[[str, str], IntegerModel], tmp_path: Path, name: str, recipe: str,
                                    optimize: str) -> None:
@@ -100,7 +100,7 @@ def one_convolution(rng: np.random.Generator) -> bytes:
                  [Step("CONV_2D", [0, 1, 2], [3], "Conv2DOptions", options)], [0], [3])
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.DIGIT_NETWORKS)
 def test_no_two_living_buffers_overlap(model: Callable[[str, str], IntegerModel], name: str) -> None:
     for optimize in ("ram", "speed"):
         check_buffers(program_of(model(name, "w6"), "net", optimize).plan.buffers.values())
@@ -116,7 +116,7 @@ def test_the_early_fusion_fits_less_than_half_of_tflite_micros_arena(model: Call
     assert program_of(model("early", "w6"), "net").plan.arena_bytes + 604 <= 0.45 * 44_544
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.DIGIT_NETWORKS)
 def test_larger_groups_fit_where_lanes_take_one_byte(model: Callable[[str, str], IntegerModel], name: str) -> None:
     for step in program_of(model(name, "w6"), "net").plan.steps:
         if isinstance(step, BlockStep):

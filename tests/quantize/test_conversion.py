@@ -36,7 +36,7 @@ def run(conversion: Conversion, dataset: Dataset, executor: str = "tflm", n: int
 
 
 @pytest.mark.parametrize("recipe", ["w8", "w6", "w9", MIX])
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.DIGIT_NETWORKS)
 def test_codes_in_the_file_and_distance_to_float(name: str, recipe: str, lively: Lively,
                                                  tiny_dataset: Dataset) -> None:
     network, base = lively(name)

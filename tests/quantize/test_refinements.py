@@ -62,7 +62,7 @@ def rounded_layer(kernel: np.ndarray, parts: Sequence[Slice], moment: np.ndarray
     return RoundedLayer(kernel, NO_BIAS, codes, least_scale, np.zeros(SIZE), moment)
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.DIGIT_NETWORKS)
 def test_moments_are_those_of_the_patches_that_keras_sees(name: str, lively: Lively, tiny_dataset: Dataset) -> None:
     from tf_keras import Model
 

@@ -21,7 +21,7 @@ Lively = Callable[[str], tuple[Any, Baseline]]
 
 
 @pytest.mark.parametrize("granularity", ["layer", "modality"])
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.DIGIT_NETWORKS)
 def test_every_weight_belongs_to_one_unit(name: str, granularity: str, lively: Lively) -> None:
     layers = lively(name)[1].layers
     units = units_of(layers, granularity, BOTH)

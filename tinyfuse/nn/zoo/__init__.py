@@ -8,6 +8,7 @@ from typing import Any
 
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.samples import Input
+from tinyfuse.nn.zoo.mlperf_tiny import MLPERF_TINY
 from tinyfuse.nn.zoo.resnet8 import DIGIT_NETWORKS, keras
 
 Builder = Callable[[Mapping[str, Any], int], Any]
@@ -15,7 +16,9 @@ Builder = Callable[[Mapping[str, Any], int], Any]
 
 MAX_INPUT_VALUES = 1 << 22
 MAX_CLASSES = 1 << 12
-ZOO: dict[str, Builder] = dict(DIGIT_NETWORKS)
+ZOO: dict[str, Builder] = {**DIGIT_NETWORKS, **MLPERF_TINY}
+FUSIONS = ("early", "intermediate", "late")
+"""Networks of several inputs that a bench takes by default."""
 SMOKE = {"models": ("image", "early"), "mixes": ("image6-audio8-shared8",)}
 """Networks and a recipe by input that a smoke run of a minute uses."""
 
