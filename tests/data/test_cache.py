@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse.data.digits.download import cache_folder
+from tinyfuse.data.cache import cache_folder
 from tinyfuse.data.digits.load import cached, cached_path
 
 

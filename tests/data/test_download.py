@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import gzip
 import hashlib
 import http.server
 import tarfile
 import threading
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +60,9 @@ def origin(corpora: SimpleNamespace, packed_folder: Path,
     server.shutdown()
     server.server_close()
     thread.join()
+    with warnings.catch_warnings():  # connections that the client keeps open are closed by the collector
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def test_mnist_and_fsdd_arrive_verified_and_are_not_fetched_again(origin: Remotes, tmp_path: Path,

@@ -1,4 +1,4 @@
-"""The feature layout, its independence of level and batch, and the scaling that travels with the model."""
+"""The digits' speech features: their layout, and that they depend neither on the recording's level nor on the batch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyfuse.core.errors import DataError
-from tinyfuse.core.strict import decode, encode
-from tinyfuse.data.digits.features import CLIP_SAMPLES, FeatureScaling, level, mfcc, place
+from tinyfuse.data.digits.features import CLIP_SAMPLES, FRONT_END, PICTURE, level, mfcc, place
 from tinyfuse.data.digits.load import INPUTS
 
 AUDIO = INPUTS[1]
@@ -72,59 +70,20 @@ def test_a_long_clip_keeps_its_loudest_second() -> None:
     assert place(clip).sum() >= 7000
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0.1, 1000.0))
-@settings(max_examples=25, deadline=None)
-def test_scaling_fills_the_unit_interval_and_pads_with_zero(seed: int, spread: float) -> None:
-    raw = (np.random.default_rng(seed).standard_normal((20, 39, 13)) * spread - 30.0).astype(np.float32)
-    scaling = FeatureScaling.fit(raw)
-    cells = scaling.apply(raw)
-    assert cells.shape == (20, 28, 28, 1) and cells.dtype == np.float32
-    assert cells.min() >= 0.0 and cells.max() <= 1.0
-    mask = AUDIO.valid_mask()[..., 0] == 1
-    assert not cells[:, ~mask].any()
-    inside = cells[:, mask].reshape(20, 39, 13)
-    assert 0 < np.mean(inside == 1.0) < 0.004 and 0 < np.mean(inside == 0.0) < 0.004
-    order = np.argsort(raw[:, 0, 0])
-    assert (np.diff(inside[order, 0, 0]) >= 0).all()
-
-
-def test_values_are_laid_out_row_by_row() -> None:
-    raw = np.random.default_rng(1).standard_normal((50, 39, 13)).astype(np.float32)
-    scaling = FeatureScaling((0.0,) * 13, (1.0,) * 13, -10.0, 10.0)
-    assert scaling.apply(raw).reshape(50, 784)[:, 13 * 5 + 2] == pytest.approx((raw[:, 5, 2] + 10) / 20, abs=1e-6)
-
-
-def test_scaling_statistics_are_those_of_each_coefficient() -> None:
-    raw = np.random.default_rng(2).standard_normal((300, 39, 13)) * np.arange(1, 14) + np.arange(13)
-    scaling = FeatureScaling.fit(raw.astype(np.float32))
-    np.testing.assert_allclose(scaling.mean, raw.mean(axis=(0, 1)), atol=1e-5)
-    np.testing.assert_allclose(scaling.std, raw.std(axis=(0, 1)), rtol=1e-5)
-
-
-def test_constant_features_do_not_divide_by_zero() -> None:
-    raw = np.full((5, 39, 13), -80.0, np.float32)
-    assert np.isfinite(FeatureScaling.fit(raw).apply(raw)).all()
-
-
 def test_the_valid_part_covers_507_cells() -> None:
     mask = AUDIO.valid_mask()
     assert mask.shape == (28, 28, 1) and mask.dtype == np.float32
     assert mask.sum() == 507 and mask.reshape(-1)[:507].all()
 
 
-def test_scaling_table_round_trip() -> None:
-    scaling = FeatureScaling(tuple(range(13)), tuple(range(1, 14)), -3.5, 4.25)
-    assert decode(FeatureScaling, encode(scaling), "table", DataError) == scaling
+def test_the_input_is_what_the_front_end_makes() -> None:
+    assert (AUDIO.shape, AUDIO.valid) == (FRONT_END.shape, FRONT_END.valid)
+    axes = {name: (axis.stride, axis.size) for name, axis in AUDIO.axes.items()}
+    assert (axes["time"], axes["mfcc"]) == (FRONT_END.axes["frames"], FRONT_END.axes["coefficients"])
 
 
-GOOD = encode(FeatureScaling((0.0,) * 13, (1.0,) * 13, 0.0, 1.0))
-
-
-@pytest.mark.parametrize(("change", "told"), [
-    ({"lowest": 1.0}, "did you mean 'low'"), ({"mean": [0.0] * 12}, "13 numbers"), ({"std": [0.0] * 13}, "positive"),
-    ({"low": "0"}, "expected a number"), ({"high": float("nan")}, "finite"), ({"low": 2.0}, "below high"),
-    ({"mean": [True] * 13}, "expected a number"), ({"std": None}, "expected a list"),
-])
-def test_scaling_table_is_strict(change: dict[str, object], told: str) -> None:
-    with pytest.raises(DataError, match=told):
-        decode(FeatureScaling, GOOD | change, "table", DataError)
+def test_a_picture_front_end_is_the_image_input() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    found = PICTURE.features(pixels)
+    assert (PICTURE.shape, PICTURE.natural_range) == (INPUTS[0].shape, (INPUTS[0].low, INPUTS[0].high))
+    assert np.array_equal(found, (pixels.astype(np.float32) / np.float32(255.0))[..., None])

@@ -18,10 +18,10 @@ from tinyfuse.core.strict import decode, encode
 from tinyfuse.data import Dataset, load
 from tinyfuse.data.digits.augmentation import Augmentation
 from tinyfuse.data.digits.corpus import TEST, TRAIN, VALIDATION, Clips
-from tinyfuse.data.digits.features import FeatureScaling
 from tinyfuse.data.digits.folder import read_folder
 from tinyfuse.data.digits.load import read
 from tinyfuse.data.digits.pairing import plan
+from tinyfuse.frontend.normalisation import Normalisation
 
 packed = functools.partial(gzip.compress, mtime=0)  # the time of packing would be part of names of tests
 Line = Callable[[BaseException], str]
@@ -120,9 +120,9 @@ def test_scaling_sees_training_speech_only(packed_folder: Path, copy: Path, data
 def test_another_order_of_summation_is_the_same_data(packed_folder: Path, dataset: Dataset,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """On another processor the sixth decimal of a fitted mean may round the other way."""
-    fitted = decode(FeatureScaling, dataset.fitted["audio"], "fitted", DataError)
+    fitted = decode(Normalisation, dataset.fitted["audio"], "fitted", DataError)
     other = replace(fitted, mean=(fitted.mean[0] + 1e-6, *fitted.mean[1:]))
-    monkeypatch.setattr(FeatureScaling, "fit", staticmethod(lambda features: other))
+    monkeypatch.setattr("tinyfuse.data.digits.load.fit", lambda front_end, values: other)
     found = load(packed_folder, limit=40)
     assert found.fitted == {"audio": encode(other)} != dataset.fitted and found.checksum == dataset.checksum
     assert not np.array_equal(found.test.inputs["audio"], dataset.test.inputs["audio"])
@@ -225,7 +225,7 @@ def test_a_damaged_recording_is_named(corpora: SimpleNamespace, tmp_path: Path) 
     corpora.write_fsdd_recordings(tmp_path / "recordings")
     path = tmp_path / "recordings" / "3_ben_4.wav"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"3_ben_4\.wav: its header announces"):
+    with pytest.raises(DataError, match=r"3_ben_4\.wav: .*its header announces"):
         load(tmp_path)
 
 
@@ -239,14 +239,14 @@ def test_missing_speech_commands_files_are_named(commands_folder: Path, tmp_path
 
 
 def test_folders_without_data(tmp_path: Path, corpora: SimpleNamespace, one_line: Line) -> None:
-    for folder, told in ((tmp_path / "none", "no such folder"), (tmp_path, "no written digits")):
+    for folder, told in ((tmp_path / "none", "no such file or folder"), (tmp_path, "one for each class")):
         with pytest.raises(DataError) as caught:
             load(folder)
         assert told in one_line(caught.value) and str(folder) in str(caught.value)
     corpora.write_mnist(tmp_path)
     with pytest.raises(DataError, match="no spoken digits"):
         load(tmp_path)
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(DataError, match="unpack it and give the folder"):
         load(tmp_path / "t10k-labels-idx1-ubyte.gz")
 
 

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from tinyfuse.core.errors import DataError
 from tinyfuse.data.digits.idx import IMAGE_MAGIC, read_idx
-from tinyfuse.data.digits.readers import gunzip, read_file, read_npy, read_npz, read_wav
 from tinyfuse.data.digits.speech import read_packed_fsdd
+from tinyfuse.data.read_files import gunzip, read_file, read_npy, read_npz
+from tinyfuse.data.read_sound import read_wav
 
 
 def npy_bytes(array: np.ndarray, **options: bool) -> bytes:

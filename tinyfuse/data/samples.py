@@ -6,13 +6,19 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from tinyfuse.core.errors import UsageError
+from tinyfuse.data.stored import StoredRows
 
+PARTS = ("train", "validation", "test")
 Batch = Mapping[str, np.ndarray]
-"""Input name -> array [n, ...]; all arrays have the same first dimension."""
+"""Input name -> array [n, ...]; all arrays have the same first dimension.
+
+Of a part that is larger than memory the values are StoredRows: index them as an array, a batch at a time.
+"""
 
 RESERVED_NAMES = ("all", "shared", "label", "group", "broken", "minmax", "w", "mse", "gptq", "bias", "qat", "none")
 """Words that name something else: in recipes, on the command line or in saved files."""
@@ -94,9 +100,15 @@ class Samples:
     def __len__(self) -> int:
         return len(self.label)
 
+    def __repr__(self) -> str:
+        return f"Samples({len(self)}: {describe_shapes({name: v.shape[1:] for name, v in self.inputs.items()})})"
+
     def take(self, rows: np.ndarray | slice) -> Samples:
-        """Take the samples at ``rows`` (integer positions, a slice or a boolean mask), in that order."""
-        return replace(self, inputs={name: values[rows] for name, values in self.inputs.items()},
+        """Take the samples at ``rows`` (integer positions, a slice or a boolean mask), in that order.
+
+        Of inputs on disk, what fits comfortably into memory is loaded.
+        """
+        return replace(self, inputs={name: _take(values, rows) for name, values in self.inputs.items()},
                        label=self.label[rows], group=self.group[rows])
 
     def balanced(self, n: int, *, seed: int = 0) -> Samples:
@@ -107,6 +119,15 @@ class Samples:
     def only(self, names: tuple[str, ...]) -> Samples:
         """Keep the inputs ``names`` alone, of the same samples."""
         return replace(self, inputs={name: self.inputs[name] for name in names})
+
+
+def _take(values: Any, rows: np.ndarray | slice) -> Any:
+    return values.take(rows) if isinstance(values, StoredRows) else values[rows]
+
+
+def describe_shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Put input shapes in a few words: ``camera 32x32x3, mic 49x10x1``."""
+    return ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
 
 
 def class_quota(available: np.ndarray, limit: int | None) -> np.ndarray:

@@ -15,13 +15,14 @@ from tinyfuse.data.dataset import Dataset
 Loader = Callable[..., Dataset]
 """f(source, *, seed, limit, ...) -> Dataset; what other keywords it takes are options of its own."""
 
-DEFAULT, FOLDER = "embedded", "folder"
+DEFAULT = "embedded"
 SOURCES: dict[str, Loader] = {}
+_PATHS: list[tuple[Callable[[Path], bool], Loader]] = []
 _OWN_OPTIONS: list[Callable[[Any], None]] = []
 
 
 def register_source(name: str, loader: Loader, add_options: Callable[[Any], None] | None = None) -> None:
-    """Make ``loader`` known as ``name``; the one called "folder" reads whatever is no registered name.
+    """Make ``loader`` known as ``name``.
 
     ``add_options`` adds its options to an ``argparse`` group, each with the name of a keyword and None for "not given".
     """
@@ -30,14 +31,29 @@ def register_source(name: str, loader: Loader, add_options: Callable[[Any], None
         _OWN_OPTIONS.append(add_options)
 
 
+def register_paths(recognises: Callable[[Path], bool], loader: Loader) -> None:
+    """Make ``loader`` read the files and folders that ``recognises`` says are its own; those registered first are asked
+    first.
+    """
+    _PATHS.append((recognises, loader))
+
+
+def loader_of(source: str | Path | None) -> Loader:
+    """Return what reads ``source``: a registered name, a file or a folder."""
+    if source is None or str(source) in SOURCES:
+        return SOURCES[str(source or DEFAULT)]
+    path = Path(source).expanduser()
+    return next(loader for recognises, loader in _PATHS if recognises(path))
+
+
 def load(source: str | Path | None = None, **options: Any) -> Dataset:
-    """Load the data set that ``source`` names: a registered name or a folder (default: the embedded set).
+    """Load the data set that ``source`` names: a registered name, a file or a folder (default: the embedded set).
 
     ``seed`` (0 to 2^32 - 1) drives every draw and ``limit`` caps the samples of each part, classes as equal as
     possible; the other ``options`` are those of the source. DataError: missing or damaged files; UsageError: options
     that do not fit.
     """
-    loader = SOURCES.get(str(source or DEFAULT), SOURCES[FOLDER])
+    loader = loader_of(source)
     allowed = list(signature(loader).parameters)[1:]
     for option in options:
         if option not in allowed:
@@ -51,8 +67,10 @@ def load(source: str | Path | None = None, **options: Any) -> Dataset:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the data."""
     group = parser.add_argument_group("data")
-    names = ", ".join(f"'{name}'" for name in SOURCES if name != FOLDER)
-    group.add_argument("--data", metavar="SOURCE", help=f"a folder with data, or {names} (default: {DEFAULT})")
+    names = ", ".join(f"'{name}'" for name in SOURCES)
+    group.add_argument("--data", metavar="SOURCE",
+                       help=f"an .npz, a folder of .npy arrays or of files by class, or {names} (default: {DEFAULT})")
+    group.add_argument("--table", metavar="FILE", help="what own data are (default: dataset.toml in or beside them)")
     group.add_argument("--limit", type=int, metavar="N", help="at most N samples in each part")
     group.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the data and of training (default 0)")
     for add_own in _OWN_OPTIONS:
@@ -61,7 +79,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def load_from(args: argparse.Namespace) -> Dataset:
     """Load the data that the options of :func:`add_options` name."""
-    known = {name for loader in SOURCES.values() for name in list(signature(loader).parameters)[1:]}
+    loaders = (*SOURCES.values(), *(loader for _, loader in _PATHS))
+    known = {name for loader in loaders for name in list(signature(loader).parameters)[1:]}
     given = {name: getattr(args, name) for name in sorted(known) if getattr(args, name, None) is not None}
     with console.status("loading data"):
         return load(args.data, **given)

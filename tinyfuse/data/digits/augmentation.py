@@ -14,9 +14,10 @@ import numpy as np
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.console import progress
 from tinyfuse.data.digits.corpus import Features, Spoken
-from tinyfuse.data.digits.features import CLIP_SAMPLES, COEFFICIENTS, FRAMES, SAMPLE_RATE_HZ, level, mfcc, place, rms
+from tinyfuse.data.digits.features import CLIP_SAMPLES, COEFFICIENTS, FRAMES, SAMPLE_RATE_HZ, level, mfcc, place
 from tinyfuse.data.digits.speech import resample
 from tinyfuse.data.samples import Batch
+from tinyfuse.frontend.recording import rms
 
 MAX_ROTATION_DEGREES = 12.0
 MAX_SHIFT_PIXELS = 2.5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tarfile
 import tempfile
@@ -18,9 +17,10 @@ import numpy as np
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import atomic_path
+from tinyfuse.data.cache import cache_folder
 from tinyfuse.data.digits.idx import MAX_IDX_BYTES
-from tinyfuse.data.digits.readers import damage_explained, gunzip, read_file
 from tinyfuse.data.digits.speech import BACKGROUND, FSDD_FILE, LISTS, WORDS, pack_fsdd, read_packed_fsdd
+from tinyfuse.data.read_files import damage_explained, gunzip, read_file
 
 MAX_MEMBER_BYTES = 16 << 20
 COMMANDS_MEMBER = re.compile(rf"(?:\./)?((?:{'|'.join((*WORDS, BACKGROUND))})/[\w.-]+\.wav|{'|'.join(LISTS)})")
@@ -55,12 +55,6 @@ ORIGINALS = Remotes(
     commands_url="https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
     commands_sha256="af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
 )
-
-
-def cache_folder() -> Path:
-    """Name the cache: ``TINYFUSE_CACHE``, else ``XDG_CACHE_HOME``/tinyfuse, else ``~/.cache/tinyfuse``."""
-    chosen = os.environ.get("TINYFUSE_CACHE")
-    return Path(chosen or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tinyfuse"))
 
 
 def fetch(spoken: str = "auto", *, remotes: Remotes = ORIGINALS, folder: Path | None = None) -> Path:

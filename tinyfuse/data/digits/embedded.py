@@ -10,7 +10,7 @@ from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data.digits.corpus import TEST, TRAIN, Features, Spoken, Written, check_speakers
 from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, SIDE
-from tinyfuse.data.digits.readers import read_npz
+from tinyfuse.data.read_files import read_npz
 
 SPEECH_FILE = Path(__file__).with_name("embedded_speech.npz")
 SPEECH_KINDS = {"code": "u", "low": "f", "step": "f", "digit": "u", "speaker": "u", "speaker_names": "U",

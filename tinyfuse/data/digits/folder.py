@@ -46,6 +46,11 @@ BACKGROUND_PLACES: dict[str, Callable[[Path], np.ndarray]] = {
 SPOKEN_CHOICES = ("auto", *SPOKEN_PLACES)
 
 
+def holds_digits(folder: Path) -> bool:
+    """Tell whether ``folder`` holds written digits of MNIST, or the pairs of Khacef et al."""
+    return folder.is_dir() and (has_khacef(folder) or has_mnist(folder))
+
+
 def check_spoken(spoken: str) -> None:
     """Raise ``UsageError`` unless ``spoken`` is one of the choices."""
     if spoken not in SPOKEN_CHOICES:

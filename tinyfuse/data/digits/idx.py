@@ -12,7 +12,7 @@ from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data.digits.corpus import TEST, TRAIN, Written, check_labels
 from tinyfuse.data.digits.features import SIDE
-from tinyfuse.data.digits.readers import gunzip, read_file
+from tinyfuse.data.read_files import gunzip, read_file
 
 IMAGE_MAGIC, LABEL_MAGIC = 0x803, 0x801
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"

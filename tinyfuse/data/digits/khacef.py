@@ -15,7 +15,7 @@ from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data.digits.corpus import TEST, TRAIN, Corpus, Features, Spoken, Written, check_labels
 from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, SIDE, VALUES
-from tinyfuse.data.digits.readers import read_npy
+from tinyfuse.data.read_files import read_npy
 
 WRITTEN, SPOKEN, LABELS = ("data_wr",), ("data_sp",), ("labels", "label")
 PARTS = {TRAIN: "train", TEST: "test"}

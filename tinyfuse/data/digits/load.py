@@ -12,19 +12,21 @@ import numpy as np
 
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.files import save_arrays, sha256_hex
-from tinyfuse.core.strict import decode, encode
+from tinyfuse.core.strict import encode
+from tinyfuse.data.cache import cache_folder
 from tinyfuse.data.dataset import Dataset
 from tinyfuse.data.digits import augmentation, features
 from tinyfuse.data.digits.augmentation import Augmentation, augmented_features, variant_count
 from tinyfuse.data.digits.corpus import Clips, Corpus, Features, Spoken
-from tinyfuse.data.digits.download import cache_folder, fetch
+from tinyfuse.data.digits.download import fetch
 from tinyfuse.data.digits.embedded import read_digits, read_speech
-from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, SIDE, VALUES, FeatureScaling
-from tinyfuse.data.digits.folder import SPOKEN_CHOICES, check_spoken, read_folder
+from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, FRONT_END, PICTURE, SIDE, VALUES
+from tinyfuse.data.digits.folder import SPOKEN_CHOICES, check_spoken, holds_digits, read_folder
 from tinyfuse.data.digits.pairing import CLASSES, SPLITS, Rows, plan
-from tinyfuse.data.digits.readers import read_npz
+from tinyfuse.data.read_files import read_npz
 from tinyfuse.data.samples import Axis, Input, Samples
-from tinyfuse.data.sources import FOLDER, register_source
+from tinyfuse.data.sources import register_paths, register_source
+from tinyfuse.frontend.normalisation import apply, fit, identity, read_normalisation
 
 _LAYOUT = {"rows": Axis(SIDE, SIDE), "columns": Axis(1, SIDE)}
 INPUTS = (
@@ -37,7 +39,7 @@ def register_digits() -> None:
     """Make the digits known as data sources: the embedded ones, the published originals, a folder of the user's."""
     register_source("embedded", load, _add_options)
     register_source("download", load)
-    register_source(FOLDER, load)
+    register_paths(holds_digits, load)
 
 
 def _add_options(group: Any) -> None:
@@ -68,16 +70,16 @@ def load(source: str | Path | None = None, *, split: str = "official", spoken: s
     checksum = _checksum(corpus, parts, _origin(corpus.spoken, raw.shape[1], seed))
 
     def scaled(table: Mapping[str, Any]) -> Dataset:
-        scaling = decode(FeatureScaling, table.get("audio"), "the scaling of the features", DataError)
-        variants, clean = scaling.apply(raw), scaling.apply(raw_others)
+        scaling = read_normalisation(FRONT_END, table.get("audio"), "the scaling of the features")
+        variants, clean = apply(FRONT_END, scaling, raw), apply(FRONT_END, scaling, raw_others)
         audio = (variants[utterance, 0], *np.split(clean[other], [len(parts[1].spoken)]))
         train, validation, test = (_samples(corpus, *part) for part in zip(parts, audio, strict=True))
         augment = Augmentation(train.inputs["image"], variants, utterance.astype(np.int64))
         return Dataset(corpus.name, INPUTS, tuple(map(str, range(CLASSES))), train, validation, test, checksum, split,
-                       seed, augment, {"audio": encode(scaling)}, scaled)
+                       seed, augment, {"audio": encode(scaling)}, scaled, _front_ends(corpus.spoken))
 
     final = isinstance(corpus.spoken.voice, Features) and corpus.spoken.voice.scaled
-    return scaled({"audio": encode(FeatureScaling.identity() if final else FeatureScaling.fit(raw[:, 0]))})
+    return scaled({"audio": encode(identity(FRONT_END) if final else fit(FRONT_END, raw[:, 0]))})
 
 
 def read(source: str | Path | None, spoken: str = "auto") -> Corpus:
@@ -133,6 +135,12 @@ def _origin(spoken: Spoken, count: int, seed: int) -> str:
     noise = spoken.voice.noise if isinstance(spoken.voice, Clips) else None
     background = "made" if noise is None else sha256_hex(noise.tobytes())
     return f"{spoken.digest} {background} {count} {seed} {features.PARAMETERS} {augmentation.PARAMETERS}"
+
+
+def _front_ends(spoken: Spoken) -> dict[str, dict[str, Any]]:
+    """Tell how the inputs are made; features that came without sound are of a front end that nobody told us."""
+    heard = isinstance(spoken.voice, Clips) or spoken.name == "embedded"
+    return {"image": PICTURE.table()} | ({"audio": FRONT_END.table()} if heard else {})
 
 
 def _samples(corpus: Corpus, rows: Rows, audio: np.ndarray) -> Samples:

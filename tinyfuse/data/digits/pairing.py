@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyfuse.core.errors import DataError, UsageError, nearest
-from tinyfuse.data.dataset import PARTS
 from tinyfuse.data.digits.corpus import TEST, TRAIN, VALIDATION, Corpus, Spoken
-from tinyfuse.data.samples import class_quota, draw_rows
+from tinyfuse.data.samples import PARTS, class_quota, draw_rows
 
 CLASSES = 10
 SPLITS = ("official", "speaker")

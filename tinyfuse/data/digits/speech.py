@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from tinyfuse.core.console import console
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data.digits.corpus import TEST, TRAIN, VALIDATION, Clips, Spoken, check_speakers
 from tinyfuse.data.digits.features import CLIP_SAMPLES, SAMPLE_RATE_HZ
-from tinyfuse.data.digits.readers import damage_explained, parse_wav, read_file, read_npz, read_wav
+from tinyfuse.data.read_files import damage_explained, read_file, read_npz
+from tinyfuse.data.read_sound import parse_wav, read_wav
 
 FSDD_FILE, COMMANDS_FILE, BACKGROUND_FILE = "fsdd_8k.npz", "sc_digits_16k.npz", "sc_background_16k.npz"
-FSDD_NAME = re.compile(r"(\d)_([A-Za-z]+)_(\d{1,4})\.wav")
-COMMANDS_NAME = re.compile(r"([0-9a-f]{6,10})_nohash_(\d{1,4})\.wav")
+FSDD_NAME = re.compile(r"(\d)_(.+)_(\d{1,4})\.wav", re.IGNORECASE)
+COMMANDS_NAME = re.compile(r"(.+)_nohash_(\d{1,4})\.wav", re.IGNORECASE)
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 BACKGROUND = "_background_noise_"
 LISTS = {"validation_list.txt": VALIDATION, "testing_list.txt": TEST}
@@ -46,12 +49,22 @@ def sound_of(samples: np.ndarray, rate_hz: int) -> np.ndarray:
 def pack_fsdd(files: Iterable[tuple[Path, bytes]], folder: Path) -> dict[str, np.ndarray]:
     """Make the arrays of ``fsdd_8k.npz`` from (``{digit}_{speaker}_{repetition}.wav``, content) in any order.
 
-    Sorted by speaker, digit and repetition; other names are ignored. ``folder`` names the source in errors.
+    Sorted by speaker, digit and repetition; other names are counted and shown. ``folder`` names the source in errors.
     """
-    found = {(match[2], int(match[1]), int(match[3])): parse_wav(path, data, rate_hz=FSDD_RATE_HZ)
-             for path, data in files if (match := FSDD_NAME.fullmatch(path.name))}
+    found: dict[tuple[str, int, int], np.ndarray] = {}
+    others = []
+    for path, data in files:
+        match = FSDD_NAME.fullmatch(path.name)
+        key = (match[2], int(match[1]), int(match[3])) if match else ("", 0, 0)
+        if key in found:
+            raise DataError(f"{path}: a second recording of digit {key[1]} by {key[0]}, number {key[2]}; delete one")
+        if match:
+            found[key] = parse_wav(path, data, rate_hz=FSDD_RATE_HZ)
+        else:
+            others.append(path.name)
     if not found:
         raise DataError(f"{folder}: no recordings; expected files such as 7_jackson_32.wav")
+    _say_ignored(folder, others, "7_jackson_32.wav")
     speakers, digits, repetitions = zip(*sorted(found), strict=True)
     clips = [found[key] for key in sorted(found)]
     names, speaker = np.unique(speakers, return_inverse=True)
@@ -65,7 +78,21 @@ def pack_fsdd(files: Iterable[tuple[Path, bytes]], folder: Path) -> dict[str, np
 
 def read_fsdd_recordings(folder: Path) -> Spoken:
     """Read FSDD from its ``recordings`` folder."""
-    return _fsdd(folder, pack_fsdd(((path, _recording(path)) for path in sorted(folder.glob("*.wav"))), folder))
+    named = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    _say_ignored(folder, [path.name for path in named if not _is_wav(path)], "7_jackson_32.wav")
+    return _fsdd(folder, pack_fsdd(((path, _recording(path)) for path in named if _is_wav(path)), folder))
+
+
+def _is_wav(path: Path) -> bool:
+    return path.suffix.lower() == ".wav"
+
+
+def _say_ignored(folder: Path, names: Sequence[str], example: str) -> None:
+    """Tell on stderr how many files were left out because of their names, and the first few."""
+    if names:
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        console.print(f"{folder}: ignored {len(names)} file{'s' * (len(names) > 1)} whose names are not like "
+                      f"{example}: {shown}", markup=False, style="dim")
 
 
 def read_packed_fsdd(path: Path) -> Spoken:
@@ -117,11 +144,12 @@ def _spoken(path: Path, name: str, arrays: Mapping[str, np.ndarray], part: np.nd
 
 def read_commands_folder(folder: Path) -> Spoken:
     """Read Speech Commands digits from the folders ``zero`` .. ``nine`` and the two lists; sounds when needed."""
-    listed, paths = _listed_parts(folder), [path for word in WORDS for path in _recordings_of(folder / word)]
+    paths = [path for word in WORDS for path in _recordings_of(folder / word)]
     names = [f"{path.parent.name}/{path.name}" for path in paths]
+    listed = _listed_parts(folder, set(names))
     part = np.array([listed.get(name, TRAIN) for name in names], np.int8)
     contents = [f"{name} {sha256_hex(_recording(path))}" for name, path in zip(names, paths, strict=True)]
-    speakers, speaker = np.unique([path.name.split("_")[0] for path in paths], return_inverse=True)
+    speakers, speaker = np.unique([path.name.split("_nohash_")[0] for path in paths], return_inverse=True)
     return Spoken("speech_commands", np.array([WORDS.index(path.parent.name) for path in paths], np.int64), part,
                   speaker.astype(np.int32), tuple(speakers.tolist()),
                   sha256_hex("\n".join(contents).encode() + part.tobytes()),
@@ -129,7 +157,10 @@ def read_commands_folder(folder: Path) -> Spoken:
 
 
 def _recordings_of(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.glob("*.wav") if COMMANDS_NAME.fullmatch(path.name))
+    everything = sorted(folder.iterdir()) if folder.is_dir() else []
+    paths = [path for path in everything if COMMANDS_NAME.fullmatch(path.name)]
+    _say_ignored(folder, [path.name for path in everything if not COMMANDS_NAME.fullmatch(path.name)],
+                 "0a7c2a8d_nohash_0.wav")
     if not paths:
         raise DataError(f"{folder}: no recordings; expected files such as 0a7c2a8d_nohash_0.wav, and so for each of "
                         f"{', '.join(WORDS)}")
@@ -140,13 +171,34 @@ def _recording(path: Path) -> bytes:
     return read_file(path, expected="a WAV file of a second", max_bytes=MAX_RECORDING_BYTES)
 
 
-def _listed_parts(folder: Path) -> dict[str, int]:
+def _listed_parts(folder: Path, names: set[str]) -> dict[str, int]:
+    """Read both lists: part by ``word/file.wav``. Lines of words that are not in the folder are counted and shown.
+
+    DataError: a line that names no file, one of the ``names`` there are; its recordings would be trained on otherwise.
+    """
     parts: dict[str, int] = {}
     for name, part in LISTS.items():
         expected = "the Speech Commands list of one part, lines such as seven/0a7c2a8d_nohash_0.wav"
         data = read_file(folder / name, expected=expected, max_bytes=MAX_LIST_BYTES)
         with damage_explained(folder / name, expected):
-            parts |= dict.fromkeys(data.decode("ascii").split(), part)
+            lines = [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+        others = []
+        for line in lines:
+            entry = posixpath.normpath(line.replace("\\", "/"))
+            if entry in names:
+                if parts.setdefault(entry, part) != part:
+                    raise DataError(f"{folder / name}: '{line}' is in both lists; give it to one part")
+            elif entry.count("/") == 1 and not (folder / entry.split("/")[0]).is_dir():
+                others.append(entry)
+            elif entry.split("/")[0] in WORDS or entry.count("/") != 1:
+                raise DataError(f"{folder / name}: '{line}' names no file in {folder}; expected {expected}")
+        if others:
+            words = sorted({entry.split("/")[0] for entry in others})
+            console.print(f"{folder / name}: ignored {len(others)} lines of words that are not in the folder: "
+                          f"{', '.join(words[:6])}{', ...' if len(words) > 6 else ''}", markup=False, style="dim")
+        if part not in parts.values():
+            raise DataError(f"{folder / name}: none of its {len(lines)} lines names a digit that is in {folder}; "
+                            f"expected {expected}")
     return parts
 
 

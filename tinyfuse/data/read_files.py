@@ -6,7 +6,6 @@ import gzip
 import io
 import math
 import warnings
-import wave
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ import numpy as np
 from tinyfuse.core.errors import DataError, TinyfuseError
 
 MAX_FILE_BYTES = 1 << 30
-MAX_WAV_BYTES = 16 << 20
 
 
 def read_file(path: Path, *, expected: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
@@ -58,7 +56,7 @@ def read_npy(path: Path, kinds: str, *, expected: str) -> np.ndarray:
     """Read one array of finite numbers from a ``.npy`` file, of one of the dtype ``kinds`` (such as ``"iu"``)."""
     data = read_file(path, expected=expected)
     with damage_explained(path, expected):
-        array = _array(data, kinds, "the array")
+        array = parse_npy(data, kinds, "the array")
     return array
 
 
@@ -76,12 +74,15 @@ def read_npz(path: Path, kinds: Mapping[str, str], *, expected: str,
             left -= len(content)
             if left < 0:
                 raise ValueError(f"its arrays hold more than {max_bytes} bytes")
-            arrays[key] = _array(content, kinds[key], f"array '{key}'")
+            arrays[key] = parse_npy(content, kinds[key], f"array '{key}'")
     return arrays
 
 
-def _array(data: bytes, kinds: str, name: str) -> np.ndarray:
-    """Decode ``.npy`` bytes, if they hold what their header announces: numpy allocates whatever that asks for."""
+def parse_npy(data: bytes, kinds: str, name: str) -> np.ndarray:
+    """Decode ``.npy`` bytes of one of the dtype ``kinds``; ValueError if they hold anything else, NaN or infinity.
+
+    They must hold what their header announces: numpy allocates whatever that asks for.
+    """
     stream = io.BytesIO(data)
     old = np.lib.format.read_magic(stream) == (1, 0)
     shape, _, dtype = (np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0)(stream)
@@ -98,24 +99,3 @@ def _array(data: bytes, kinds: str, name: str) -> np.ndarray:
     if dtype.kind == "U":
         "".join(array.ravel().tolist())  # raises on code points that are no characters
     return array
-
-
-def read_wav(path: Path, *, rate_hz: int) -> np.ndarray:
-    """Read the samples of a mono 16-bit PCM file at ``rate_hz``, int16 [n] with n > 0."""
-    data = read_file(path, expected=f"a WAV file at {rate_hz} Hz", max_bytes=MAX_WAV_BYTES)
-    return parse_wav(path, data, rate_hz=rate_hz)
-
-
-def parse_wav(path: Path, data: bytes, *, rate_hz: int) -> np.ndarray:
-    """Decode what :func:`read_wav` reads; ``path`` only names it in errors."""
-    expected = f"mono 16-bit WAV at {rate_hz} Hz"
-    with damage_explained(path, expected), wave.open(io.BytesIO(data)) as stream:
-        kind = (stream.getnchannels(), 8 * stream.getsampwidth(), stream.getframerate())
-        announced = stream.getnframes()
-        samples = stream.readframes(min(announced, len(data)))
-    if kind != (1, 16, rate_hz):
-        raise DataError(f"{path}: {kind[0]} channel(s), {kind[1]} bit, {kind[2]} Hz; expected {expected}")
-    if announced == 0 or len(samples) != 2 * announced:
-        raise DataError(f"{path}: its header announces {announced} samples, it holds {len(samples) // 2}; "
-                        f"expected {expected}")
-    return np.frombuffer(samples, "<i2").astype(np.int16)

@@ -1,0 +1,106 @@
+"""A folder of pictures, recordings and sequences by class as a data set: found, paired, divided, computed once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tinyfuse.core.console import progress
+from tinyfuse.core.errors import DataError
+from tinyfuse.core.files import sha256_hex
+from tinyfuse.data.own.assemble import Column, PartRows, Parts, Plan, assemble, check_parts, describe, limited, say
+from tinyfuse.data.own.class_folders import File, find_files
+from tinyfuse.data.own.feature_cache import features_of
+from tinyfuse.data.own.infer_front_end import infer_front_end
+from tinyfuse.data.own.media import Decoded, decode, read_bytes
+from tinyfuse.data.own.partners import pair_files
+from tinyfuse.data.own.settings import DatasetSettings, InputSettings
+from tinyfuse.data.own.split import thin_classes
+from tinyfuse.data.samples import PARTS, check_input_name
+from tinyfuse.frontend.base import FrontEnd
+
+
+def parts_of_folder(root: Path, settings: DatasetSettings, *, seed: int = 0, limit: int | None = None) -> Parts:
+    """Make a data set of the files under ``root``; what ``settings`` leave out is inferred and said on stderr.
+
+    Only the files that the parts need are opened. DataError names the file or folder that does not fit.
+    """
+    found = find_files(root, settings)
+    for name in found.files:
+        check_input_name(name)
+    settings.check_inputs(found.files, str(root))
+    classes = settings.classes or tuple(sorted({file.label for own in found.files.values() for file in own}))
+    paired, split = pair_files(found.files, classes, settings, found.ignored, seed=seed, where=str(root))
+    parts = tuple(limited(part, limit, len(classes), seed, index) for index, part in enumerate(paired))
+    _say_what_is_missing(root, found.ignored.lines(), parts, classes)
+    inputs = {name: _with_front_end(name, own, found.kinds[name], settings.input(name), parts[0].rows[name])
+              for name, own in found.files.items()}
+    used = {name: np.unique(np.concatenate([part.rows[name] for part in parts])) for name in found.files}
+    settings = replace(settings, inputs=inputs)
+    plan = Plan(settings.name or root.resolve().name, classes,
+                tuple(replace(part, rows={name: np.searchsorted(used[name], rows) for name, rows in part.rows.items()})
+                      for part in parts), split, seed, {"settings": settings.identity(), "limit": limit},
+                _Recordings({name: [own[row].path for row in used[name]] for name, own in found.files.items()
+                             if found.kinds[name] == "sound"}, parts, used))
+    check_parts(plan, str(root))
+    columns = [_column(name, [own[row] for row in used[name]], inputs[name]) for name, own in found.files.items()]
+    made = assemble(plan, columns)
+    say(describe(made))
+    return made
+
+
+def _say_what_is_missing(root: Path, ignored: Sequence[str], parts: Sequence[PartRows], classes: Sequence[str]) -> None:
+    label = np.concatenate([part.label for part in parts])
+    part = np.repeat(np.arange(len(PARTS)), [len(part.label) for part in parts])
+    for line in (*ignored, *thin_classes(label, part, classes)):
+        say(f"{root}: {line}")
+
+
+def _with_front_end(name: str, files: Sequence[File], kind: str, own: InputSettings,
+                    train: np.ndarray) -> InputSettings:
+    """Give an input without a front end one that suits its training files, and say which."""
+    if own.front_end is not None:
+        return own
+    if own.low is not None or own.high is not None or own.axes or own.valid:
+        raise DataError(f"input '{name}': low, high, axes and valid describe arrays; files take a front end: kind = "
+                        '"picture", "mfcc", "log-mel", "spectrogram", "waveform" or "array"')
+    front_end, said = infer_front_end(kind, [Path(files[row].path) for row in np.unique(train)])
+    say(f"input '{name}': {said}")
+    return replace(own, front_end=front_end)
+
+
+def _column(name: str, files: Sequence[File], own: InputSettings) -> Column:
+    """Compute the values of the front end for ``files``, or find them in the cache by what the files hold."""
+    digest = hashlib.sha256()
+    with progress(f"reading {name}", len(files)) as advance:
+        for file in files:
+            digest.update(sha256_hex(read_bytes(Path(file.path))).encode())
+            advance()
+    front_end: FrontEnd = own.front_end
+
+    def sample(row: int) -> Decoded:
+        path = Path(files[row].path)
+        return decode(path, read_bytes(path))
+
+    stored = features_of(name, front_end, len(files), sample, digest.hexdigest(), lambda row: files[row].path)
+    return Column(name, stored, digest.hexdigest(), own)
+
+
+class _Recordings:
+    """The sound behind a sample, from its file."""
+
+    def __init__(self, paths: Mapping[str, Sequence[str]], parts: Sequence[PartRows],
+                 used: Mapping[str, np.ndarray]) -> None:
+        self._paths, self._parts, self._used = paths, dict(zip(PARTS, parts, strict=True)), used
+
+    def __call__(self, name: str, part: str, row: int) -> tuple[np.ndarray, int] | None:
+        if name not in self._paths:
+            return None
+        place = int(np.searchsorted(self._used[name], self._parts[part].rows[name][row]))
+        path = Path(self._paths[name][place])
+        samples, rate = decode(path, read_bytes(path))
+        return (samples.mean(axis=1) if samples.ndim == 2 else samples), int(rate or 0)
