@@ -85,6 +85,26 @@ def pairs() -> bytes:
     return build(specs, steps, [0], [12])
 
 
+@functools.cache
+def edges_and_shapes() -> bytes:
+    """Float input and uint8 output, Keras' Flatten of three samples, SPLIT, EXPAND_DIMS, SQUEEZE, FULLY_CONNECTED."""
+    rng, grid = np.random.default_rng(0), {"scale": [0.02], "zero_point": [-3]}
+    specs = [Spec((3, 4, 4), np.float32, [], [], name="image"), Spec((3, 4, 4), **grid), constant([0]), constant([1]),
+             constant(-1), Spec((3,), np.int32, [], []), Spec((), np.int32, [], []), Spec((2,), np.int32, [], []),
+             Spec((3, 16), **grid), constant(1), Spec((3, 8), **grid), Spec((3, 8), **grid), constant(2),
+             Spec((3, 8, 1), **grid), Spec((3, 8), **grid), Spec((3, 8), scale=[0.05]),
+             Spec((5, 8), scale=[0.01], data=rng.integers(-9, 9, (5, 8))), Spec((3, 5), scale=[0.05], zero_point=[3]),
+             Spec((3, 5), np.uint8, [0.05], [131], name="out")]
+    steps = [Step("QUANTIZE", [0], [1]), Step("SHAPE", [1], [5], "ShapeOptions"),
+             Step("STRIDED_SLICE", [5, 2, 3, 3], [6], "StridedSliceOptions", {"shrinkAxisMask": 1}),
+             Step("PACK", [6, 4], [7], "PackOptions", {"valuesCount": 2}), Step("RESHAPE", [1, 7], [8]),
+             Step("SPLIT", [9, 8], [10, 11], "SplitOptions", {"numSplits": 2}), Step("EXPAND_DIMS", [10, 12], [13]),
+             Step("SQUEEZE", [13], [14], "SqueezeOptions", {"squeezeDims": [2]}),
+             Step("ADD", [14, 11], [15], "AddOptions"),
+             Step("FULLY_CONNECTED", [15, 16], [17], "FullyConnectedOptions"), Step("QUANTIZE", [17], [18])]
+    return build(specs, steps, [0], [18])
+
+
 def damaged(data: bytes, rng: random.Random) -> bytes:
     """``data`` with 1 to 8 bytes or words replaced, a piece copied elsewhere, or its end cut off."""
     found, way = bytearray(data), rng.random()
@@ -154,3 +174,8 @@ def _absurd_vector(values: np.ndarray, rng: random.Random) -> np.ndarray | None:
             found[place] = np.array(rng.choice([*NUMBERS, int(one) + 1, int(one) * 2])).astype(values.dtype)
         return found
     return rng.choice([found[:-1], np.append(found, found[:1]), found[::-1].copy(), None])
+
+
+def mutant(data: bytes, rng: random.Random) -> bytes | None:
+    """``data`` damaged in its bytes or edited in its tables; None if what came out cannot be written."""
+    return damaged(data, rng) if rng.random() < 0.5 else edited(data, rng)

@@ -14,6 +14,7 @@ import numpy as np
 from tinyfuse.core.errors import ModelError, UsageError, nearest
 from tinyfuse.integer.model import Codes, Tick, input_tensors
 from tinyfuse.integer.operators import OPERATORS, Node
+from tinyfuse.integer.work import check_work
 from tinyfuse.tflite.graph import Graph
 
 CHUNK = 16  # samples that run together: their activations stay in the cache, and small batches waste little
@@ -53,6 +54,7 @@ class Twin:
     """
 
     def __init__(self, graph: Graph) -> None:
+        check_work(graph)
         self.graph = graph
         self.inputs = {graph.tensors[index].name: index for index in graph.inputs}
         self.steps = [_step(graph, number) for number in range(len(graph.operators))]
@@ -156,10 +158,13 @@ class Twin:
 def _step(graph: Graph, number: int) -> Step:
     operator = graph.operators[number]
     if operator.name not in OPERATORS:
-        raise ModelError(f"{graph.name}: operator {operator.name} is not supported; supported: "
+        raise ModelError(f"{graph.name}: operator {operator.index} ({operator.name}) is not supported; supported: "
                          f"{', '.join(sorted(OPERATORS))}")
     computed = tuple(index for index in operator.inputs if index >= 0 and graph.tensors[index].data is None)
-    return Step(OPERATORS[operator.name](operator, graph), computed, operator.outputs[0])
+    try:
+        return Step(OPERATORS[operator.name](operator, graph), computed, operator.outputs[0])
+    except ModelError as error:
+        raise ModelError(f"{graph.name}: operator {operator.index} ({operator.name}): {error}") from error
 
 
 def _forward(steps: Sequence[Step], values: Values, wanted: set[int], *, keep: bool) -> list[Any]:

@@ -1,7 +1,8 @@
 """Executors of a ``.tflite`` behind one protocol: codes in by name, codes out, of the output or of every tensor.
 
 ``tflm`` is TFLite Micro's reference kernels, what a microcontroller computes; ``twin`` computes the same bits in
-batches; ``litert-reference`` and ``litert`` (XNNPACK) are what a phone runs, and round differently.
+batches; ``litert-reference`` and ``litert`` (XNNPACK) are what a phone runs, and round differently. Interpreters of
+others run in a process of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from tinyfuse.core.errors import UsageError, nearest
-from tinyfuse.integer.executors.interpreters import LiteRtSession, RowExecutor, TflmSession
+from tinyfuse.integer.executors.interpreters import RowExecutor
 from tinyfuse.integer.executors.twin import BatchExecutor
 from tinyfuse.integer.model import Codes, IntegerModel, Tick
 
@@ -34,10 +35,10 @@ class Executor(Protocol):
 
 
 EXECUTORS: dict[str, Callable[[IntegerModel], Executor]] = {
-    "tflm": partial(RowExecutor, "tflm", TflmSession),
+    "tflm": partial(RowExecutor, "tflm", "tflm"),
     "twin": BatchExecutor,
-    "litert": partial(RowExecutor, "litert", partial(LiteRtSession, resolver="AUTO")),
-    "litert-reference": partial(RowExecutor, "litert-reference", partial(LiteRtSession, resolver="BUILTIN_REF")),
+    "litert": partial(RowExecutor, "litert", "AUTO"),
+    "litert-reference": partial(RowExecutor, "litert-reference", "BUILTIN_REF"),
 }
 """Name -> what loads a model for execution."""
 

@@ -121,5 +121,6 @@ def rescaled_codes(operator: Operator, values: np.ndarray, real: float) -> np.nd
     """Rescale int64 ``values`` by ``real`` with double rounding; refused where TFLite Micro's 32 bits overflow."""
     multiplier, shift = quantize_multiplier(real)
     if values.size and int(np.abs(values).max()) << max(shift, 0) >= 1 << 31:
-        raise ModelError(f"{operator.name}: a rescaling by {real:.3g} overflows 32 bits; its scales do not fit")
+        raise ModelError(f"a rescaling of {int(np.abs(values).max())} by {real:.6g} overflows 32 bits in "
+                         f"{operator.name}; give its output a larger scale")
     return np.asarray(rescaled(values, multiplier, shift))

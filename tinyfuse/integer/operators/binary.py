@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.arithmetic import TYPE_RANGE, clamp, quantize_multiplier, rescaled
+from tinyfuse.integer.arithmetic import TYPE_RANGE, clamp, quantize_multiplier, rescaled, wrapped
 from tinyfuse.integer.operators.base import fused_range, need_batch_axis, need_centred, need_one_scale, register
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
@@ -64,7 +64,7 @@ def _products(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> 
 
     def values(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         product = (a.astype(np.int64) - zero_a) * (b.astype(np.int64) - zero_b)
-        return np.asarray(rescaled(product, *final) + zero_out)
+        return wrapped(rescaled(product, *final) + zero_out)
 
     def slopes(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple((codes.astype(np.float32) - np.float32(zero)) * np.float32(real)

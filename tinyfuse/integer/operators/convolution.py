@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from tinyfuse.integer.operators.weighted import Weighted
 from tinyfuse.integer.operators.window import window
 from tinyfuse.tflite.graph import Graph, Operator
 
-_MOST_TAPS = 1 << 24  # entries of a dilated kernel
+_PROOF = 1 << 21  # products that the proof of exact sums tries
 _ALIGNMENT = 64  # TensorFlow takes numpy memory without a copy only at this alignment
 
 
@@ -28,10 +27,11 @@ class Convolution(Weighted):
         super().__init__(operator, graph, axes=4, channel_axis=0)
         source, weights = graph.tensors[operator.inputs[0]], graph.tensors[operator.inputs[1]]
         sliding = window(operator, source, graph.tensors[operator.outputs[0]], self.content.shape[1:3])
-        if weights.shape[3] != source.shape[3]:
-            raise ModelError(f"'{weights.name}': {operator.name} of {list(source.shape)} by weights "
-                             f"{list(weights.shape)} is a grouped one, which is not supported")
-        kernel = _dilated(weights.name, self.content, (sliding.dilation_h, sliding.dilation_w))
+        groups, left = divmod(source.shape[3], max(1, weights.shape[3]))
+        if left or not groups or weights.shape[0] % groups:
+            raise ModelError(f"'{weights.name}': {operator.name} of {list(source.shape)} by weights {list(weights.shape)}; "
+                             "their depth must be the input channels, or these divided by a number of groups")
+        kernel = _dilated(_ungrouped(self.content, groups), (sliding.dilation_h, sliding.dilation_w))
         self.top, self.left = sliding.top, sliding.left
         # Where one position is left there is no stride. TensorFlow's Conv2D computes garbage for unequal strides on an
         # axis shorter than its stride, so it never sees such a one.
@@ -45,9 +45,18 @@ class Convolution(Weighted):
         self._prepare_backward(kernel)
 
     def _prove(self, name: str, kernel: np.ndarray) -> None:
-        """The bound makes sums exact only if the library adds plain products: try it on the extreme codes."""
-        codes = np.random.default_rng(0).choice(TYPE_RANGE[self.dtype], (1, *self.input_shape)).astype(self.dtype)
-        spread = self._spread(codes)
+        """The bound makes sums exact only if the library adds plain products: try it on the extreme codes.
+
+        As many outputs are tried as PROOF products give, full rows first.
+        """
+        rows, columns = self.output_shape[:2]
+        columns = min(columns, max(1, _PROOF // kernel.size))
+        rows = min(rows, max(1, _PROOF // (kernel.size * columns)))
+        reach = [(count - 1) * step + taps for count, step, taps in
+                 zip((rows, columns), self.stride, kernel.shape[:2], strict=True)]
+        spread = _aligned((1, *reach, kernel.shape[2]), self.sums)
+        codes = np.random.default_rng(0).choice(TYPE_RANGE[self.dtype], spread.shape)
+        np.subtract(codes, self.zero_in, out=spread, dtype=spread.dtype, casting="unsafe")
         windows = np.lib.stride_tricks.sliding_window_view(spread[0].astype(np.int64), kernel.shape[:2], (0, 1))
         every = windows[::self.stride[0], ::self.stride[1]].transpose(0, 1, 3, 4, 2)
         if not np.array_equal(self._sums(spread)[0], np.tensordot(every, kernel, 3)):
@@ -95,12 +104,21 @@ class Convolution(Weighted):
         return found
 
 
-def _dilated(name: str, weights: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
+def _ungrouped(weights: np.ndarray, groups: int) -> np.ndarray:
+    """Weights [out, kh, kw, in] of one group over all input channels, 0 where a group does not read."""
+    if groups == 1:
+        return weights
+    outputs, height, width, depth = weights.shape
+    spread = np.zeros((groups, outputs // groups, height, width, groups, depth), weights.dtype)
+    for group, content in enumerate(np.split(weights, groups)):
+        spread[group, :, :, :, group] = content
+    return spread.reshape(outputs, height, width, groups * depth)
+
+
+def _dilated(weights: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
     """The kernel int64 [kh, kw, in, out] of weights [out, kh, kw, in], with zeros between taps that lie apart."""
     kernel = weights.astype(np.int64).transpose(1, 2, 3, 0)
     reach = [(size - 1) * step + 1 for size, step in zip(kernel.shape[:2], dilation, strict=True)]
-    if math.prod(reach) * math.prod(kernel.shape[2:]) > _MOST_TAPS:
-        raise ModelError(f"'{name}': a dilation of {list(dilation)} gives more than {_MOST_TAPS} weights")
     spread = np.zeros((*reach, *kernel.shape[2:]), kernel.dtype)
     spread[::dilation[0], ::dilation[1]] = kernel
     return spread

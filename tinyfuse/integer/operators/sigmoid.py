@@ -14,6 +14,8 @@ from tinyfuse.integer.operators.fixed_point import logistic, tanh
 from tinyfuse.integer.operators.table import Table, clamped, every_code
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
+_EXACT_SHIFTS = {"LOGISTIC": (0,), "TANH": (0, 1)}
+"""Powers of two by which TFLite Micro shifts int16 codes to the left instead of multiplying."""
 _INTEGER_BITS = 4  # of the fixed-point argument: |x| < 16
 _MOST_MULTIPLIER = 0xFFFF  # a larger one overflows the 32-bit product with a 16-bit code
 
@@ -22,7 +24,7 @@ _MOST_MULTIPLIER = 0xFFFF  # a larger one overflows the 32-bit product with a 16
 def _logistic(operator: Operator, graph: Graph) -> Node:
     source, target = _tensors(operator, graph)
     if source.dtype == np.int16:
-        argument = _argument(operator, source, exact_shifts=(0,))
+        argument = _argument(operator, source)
         found = _interpolated(argument, 9, 0x7FFF << 10)
         codes = np.where(argument >= 0, found + (1 << 9), (1 << 25) - found + (1 << 9) - 1) >> 10
         return _int16_table(source, codes, _logistic_slope)
@@ -35,7 +37,7 @@ def _logistic(operator: Operator, graph: Graph) -> Node:
 def _tanh(operator: Operator, graph: Graph) -> Node:
     source, _ = _tensors(operator, graph)
     if source.dtype == np.int16:
-        argument = _argument(operator, source, exact_shifts=(0, 1))
+        argument = _argument(operator, source)
         found = _interpolated(argument, 8, 0xFFFF << 8) - (1 << 23)  # tanh(x) = 2 * sigmoid(2x) - 1
         codes = np.where(argument >= 0, found + (1 << 7), -found + (1 << 7) - 1) >> 8
         return _int16_table(source, codes, _tanh_slope)
@@ -62,7 +64,7 @@ def _int8_table(operator: Operator, source: Tensor, function: Callable[[int], in
     low, high = TYPE_RANGE[source.dtype]
     unclamped = np.where(values <= -radius, low, high + 1)
     middle = np.abs(values) < radius
-    fixed = rescaled_codes(operator, values[middle], real)
+    fixed = rescaled_codes(operator, values[middle], real) if radius else values[:0]
     unclamped[middle] = [divide_by_power(function(int(x)), 31 - output_bits) + zero for x in fixed]
     steepness = slope(values * source.unit) * source.unit * 2.0**output_bits
     return clamped(source, source, unclamped, steepness)
@@ -73,18 +75,26 @@ def _int16_table(source: Tensor, codes: np.ndarray, slope: Callable[[np.ndarray]
     return Table(source.dtype, codes.astype(np.int16), slope(every_code(source) * source.unit) * source.unit * 32768)
 
 
-def _argument(operator: Operator, source: Tensor, exact_shifts: tuple[int, ...]) -> np.ndarray:
-    """Every int16 code in units of 1 / (3 * 4096), by a power of two where the scale allows it."""
+def _argument(operator: Operator, source: Tensor) -> np.ndarray:
+    """Every int16 code in units of 1 / (3 * 4096)."""
+    multiplier, shift = argument_scale(operator, source)
+    return (every_code(source) * multiplier + (1 << shift >> 1)) >> shift
+
+
+def argument_scale(operator: Operator, source: Tensor) -> tuple[int, int]:
+    """Return (multiplier, right shift) that bring an int16 code to units of 1 / (3 * 4096).
+
+    By a power of two where the scale allows it. Raises :class:`ModelError` for a scale beyond the reference's range.
+    """
     power = _power_of_two(source.unit)
-    if power is not None and power + 12 in exact_shifts:
-        return every_code(source) * (3 << (power + 12))
+    if power is not None and power + 12 in _EXACT_SHIFTS[operator.name]:
+        return 3 << (power + 12), 0
     multiplier, shift = source.unit * 4096.0 * 3.0, 0
     while multiplier <= 32767.0 / 2.0 and shift <= 30:
         multiplier, shift = multiplier * 2.0, shift + 1
-    if multiplier > _MOST_MULTIPLIER:
+    if not 1 <= multiplier <= _MOST_MULTIPLIER:  # below 1 TFLite Micro takes the scale for a power of two
         raise ModelError(f"'{source.name}': {operator.name} cannot use the input scale {source.unit}")
-    half = 1 << (shift - 1) if shift else 0
-    return (every_code(source) * int(multiplier) + half) >> shift
+    return int(multiplier), shift
 
 
 def _power_of_two(value: float) -> int | None:
@@ -94,15 +104,23 @@ def _power_of_two(value: float) -> int | None:
     return int(nearest) if abs(float(power) - nearest) < 1e-3 else None
 
 
-def _interpolated(argument: np.ndarray, bits: int, last: int) -> np.ndarray:
-    """65536 * 2^bits * sigmoid(argument / (24 * 2^bits)) for the absolute values; ``last`` beyond the table."""
+def _samples() -> np.ndarray:
+    """65536 * sigmoid(k / 24), raised by half of what a chord loses in its middle; the last one is saturated."""
     sigmoid = 1 / (1 + np.exp(-np.arange(256) / 24))
-    # Raised by half of what a chord loses in its middle; the last one is saturated.
     table = np.rint(65536 * (sigmoid + sigmoid * (1 - sigmoid) * (2 * sigmoid - 1) / 24**2 / 16)).astype(np.int64)
     table[255] = 65535
+    return table
+
+
+SIGMOIDS = _samples()
+"""int64 [256]: the logistic function of k / 24 in units of 2^-16."""
+
+
+def _interpolated(argument: np.ndarray, bits: int, last: int) -> np.ndarray:
+    """65536 * 2^bits * sigmoid(argument / (24 * 2^bits)) for the absolute values; ``last`` beyond the table."""
     size = np.abs(argument)
     place = np.minimum(size >> bits, 254)
-    found = (table[place] << bits) + (size & ((1 << bits) - 1)) * (table[place + 1] - table[place])
+    found = (SIGMOIDS[place] << bits) + (size & ((1 << bits) - 1)) * (SIGMOIDS[place + 1] - SIGMOIDS[place])
     return np.where(size >> bits >= 255, last, found)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, clamp
+from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, clamp, wrapped
 from tinyfuse.integer.operators.base import Node, need_centred, need_one_scale, register, rescaled_codes, unary_tensors
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
@@ -52,7 +52,7 @@ def clamped(source: Tensor, target: Tensor, unclamped: np.ndarray, slope: float 
 
 def _rescaling(operator: Operator, source: Tensor, target: Tensor, low: int | None = None) -> Table:
     real = source.unit / target.unit
-    unclamped = rescaled_codes(operator, every_code(source) - source.zero, real) + target.zero
+    unclamped = wrapped(rescaled_codes(operator, every_code(source) - source.zero, real) + target.zero)
     return clamped(source, target, unclamped, real, low)
 
 

@@ -10,6 +10,7 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.tflite.graph import Operator, Tensor
 
 Places = tuple[slice, slice, slice]
+_MOST = 32767
 
 
 class Window(NamedTuple):
@@ -39,7 +40,9 @@ def _axis_taps(size: int, outputs: int, taps: int, stride: int, dilation: int,
                before: int) -> list[tuple[int, slice, slice]]:
     """List, for the taps of one axis that read anything, the rows that they read and the outputs that they serve."""
     found = []
-    for tap in range(taps):
+    # The others meet padding alone, however many they are.
+    nearest, farthest = before - (outputs - 1) * stride, before + size - 1
+    for tap in range(max(0, -(-nearest // dilation)), min(taps, farthest // dilation + 1)):
         offset = tap * dilation - before
         first, last = max(0, -(offset // stride)), min(outputs - 1, (size - 1 - offset) // stride)
         if first <= last:
@@ -70,4 +73,8 @@ def window(operator: Operator, source: Tensor, target: Tensor, kernel: Sequence[
     # Of SAME and VALID alike: half of what the output's rows need beyond those given.
     top, left = (max((out - 1) * step + taps - size, 0) // 2
                  for size, taps, step, out in zip(given, reach, stride, found, strict=True))
+    largest = max(*stride, *dilation, top, left)
+    if largest > _MOST:
+        raise ModelError(f"'{target.name}': {operator.name} with a stride, dilation or padding of {largest}; at most "
+                         f"{_MOST} fit TFLite Micro's 16 bits")
     return Window(kernel[0], kernel[1], *stride, *dilation, top, left)
