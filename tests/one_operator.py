@@ -47,7 +47,8 @@ def build(specs: Sequence[Spec], steps: Sequence[Step], inputs: Sequence[int], o
     model.version, model.description = 3, b"test"
     model.buffers, model.operatorCodes, model.subgraphs = [schema.BufferT()], [], [graph]
     model.metadata = model.signatureDefs = None
-    types = {np.int8: "INT8", np.int16: "INT16", np.int32: "INT32", np.int64: "INT64", np.float32: "FLOAT32"}
+    types = {np.int8: "INT8", np.int16: "INT16", np.int32: "INT32", np.int64: "INT64", np.float32: "FLOAT32",
+             np.uint8: "UINT8"}
     graph.tensors, graph.operators = [], []
     for number, spec in enumerate(specs):
         tensor = schema.TensorT()

@@ -1,4 +1,4 @@
-"""An integer model as it is deployed: a ``.tflite`` whose inputs and output are bound by name, never by position."""
+"""An integer model as it is deployed: a ``.tflite`` whose inputs and outputs are bound by name, never by position."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from tinyfuse.core.errors import InputsError, ModelError, UsageError
 from tinyfuse.data.samples import Batch
+from tinyfuse.tflite.core import read_core
+from tinyfuse.tflite.edges import Edge
 from tinyfuse.tflite.graph import Graph
-from tinyfuse.tflite.reading import read_graph
+from tinyfuse.tflite.names import display
 from tinyfuse.threats.code_grid import InputGrid
 
 Codes = Mapping[str, np.ndarray]
@@ -21,7 +23,10 @@ Tick = Callable[[], None]
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output: codes of ``shape`` [1, ...], int8 or int16; real value = scale * (code - zero_point)."""
+    """One input or output: codes of ``shape`` [1, ...]; real value = scale * (code - zero_point).
+
+    Codes are int8 or int16; those of an output may be int32.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -38,13 +43,31 @@ class Port:
 
 @dataclass(frozen=True)
 class IntegerModel:
-    """A ``.tflite`` with quantised inputs and one quantised output, and where it came from (``name``)."""
+    """The integer core of a ``.tflite`` (``source``, its bytes as given), and where it came from (``name``).
+
+    ``data`` are the bytes that executors run, whose tensors are those of ``graph``: ``source`` itself if its inputs and
+    outputs are integers and hold one sample. ``edges``: by name, float32 and uint8 inputs and outputs of the file that
+    stand for the codes of a port. ``file_inputs``: types and shapes of the inputs of the file.
+    ``chosen``: whether the first of several outputs was asked for.
+    """
 
     name: str
+    source: bytes = field(repr=False)
     data: bytes = field(repr=False)
     graph: Graph = field(repr=False)
     inputs: tuple[Port, ...]
-    output: Port
+    outputs: tuple[Port, ...]
+    edges: Mapping[str, Edge] = field(default_factory=dict)
+    file_inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    chosen: bool = True
+
+    @property
+    def output(self) -> Port:
+        """The output whose largest code names the class; :class:`UsageError` if none of several was chosen."""
+        if not self.chosen:
+            names = ", ".join(port.name for port in self.outputs)
+            raise UsageError(f"{self.name} has the outputs {names}; say which one names the class (--output NAME)")
+        return self.outputs[0]
 
     @property
     def grids(self) -> dict[str, InputGrid]:
@@ -68,28 +91,36 @@ class IntegerModel:
         return input_tensors(self.graph, codes, self.grids, {})
 
 
-def load_model(source: str | Path | bytes, *, name: str | None = None) -> IntegerModel:
+def load_model(source: str | Path | bytes, *, name: str | None = None, output: str | None = None) -> IntegerModel:
     """Read a ``.tflite`` file or its bytes; ``name`` is used in errors and rows (default: the path).
 
-    Raises :class:`ModelError` if it is missing, damaged or not of integers from its inputs to its one output.
+    ``output`` is the one of several outputs that names the class, and comes first.
+    Raises :class:`ModelError` if it is missing, damaged or no model of integers between its edges, and
+    :class:`UsageError` for an output that it does not have.
     """
+    from tinyfuse.integer.operators import OPERATORS
+
     label = name or (str(source) if not isinstance(source, bytes) else "model")
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
     except OSError as error:
         raise ModelError(f"{label}: cannot be read ({error.strerror or error})") from error
-    graph = read_graph(data, label)
-    if len(graph.outputs) != 1:
-        raise ModelError(f"{label}: {len(graph.outputs)} outputs; one is expected: export a function with one output")
-    return IntegerModel(label, data, graph, tuple(_port(graph, index) for index in graph.inputs),
-                        _port(graph, graph.outputs[0]))
+    core = read_core(data, label, OPERATORS, output)
+    graph = core.graph
+    return IntegerModel(label, data, core.data, graph, tuple(_port(graph, index) for index in graph.inputs),
+                        tuple(_port(graph, index) for index in graph.outputs), core.edges, core.file_inputs,
+                        len(graph.outputs) == 1 or output is not None)
 
 
 def _port(graph: Graph, index: int) -> Port:
     tensor = graph.tensors[index]
+    if tensor.dtype == np.int32 and index not in graph.inputs and len(tensor.scale) < 2:
+        scale, zero = (tensor.unit, tensor.zero) if len(tensor.scale) else (1.0, 0)
+        return Port(tensor.name, tensor.shape, scale, zero, tensor.dtype.name)
     if tensor.dtype not in (np.int8, np.int16) or len(tensor.scale) != 1:
-        raise ModelError(f"{graph.name}: '{tensor.name}' is not a quantised int8 or int16 tensor; convert the model "
-                         "with int8 inputs and outputs")
+        what = "input" if index in graph.inputs else "output"
+        raise ModelError(f"{graph.name}: its {what} '{display(tensor.name)}' is {tensor.dtype}, and no QUANTIZE or "
+                         "DEQUANTIZE at the edge tells its codes; convert the model with int8 inputs and outputs")
     return Port(tensor.name, tensor.shape, tensor.unit, tensor.zero, tensor.dtype.name)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 MAX_TABLES = 1 << 15
 MAX_SHARED = 2  # bytes reached by all vectors together, in file sizes: parts of a sound file hardly overlap
-REFUSED_OPTIONS = {111: "VarHandleOptions"}  # of builtin_options: holds strings, and no executor here has variables
+STRINGS_IN_OPTIONS = {111: "VarHandleOptions"}
+"""Of builtin_options, those that hold strings, which the generated code copies."""
 
 LAYOUT = {
     "Model": "4 [OperatorCode] [SubGraph] str [Buffer] [4] [Metadata] [SignatureDef] [ExternalBufferGroup] "
@@ -23,17 +24,22 @@ LAYOUT = {
     "TensorMap": "str 4",
     "ExternalBufferGroup": "str",
     "ExternalBuffer": "4 4 8 8 str",
+    "VarHandleOptions": "str str",
     "any": "",
 }
 """The fields of each table in the order of ``schema.fbs``: bytes of a scalar, ``str``, a table, or [a vector of these].
 
 ``any`` is a table of which only the outline is checked: its vectors become numpy views, which check themselves.
-``options`` and ``none`` are the types of unions.
+``options`` and ``none`` are the types of unions; the table of ``options`` is the ``any`` that follows.
 """
 
 
 class OutOfBounds(ValueError):
     """Something lies outside the file, or there is too much of it."""
+
+
+class NotRead(ValueError):
+    """The file may be sound, but holds something that is not read here."""
 
 
 def check(data: bytes) -> None:
@@ -70,21 +76,23 @@ class _Walk:
         length, size = self.number(vtable, 2), self.number(vtable + 2, 2)
         self.inside(vtable, length)
         self.inside(place, size)
-        kinds = LAYOUT[name].split()
+        kinds, union = LAYOUT[name].split(), "any"
         for number, slot in enumerate(range(4, length - 1, 2)):
             offset = self.number(vtable + slot, 2)
             if offset >= size:
                 raise OutOfBounds(f"field {number} of {name} lies outside its table")
             if offset and number < len(kinds):
-                self.field(kinds[number], place + offset)
+                kind = union if kinds[number] == "any" else kinds[number]
+                self.field(kind, place + offset)
+                if kind == "options":
+                    union = STRINGS_IN_OPTIONS.get(self.number(place + offset, 1), "any")
 
     def field(self, kind: str, place: int) -> None:
         if kind.isdigit():
             self.inside(place, int(kind))
         elif kind in ("options", "none"):
-            value = self.number(place, 1)
-            if (kind == "none" and value) or value in REFUSED_OPTIONS:
-                raise OutOfBounds(f"an operator with {REFUSED_OPTIONS.get(value, 'StableHLO options')} is not read")
+            if self.number(place, 1) and kind == "none":
+                raise NotRead("it has an operator with StableHLO options; convert the model to builtin operators")
         elif kind == "str":
             start = self.vector(place, 1)
             self.inside(start + self.number(start - 4, 4), 1)  # its terminating zero

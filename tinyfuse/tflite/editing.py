@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,18 @@ def set_constant(model: Any, tensor: Any, value: np.ndarray, scale: np.ndarray) 
     model.buffers.append(buffer)
     tensor.buffer, tensor.shape = len(model.buffers) - 1, np.array(value.shape, np.int32)
     set_scale(tensor, scale, np.zeros(len(scale), np.int64))
+
+
+def add_integers(model: Any, values: Sequence[int]) -> int:
+    """Add a constant int32 vector to the first subgraph of ``model``; return the index of its tensor."""
+    tensor, graph = schema().TensorT(), model.subgraphs[0]
+    tensor.name, tensor.type = b"shape", schema().TensorType.INT32
+    buffer = schema().BufferT()
+    buffer.data = np.frombuffer(np.array(values, np.int32).tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor.buffer, tensor.shape = len(model.buffers) - 1, np.array([len(values)], np.int32)
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
 
 
 def set_scale(tensor: Any, scale: np.ndarray, zero_point: np.ndarray) -> None:

@@ -26,7 +26,7 @@ def schema() -> Any:
 def read(data: bytes, name: str) -> Any:
     """Read the object tree (``ModelT``) of a ``.tflite`` from anywhere; ``name`` is used in errors.
 
-    It has operator codes, buffers, and one subgraph with tensors and operators. Everything else may be missing or
+    It has operator codes, buffers, and a first subgraph with tensors and operators. Everything else may be missing or
     absurd (indices, shapes, scales): see :func:`tinyfuse.tflite.reading.read_graph`.
     """
     if len(data) > MAX_MODEL_BYTES:
@@ -36,13 +36,14 @@ def read(data: bytes, name: str) -> Any:
     try:
         bounds.check(data)
         model = schema().ModelT.InitFromPackedBuf(data, 0)
+    except bounds.NotRead as error:
+        raise ModelError(f"{name}: {error}") from error
     except (struct.error, IndexError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{name}: damaged .tflite ({error}); fetch or convert it again") from error
     if model.version != SCHEMA_VERSION:
         raise ModelError(f"{name}: a .tflite of version {model.version}, but only version {SCHEMA_VERSION} is read")
-    if not model.subgraphs or len(model.subgraphs) != 1:
-        raise ModelError(f"{name}: {len(model.subgraphs or ())} subgraphs, but exactly one is read; export one "
-                         "function")
+    if not model.subgraphs:
+        raise ModelError(f"{name}: a .tflite without subgraphs; convert the model again")
     graph = model.subgraphs[0]
     for what, present in (("operator codes", model.operatorCodes), ("buffers", model.buffers),
                           ("tensors", graph.tensors), ("operators", graph.operators)):

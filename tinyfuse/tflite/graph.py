@@ -65,5 +65,5 @@ class Graph:
 
     @property
     def computed(self) -> tuple[int, ...]:
-        """The tensors that are no constants: the inputs, then one for each operator."""
-        return *self.inputs, *(operator.outputs[0] for operator in self.operators)
+        """The tensors that are no constants: the inputs, then those of each operator."""
+        return *self.inputs, *(index for operator in self.operators for index in operator.outputs)

@@ -30,21 +30,32 @@ class Signature:
 
 SIGNATURES = {
     **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "LOGISTIC", "TANH"), Signature(1, 1)),
-    **dict.fromkeys(("MINIMUM", "MAXIMUM", "PAD", "TRANSPOSE"), Signature(2, 2)),
+    **dict.fromkeys(("ELU", "HARD_SWISH", "LOG_SOFTMAX"), Signature(1, 1)),
+    **dict.fromkeys(("MINIMUM", "MAXIMUM", "PAD", "PRELU", "SQUARED_DIFFERENCE", "TRANSPOSE"), Signature(2, 2)),
+    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX"), Signature(2, 2, "ReducerOptions")),
+    **dict.fromkeys(("SHAPE", "RANK", "SQUEEZE", "CAST"), Signature(1, 1)),
+    **dict.fromkeys(("EXPAND_DIMS", "FILL", "SPLIT"), Signature(2, 2)),
+    **dict.fromkeys(("SLICE", "SPLIT_V"), Signature(3, 3)),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), Signature(1, 1, "Pool2DOptions")),
     "ADD": Signature(2, 2, "AddOptions"),
+    "BATCH_MATMUL": Signature(2, 2, "BatchMatMulOptions"),
     "CONCATENATION": Signature(1, _MANY, "ConcatenationOptions"),
     "CONV_2D": Signature(2, 3, "Conv2DOptions"),
     "DEPTHWISE_CONV_2D": Signature(2, 3, "DepthwiseConv2DOptions"),
+    "GATHER": Signature(2, 2, "GatherOptions"),
     "FULLY_CONNECTED": Signature(2, 3, "FullyConnectedOptions"),
     "LEAKY_RELU": Signature(1, 1, "LeakyReluOptions"),
-    "MEAN": Signature(2, 2, "ReducerOptions"),
     "MUL": Signature(2, 2, "MulOptions"),
+    "PACK": Signature(1, _MANY, "PackOptions"),
     "PADV2": Signature(3, 3),
     "RESHAPE": Signature(1, 2),
+    "RESIZE_BILINEAR": Signature(2, 2, "ResizeBilinearOptions"),
+    "RESIZE_NEAREST_NEIGHBOR": Signature(2, 2, "ResizeNearestNeighborOptions"),
     "SOFTMAX": Signature(1, 1, "SoftmaxOptions"),
     "STRIDED_SLICE": Signature(4, 4, "StridedSliceOptions"),
     "SUB": Signature(2, 2, "SubOptions"),
+    "TRANSPOSE_CONV": Signature(3, 4, "TransposeConvOptions"),
+    "UNPACK": Signature(1, 1, "UnpackOptions"),
 }
 _ANY = Signature(1, _MANY)
 
@@ -55,7 +66,8 @@ def check_inputs(operator: str, inputs: tuple[int, ...]) -> None:
     if not signature.least <= len(inputs) <= signature.most:
         number = f"{signature.least}" if signature.least == signature.most else f"{signature.least} to {signature.most}"
         raise ModelError(f"{len(inputs)} inputs, but it takes {number}")
-    if -1 in inputs[:2] or (operator == "CONCATENATION" and -1 in inputs):
+    needed = {"CONCATENATION": len(inputs), "PACK": len(inputs), "TRANSPOSE_CONV": 3}.get(operator, 2)
+    if -1 in inputs[:needed]:
         raise ModelError(f"its input {inputs.index(-1)} is missing")
 
 
