@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinyfuse.core import toml
+from tinyfuse.core.errors import DataError
 from tinyfuse.data.digits.features import CLIP_SAMPLES, FRONT_END, PICTURE, level, mfcc, place
 from tinyfuse.data.digits.load import INPUTS
+from tinyfuse.frontend.front_end import read_front_end
 
+MODELS = Path(__file__).resolve().parents[2] / "models"
 AUDIO = INPUTS[1]
 
 
@@ -87,3 +93,11 @@ def test_a_picture_front_end_is_the_image_input() -> None:
     found = PICTURE.features(pixels)
     assert (PICTURE.shape, PICTURE.natural_range) == (INPUTS[0].shape, (INPUTS[0].low, INPUTS[0].high))
     assert np.array_equal(found, (pixels.astype(np.float32) / np.float32(255.0))[..., None])
+
+
+def test_committed_networks_tell_how_their_inputs_are_made() -> None:
+    tables = [toml.read(path, DataError) for path in sorted(MODELS.glob("*/*.toml"))]
+    assert len(tables) == 24
+    for table in tables:
+        found = {name: read_front_end(one, name) for name, one in table["front_ends"].items()}
+        assert found == {"image": PICTURE, "audio": FRONT_END}

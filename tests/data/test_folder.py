@@ -18,6 +18,7 @@ from tinyfuse.core.strict import decode, encode
 from tinyfuse.data import Dataset, load
 from tinyfuse.data.digits.augmentation import Augmentation
 from tinyfuse.data.digits.corpus import TEST, TRAIN, VALIDATION, Clips
+from tinyfuse.data.digits.features import FRONT_END, PICTURE
 from tinyfuse.data.digits.folder import read_folder
 from tinyfuse.data.digits.load import read
 from tinyfuse.data.digits.pairing import plan
@@ -113,6 +114,7 @@ def test_scaling_sees_training_speech_only(packed_folder: Path, copy: Path, data
         audio[first:last] = audio[first:last][::-1] // 3
     np.savez(path, **(arrays | {"audio": audio}))
     changed = load(copy, limit=40)
+    assert dataset.front_ends == {"image": PICTURE.table(), "audio": FRONT_END.table()}
     assert changed.fitted == dataset.fitted and changed.checksum != dataset.checksum
     assert np.array_equal(augmentation(changed).variants, augmentation(dataset).variants)
 

@@ -49,6 +49,7 @@ def test_given_pairs_and_values_are_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose(dataset.test.inputs["image"].reshape(30, 784), images[order], atol=1e-6)
     assert np.array_equal(dataset.test.label, order % 10)
     assert dataset.name == "khacef" and dataset.fitted["audio"]["std"] == [1.0] * 13
+    assert set(dataset.front_ends) == {"image"}  # how others made their features is not for us to say
 
 
 def test_no_utterance_is_in_two_parts_even_if_the_files_repeat_it(tmp_path: Path) -> None:
