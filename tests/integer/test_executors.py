@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_operator import Spec, Step, build
 
 from tinyfuse.core.errors import InputsError, ModelError, TinyfuseError, UsageError
 from tinyfuse.data import Dataset
 from tinyfuse.integer.arena import tflm_arena_bytes
+from tinyfuse.integer.compare import compare_model
 from tinyfuse.integer.executors import EXECUTORS, open_executor
-from tinyfuse.integer.model import dequantize, load_model
+from tinyfuse.integer.executors.worker import works_in_arena
+from tinyfuse.integer.model import dequantize, load_model, random_codes
 from tinyfuse.nn.network import Network
 from tinyfuse.quantize.convert import Baseline, convert
 from tinyfuse.quantize.recipe import read_recipe
@@ -75,18 +79,54 @@ def test_codes_of_other_inputs_are_refused(early: bytes) -> None:
     assert "rename" not in said
 
 
-def test_arena_is_what_tflm_needs(early: bytes) -> None:
-    from tflite_micro.python.tflite_micro import runtime
+def per_channel() -> bytes:
+    """FULLY_CONNECTED with a scale for each channel: the smallest models need most beside their tensors."""
+    specs = [Spec((1, 8)), Spec((4, 8), scale=[0.1, 0.2, 0.3, 0.4], zero_point=[0] * 4, data=np.ones((4, 8))),
+             Spec((4,), np.int32, [0.1, 0.2, 0.3, 0.4], [0] * 4, data=np.arange(4)), Spec((1, 4))]
+    return build(specs, [Step("FULLY_CONNECTED", [0, 1, 2], [3], "FullyConnectedOptions")], [0], [3])
 
-    needed = tflm_arena_bytes(load_model(early))
-    assert 30_000 < needed < 60_000
-    zeros = np.zeros((1, 28, 28, 1), np.int8)
-    enough = runtime.Interpreter.from_bytes(early, arena_size=needed + 4096)
-    for index in range(2):
-        enough.set_input(zeros, index)
-    enough.invoke()
-    with pytest.raises(RuntimeError):
-        runtime.Interpreter.from_bytes(early, arena_size=needed - 4096)
+
+def softmax_int16() -> bytes:
+    specs = [Spec((1, 8), np.int16, [0.001]), Spec((1, 8), np.int16, [1 / 32768])]
+    return build(specs, [Step("SOFTMAX", [0], [1], "SoftmaxOptions", {"beta": 1.0})], [0], [1])
+
+
+@pytest.mark.parametrize("name", ["early", "per_channel", "softmax_int16"])
+def test_arena_is_the_smallest_in_which_tflm_works(name: str, early: bytes) -> None:
+    model = load_model({"early": early, "per_channel": per_channel(), "softmax_int16": softmax_int16()}[name])
+    needed, inputs = tflm_arena_bytes(model), [(port.dtype, port.shape) for port in model.inputs]
+    assert works_in_arena(model.data, needed, inputs) and not works_in_arena(model.data, needed - 64, inputs)
+    assert name != "early" or 30_000 < needed < 60_000
+
+
+def without_bias() -> bytes:
+    """A sound DEPTHWISE_CONV_2D that ends the process of LiteRT's XNNPACK."""
+    specs = [Spec((1, 2, 6, 2), scale=[0.5]), Spec((1, 1, 2, 4), scale=[0.01] * 4, zero_point=[0] * 4, axis=3,
+                                                  data=np.ones((1, 1, 2, 4))), Spec((1, 2, 5, 4), scale=[0.5])]
+    return build(specs, [Step("DEPTHWISE_CONV_2D", [0, 1], [2], "DepthwiseConv2DOptions",
+                              {"strideH": 1, "strideW": 1, "depthMultiplier": 2, "padding": 1})], [0], [2])
+
+
+def test_a_crash_of_an_interpreter_is_one_line_and_others_go_on(early: bytes) -> None:
+    model, other = load_model(without_bias(), name="net"), load_model(early)
+    codes = {name: np.zeros((2, 28, 28, 1), np.int8) for name in ("audio", "image")}
+    before = open_executor(other, "litert")
+    expected = before.run(codes)
+    with pytest.raises(ModelError, match=r"^net: litert cannot run it \(its process was ended by SIG"):
+        open_executor(model, "litert").run(random_codes(model, 2, seed=0))
+    assert np.array_equal(before.run(codes), expected)
+    with pytest.raises(ModelError, match="net: litert cannot run it"):
+        compare_model(model, None, None, samples=2, seed=0)
+    assert not compare_model(model, ["twin", "tflm"], None, samples=40, seed=0).differences[0].differing
+
+
+def test_no_interpreter_runs_in_this_process(early: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tflite_micro", "tflite_micro.python.tflite_micro.runtime", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, name, None)
+    model = load_model(early)
+    for executor in ("tflm", "litert", "litert-reference"):
+        assert open_executor(model, executor).run(random_codes(model, 2, seed=0)).shape == (2, 10)
+    assert tflm_arena_bytes(model) > 0
 
 
 def test_what_an_executor_needs(early: bytes) -> None:

@@ -59,7 +59,7 @@ def _work(operator: Operator, graph: Graph) -> Work:
 def _convolution(operator: Operator, shapes: list[tuple[int, ...]]) -> Work:
     if [len(shape) for shape in shapes] != [4, 4, 4]:
         return Work()
-    weights = math.prod(_reach(operator, shapes[1])) * shapes[1][0] * shapes[1][3]
+    weights = math.prod(_reach(operator, shapes[1])) * shapes[1][0] * shapes[0][3]  # groups are computed as zeros
     return Work(math.prod(shapes[2][1:3]) * weights, weights)
 
 

@@ -32,17 +32,17 @@ class InterpreterProcess:
     """One process that answers requests, started by the first of them; safe to share between threads."""
 
     def __init__(self) -> None:
-        self.generation = 0
+        self.lock = threading.RLock()
         self.forgotten: list[int] = []  # sessions that nobody holds; told with the next request
         self._running: subprocess.Popen[bytes] | None = None
-        self._lock = threading.RLock()
+        self._generation = 0
 
     def ask(self, header: dict[str, Any], parts: Sequence[bytes] = ()) -> list[bytes]:
         """Return the answer to one request.
 
         Raises ValueError with the interpreter's words if it fails, :class:`Crashed` if the process ends.
         """
-        with self._lock:
+        with self.lock:
             running = self._started()
             assert running.stdin is not None and running.stdout is not None
             try:
@@ -59,9 +59,15 @@ class InterpreterProcess:
             raise ValueError(answer["error"])
         return found
 
+    @property
+    def generation(self) -> int:
+        """Which process answers the next request, counted from 0: sessions of earlier ones are lost."""
+        if self._running is not None and self._running.poll() is not None:
+            self.stop()
+        return self._generation
+
     def _started(self) -> subprocess.Popen[bytes]:
-        if self._running is None or self._running.poll() is not None:
-            self.generation += 1
+        if self._running is None:
             self._running = subprocess.Popen([sys.executable, "-P", worker.__file__], stdin=subprocess.PIPE,
                                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         return self._running
@@ -77,6 +83,7 @@ class InterpreterProcess:
         """End the process."""
         running, self._running = self._running, None
         if running is not None:
+            self._generation += 1
             for stream in (running.stdin, running.stdout):
                 if stream is not None:
                     with suppress(OSError):
@@ -133,11 +140,13 @@ class RemoteSession:
 
         Raises :class:`ModelError` if the interpreter fails or crashes.
         """
-        if process_of(self._kind).generation != self._generation:
-            self._load()
         header = {"do": "run", "id": self._id, "rows": len(columns[0]), "tensors": list(tensors),
                   "columns": [(column.dtype.name, column.shape[1:]) for column in columns]}
-        return self._ask(header, [np.ascontiguousarray(column).tobytes() for column in columns])
+        process = process_of(self._kind)
+        with process.lock:
+            if process.generation != self._generation:
+                self._load()
+            return self._ask(header, [np.ascontiguousarray(column).tobytes() for column in columns])
 
     def _load(self) -> None:
         self._ask({"do": "open", "id": self._id, "kind": self._kind, "every": self._every,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 import sys
 import warnings
@@ -130,22 +131,27 @@ class Server:
 
     def arena(self, header: dict[str, Any], parts: list[bytes]) -> list[bytes]:
         """Find the smallest arena, in bytes, in which TFLite Micro allocates and runs the model ``parts[0]``."""
-        def works(size: int, *, run: bool = False) -> bool:
-            return _survives(lambda: _allocate(parts[0], size, header["columns"] if run else ()))
-
         low, high = 0, 1 << 11
-        while not works(high):
-            if high >= ARENA_BYTES_LIMIT:
-                raise ValueError(f"it does not run in an arena of {high} bytes")
+        while not works_in_arena(parts[0], high):
+            _check_arena(high)
             low, high = high, 2 * high
         while high - low > _ARENA_STEP:
             middle = (low + high) // 2 // _ARENA_STEP * _ARENA_STEP
-            low, high = (low, middle) if works(middle) else (middle, high)
-        while not works(high, run=True):
-            if high >= ARENA_BYTES_LIMIT:
-                raise ValueError(f"it does not run in an arena of {high} bytes")
+            low, high = (low, middle) if works_in_arena(parts[0], middle) else (middle, high)
+        while not works_in_arena(parts[0], high, header["columns"]):
+            _check_arena(high)
             high += _ARENA_STEP
         return [str(high).encode()]
+
+
+def _check_arena(size: int) -> None:
+    if size >= ARENA_BYTES_LIMIT:
+        raise ValueError(f"it does not run in an arena of {size} bytes")
+
+
+def works_in_arena(data: bytes, arena: int, columns: Sequence[tuple[str, Sequence[int]]] = ()) -> bool:
+    """Tell whether TFLite Micro allocates a model in ``arena`` bytes and, given type and shape of its inputs, runs."""
+    return _survives(lambda: _allocate(data, arena, columns))
 
 
 def _allocate(data: bytes, arena: int, columns: Sequence[tuple[str, Sequence[int]]]) -> None:
@@ -159,6 +165,7 @@ def _survives(action: Callable[[], None]) -> bool:
     """Whether ``action`` ends without an error, in a process of its own: TFLite Micro crashes in some small arenas."""
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # where the caller's process would report it
         try:
             action()
         except BaseException:
@@ -189,7 +196,6 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
 def main() -> None:
     """Serve standard input and output; what the interpreters print goes nowhere."""
     import resource
-    import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends by itself, and this process with it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,48 @@
+"""A small file that asks for hours or for more memory than there is is refused before anything is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from one_operator import Spec, Step, build, twin_of
+
+from tinyfuse.core.errors import ModelError
+from tinyfuse.integer.work import MOST_PRODUCTS, MOST_TAPS, MOST_WEIGHTS
+
+
+def convolution(size: int, kernel: int, dilation: int = 1, channels: int = 1, copies: int = 1) -> bytes:
+    """CONV_2D with SAME padding, several times on the same weights."""
+    specs = [Spec((channels, kernel, kernel, channels), data=np.ones((channels, kernel, kernel, channels))),
+             *(Spec((1, size, size, channels)) for _ in range(copies + 1))]
+    options = {"strideH": 1, "strideW": 1, "dilationHFactor": dilation, "dilationWFactor": dilation}
+    steps = [Step("CONV_2D", [place + 1, 0], [place + 2], "Conv2DOptions", options) for place in range(copies)]
+    return build(specs, steps, [1], [copies + 1])
+
+
+def pool(size: int, kernel: int, copies: int) -> bytes:
+    options = {"strideH": size, "strideW": size, "filterHeight": kernel, "filterWidth": kernel}
+    specs = [Spec((1, size, size, 1)), *(Spec((1, 1, 1, 1)) for _ in range(copies))]
+    return build(specs, [Step("AVERAGE_POOL_2D", [0], [place + 1], "Pool2DOptions", options)
+                         for place in range(copies)], [0], [copies])
+
+
+@pytest.mark.parametrize("data, what, most", [
+    (convolution(1024, 64), "multiply-accumulates", MOST_PRODUCTS),
+    (convolution(512, 2, dilation=2000), "multiply-accumulates", MOST_PRODUCTS),
+    (convolution(1, 17, dilation=4000), "weights", MOST_WEIGHTS),
+    (convolution(2, 3, dilation=400, channels=16, copies=4), "weights", MOST_WEIGHTS),
+    (pool(300, 300, 3), "taps of poolings", MOST_TAPS)])
+def test_too_much_work_is_refused_from_the_shapes(data: bytes, what: str, most: int) -> None:
+    with pytest.raises(ModelError, match=rf"test: operator \d .* takes \d+ {what}.* less than {most} are run"):
+        twin_of(data)
+
+
+def test_windows_that_are_mostly_padding_are_cheap() -> None:
+    assert len(twin_of(pool(3, 4096, 60)).steps) == 60
+
+
+def test_padding_has_sixteen_bits() -> None:
+    specs = [Spec((1, 1, 2, 1)), Spec((1, 1, 18, 1), data=np.ones((1, 1, 18, 1))), Spec((1, 1, 2, 1))]
+    options = {"strideH": 1, "strideW": 1, "dilationWFactor": 4000}
+    with pytest.raises(ModelError, match="padding of 34000; at most 32767 fit TFLite Micro's 16 bits"):
+        twin_of(build(specs, [Step("CONV_2D", [0, 1], [2], "Conv2DOptions", options)], [0], [2]))
