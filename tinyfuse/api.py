@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyfuse.core import toml
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import ModelError, UsageError, nearest
 from tinyfuse.core.files import save_arrays, sha256_hex
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
     from tinyfuse.attacks import Attack
     from tinyfuse.data import Dataset
     from tinyfuse.nn.network import Network
+    from tinyfuse.report.notebook import AttackRows, ComparedExecutors, SmallestBudgets
     from tinyfuse.search.select import Selection
-    from tinyfuse.study.attack import AttackResult, AttackTask, ModelSubject
-    from tinyfuse.study.minimal_budget import MinimalResult
+    from tinyfuse.study.attack import AttackTask, ModelSubject
 
 LARGEST_CODES = 26
 
@@ -70,36 +69,38 @@ def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Da
 
 
 def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
-           epsilon: float | Mapping[str, float] = 0.03, codes: int | None = None, norm: str = "linf",
+           epsilon: float | Mapping[str, float] | None = None, codes: int | None = None, norm: str = "linf",
            threat: str = "codes", mask: Mapping[str, np.ndarray] | None = None, samples: int = 100,
-           executors: Sequence[str] = ("tflm",), source: str | Path | None = None, ensemble: bool = False,
-           save: str | Path | None = None, **settings: Any) -> AttackResult:
+           executors: Sequence[str] | None = None, source: str | Path | None = None, ensemble: bool = False,
+           save: str | Path | None = None, **settings: Any) -> AttackRows:
     """Attack a ``.keras`` network or a ``.tflite`` with its own gradients; return result rows.
 
     ``modality``: "all" inputs, or names separated by commas. ``epsilon`` is one budget, or one for each attacked input,
-    in input units; ``codes`` is a budget in whole codes of an integer model instead. ``threat`` (integer models):
-    "codes", "real" or "naive", see threats/code_threats.py. ``settings`` are those of the attack: steps, step_size,
-    loss, random_start, restarts, seed, queries, ...
+    in its own units (default: 0.03 of the range of its values); ``codes`` is a budget in whole codes of an integer
+    model instead. ``threat`` (integer models): "codes", "real" or "naive", see threats/code_threats.py. ``settings``
+    are those of the attack: steps, step_size, loss, random_start, restarts, seed, queries, ...
 
-    A ``.tflite`` needs no network: its twin is attacked, and ``executors`` judge the same codes again; with ``tflm``
-    among them, a single differing code is a :class:`ParityError`. With ``source``, or the threat "naive", the inputs
-    are made on that ``.keras`` file instead (default: the one beside it) and replayed. ``ensemble`` takes the mean of
-    the gradients of both; the attack "diva" looks for inputs that the integers alone get wrong. "universal" is one
-    perturbation made on ``train_samples`` of the training part. ``save``: an ``.npz`` file for ``made``.
+    A ``.tflite`` needs no network: its twin is attacked, and ``executors`` judge the same codes again (default: TFLite
+    Micro, where it is installed); with ``tflm`` among them, a single differing code is a :class:`ParityError`. With
+    ``source``, or the threat "naive", the inputs are made on that ``.keras`` file instead (default: the one beside it)
+    and replayed. ``ensemble`` takes the mean of the gradients of both; the attack "diva" looks for inputs that the
+    integers alone get wrong. "universal" is one perturbation made on ``train_samples`` of the training part. ``save``:
+    an ``.npz`` file for ``made``.
     """
     from tinyfuse.attacks import attack_of
     from tinyfuse.study.attack import AttackTask
 
     path, plan = Path(model), attack_of(attack, settings)
-    _check_attack(path, plan, threat, executors, source, ensemble, codes)
+    executors = _default_executors() if executors is None else executors
+    check_attack(path, plan, threat, executors, source, ensemble, codes)
     task = AttackTask(plan, dataset, samples, modality, epsilon, codes, norm, threat, mask or {})
     return _attacked(path, task, executors, source, ensemble or plan.needs_float, save)
 
 
-def attack_profile(model: str | Path, dataset: Dataset, profile: str, *, modality: str = "all",
-                   epsilon: float | Mapping[str, float] = 0.03, norm: str = "linf", threat: str = "codes",
-                   steps: int | None = None, samples: int = 100, save: str | Path | None = None) -> AttackResult:
-    """Run a suite of attacks ("paper", "standard", "strong") on a ``.keras`` network or a ``.tflite``; return rows.
+def profile(model: str | Path, dataset: Dataset, suite: str = "standard", *, modality: str = "all",
+            epsilon: float | Mapping[str, float] | None = None, norm: str = "linf", threat: str = "codes",
+            steps: int | None = None, samples: int = 100, save: str | Path | None = None) -> AttackRows:
+    """Run a ``suite`` of attacks ("paper", "standard", "strong") on a ``.keras`` network or a ``.tflite``; return rows.
 
     A sample is robust if nothing in the suite breaks it, in ``modality`` or in one that changes less. ``steps``: those
     of the iterated attacks, if not the profile's own (the paper's are fixed). ``save``: an ``.npz`` file for ``made``.
@@ -107,15 +108,16 @@ def attack_profile(model: str | Path, dataset: Dataset, profile: str, *, modalit
     from tinyfuse.attacks.profiles import profile as profile_named
     from tinyfuse.study.attack import AttackTask
 
-    suite = profile_named(profile)
-    suite = suite if steps is None else suite.with_steps(steps)
-    task = AttackTask(suite, dataset, samples, modality, epsilon, None, norm, threat)
+    plan = profile_named(suite)
+    plan = plan if steps is None else plan.with_steps(steps)
+    task = AttackTask(plan, dataset, samples, modality, epsilon, None, norm, threat)
     return _attacked(Path(model), task, (), None, False, save)
 
 
 def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: str | Path | None, together: bool,
-              save: str | Path | None) -> AttackResult:
+              save: str | Path | None) -> AttackRows:
     """Run ``task`` on the file at ``path``; ``together``: with the gradients of its float network as well."""
+    from tinyfuse.report.notebook import AttackRows
     from tinyfuse.study.attack import attack_model, attack_network, replay_on_model
 
     if save is not None and Path(save).suffix != ".npz":
@@ -134,14 +136,41 @@ def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: st
             result = attack_model(own, task, executors)
     if save is not None:
         save_arrays(save, result.made)
-    return result
+    return AttackRows.of(result)
 
 
-def minimal_budget(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
-                   largest: int | None = None, mask: Mapping[str, np.ndarray] | None = None, samples: int = 100,
-                   **settings: Any) -> MinimalResult:
+def _default_executors() -> tuple[str, ...]:
+    """Name what judges attacked codes again: TFLite Micro, if it is installed; it is said if not."""
+    from tinyfuse.integer.executors.installed import ORACLE, oracle_or_twin
+
+    return (ORACLE,) if oracle_or_twin() == ORACLE else ()
+
+
+def compare(model: str | Path, dataset: Dataset | None = None, *, executors: Sequence[str] | None = None,
+            samples: int = 50, seed: int = 0) -> ComparedExecutors:
+    """Say, tensor by tensor, where ``executors`` (default: all that are installed) of one ``.tflite`` differ.
+
+    On test ``samples`` of ``dataset``, or without one on random codes drawn with ``seed``. ``check()`` of the result
+    raises :class:`ParityError` if the twin and TFLite Micro differ anywhere.
+    """
+    from tinyfuse.integer.compare import compare_model
+    from tinyfuse.integer.executors import EXECUTORS
+    from tinyfuse.integer.executors.installed import check_here, is_here
+    from tinyfuse.integer.model import load_model
+    from tinyfuse.report.notebook import ComparedExecutors
+
+    for name in executors or ():
+        check_here(name)
+    chosen = list(executors or filter(is_here, EXECUTORS))
+    return ComparedExecutors.of(compare_model(load_model(model), chosen, dataset, samples=samples, seed=seed))
+
+
+def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
+            largest: int | None = None, mask: Mapping[str, np.ndarray] | None = None, samples: int = 100,
+            **settings: Any) -> SmallestBudgets:
     """Find, for each test sample, the smallest budget in whole codes (up to ``largest``) that breaks a ``.tflite``."""
     from tinyfuse.attacks import SampleAttack, attack_of
+    from tinyfuse.report.notebook import SmallestBudgets
     from tinyfuse.study import minimal_budget as study
     from tinyfuse.study.rows import SAMPLE_SEED
     from tinyfuse.threats.modes import attacked_by
@@ -153,8 +182,9 @@ def minimal_budget(model: str | Path, dataset: Dataset, *, attack: str = "pgd", 
         raise UsageError(f"smallest budgets are those of single samples and one model, which {attack} is not about")
     own, dataset = _model_and_data(path, dataset)
     attacked = attacked_by(modality, [one.name for one in own.inputs])
-    return study.minimal_budget(own.twin, dataset.test.balanced(samples, seed=SAMPLE_SEED), plan, attacked,
-                                LARGEST_CODES if largest is None else largest, mask or {})
+    return SmallestBudgets.of(study.minimal_budget(
+        own.twin, dataset.test.balanced(samples, seed=SAMPLE_SEED), plan, attacked,
+        LARGEST_CODES if largest is None else largest, mask or {}))
 
 
 def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], **options: Any) -> Selection:
@@ -171,14 +201,16 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     return found
 
 
-def _check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str], source: str | Path | None,
+def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str], source: str | Path | None,
                   ensemble: bool, codes: int | None) -> None:
-    """Raise UsageError for what does not go together."""
+    """Raise UsageError for what does not go together; nothing is loaded for it."""
     from tinyfuse.integer.executors import check_executor
+    from tinyfuse.integer.executors.installed import check_here
     from tinyfuse.threats.code_threats import WORLDS
 
     for executor in executors:
         check_executor(executor)
+        check_here(executor)
     if threat not in WORLDS:
         raise UsageError(f"unknown threat model '{threat}'{nearest(threat, WORLDS)}; use one of {', '.join(WORLDS)}")
     network = path.suffix == ".keras"
@@ -208,32 +240,30 @@ def _model_and_data(path: Path, dataset: Dataset) -> tuple[ModelSubject, Dataset
     """Load the integer model in ``path``, and ``dataset`` as a table beside it says its network was trained on."""
     from tinyfuse.attacks import TwinTarget
     from tinyfuse.integer.model import load_model
+    from tinyfuse.quantize.integer_table import read_integer_table
     from tinyfuse.study.attack import ModelSubject
     from tinyfuse.study.rows import Subject
 
-    model, table = load_model(path), _table_beside(path)
-    dataset = dataset.as_trained(table, str(path)) if table else dataset
+    model, digest = load_model(path), sha256_hex(path.read_bytes())
+    table = read_integer_table(path, digest)
+    dataset = dataset.as_trained(table, str(path)) if "data" in table else dataset
     model.codes_of(dataset.test.take(slice(1)).inputs)
     name, _, recipe = path.stem.partition("__")
-    training = table.get("training")
-    seed = int(training.get("seed", 0)) if isinstance(training, Mapping) else 0
+    seed = int(table.get("training", {}).get("seed", 0))
     inputs = tuple(one for one in dataset.inputs if one.name in model.grids)
-    subject = Subject(name, recipe or path.stem, "twin", sha256_hex(model.data), {one.name: one.span for one in inputs})
+    subject = Subject(name, recipe or path.stem, "twin", digest, {one.name: one.span for one in inputs})
     return ModelSubject(TwinTarget(model), subject, seed, inputs), dataset
-
-
-def _table_beside(path: Path) -> dict[str, Any]:
-    """Read the table beside a ``.tflite``; empty without one."""
-    beside = path.with_suffix(".toml")
-    return toml.read(beside, ModelError) if beside.exists() else {}
 
 
 def _source_of(path: Path, source: str | Path | None) -> Path:
     """Find the float network that ``path`` was converted from, checked against the table beside it."""
-    table = _table_beside(path)
+    from tinyfuse.quantize.integer_table import read_integer_table
+
+    table = read_integer_table(path, sha256_hex(path.read_bytes()))
     if not table:
         if source is None:
-            raise ModelError(f"{path}: no {path.with_suffix('.toml').name} here; name its float network with --source")
+            raise ModelError(f"{path}: no {path.with_suffix('.toml').name} of this very file here; name its float "
+                             "network with --source")
         return Path(source)
     found = Path(source) if source is not None else path.with_name(f"{table.get('model')}.keras")
     if not found.is_file():

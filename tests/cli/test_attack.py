@@ -122,7 +122,7 @@ def test_saved_inputs_of_a_network_are_real(network: Path, tiny_dataset: Dataset
 @pytest.mark.parametrize("profile", ["standard", "paper"])
 def test_a_suite_saves_every_mode_in_full(profile: str, model: Path, tiny_dataset: Dataset, tmp_path: Path) -> None:
     """A sample that one input alone broke is not attacked again in both, but its codes are there."""
-    rows = api.attack_profile(model, tiny_dataset, profile, samples=COUNT, epsilon=0.06, save=tmp_path / "made.npz",
+    rows = api.profile(model, tiny_dataset, profile, samples=COUNT, epsilon=0.06, save=tmp_path / "made.npz",
                               steps=2 if profile == "standard" else None).rows
     made = load_arrays(tmp_path / "made.npz")
     clean = survivors_of(next(row for row in rows if row["kind"] == "clean"))
@@ -225,7 +225,7 @@ def test_an_ensemble_is_attacked_with_both_and_judged_by_the_integers(attack: At
 @pytest.mark.parametrize(("settings", "words"), [
     ({"epsilon": float("nan")}, "give 0 to 1"), ({"epsilon": -0.1}, "give 0 to 1"), ({"epsilon": 1.01}, "give 0 to 1")])
 def test_budgets_that_are_none(settings: dict[str, Any], words: str, model: Path, tiny_dataset: Dataset) -> None:
-    for run in (api.attack, functools.partial(api.attack_profile, profile="standard")):
+    for run in (api.attack, functools.partial(api.profile, suite="standard")):
         with pytest.raises(UsageError, match=words):
             run(model, tiny_dataset, **settings)
 
@@ -259,10 +259,10 @@ def test_a_smallest_budget_is_checked_code_by_code(model: Path, tiny_dataset: Da
             return output
 
     settings: dict[str, Any] = {"attack": "fgsm", "samples": 10, "largest": 30}
-    assert api.minimal_budget(model, tiny_dataset, **settings).rejudged
+    assert api.minimal(model, tiny_dataset, **settings).rejudged
     monkeypatch.setattr(minimal_budget, "open_executor", Off)
     with pytest.raises(ParityError, match=r"1 of \d+ output codes"):
-        api.minimal_budget(model, tiny_dataset, **settings)
+        api.minimal(model, tiny_dataset, **settings)
 
 
 @pytest.mark.parametrize(("level", "code", "exit_code"), [("E", "J", 4), ("W", "J", 0), ("E", "D", 0)])

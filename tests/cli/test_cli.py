@@ -75,7 +75,7 @@ def test_validate_says_what_a_file_is(file: str, words: str, capsys: pytest.Capt
 
 @pytest.mark.parametrize("name, text, code, words", [
     ("a.toml", "x = 1", 2, "is no recipe, matrix or network table"), ("a.toml", "x = ", 2, "not valid TOML"),
-    ("a.toml", 'name = "a"\n[weights]\nshared = 1\n', 1, "1 bits"), ("b.toml", "", 2, "b.toml: cannot be read"),
+    ("a.toml", 'name = "a"\n[weights]\nshared = 1\n', 2, "1 bits"), ("b.toml", "", 2, "b.toml: cannot be read"),
     ("a.toml", "epsilons = [-1.0]", 2, "at least 0"), ("a.toml", "models = ['early']\nstep = 3", 2, "did you mean"),
     ("a.toml", 'model = "a"\nclasses = []\nsha256 = ""\n', 1, "is missing"), ("metadata.json", "{", 1, "is no JSON"),
     ("metadata.json", "{}", 1, "key 'format' is missing")])
@@ -103,7 +103,7 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
 
 def test_ls_prints_what_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["ls", "models"]) == 0
-    assert capsys.readouterr().out.split() == ["image", "audio", "early", "intermediate", "late"]
+    assert {"image", "audio", "early", "intermediate", "late"} <= set(capsys.readouterr().out.split())
 
 
 def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,8 +115,8 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(("argv", "code", "words"), [
     (["train", "erly", "--out", "x"], 2, "did you mean 'early'"),
-    (["quantize", "x.keras", "--recipe", "w66"], 1, "unknown recipe 'w66'"),
-    (["quantize", "x.keras", "--recipe", "absent.toml"], 1, "absent.toml: cannot be read"),
+    (["quantize", "x.keras", "--recipe", "w66"], 2, "unknown recipe 'w66'"),
+    (["quantize", "x.keras", "--recipe", "absent.toml"], 2, "absent.toml: cannot be read"),
     (["attack", EARLY, "--modality", "imgae"], 2, "did you mean 'image'"),
     (["report", "no-such-run"], 2, "no-such-run"),
     (["bench", "--data", "no-such-folder"], 1, "no-such-folder"),
@@ -177,7 +177,7 @@ def test_a_matrix_with_a_wrong_key_or_value(tmp_path: Path, capsys: pytest.Captu
         (tmp_path / "m.toml").write_text(text)
         code, said = said_by(capsys, "bench", "--matrix", str(tmp_path / "m.toml"), "--limit", "64",
                              "--out", str(tmp_path / "out"))
-        assert (code, words in said) == (1 if "w1" in text else 2, True), said
+        assert (code, words in said) == (2, True), said
         assert not (tmp_path / "out").exists()
 
 

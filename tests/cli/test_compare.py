@@ -50,7 +50,7 @@ def test_json_counts_every_tensor_of_every_pair(early: Path, capsys: pytest.Capt
 
 def test_real_samples_give_accuracies(early: Path, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch,
                                     capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("tinyfuse.data.sources.load_from", lambda args: tiny_dataset)
+    monkeypatch.setattr("tinyfuse.cli.compare.load_from", lambda args: tiny_dataset)
     assert cli.main(["compare", str(early), "--executor", "twin", "--executor", "tflm", "--samples", "10"]) == 0
     said = capsys.readouterr().out
     assert "twin and tflm: 0 of" in said and "% correct" in said
@@ -63,7 +63,8 @@ def test_any_supported_model_works_on_random_inputs(foreign: Path, capsys: pytes
 
 def test_a_model_of_other_inputs_is_one_line(foreign: Path, tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch,
                                              capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("tinyfuse.data.sources.load_from", lambda args: tiny_dataset)
+    monkeypatch.setattr("tinyfuse.cli.compare.load_from", lambda args: tiny_dataset)
+    monkeypatch.setattr("tinyfuse.cli.attack.load_from", lambda args: tiny_dataset)
     for verb in (["compare"], ["attack", "--samples", "10"]):
         assert cli.main([verb[0], str(foreign), *verb[1:]]) == 1
         said = capsys.readouterr().err.replace("\n", " ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,15 +20,19 @@ def test_facts_round_trip(tmp_path: Path) -> None:
     facts.write(tmp_path / "run.json")
     assert provenance.read_run(tmp_path / "run.json") == facts
     assert facts.versions["tinyfuse"] == "0.1.0" and facts.finished == ""
+    assert facts.cores == len(os.sched_getaffinity(0)) and set(facts.threads) <= set(os.environ)
 
 
 @pytest.mark.parametrize(("text", "message"), [
     ('{"command": "c", "started": "s", "versions": {}, "settings": {}, "comit": "x"}', "did you mean 'commit'"),
     ('{"command": "c", "versions": {}, "settings": {}}', "started"),
     ('{"started": "s"}', "'command' is missing"),
-    ('{"command": "c", "started": "s", "versions": []}', "versions is .*; expected a table"), ("{", "cannot read"),
+    ('{"command": "c", "started": "s", "versions": []}', "versions is .*; expected a table"), ("{", "not valid JSON"),
     ("[1]", "no table"), ('{"command": "c", "started": 3, "versions": {}}', "started is 3; expected a text"),
-    ("3", "no table")])
+    ("3", "no table"), ("[" * 100_000, "not valid JSON"), ('{"a": ' * 40 + "1" + "}" * 40, "nested more than 32"),
+    ('{"command": "\\ud800", "started": "s"}', "not valid Unicode"), ('{"command": 1e999}', "not finite"),
+    ('{"command": "c", "started": "s", "wall_seconds": ' + "9" * 400 + "}", "not finite, or beyond"),
+    ('{"command": "c", "started": "s", "seeds": "0"}', "seeds is '0'; expected a list")])
 def test_wrong_facts_are_one_line(tmp_path: Path, text: str, message: str) -> None:
     """A damaged run.json names itself."""
     (tmp_path / "run.json").write_text(text)

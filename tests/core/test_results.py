@@ -191,6 +191,9 @@ def test_filters(tmp_path: Path) -> None:
     ({"attacked": ["image"], "budget": {"image": 0.1}}, r"cannot have attacked \['image'\]"),
     ({"zero_gradient_share": "all"}, "'zero_gradient_share' is 'all'; expected a number"),
     ({"attack": {}}, "attack has no name"),
+    ({"attack": {"name": "none", "step": {"size": math.inf}}}, "not finite"),
+    ({"n": 10**400}, "not finite, or beyond"),
+    ({"model": "\ud800"}, "not valid Unicode"),
     ({"attack": {"name": "none", "steps": {1, 2}}}, "no plain value"),
     ({"survivors": None}, "expected a text"),
 ])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
-from tinyfuse.core import provenance
+import pytest
+
+from tinyfuse.core import provenance, run_log
+from tinyfuse.core.errors import UsageError
 from tinyfuse.core.run_log import RunLog
 
 FACTS = provenance.RunFacts(command="tinyfuse select", started="2026-01-01T00:00:00Z", settings={"widths": (2, 3)})
@@ -49,3 +53,42 @@ def test_another_run_in_the_folder_adds_to_it(tmp_path: Path) -> None:
     assert (tmp_path / "run.json").read_bytes() == before
     found = run(tmp_path, [1, 1], other)
     assert found.started == FACTS.started and (found.wall_seconds or 0) >= 100 and found.settings == {"widths": [2, 4]}
+
+
+def test_the_time_of_a_killed_run_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written again and again, also before the first stage ends, as a run that is still going on."""
+    monkeypatch.setattr(run_log, "BEAT_SECONDS", 0.05)
+    with pytest.raises(KeyboardInterrupt), RunLog(tmp_path, lambda: 0, FACTS):
+        while not (tmp_path / "run.json").exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    found = provenance.read_run(tmp_path / "run.json")
+    assert (found.started, found.finished) == (FACTS.started, "") and found.wall_seconds is not None
+    time.sleep(0.2)
+    assert provenance.read_run(tmp_path / "run.json") == found
+
+
+def test_a_run_that_measured_nothing_yet_keeps_the_command_of_the_one_before(tmp_path: Path,
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until its first stage ended it may still be refused."""
+    run(tmp_path, [0, 1], FACTS, finish=False)
+    before = (tmp_path / "run.json").read_bytes()
+    monkeypatch.setattr(run_log, "BEAT_SECONDS", 0.05)
+    other = replace(FACTS, command="tinyfuse bench")
+    with RunLog(tmp_path, lambda: 1, other) as log:
+        while (tmp_path / "run.json").read_bytes() == before:
+            log._began -= 1
+            time.sleep(0.01)
+        assert provenance.read_run(tmp_path / "run.json").command == FACTS.command
+        log.write()
+        assert provenance.read_run(tmp_path / "run.json").command == "tinyfuse bench"
+
+
+def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
+    """Each would write every row."""
+    with RunLog(tmp_path, lambda: 0, FACTS) as log:
+        with pytest.raises(UsageError, match="another run is at work"), RunLog(tmp_path, lambda: 0, FACTS):
+            pass
+        log.finish()
+    with RunLog(tmp_path, lambda: 0, FACTS):
+        pass

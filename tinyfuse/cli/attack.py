@@ -14,10 +14,11 @@ from tinyfuse.attacks import ATTACKS, attack_of
 from tinyfuse.attacks.profiles import PROFILES, profile
 from tinyfuse.cli import options
 from tinyfuse.core import toml
-from tinyfuse.core.errors import ModelError, UsageError
+from tinyfuse.core.errors import ModelError, UsageError, nearest
 from tinyfuse.core.strict import decode
 from tinyfuse.data import Input
 from tinyfuse.data.sources import add_options, load_from
+from tinyfuse.integer.model import load_model
 from tinyfuse.study.rows import check_budget
 from tinyfuse.threats.masks import masks_of
 from tinyfuse.threats.modes import attacked_by
@@ -57,7 +58,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--profile", metavar="NAME", help=f"a whole suite instead: {', '.join(PROFILES)}")
     what.add_argument("--modality", default="all", metavar="NAME[,NAME...]|all", help="inputs to attack (default all)")
     what.add_argument("--epsilon", type=options.budgets, metavar="E|NAME=E,...",
-                      help="budget such as 0.03 (default) or 8/255, or one for each input")
+                      help="budget such as 0.03 or 8/255, or one for each input, in its own units (default: 0.03 of "
+                           "the range of its values)")
     what.add_argument("--codes", type=options.positive, metavar="K", help="budget of K whole codes instead (.tflite)")
     what.add_argument("--norm", help="linf (default) or l2")
     what.add_argument("--threat", choices=("codes", "real", "naive"),
@@ -106,15 +108,28 @@ def _refuse_ignored(args: argparse.Namespace, settings: set[str]) -> None:
 
 
 def _check_inputs(args: argparse.Namespace) -> None:
-    """Name a wrong input, budget or mask before anything is loaded, if the table beside the model tells its inputs."""
-    beside = Path(args.model).with_suffix(".toml")
-    if beside.is_file():
-        table = toml.read(beside, ModelError)
-        inputs = [decode(Input, one, str(beside), ModelError) for one in table.get("inputs", ())]
+    """Name a wrong input, budget or mask before data and TensorFlow are loaded.
+
+    The inputs are those of the table beside the model. Without one, a ``.tflite`` itself knows their names.
+    """
+    path = Path(args.model)
+    beside = path.with_suffix(".toml")
+    table = toml.read(beside, ModelError) if beside.is_file() else {}
+    described = table.get("inputs", ())
+    inputs = [decode(Input, one, str(beside), ModelError) for one in described] if isinstance(described, list) else []
+    if inputs:
         attacked = attacked_by(args.modality, [one.name for one in inputs])
         budget = args.epsilon if isinstance(args.epsilon, Mapping) else dict.fromkeys(attacked, args.epsilon or 0.0)
         check_budget(inputs, budget, args.norm or "linf")
         masks_of(args.mask or [], inputs)
+    elif path.suffix == ".tflite":
+        names = [port.name for port in load_model(path).inputs]
+        attacked_by(args.modality, names)
+        named = [*(args.epsilon if isinstance(args.epsilon, Mapping) else ()),
+                 *(mask.partition("=")[0] for mask in args.mask or ())]
+        for name in named:
+            if name not in names:
+                raise UsageError(f"{path} has no input '{name}'{nearest(name, names)}; it has {', '.join(names)}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -126,22 +141,24 @@ def run(args: argparse.Namespace) -> int:
     if args.profile:
         profile(args.profile)
     else:
-        attack_of(attack, settings)
-    options.need_file(args.model)
+        api.check_attack(Path(args.model), attack_of(attack, settings), args.threat or "codes", args.executor or (),
+                         args.source, args.ensemble, None if args.minimal else args.codes)
+    options.need_model(args.model, ".keras", ".tflite")
+    if args.source:
+        options.need_model(args.source, ".keras")
     _check_inputs(args)
     dataset = load_from(args)
     common: dict[str, Any] = {"modality": args.modality, "samples": args.samples}
-    made = {"epsilon": 0.03 if args.epsilon is None else args.epsilon, "norm": args.norm or "linf",
-            "threat": args.threat or "codes", "save": args.save}
+    made = {"epsilon": args.epsilon, "norm": args.norm or "linf", "threat": args.threat or "codes", "save": args.save}
     if args.profile:
-        suite = api.attack_profile(args.model, dataset, args.profile, steps=args.steps, **common, **made)
+        suite = api.profile(args.model, dataset, args.profile, steps=args.steps, **common, **made)
         return _print_rows(suite, as_json=args.json)
     common["mask"] = masks_of(args.mask or [], dataset.inputs)
     if args.minimal:
-        found = api.minimal_budget(args.model, dataset, attack=attack, largest=args.codes, **common, **settings)
+        found = api.minimal(args.model, dataset, attack=attack, largest=args.codes, **common, **settings)
         print(json.dumps(found.to_json()) if args.json else found.text())
         return 0
-    rows = api.attack(args.model, dataset, attack=attack, codes=args.codes, executors=args.executor or ["tflm"],
+    rows = api.attack(args.model, dataset, attack=attack, codes=args.codes, executors=args.executor,
                       source=args.source, ensemble=args.ensemble, **common, **made, **settings)
     return _print_rows(rows, as_json=args.json)
 

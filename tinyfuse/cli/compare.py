@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 
+from tinyfuse import api
 from tinyfuse.cli import options
 from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.integer.executors import EXECUTORS, check_executor
+from tinyfuse.integer.model import load_model
 
 HELP = "say, tensor by tensor, where executors of one integer model differ"
 EXAMPLES = """\
@@ -28,14 +30,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print where executors differ; exit code 3 if the twin and TFLite Micro do."""
-    from tinyfuse.integer.compare import compare_model
-    from tinyfuse.integer.model import load_model
-
     for name in args.executor or ():
         check_executor(name)
-    model = load_model(args.model)
+    options.need_model(args.model, ".tflite")
+    load_model(args.model)  # what is wrong with the model is said before the data are read
     dataset = None if args.random else load_from(args)
-    found = compare_model(model, args.executor, dataset, samples=args.random or args.samples, seed=args.seed)
+    found = api.compare(args.model, dataset, executors=args.executor, samples=args.random or args.samples,
+                        seed=args.seed)
     print(json.dumps(found.to_json()) if args.json else found.text(), end="\n" if args.json else "")
     found.check()
     return 0

@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from tinyfuse.core.console import console
-from tinyfuse.core.errors import ModelError, TinyfuseError
+from tinyfuse.core.errors import ModelError, TinyfuseError, UsageError
+from tinyfuse.core.files import open_plain
 
 
 def positive(text: str) -> int:
@@ -45,13 +46,34 @@ def budgets(text: str) -> float | Mapping[str, float]:
     return found
 
 
+FOREIGN = {
+    ".onnx": "onnx2tf -i FILE -osd writes a SavedModel of it, which tinyfuse reads",
+    ".pt": "litert-torch (litert_torch.convert) writes a float .tflite of a PyTorch network, which tinyfuse reads",
+    ".pth": "load the weights into your PyTorch network; litert_torch.convert then writes a float .tflite of it",
+    ".pb": "give the folder of the SavedModel that it lies in",
+    ".toml": "give the model that this table lies beside"}
+"""What to run first on files of others, by suffix."""
+
+
+def need_model(path: str, *suffixes: str) -> None:
+    """Raise an error unless ``path`` is a file of one of ``suffixes`` that can be read: before TensorFlow loads."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in suffixes:
+        otherwise = f"no model that can be taken here; give one that ends in {' or '.join(suffixes)}"
+        raise UsageError(f"{path}: {FOREIGN.get(suffix, otherwise)}")
+    with open_plain(path, ModelError) as stream:
+        head = stream.read(8)
+    if suffix == ".keras" and head[:4] != b"PK\x03\x04":
+        raise ModelError(f"{path} is no .keras file, which is a zip archive; `tinyfuse train` writes them")
+    if suffix == ".tflite" and head[4:] != b"TFL3":
+        raise ModelError(f"{path} is no .tflite file, which has the letters TFL3 at its fifth byte; `tinyfuse "
+                         "quantize` writes them")
+
+
 def need_file(path: str) -> None:
-    """Raise :class:`ModelError` unless ``path`` is a file that can be read: before data or TensorFlow load."""
-    try:
-        with Path(path).open("rb"):
-            pass
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    """Raise :class:`ModelError` unless ``path`` is a plain file that can be read: before data or TensorFlow load."""
+    with open_plain(path, ModelError):
+        pass
 
 
 def cores() -> int:

@@ -35,6 +35,15 @@ def model_optimization() -> Any:
     return tfmot
 
 
+@functools.cache
+def saved_model_class() -> Any:
+    """Return the protobuf class of ``saved_model.pb``, by which a SavedModel can be looked at before it is loaded."""
+    tensorflow()
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    return saved_model_pb2.SavedModel
+
+
 class stderr_silenced:
     """Send file descriptor 2 to nowhere: the C++ side of TensorFlow and TFLite logs past ``sys.stderr``.
 
@@ -51,7 +60,11 @@ class stderr_silenced:
         with self._lock:
             kind._inside += 1
             if kind._inside == 1:
-                kind._saved = os.dup(2)
+                try:
+                    kind._saved = os.dup(2)
+                except OSError:  # closed: nothing to silence
+                    kind._saved = -1
+                    return
                 sink = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(sink, 2)
                 os.close(sink)
@@ -60,6 +73,6 @@ class stderr_silenced:
         kind = type(self)
         with self._lock:
             kind._inside -= 1
-            if kind._inside == 0:
+            if kind._inside == 0 and kind._saved >= 0:
                 os.dup2(kind._saved, 2)
                 os.close(kind._saved)

@@ -19,6 +19,8 @@ class DataError(TinyfuseError):
 class RecipeError(TinyfuseError):
     """A precision recipe cannot be read, or does not fit the model."""
 
+    exit_code = 2
+
 
 class ConversionError(TinyfuseError):
     """A network could not be written as an integer model, or the result failed its proof."""

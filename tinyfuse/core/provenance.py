@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import resource
 import shlex
@@ -17,9 +18,13 @@ from typing import Any
 
 from tinyfuse import __version__
 from tinyfuse.core.errors import DataError
-from tinyfuse.core.files import write_text
+from tinyfuse.core.files import read_limited, write_text
+from tinyfuse.core.plain_json import parse_json
 from tinyfuse.core.strict import decode
 
+FACTS_LIMIT = 4 << 20
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+            "TF_NUM_INTEROP_THREADS")
 _DISTRIBUTIONS = ("tensorflow", "tf_keras", "tensorflow-model-optimization", "numpy", "numba", "librosa",
                   "ai-edge-litert", "tflite-micro", "scipy", "scikit-learn")
 
@@ -30,7 +35,8 @@ class RunFacts:
 
     ``data`` says in words where the samples come from. ``settings`` holds further facts worth printing
     (matrix, epsilons, steps, sample counts): text, numbers, or lists of them. Times are UTC, ISO 8601.
-    ``finished`` is empty while the run is going on or was interrupted.
+    ``finished`` is empty while the run is going on or was interrupted. ``cores`` the process may use, and ``threads``
+    that the environment asks for: training sums in another order with another number of either.
     """
 
     command: str
@@ -40,6 +46,8 @@ class RunFacts:
     peak_memory_mib: float | None = None
     peak_memory_worker_mib: float | None = None
     data: str = ""
+    cores: int | None = None
+    threads: Mapping[str, str] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
     commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -52,17 +60,15 @@ class RunFacts:
 
 def read_run(path: str | Path) -> RunFacts:
     """Read ``run.json``; an unreadable file or an unknown key is a `DataError`."""
-    try:
-        table = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot read the facts of the run ({str(error).splitlines()[0]})") from error
-    return decode(RunFacts, table, str(path), DataError)
+    return decode(RunFacts, parse_json(read_limited(path, FACTS_LIMIT, DataError), str(path), DataError), str(path),
+                  DataError)
 
 
 def begin(*, data: str, seeds: tuple[int, ...], settings: Mapping[str, Any]) -> RunFacts:
     """Return the facts that are known when a run starts."""
-    return RunFacts(command=command_line(), started=utc_now(), data=data, seeds=seeds, commit=git_commit() or "",
-                    versions=versions(), settings=dict(settings))
+    return RunFacts(command=command_line(), started=utc_now(), data=data, cores=len(os.sched_getaffinity(0)),
+                    threads={name: os.environ[name] for name in _THREADS if name in os.environ}, seeds=seeds,
+                    commit=git_commit() or "", versions=versions(), settings=dict(settings))
 
 
 def versions() -> dict[str, str]:

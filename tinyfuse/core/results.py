@@ -15,10 +15,14 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.core.errors import DataError, UsageError, nearest
+from tinyfuse.core.files import read_limited
+from tinyfuse.core.plain_json import parse_json, unplain
 from tinyfuse.core.schema import ALL_FIELDS, COUNTS, SCHEMAS, SHARES
 from tinyfuse.core.strict import decode_value
 
 Row = dict[str, Any]
+FILE_LIMIT = 1 << 30
+"""Bytes of one file of rows."""
 
 
 def row_key(identity: Mapping[str, Any]) -> str:
@@ -133,21 +137,13 @@ def _drop_torn_tail(descriptor: int) -> None:
 
 
 def _read_lines(path: Path) -> Iterator[Row]:
-    try:
-        complete = path.read_bytes().split(b"\n")[:-1]
-    except OSError as error:
-        raise DataError(f"{path}: cannot read results ({error.strerror})") from error
-    for number, line in enumerate(complete, start=1):
+    for number, line in enumerate(read_limited(path, FILE_LIMIT, DataError).split(b"\n")[:-1], start=1):
         try:
-            row = json.loads(line, parse_constant=_refuse_constant)
+            row = parse_json(line, "the line", DataError)
             yield validate(row if isinstance(row, dict) else {})
-        except (ValueError, RecursionError, DataError) as error:
+        except DataError as error:
             detail = str(error).splitlines()[0]
             raise DataError(f"{path}, line {number}: no result row ({detail}); repair or remove it") from None
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a number")
 
 
 def _plain(value: Any, *, whole: bool = False) -> Any:
@@ -166,6 +162,9 @@ def _check_value(name: str, value: Any, hint: Any) -> None:
     numbers = value.values() if isinstance(value, Mapping) else [value]
     if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
         raise DataError(f"field {name!r} is {value}: only finite numbers are results")
+    wrong = unplain(value)
+    if wrong:
+        raise DataError(f"field {name!r}: {wrong}")
     decode_value(hint, value, f"field {name!r}", DataError)
     if name in COUNTS and any(number is not None and number < 0 for number in numbers):
         raise DataError(f"field {name!r} is {value}, expected at least 0")

@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from tinyfuse.core.errors import TinyfuseError
+from tinyfuse.core.files import read_limited
+from tinyfuse.core.plain_json import unplain
 
 MAX_BYTES = 1 << 20
 
 
 def read(path: str | Path, error: type[TinyfuseError]) -> dict[str, Any]:
     """Parse the TOML file at ``path``; raise ``error`` with one line if it is missing, huge or not TOML."""
+    data = read_limited(path, MAX_BYTES, error)
     try:
-        data = Path(path).read_bytes()
-        if len(data) > MAX_BYTES:
-            raise error(f"{path}: {len(data)} bytes, but a settings file has at most {MAX_BYTES}")
-        return tomllib.loads(data.decode("utf-8"))
-    except OSError as cause:
-        raise error(f"{path}: cannot be read ({cause.strerror or cause})") from cause
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
-        raise error(f"{path}: not valid TOML ({cause})") from cause
+        found = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as cause:  # TOML's and Unicode's errors, and numbers of thousands of digits
+        said = (str(cause).splitlines() or [type(cause).__name__])[0]
+        raise error(f"{path}: not valid TOML ({said[:200]})") from cause
+    wrong = unplain(found)
+    if wrong:
+        raise error(f"{path}: {wrong}")
+    return found
 
 
 def dumps(table: Mapping[str, Any]) -> str:

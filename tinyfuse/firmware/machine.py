@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tinyfuse.core.errors import TinyfuseError, UsageError
+from tinyfuse.core.programs import run_limited
 from tinyfuse.firmware.cores import RAM_BYTES, RESULT_BYTES, ROM_BYTES, VECTOR_BYTES, Core
 
 SECONDS = 1800
@@ -122,12 +123,11 @@ class Qemu:
         if counted:
             command += ["-icount", "shift=0,sleep=off"]
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False,
-                                  stdin=subprocess.DEVNULL)
+            done = run_limited(command, folder=folder, seconds=SECONDS)
         except subprocess.TimeoutExpired as error:
             raise EmulationError(f"{core.name}: the program did not end in {SECONDS} seconds") from error
         if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
             raise EmulationError(f"{core.name}: qemu-system-arm failed ({said})")
         with memory.open("rb") as stream:
             stream.seek(VECTOR_BYTES)

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyfuse.core.errors import TinyfuseError, UsageError
+from tinyfuse.core.programs import run_limited
 from tinyfuse.firmware.c_text import export_folder
 from tinyfuse.firmware.cores import RAM_BYTES, ROM_BYTES, Core
 
 SECONDS = 600
+MEMORY_MIB = 4096
+"""What each process of a compiler may allocate; the largest packages take a quarter of it."""
 GNU = "arm-none-eabi-gcc"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 OPTIMIZE = {"ram": "-O2", "speed": "-O2", "size": "-Os"}
@@ -91,10 +94,10 @@ def host_compiler() -> str | None:
 def run(command: Sequence[str]) -> None:
     """Run a compiler; what it says becomes one :class:`CompileError`."""
     try:
-        done = subprocess.run(list(command), capture_output=True, text=True, errors="replace", timeout=SECONDS,
-                              check=False)
+        done = run_limited(command, seconds=SECONDS, memory_mib=MEMORY_MIB)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompileError(f"{Path(command[0]).name} did not run: {error}") from error
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines()
+        warned = done.stderr.decode(errors="replace").splitlines()
+        lines = [line for line in warned if "error" in line.lower()] or warned
         raise CompileError(f"{Path(command[0]).name} failed: {lines[0] if lines else 'no message'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from typing import Any
 
 from tinyfuse.checks.run_checks import LEVELS, Flag
 from tinyfuse.core.errors import DataError, TinyfuseError
+from tinyfuse.core.files import read_limited
+from tinyfuse.core.plain_json import parse_json
 from tinyfuse.core.statistics import Difference
 from tinyfuse.core.strict import decode
 from tinyfuse.nn.origin import SHARED
@@ -196,15 +197,7 @@ def read_selection(path: str | Path) -> SelectionRecord:
     Raises:
         DataError: it is missing, too large, no JSON, or not what a selection writes; one line with the place.
     """
-    try:
-        data = Path(path).read_bytes()
-        if len(data) > MAX_BYTES:
-            raise DataError(f"{path}: more than {MAX_BYTES} bytes; a selection is smaller")
-        table = json.loads(data.decode("utf-8"))
-    except OSError as cause:
-        raise DataError(f"{path}: cannot be read ({cause.strerror or cause})") from cause
-    except (ValueError, RecursionError) as cause:
-        raise DataError(f"{path}: not valid JSON ({cause})") from cause
+    table = parse_json(read_limited(path, MAX_BYTES, DataError), str(path), DataError)
     try:
         _check_plain(table)
         return decode(SelectionRecord, table, "selection", DataError)

@@ -50,10 +50,10 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     facts = provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=(network.seed,),
                              settings=asdict(chosen) | {"budget": dict(limits.limits)})
     stores = [folder / part / "results.jsonl" for part in ("", PART, "test")]
-    log = RunLog(folder, lambda: sum(len(ResultStore(path)) for path in stores), facts)
-    found = choose(study, limits, after_stage=log.write)
-    write_text(folder / FILE, json.dumps(encode(found.record), indent=1) + "\n")
-    log.finish()
+    with RunLog(folder, lambda: sum(len(ResultStore(path)) for path in stores), facts) as log:
+        found = choose(study, limits, after_stage=log.write)
+        write_text(folder / FILE, json.dumps(encode(found.record), indent=1) + "\n")
+        log.finish()
     return found
 
 

@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinyfuse.core.errors import DataError, UsageError
-from tinyfuse.core.files import write_text
+from tinyfuse.core.files import read_limited, write_text
+from tinyfuse.core.plain_json import parse_json
 from tinyfuse.core.results import ResultStore, Row, row_key
+from tinyfuse.core.workers import in_parallel
 from tinyfuse.data import Dataset, Samples
 from tinyfuse.nn.network import Network
 from tinyfuse.quantize.convert import MIN_CALIBRATION_SAMPLES, Baseline, Conversion, baseline, convert
@@ -25,6 +27,7 @@ from tinyfuse.study.rows import SAMPLE_SEED
 PART = "validation"
 """Candidates are chosen on samples that no weight was fitted to (they chose the epoch of the float network); the test
 part only judges the choice."""
+MARK_LIMIT = 1 << 20
 _NEVER_MIXED = ("calibration_samples", "epsilon", "final_samples", "final_steps", "test_samples")
 """Settings that all rows of a folder share."""
 Result = TypeVar("Result")
@@ -65,11 +68,9 @@ class SelectionStudy:
             if len(self.store):
                 raise UsageError(f"{self.folder} holds results of something else than a selection; give another --out")
             write_text(path, json.dumps(own, indent=1) + "\n")
-        try:
-            found = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError, RecursionError) as error:
-            raise DataError(f"{path}: cannot be read ({type(error).__name__}); delete it, or give another --out"
-                            ) from error
+        found = parse_json(read_limited(path, MARK_LIMIT, DataError), str(path), DataError)
+        if not isinstance(found, dict):
+            raise DataError(f"{path}: it does not say what the selection is of; delete it, or give another --out")
         for name, value in own.items():
             if found.get(name) != value:
                 raise UsageError(f"{self.folder} holds a selection with {name} = {found.get(name)}, but {value} is "
@@ -128,11 +129,8 @@ class SelectionStudy:
 
     def each(self, function: Callable[..., Result], tasks: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, Result]]:
         """``function(*arguments)`` for each of ``tasks`` in worker processes; yields (key, result) as they end."""
-        from joblib import Parallel, delayed
-
-        jobs = min(self.jobs, len(tasks))
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(
-            delayed(_keyed)(key, function, arguments) for key, arguments in tasks.items())
+        yield from in_parallel([(_keyed, (key, function, arguments)) for key, arguments in tasks.items()],
+                               jobs=min(self.jobs, len(tasks)))
 
 
 def _keyed(key: str, function: Callable[..., Result], arguments: Sequence[Any]) -> tuple[str, Result]:

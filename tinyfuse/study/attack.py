@@ -17,6 +17,7 @@ from tinyfuse.core.results import ResultStore, Row
 from tinyfuse.core.statistics import wilson
 from tinyfuse.data import Batch, Dataset, Input, Samples
 from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.executors.installed import ORACLE, is_here
 from tinyfuse.integer.model import IntegerModel, dequantize
 from tinyfuse.nn.network import Network
 from tinyfuse.study.cell_study import CellStudy, ThreatModel
@@ -52,20 +53,32 @@ class AttackResult:
     notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+SHARE = 0.03
+"""Of an input's range of values: the budget if none is given."""
+
+
+def budget_of(inputs: Sequence[Input], attacked: Sequence[str],
+              epsilon: float | Mapping[str, float] | None) -> dict[str, float]:
+    """Return the ``epsilon`` of each ``attacked`` one of ``inputs``, in its own units."""
+    if isinstance(epsilon, Mapping):
+        return dict(epsilon)
+    return {one.name: SHARE * one.span if epsilon is None else epsilon for one in inputs if one.name in attacked}
+
+
 @dataclass(frozen=True, eq=False)
 class AttackTask:
     """``plan`` on ``count`` test samples of ``dataset``: what is asked for, whatever is attacked.
 
     ``modality``: "all" inputs, or names separated by commas. ``epsilon``: one budget, or one for each attacked input,
-    in input units; or ``codes``, whole codes of an integer model. ``world``: threat model of an integer model, "codes"
-    (G), "real" (R) or "naive" (N: on the float network only).
+    in its own units (default: SHARE of the range of its values); or ``codes``, whole codes of an integer model.
+    ``world``: threat model of an integer model, "codes" (G), "real" (R) or "naive" (N: on the float network only).
     """
 
     plan: Attack | Profile
     dataset: Dataset
     count: int
     modality: str = ALL
-    epsilon: float | Mapping[str, float] = 0.03
+    epsilon: float | Mapping[str, float] | None = None
     codes: int | None = None
     norm: str = "linf"
     world: str = "codes"
@@ -81,7 +94,7 @@ class AttackTask:
         attacked = attacked_by(self.modality, [one.name for one in inputs])
         if self.codes is not None and grids is not None:
             return whole_codes(self.codes, attacked, grids)
-        given = self.epsilon if isinstance(self.epsilon, Mapping) else dict.fromkeys(attacked, self.epsilon)
+        given = budget_of(inputs, attacked, self.epsilon)
         if set(given) != set(attacked):
             raise UsageError(f"modality '{self.modality}' needs a budget for {' and '.join(attacked)}; "
                              f"given: {', '.join(given) or 'none'}")
@@ -141,8 +154,8 @@ def attack_model(model: ModelSubject, task: AttackTask, executors: Sequence[str]
     _judge(study, study.subject, CLEAN, twin.logits(study.problem[1]))
     attack_cells(study, twin)
     if isinstance(task.plan, Profile):
-        for key in study.keys:
-            _logits_of(twin.model, "tflm", twin)(study.points_of(key))
+        for key in study.keys if is_here(ORACLE) else ():
+            _logits_of(twin.model, ORACLE, twin)(study.points_of(key))
     else:
         _judge_again(study, twin, executors)
     return _result(study)

@@ -8,6 +8,7 @@ from tinyfuse.checks.firmware_cost import BROKEN_STAGE, LACKING_STAGE, MEASURED_
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import ModelError, TinyfuseError
 from tinyfuse.core.results import Row, row_key
+from tinyfuse.core.workers import in_parallel
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import Cost, Setup, measure, runtime_sha256, setups
 from tinyfuse.integer.model import load_model
@@ -26,8 +27,6 @@ def measure_all(run: Run, networks: Sequence[Network], files: Mapping[str, Seque
 
     A model that the firmware has no kernels for, or whose program breaks, leaves a failed row.
     """
-    from joblib import Parallel, delayed
-
     found = setups([CORES[name] for name in MEASURED_ON])
     lacking = [name for name in MEASURED_ON if name not in found]
     if lacking:
@@ -36,8 +35,8 @@ def measure_all(run: Run, networks: Sequence[Network], files: Mapping[str, Seque
     tasks = [(network, made, missing) for network in networks for made in files[network.name]
              if (missing := _missing(run, network, made, found.values()))]
     # The work is done by compilers and emulators, which are processes of their own.
-    results = Parallel(n_jobs=min(jobs, max(len(tasks), 1)), prefer="threads", return_as="generator_unordered")(
-        delayed(_rows)(run, *task) for task in tasks)
+    results = in_parallel([(_rows, (run, *task)) for task in tasks], jobs=min(jobs, max(len(tasks), 1)),
+                          prefer="threads")
     with progress("measuring firmware", len(tasks)) as advance:
         for rows in results:
             for row in rows:

@@ -19,6 +19,7 @@ from tinyfuse.attacks.suite import CellKey
 from tinyfuse.core.files import load_arrays, save_arrays
 from tinyfuse.core.provenance import peak_memory_mib
 from tinyfuse.core.results import row_key
+from tinyfuse.core.workers import in_parallel
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import dequantize, load_model
 from tinyfuse.nn.network import Network
@@ -145,14 +146,12 @@ class Interpreters:
 
     def start(self, work: Iterable[Pending]) -> None:
         """Begin to measure ``work``."""
-        from joblib import Parallel, delayed
-
         # Long tasks first, so that no worker is left with one at the end.
         ordered = sorted(work, key=lambda item: (-item.cost, item.model))
         self._pending |= {item.key: item for item in ordered}
         if ordered:
-            self._running.append(Parallel(n_jobs=self._jobs, return_as="generator_unordered", batch_size=1)(
-                delayed(_measured)(item.key, item.work) for item in ordered))
+            self._running.append(in_parallel([(_measured, (item.key, item.work)) for item in ordered],
+                                             jobs=self._jobs))
 
     def finish(self, tick: Callable[[int, str], None] = lambda cost, note: None) -> float:
         """Wait for all of it and write its rows; return the peak memory in MiB of the largest worker."""
