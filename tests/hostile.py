@@ -177,5 +177,23 @@ def _absurd_vector(values: np.ndarray, rng: random.Random) -> np.ndarray | None:
 
 
 def mutant(data: bytes, rng: random.Random) -> bytes | None:
-    """``data`` damaged in its bytes or edited in its tables; None if what came out cannot be written."""
-    return damaged(data, rng) if rng.random() < 0.5 else edited(data, rng)
+    """``data`` damaged in its bytes, edited in its tables, or on other grids; None if that cannot be written."""
+    kind = rng.random()
+    return damaged(data, rng) if kind < 0.25 else edited(data, rng) if kind < 0.6 else regridded(data, rng)
+
+
+def regridded(data: bytes, rng: random.Random) -> bytes:
+    """``data`` with some scales, zero points and bits of constants changed: mostly still a sound file."""
+    model = flatbuffer.read(data, "base")
+    for _ in range(rng.randint(1, 4)):
+        tensor = rng.choice(model.subgraphs[0].tensors)
+        content, grid = model.buffers[tensor.buffer].data, tensor.quantization
+        if content is not None and rng.random() < 0.5:
+            changed = np.array(content, np.uint8)
+            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+            model.buffers[tensor.buffer].data = changed
+        elif grid is not None and grid.scale is not None and rng.random() < 0.8:
+            grid.scale = np.asarray(grid.scale * 10.0 ** rng.uniform(-6, 6), np.float32)
+        elif grid is not None and grid.zeroPoint is not None:
+            grid.zeroPoint = np.full(len(grid.zeroPoint), rng.choice([-128, -1, 0, 1, 127]), np.int64)
+    return flatbuffer.write(model)

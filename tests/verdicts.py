@@ -55,9 +55,10 @@ class Tally:
 
 
 def reason(message: str) -> str:
-    """A refusal without names and numbers."""
-    plain = re.sub(r"operator \d+ ", "", re.sub(r"'[^']*'", "T", message.split(": ", 1)[-1]))
-    return re.sub(r"-?\b\d[\d.,e+-]*", "N", re.sub(r"\[[^\]]*\]", "[..]", plain))[:110]
+    """A refusal without names, types of operators and numbers."""
+    plain = re.sub(r"'[^']*'", "T", message.split(": ", 1)[-1])
+    plain = re.sub(r"(operator \d+ )?\([A-Z0-9_]+\)|\b[A-Z0-9]+_[A-Z0-9_]+\b", "OP", plain)
+    return re.sub(r"-?\b\d[\d.,e+-]*", "N", re.sub(r"\[[^\]]*\]", "[..]", plain))[:100]
 
 
 def judge(data: bytes, codes: Sequence[np.ndarray] | None = None, name: str = "graph") -> Verdict:
