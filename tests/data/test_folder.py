@@ -260,3 +260,68 @@ def test_arguments_are_checked(packed_folder: Path, arguments: dict[str, object]
                                told: str) -> None:
     with pytest.raises(error, match=told):
         load(packed_folder, **arguments)  # type: ignore[arg-type]
+
+
+def test_lists_of_other_systems_name_the_same_files(commands_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(commands_folder, tmp_path / "copy"))
+    for name, style in (("validation_list.txt", "./{}"), ("testing_list.txt", ".\\{}\r")):
+        lines = (folder / name).read_text().splitlines()
+        changed = [style.format(line.replace("/", "\\") if "\\" in style else line) for line in lines]
+        (folder / name).write_text("\n".join(changed) + "\n\n", newline="")
+    before, after = (read_folder(one, "auto").spoken for one in (commands_folder, folder))
+    assert np.array_equal(before.part, after.part) and before.digest == after.digest
+
+
+@pytest.mark.parametrize(("line", "told"), [
+    ("seven/0a7c2a8d_nohash_9.wav", "names no file"), ("data/seven/00000011_nohash_0.wav", "names no file"),
+    ("seven", "names no file"), ("seven/00000000_nohash_0.wav", "testing_list.txt: '.*' is in both lists")])
+def test_lists_that_do_not_fit_the_files_are_refused(commands_folder: Path, tmp_path: Path, line: str, told: str,
+                                                     one_line: Line) -> None:
+    folder = Path(shutil.copytree(commands_folder, tmp_path / "copy"))
+    for name in ("testing_list.txt", "validation_list.txt") if "is in" in told else ("testing_list.txt",):
+        with (folder / name).open("a") as stream:
+            stream.write(line + "\n")
+    with pytest.raises(DataError, match=told) as caught:
+        read_folder(folder, "auto")
+    one_line(caught.value)
+
+
+def test_a_list_of_other_words_alone_is_refused_and_others_are_counted(
+        commands_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(commands_folder, tmp_path / "copy"))
+    with (folder / "testing_list.txt").open("a") as stream:
+        stream.write("bed/0a7c2a8d_nohash_0.wav\nbed/0a7c2a8d_nohash_1.wav\n")
+    read_folder(folder, "auto")
+    assert "testing_list.txt: ignored 2 lines of words that are not in the folder: bed" in capsys.readouterr().err
+    (folder / "testing_list.txt").write_text("bed/0a7c2a8d_nohash_0.wav\n")
+    with pytest.raises(DataError, match="none of its 1 lines names a digit"):
+        read_folder(folder, "auto")
+
+
+def test_recordings_of_any_speaker_are_read_and_what_is_ignored_is_said(
+        corpora: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpora.write_mnist(tmp_path)
+    folder = tmp_path / "recordings"
+    corpora.write_fsdd_recordings(folder)
+    speakers = ("speaker2", "anne-marie", "zo\u00eb", "jean_luc")
+    for speaker in speakers:
+        corpora.write_wav(folder / f"4_{speaker}_0.WAV", corpora.tone(1, digit=4, rate_hz=8000), rate_hz=8000)
+    corpora.write_wav(folder / "four_ada_0.wav", np.ones(800), rate_hz=8000)
+    (folder / "notes.txt").write_text("x")
+    spoken = read_folder(tmp_path, "fsdd").spoken
+    assert set(spoken.speaker_names) == {"ada", "ben", *speakers} and len(spoken) == 260 + 4
+    said = capsys.readouterr().err
+    assert "ignored 1 file whose names are not like 7_jackson_32.wav: four_ada_0.wav" in said and "notes.txt" in said
+    corpora.write_wav(folder / "4_zo\u00eb_00.wav", np.ones(800), rate_hz=8000)
+    with pytest.raises(DataError, match="a second recording of digit 4"):
+        read_folder(tmp_path, "fsdd")
+
+
+def test_words_keep_every_speaker_and_say_what_they_leave_out(
+        commands_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(commands_folder, tmp_path / "copy"))
+    (folder / "seven" / "00000000_nohash_0.wav").rename(folder / "seven" / "zo\u00eb-2_nohash_0.WAV")
+    (folder / "seven" / "take1.wav").write_bytes(b"x")
+    spoken = read_folder(folder, "auto").spoken
+    assert "zo\u00eb-2" in spoken.speaker_names and len(spoken) == 240
+    assert "ignored 1 file whose names are not like 0a7c2a8d_nohash_0.wav: take1.wav" in capsys.readouterr().err

@@ -12,12 +12,13 @@ from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError, UsageError, nearest
 from tinyfuse.core.strict import decode
 from tinyfuse.data import Input
+from tinyfuse.data.own.settings import DatasetSettings, read_settings
 from tinyfuse.firmware.metadata import read_metadata
 from tinyfuse.nn.network import NetworkTable
 from tinyfuse.quantize.recipe import Recipe, from_table, read_recipe
 from tinyfuse.study.matrix import Matrix, read_matrix
 
-HELP = "check a recipe, a matrix, the table of data and training beside a network, or a package, without running it"
+HELP = "check a recipe, a matrix, a dataset.toml, the table beside a network, or a package, without running it"
 EXAMPLES = """\
   tinyfuse validate mine.toml
   tinyfuse validate runs/mine/firmware/metadata.json
@@ -38,18 +39,30 @@ def run(args: argparse.Namespace) -> int:
 def _table(path: Path) -> str:
     """What a TOML file is: of the kind that most of its keys belong to."""
     table = toml.read(path, UsageError)
-    known = {kind: [field.name for field in fields(kind)] for kind in (Recipe, NetworkTable, Matrix)}
+    if isinstance(table.get("inputs"), Mapping):  # of a network they are a list
+        return _data(read_settings(table, str(path)))
+    known = {kind: [field.name for field in fields(kind)] for kind in (Recipe, NetworkTable, Matrix, DatasetSettings)}
     kind = max(known, key=lambda one: len(table.keys() & known[one]))
     if not table.keys() & known[kind]:
         first = next(iter(table), "")
-        raise UsageError(f"{path} is no recipe, matrix or network table: unknown key '{first}'"
+        raise UsageError(f"{path} is no recipe, matrix, dataset.toml or network table: unknown key '{first}'"
                          f"{nearest(first, [name for names in known.values() for name in names])}")
     if kind is Recipe:
         return f"recipe {read_recipe(path).name}"
+    if kind is DatasetSettings:
+        return _data(read_settings(table, str(path)))
     if kind is Matrix:
         matrix = read_matrix(path)
         return f"matrix of {len(matrix.models)} models and {len(matrix.recipes)} recipes"
     return _network(table, str(path))
+
+
+def _data(settings: DatasetSettings) -> str:
+    """What a ``dataset.toml`` describes."""
+    inputs = [f"{name} ({one.front_end.table()['kind'] if one.front_end else 'array'})"
+              for name, one in settings.inputs.items()]
+    return (f"data set, inputs {', '.join(inputs) or 'as found'}, "
+            f"{len(settings.classes) or 'all'} classes")
 
 
 def _network(table: Mapping[str, Any], where: str) -> str:

@@ -112,16 +112,15 @@ def assemble(plan: Plan, columns: Sequence[Column]) -> Parts:
                      {name: encode(one) for name, one in fitted.items()}, front_ends,
                      with_fitted if fitted else None, plan.recording)
 
-    made = [one for one in columns if one.settings.front_end is not None]
-    front_ends = {one.name: one.settings.front_end.table() for one in made}
-    return with_fitted({one.name: encode(_fitted(one, plan.parts[0])) for one in made})
+    made = [(one, one.settings.front_end) for one in columns if one.settings.front_end is not None]
+    front_ends = {one.name: front_end.table() for one, front_end in made}
+    return with_fitted({one.name: encode(_fitted(one, front_end, plan.parts[0])) for one, front_end in made})
 
 
-def _fitted(column: Column, train: PartRows) -> Normalisation:
+def _fitted(column: Column, front_end: FrontEnd, train: PartRows) -> Normalisation:
     """Fit the normalisation of a front end on the training rows, or on some of them where they are many."""
     rows = np.unique(train.rows[column.name])
     step = -(-len(rows) * column.stored[:1].nbytes // MAX_FIT_BYTES)
-    front_end: FrontEnd = column.settings.front_end
     return fit(front_end, np.asarray(column.stored[rows[:: max(step, 1)]]))
 
 
@@ -136,8 +135,9 @@ def _input(column: Column, fitted: Normalisation | None) -> Input:
 
 def _finish(column: Column, fitted: Normalisation | None) -> Finish:
     """Choose what makes the input of stored values: its front end's normalisation, or limits to the range."""
-    if fitted is not None:
-        return lambda values: apply(column.settings.front_end, fitted, values)
+    front_end = column.settings.front_end
+    if front_end is not None and fitted is not None:
+        return lambda values: apply(front_end, fitted, values)
     shape, low, high = column.stored.shape[1:] or (1,), np.float32(column.low), np.float32(column.high)
     return lambda values: np.clip(values.astype(np.float32), low, high).reshape(-1, *shape)
 

@@ -18,6 +18,7 @@ from tinyfuse.data.own.settings import DatasetSettings, GroupField
 
 LAYOUTS = "DIR/CLASS/files, or DIR/INPUT/CLASS/files for several inputs"
 SHOWN = 3
+NO_CLASS = "a folder that is no class of the table"
 
 
 class File(NamedTuple):
@@ -69,7 +70,7 @@ def find_files(root: Path, settings: DatasetSettings) -> FoundFiles:
                 found.setdefault(one, []).extend(_files_of(place, part, settings.group, ignored))
     mixed = set(found) == {""}
     by_input = _by_kind(found[""], settings, root, ignored) if mixed else _own_kind(found, settings, ignored)
-    _check_classes({one: files for one, (_, files) in by_input.items()}, settings, root)
+    _check_classes({one: files for one, (_, files) in by_input.items()}, settings, root, ignored)
     return FoundFiles({one: sorted(files) for one, (_, files) in by_input.items()},
                       {one: kind for one, (kind, _) in by_input.items()}, ignored)
 
@@ -130,7 +131,7 @@ def _class_folders(folder: Path, settings: DatasetSettings, ignored: Ignored) ->
     kept = []
     for path in _folders(folder, ignored):
         if settings.classes and path.name not in settings.classes:
-            ignored.add("a folder that is no class of the table", path)
+            ignored.add(NO_CLASS, path)
         else:
             kept.append(path)
     return kept
@@ -213,7 +214,8 @@ def _wanted_kind(settings: DatasetSettings, name: str) -> str:
     return "" if front_end is None else kind_of_front_end(front_end)
 
 
-def _check_classes(files: Mapping[str, Sequence[File]], settings: DatasetSettings, root: Path) -> None:
+def _check_classes(files: Mapping[str, Sequence[File]], settings: DatasetSettings, root: Path,
+                   ignored: Ignored) -> None:
     """Raise DataError for an input that lacks a class, for one class alone, and for two files of one stem."""
     classes = set(settings.classes) or {file.label for own in files.values() for file in own}
     if not files or not classes:
@@ -222,10 +224,11 @@ def _check_classes(files: Mapping[str, Sequence[File]], settings: DatasetSetting
     if len(classes) < 2:
         raise DataError(f"{root}: one class only, '{min(classes)}'; expected a folder for each of two classes or more: "
                         f"{LAYOUTS}")
+    others = [Path(path).name for path in ignored.examples.get(NO_CLASS, ())]
     for one, own in files.items():
         here = {file.label for file in own}
         for name in sorted(classes - here):
-            raise DataError(f"{root}: input '{one}' has no file of class '{name}'{nearest(name, here - classes)}; give "
+            raise DataError(f"{root}: input '{one}' has no file of class '{name}'{nearest(name, others)}; give "
                             "one or more, or leave the class out")
         seen: dict[tuple[str, str, str, int], str] = {}
         for file in own:

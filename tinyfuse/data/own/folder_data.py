@@ -47,7 +47,8 @@ def parts_of_folder(root: Path, settings: DatasetSettings, *, seed: int = 0, lim
                 _Recordings({name: [own[row].path for row in used[name]] for name, own in found.files.items()
                              if found.kinds[name] == "sound"}, parts, used))
     check_parts(plan, str(root))
-    columns = [_column(name, [own[row] for row in used[name]], inputs[name]) for name, own in found.files.items()]
+    columns = [_column(name, [files[row] for row in used[name]], inputs[name], front_end)
+               for name, files in found.files.items() if (front_end := inputs[name].front_end) is not None]
     made = assemble(plan, columns)
     say(describe(made))
     return made
@@ -73,14 +74,13 @@ def _with_front_end(name: str, files: Sequence[File], kind: str, own: InputSetti
     return replace(own, front_end=front_end)
 
 
-def _column(name: str, files: Sequence[File], own: InputSettings) -> Column:
+def _column(name: str, files: Sequence[File], own: InputSettings, front_end: FrontEnd) -> Column:
     """Compute the values of the front end for ``files``, or find them in the cache by what the files hold."""
     digest = hashlib.sha256()
     with progress(f"reading {name}", len(files)) as advance:
         for file in files:
             digest.update(sha256_hex(read_bytes(Path(file.path))).encode())
             advance()
-    front_end: FrontEnd = own.front_end
 
     def sample(row: int) -> Decoded:
         path = Path(files[row].path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,11 +84,11 @@ def _sequence(path: Path, data: bytes) -> Decoded:
     separator = next((mark for mark in (",", ";", "\t") if lines and mark in lines[0]), None)
     if lines and not _is_numbers(lines[0], separator):
         lines = lines[1:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        table = np.loadtxt(lines, np.float64, delimiter=separator, ndmin=2, comments=None)
-    if not table.size or not np.isfinite(table).all():
-        raise ValueError("it holds NaN or infinity" if table.size else "it holds no numbers")
+    if not lines:
+        raise ValueError("it holds no numbers")
+    table = np.loadtxt(lines, np.float64, delimiter=separator, ndmin=2, comments=None)
+    if not np.isfinite(table).all():
+        raise ValueError("it holds NaN or infinity")
     return table, None
 
 

@@ -74,7 +74,8 @@ def scan(name: str, stored: np.ndarray, train: np.ndarray, where: str) -> Scan:
 def _unfit(block: np.ndarray) -> np.ndarray | None:
     """Mark values that float32 has no finite or no exact number for; None: the type has none."""
     if block.dtype.kind == "f":
-        return np.asarray(~(np.abs(block) <= LARGEST_FLOAT32))
+        finite = np.isfinite(block)
+        return ~finite if block.dtype.itemsize <= 4 else np.asarray(~(finite & (np.abs(block) <= LARGEST_FLOAT32)))
     if block.dtype.kind in "iu" and block.dtype.itemsize > 2:
         return np.asarray((block > EXACT_INTEGERS) | (block < -EXACT_INTEGERS))
     return None

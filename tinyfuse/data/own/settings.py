@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tinyfuse.core.errors import DataError, UsageError, nearest
@@ -43,8 +43,8 @@ class SplitSettings:
 
 
 @dataclass(frozen=True)
-class InputSettings:
-    """One input: its range, unit, axes (a name for each, in order) and valid flat places, or its front end instead.
+class InputTable:
+    """What a table says of one input: its range, unit, axes (a name for each, in order) and valid flat places.
 
     ``folder``: where its files lie, if not in the folder of its own name.
     """
@@ -55,11 +55,8 @@ class InputSettings:
     axes: tuple[str, ...] = ()
     valid: tuple[tuple[int, int], ...] = ()
     folder: str = ""
-    front_end: Any = None
 
     def __post_init__(self) -> None:
-        if not (self.front_end is None or isinstance(self.front_end, FrontEnd)):
-            raise DataError("front_end: write the keys of a front end into the table of the input itself, kind first")
         if any(bound is not None and not math.isfinite(bound) for bound in (self.low, self.high)):
             raise DataError(f"low {self.low} and high {self.high}; give finite numbers")
         if self.low is not None and self.high is not None and self.low >= self.high:
@@ -71,6 +68,13 @@ class InputSettings:
             raise DataError(f"input '{name}' has shape {list(shape)}, but {len(self.axes)} axes are named: "
                             f"{', '.join(self.axes)}; give at most one name for each axis")
         return {axis: Axis(math.prod(shape[place + 1 :]), shape[place]) for place, axis in enumerate(self.axes) if axis}
+
+
+@dataclass(frozen=True)
+class InputSettings(InputTable):
+    """One input of own data; with a ``front_end`` its range, axes and valid places are those of the front end."""
+
+    front_end: FrontEnd | None = None
 
 
 @dataclass(frozen=True)
@@ -131,10 +135,10 @@ def _input(name: str, table: Any, where: str) -> InputSettings:
     try:
         check_input_name(name)
         if not isinstance(table, Mapping) or "kind" not in table:
-            return decode(InputSettings, table, where, DataError)
+            return InputSettings(**vars(decode(InputTable, table, where, DataError)))
         own = {key: table[key] for key in ("unit", "folder") if key in table}
         front_end = read_front_end({key: value for key, value in table.items() if key not in own}, where)
-        return replace(decode(InputSettings, own, where, DataError), front_end=front_end)
+        return InputSettings(**vars(decode(InputTable, own, where, DataError)), front_end=front_end)
     except (DataError, UsageError) as error:
         raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from None
 
