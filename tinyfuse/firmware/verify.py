@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +16,13 @@ from tinyfuse.core.console import progress
 from tinyfuse.core.errors import ParityError, UsageError
 from tinyfuse.firmware import boards
 from tinyfuse.firmware.build import VARIANTS, Footprint, build, footprint
-from tinyfuse.firmware.c_text import export_folder, render
 from tinyfuse.firmware.cores import cores_of
-from tinyfuse.firmware.machine import SECONDS, EmulationError, Ran, outputs_of, results_of
+from tinyfuse.firmware.host import outputs_on_host
+from tinyfuse.firmware.machine import EmulationError, Ran, outputs_of, results_of
 from tinyfuse.firmware.measure import Setup, setups
 from tinyfuse.firmware.operators import Kernel
-from tinyfuse.firmware.package import Exported, open_package, write_sources
-from tinyfuse.firmware.toolchain import SANITIZE, STRICT, CompileError, cross_compiler, host_compiler, run
+from tinyfuse.firmware.package import Exported, open_package
+from tinyfuse.firmware.toolchain import SANITIZE, CompileError, cross_compiler, host_compiler, run
 from tinyfuse.integer.executors import open_executor
 
 TRACED = 3
@@ -246,24 +245,10 @@ def run_on_host(package: Exported, work: Path, count: int) -> str:
     work.mkdir(parents=True)
     if not _sanitizers(command, work):
         return f"not run: {command} has no address and undefined-behaviour sanitizers here"
-    harness, name, vectors = export_folder("harness"), package.program.name, package.vectors
-    main = render(harness / "host.c.j2", **package.program.interface)
-    (work / "main.c").write_text(main, encoding="ascii")
-    # Written anew: what lies in the package's folder, or is linked into it, is not compiled for this machine.
-    folder = write_sources(package.program, work / "src")
-    run([command, *STRICT, *SANITIZE, f"-I{folder}", str(work / "main.c"), str(folder / f"{name}.c"), "-o",
-         str(work / "program")])
-    rows = list(range(min(count, len(vectors))))
-    try:
-        done = subprocess.run([str(work / "program")], input=vectors.stream(rows), capture_output=True,
-                              timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise EmulationError(f"{name}: the program did not end on this machine in {SECONDS} seconds") from error
-    if done.returncode:
-        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if "rror" in line]
-        raise EmulationError(f"{name}: a sanitizer stopped it on this machine: {lines[0] if lines else 'no message'}")
-    if done.stdout != vectors.output_stream(rows):
-        raise ParityError(f"{name} on this machine: other codes than TFLite Micro's")
+    rows = list(range(min(count, len(package.vectors))))
+    found = outputs_on_host(package.program, package.vectors.stream(rows), work, command, SANITIZE)
+    if found != package.vectors.output_stream(rows):
+        raise ParityError(f"{package.program.name} on this machine: other codes than TFLite Micro's")
     return ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinyfuse.integer.executors.installed import check_here
 from tinyfuse.integer.executors.process import Loaded, RemoteSession
 from tinyfuse.integer.model import Codes, IntegerModel, Tick
 
@@ -16,10 +17,12 @@ _BLOCK_ROWS = 32
 class RowExecutor:
     """Feeds an interpreter one sample at a time, batch size 1 as on the device.
 
-    ``kind``: "tflm" or the name of a resolver of LiteRT. A crash of the interpreter is a ModelError.
+    ``kind``: "tflm" or the name of a resolver of LiteRT. A crash of the interpreter is a ModelError; UsageError if it
+    is not installed.
     """
 
     def __init__(self, name: str, kind: str, model: IntegerModel) -> None:
+        check_here(name)
         self.name, self.model, self._kind = name, model, kind
         self._session = self._opened(every=False)
         self._tracing: RemoteSession | None = None

@@ -186,7 +186,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
             server.sessions.pop(number, None)
         try:
             found = getattr(server, header["do"])(header, parts)
-        except (RuntimeError, ValueError, KeyError, MemoryError) as error:
+        except (RuntimeError, ValueError, KeyError, ImportError, MemoryError) as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             write_message(answers, {"error": first or type(error).__name__})
         else:
