@@ -6,19 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyfuse.api import attack, convert, select, train
+    from tinyfuse.api import attack, compare, convert, minimal, profile, select, train
+    from tinyfuse.data import Dataset
     from tinyfuse.data import load as load_data
     from tinyfuse.firmware.deploy import export
     from tinyfuse.firmware.verify import verify
     from tinyfuse.report import render as write_report
+    from tinyfuse.report.read_run import read
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attack", "convert", "export", "load_data", "select", "train", "verify", "write_report"]
+__all__ = ["Dataset", "__version__", "attack", "compare", "convert", "export", "load_data", "minimal", "profile",
+           "read", "select", "train", "verify", "write_report"]
 
-_HOMES = {"load_data": ("tinyfuse.data", "load"), "train": ("tinyfuse.api", "train"),
-          "convert": ("tinyfuse.api", "convert"), "attack": ("tinyfuse.api", "attack"),
-          "select": ("tinyfuse.api", "select"), "export": ("tinyfuse.firmware.deploy", "export"),
-          "verify": ("tinyfuse.firmware.verify", "verify"), "write_report": ("tinyfuse.report", "render")}
+_HOMES = {"load_data": ("tinyfuse.data", "load"), "Dataset": ("tinyfuse.data", "Dataset"),
+          **{name: ("tinyfuse.api", name) for name in ("train", "convert", "attack", "profile", "minimal", "compare",
+                                                       "select")},
+          "export": ("tinyfuse.firmware.deploy", "export"), "verify": ("tinyfuse.firmware.verify", "verify"),
+          "read": ("tinyfuse.report.read_run", "read"), "write_report": ("tinyfuse.report", "render")}
 
 
 def __getattr__(name: str) -> Any:
@@ -27,3 +31,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tinyfuse' has no attribute '{name}'")
     module, attribute = _HOMES[name]
     return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    """List what completion offers."""
+    return __all__

@@ -28,17 +28,27 @@ if TYPE_CHECKING:
 LARGEST_CODES = 26
 
 
-def train(name: str, dataset: Dataset, *, out: str | Path, **settings: Any) -> Path:
-    """Train network ``name`` of the zoo and return the path of its ``.keras`` file.
+def train(name: str, dataset: Dataset, *, out: str | Path, output: str = "", signature: str = "",
+          **settings: Any) -> Path:
+    """Train a network and return the path of its ``.keras`` file.
 
-    ``settings`` are those of :class:`tinyfuse.nn.train.TrainConfig`: epochs, batch_size, learning_rate, seed,
-    objective. An interrupted run goes on where it stopped; a network that is already there is returned as it is.
+    ``name``: one of the zoo, MODULE:FUNCTION (a function from the data set to a ``tf_keras`` or Keras model), or the
+    path of a trained network that goes on; ``output`` and ``signature`` choose one of several. ``settings`` are those
+    of :class:`tinyfuse.nn.train.TrainConfig`: epochs, batch_size, learning_rate, seed, objective, patience,
+    class_weights, augment. An interrupted run goes on where it stopped; a network that is already there is returned as
+    it is.
     """
+    from tinyfuse.nn import zoo
     from tinyfuse.nn.train import TrainConfig, steps_per_epoch
     from tinyfuse.nn.train_or_load import train_or_load
+    from tinyfuse.nn.train_own import train_own
+    from tinyfuse.nn.zoo.user import Choice
 
     config = TrainConfig(**settings)
     with progress(f"training {name}", config.epochs * steps_per_epoch(dataset, config)) as advance:
+        if name not in zoo.names():
+            return train_own(name, dataset, config, out, choice=Choice(output, signature), tick=advance,
+                             report=console.print).path
         return train_or_load(name, dataset, config, out, tick=advance, report=console.print).path
 
 
@@ -49,20 +59,22 @@ def convert(network: str | Path, recipe: str | Path, dataset: Dataset, **options
 
 def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Dataset, *,
                  out: str | Path | None = None, calibration_samples: int = 200, proof_samples: int = 16,
-                 qat_epochs: int = 2) -> list[Path]:
-    """Convert a ``.keras`` network with each of ``recipes`` (``w6``, ``camera6-mic9-shared8``, a TOML path).
+                 qat_epochs: int = 2, output: str = "", signature: str = "") -> list[Path]:
+    """Convert a network with each of ``recipes`` (``w6``, ``camera6-mic9-shared8``, a TOML path).
 
-    Returns the paths of the ``.tflite`` files; each is only written once it has passed its proof. ``dataset`` must
-    be the one the network was trained on: activation ranges come from its training part. For a recipe with ``qat`` the
-    network goes on training there first, ``qat_epochs`` epochs, and is kept as ``<model>-<recipe>.keras`` beside the
-    ``.tflite``; interrupted, that goes on where it stopped.
+    ``network``: a ``.keras`` that was trained here, or anybody's ``.keras``, ``.h5``, SavedModel or float ``.tflite``;
+    ``output`` and ``signature`` choose one of several of those. Returns the paths of the ``.tflite`` files; each is
+    only written once it has passed its proof. ``dataset`` must be the one the network was trained on: activation ranges
+    come from its training part. For a recipe with ``qat`` the network goes on training there first, ``qat_epochs``
+    epochs, and is kept as ``<model>-<recipe>.keras`` beside the ``.tflite``; interrupted, that goes on where it
+    stopped.
     """
     from tinyfuse.quantize.recipe import read_recipe
     from tinyfuse.study.rows import SAMPLE_SEED
     from tinyfuse.study.stages.convert import Converter
 
     wanted = [read_recipe(recipe) for recipe in recipes]
-    found, dataset = _network_and_data(Path(network), dataset)
+    found, dataset = _network_and_data(Path(network), dataset, output, signature)
     converter = Converter(found, dataset, Path(out or Path(network).parent), calibration_samples,
                           dataset.test.balanced(proof_samples, seed=SAMPLE_SEED), qat_epochs)
     return [converter.publish(recipe).path for recipe in wanted]
@@ -72,8 +84,8 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
            epsilon: float | Mapping[str, float] | None = None, codes: int | None = None, norm: str = "linf",
            threat: str = "codes", mask: Mapping[str, np.ndarray] | None = None, samples: int = 100,
            executors: Sequence[str] | None = None, source: str | Path | None = None, ensemble: bool = False,
-           save: str | Path | None = None, **settings: Any) -> AttackRows:
-    """Attack a ``.keras`` network or a ``.tflite`` with its own gradients; return result rows.
+           save: str | Path | None = None, output: str = "", signature: str = "", **settings: Any) -> AttackRows:
+    """Attack a float network or a ``.tflite`` with its own gradients; return result rows.
 
     ``modality``: "all" inputs, or names separated by commas. ``epsilon`` is one budget, or one for each attacked input,
     in its own units (default: 0.03 of the range of its values); ``codes`` is a budget in whole codes of an integer
@@ -85,7 +97,7 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     ``source``, or the threat "naive", the inputs are made on that ``.keras`` file instead (default: the one beside it)
     and replayed. ``ensemble`` takes the mean of the gradients of both; the attack "diva" looks for inputs that the
     integers alone get wrong. "universal" is one perturbation made on ``train_samples`` of the training part. ``save``:
-    an ``.npz`` file for ``made``.
+    an ``.npz`` file for ``made``. ``output`` and ``signature`` choose one of several of somebody's float network.
     """
     from tinyfuse.attacks import attack_of
     from tinyfuse.study.attack import AttackTask
@@ -94,12 +106,13 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     executors = _default_executors() if executors is None else executors
     check_attack(path, plan, threat, executors, source, ensemble, codes)
     task = AttackTask(plan, dataset, samples, modality, epsilon, codes, norm, threat, mask or {})
-    return _attacked(path, task, executors, source, ensemble or plan.needs_float, save)
+    return _attacked(path, task, executors, source, ensemble or plan.needs_float, save, (output, signature))
 
 
 def profile(model: str | Path, dataset: Dataset, suite: str = "standard", *, modality: str = "all",
             epsilon: float | Mapping[str, float] | None = None, norm: str = "linf", threat: str = "codes",
-            steps: int | None = None, samples: int = 100, save: str | Path | None = None) -> AttackRows:
+            steps: int | None = None, samples: int = 100, save: str | Path | None = None, output: str = "",
+            signature: str = "") -> AttackRows:
     """Run a ``suite`` of attacks ("paper", "standard", "strong") on a ``.keras`` network or a ``.tflite``; return rows.
 
     A sample is robust if nothing in the suite breaks it, in ``modality`` or in one that changes less. ``steps``: those
@@ -111,19 +124,20 @@ def profile(model: str | Path, dataset: Dataset, suite: str = "standard", *, mod
     plan = profile_named(suite)
     plan = plan if steps is None else plan.with_steps(steps)
     task = AttackTask(plan, dataset, samples, modality, epsilon, None, norm, threat)
-    return _attacked(Path(model), task, (), None, False, save)
+    return _attacked(Path(model), task, (), None, False, save, (output, signature))
 
 
 def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: str | Path | None, together: bool,
-              save: str | Path | None) -> AttackRows:
+              save: str | Path | None, choice: tuple[str, str]) -> AttackRows:
     """Run ``task`` on the file at ``path``; ``together``: with the gradients of its float network as well."""
+    from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.report.notebook import AttackRows
     from tinyfuse.study.attack import attack_model, attack_network, replay_on_model
 
     if save is not None and Path(save).suffix != ".npz":
         raise UsageError(f"{save}: attacked inputs are saved as .npz; give a name that ends so")
-    if path.suffix == ".keras":
-        network, dataset = _network_and_data(path, task.dataset)
+    if is_network(path):
+        network, dataset = _network_and_data(path, task.dataset, *choice)
         result = attack_network(network, replace(task, dataset=dataset))
     else:
         own, dataset = _model_and_data(path, task.dataset)
@@ -170,13 +184,14 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
             **settings: Any) -> SmallestBudgets:
     """Find, for each test sample, the smallest budget in whole codes (up to ``largest``) that breaks a ``.tflite``."""
     from tinyfuse.attacks import SampleAttack, attack_of
+    from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.report.notebook import SmallestBudgets
     from tinyfuse.study import minimal_budget as study
     from tinyfuse.study.rows import SAMPLE_SEED
     from tinyfuse.threats.modes import attacked_by
 
     path, plan = Path(model), attack_of(attack, settings)
-    if path.suffix == ".keras":
+    if is_network(path):
         raise UsageError(f"{path}: smallest budgets are counted in codes, so give a .tflite")
     if not isinstance(plan, SampleAttack):
         raise UsageError(f"smallest budgets are those of single samples and one model, which {attack} is not about")
@@ -206,6 +221,7 @@ def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str]
     """Raise UsageError for what does not go together; nothing is loaded for it."""
     from tinyfuse.integer.executors import check_executor
     from tinyfuse.integer.executors.installed import check_here
+    from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.threats.code_threats import WORLDS
 
     for executor in executors:
@@ -213,9 +229,9 @@ def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str]
         check_here(executor)
     if threat not in WORLDS:
         raise UsageError(f"unknown threat model '{threat}'{nearest(threat, WORLDS)}; use one of {', '.join(WORLDS)}")
-    network = path.suffix == ".keras"
+    network = is_network(path)
     if network and codes is not None:
-        raise UsageError("a budget in codes is for a .tflite; a .keras network takes real values: give epsilon")
+        raise UsageError("a budget in codes is for an integer .tflite; a float network takes real values: give epsilon")
     if network and (ensemble or plan.needs_float):
         raise UsageError(f"{'an ensemble' if ensemble else plan.name} needs an integer model beside its float network; "
                          "give the .tflite")
@@ -228,11 +244,12 @@ def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str]
         raise UsageError("a universal perturbation is made for the model that is attacked; leave out the source")
 
 
-def _network_and_data(path: Path, dataset: Dataset) -> tuple[Network, Dataset]:
+def _network_and_data(path: Path, dataset: Dataset, output: str = "", signature: str = "") -> tuple[Network, Dataset]:
     """Load the network in ``path``, and ``dataset`` as it was trained on."""
-    from tinyfuse.nn.network import load_network
+    from tinyfuse.nn.network import open_network
+    from tinyfuse.nn.zoo.user import Choice
 
-    network = load_network(path)
+    network = open_network(path, dataset, Choice(output, signature))
     return network, dataset.as_trained(network.table, str(path))
 
 

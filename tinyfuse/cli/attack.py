@@ -19,6 +19,7 @@ from tinyfuse.core.strict import decode
 from tinyfuse.data import Input
 from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.integer.model import load_model
+from tinyfuse.nn.zoo.user import is_network
 from tinyfuse.study.rows import check_budget
 from tinyfuse.threats.masks import masks_of
 from tinyfuse.threats.modes import attacked_by
@@ -49,8 +50,9 @@ def _settings() -> dict[str, tuple[type, str]]:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL.keras|MODEL.tflite",
-                        help="a float network, or an integer model that is attacked itself, through its twin")
+    parser.add_argument("model", metavar="MODEL",
+                        help="a float network (trained here, or your own .keras, .h5, SavedModel, float .tflite), or "
+                        "an integer .tflite that is attacked itself, through its twin")
     what = parser.add_argument_group("attack")
     what.add_argument("--attack", help=f"{', '.join(ATTACKS)} (default pgd). universal: one perturbation, made on "
                       "training samples, for all test samples; diva: inputs that the integers get wrong while the "
@@ -83,6 +85,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", metavar="FILE.npz",
                         help="keep the attacked inputs (codes of a .tflite), labels and which are broken")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON lines, with what the checks find")
+    options.add_choice(parser)
     add_options(parser)
 
 
@@ -100,11 +103,11 @@ def _refuse_ignored(args: argparse.Namespace, settings: set[str]) -> None:
             raise UsageError(f"--{unused[0].replace('_', '-')} has no effect with --{option}; leave one of them out")
     if args.save and not args.save.endswith(".npz"):
         raise UsageError(f"{args.save}: attacked inputs are saved as .npz; give a name that ends so")
-    if args.model.endswith(".keras"):
+    if is_network(Path(args.model)):
         if args.executor or args.source:
-            raise UsageError("--executor and --source are for a .tflite; a .keras network runs in Keras")
+            raise UsageError("--executor and --source are for a .tflite; a float network runs in Keras")
         if args.threat:
-            raise UsageError("--threat is about the codes of a .tflite; a .keras network takes real values")
+            raise UsageError("--threat is about the codes of a .tflite; a float network takes real values")
 
 
 def _check_inputs(args: argparse.Namespace) -> None:
@@ -122,7 +125,7 @@ def _check_inputs(args: argparse.Namespace) -> None:
         budget = args.epsilon if isinstance(args.epsilon, Mapping) else dict.fromkeys(attacked, args.epsilon or 0.0)
         check_budget(inputs, budget, args.norm or "linf")
         masks_of(args.mask or [], inputs)
-    elif path.suffix == ".tflite":
+    elif path.suffix == ".tflite" and not is_network(path):
         names = [port.name for port in load_model(path).inputs]
         attacked_by(args.modality, names)
         named = [*(args.epsilon if isinstance(args.epsilon, Mapping) else ()),
@@ -143,13 +146,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         api.check_attack(Path(args.model), attack_of(attack, settings), args.threat or "codes", args.executor or (),
                          args.source, args.ensemble, None if args.minimal else args.codes)
-    options.need_model(args.model, ".keras", ".tflite")
+    options.need_network_or_model(args.model)
     if args.source:
-        options.need_model(args.source, ".keras")
+        options.need_network(args.source)
     _check_inputs(args)
     dataset = load_from(args)
     common: dict[str, Any] = {"modality": args.modality, "samples": args.samples}
-    made = {"epsilon": args.epsilon, "norm": args.norm or "linf", "threat": args.threat or "codes", "save": args.save}
+    made = {"epsilon": args.epsilon, "norm": args.norm or "linf", "threat": args.threat or "codes", "save": args.save,
+            "output": args.output, "signature": args.signature}
     if args.profile:
         suite = api.profile(args.model, dataset, args.profile, steps=args.steps, **common, **made)
         return _print_rows(suite, as_json=args.json)
