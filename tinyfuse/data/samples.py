@@ -112,9 +112,13 @@ class Samples:
                        label=self.label[rows], group=self.group[rows])
 
     def balanced(self, n: int, *, seed: int = 0) -> Samples:
-        """Draw at most ``n`` samples with ``seed``, classes as equal as possible, in their order."""
+        """Draw at most ``n`` samples with ``seed``, classes as equal as possible, in their order; they are loaded."""
         quota = class_quota(np.bincount(self.label), n)
-        return self.take(draw_rows(self.label, quota, np.random.default_rng([seed, n])))
+        return self.take(draw_rows(self.label, quota, np.random.default_rng([seed, n]))).loaded()
+
+    def loaded(self) -> Samples:
+        """Load inputs that are on disk, whatever memory that takes."""
+        return replace(self, inputs={name: np.asarray(values) for name, values in self.inputs.items()})
 
     def only(self, names: tuple[str, ...]) -> Samples:
         """Keep the inputs ``names`` alone, of the same samples."""
