@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from one_operator import Spec, Step, build
 from row_makers import BOTH, outcome
 
 from tinyfuse.cli import main as cli
@@ -138,7 +140,7 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
     (["attack", "x.keras", "--threat", "real"], 2, "--threat is about the codes of a .tflite"),
     (["attack", "x.keras", "--attack", "pdg"], 2, "did you mean 'pgd'"),
     (["attack", "x.keras", "--attack", "fgsm", "--queries", "5"], 2, "queries"),
-    (["attack", "x.keras", "--codes", "3"], 2, "a budget in codes is for a .tflite"),
+    (["attack", "x.keras", "--codes", "3"], 2, "a budget in codes is for a"),
     (["attack", EARLY, "--epsilon", "1.5"], 2, "its values lie in [0, 1]"),
     (["attack", "x.keras", "--epsilon", "nan"], 2, "is not a budget"),
     (["attack", EARLY, "--mask", "audio=mfcc:9-40"], 2, "give A-B with 0 <= A <= B <= 12"),
@@ -275,3 +277,58 @@ def test_bench_refuses_a_folder_with_results_when_told_not_to_resume(tmp_path: P
     (tmp_path / "results.jsonl").write_text("")
     assert cli.main(["bench", "--no-resume", "--out", str(tmp_path)]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]
+
+
+def test_doctor_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """TFLite Micro's package is a pre-release: without it the rest works, so that is no failure."""
+    needs = ["numpy>=2", 'tflite-micro==0.dev1; extra == "oracle"', 'pandas>=2; extra == "notebook"',
+             'pytest==1; extra == "dev"', "no-such-thing>=3"]
+    versions = {"numpy": "1.0"}
+
+    def version(name: str) -> str:
+        if name not in versions:
+            raise metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(metadata, "requires", lambda name: needs)
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/x/tinyfuse-numba-1")
+    assert cli.main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "FAIL numpy: 1.0 (>=2 is needed)" in said and "FAIL no-such-thing: not installed" in said
+    assert "ok   tflite-micro: not installed (TFLite Micro itself" in said and "pip install 'tinyfuse[oracle]'" in said
+    assert "compiled anew in every process" in said and "pytest" not in said
+
+
+@pytest.mark.parametrize("argv", [
+    ("attack", "absent.keras"), ("attack", EARLY, "--modality", "imgae"), ("attack", EARLY, "--attack", "pdg"),
+    ("attack", EARLY, "--epsilon", "image=3"), ("attack", EARLY, "--executor", "tflm"), ("attack", "network.onnx"),
+    ("attack", str(ROOT / "models/digits/early__w6.tflite"), "--epsilon", "imgae=0.1"), ("compare", "network.pt"),
+    ("compare", str(ROOT / "models/digits/early__w6.tflite"), "--executor", "tfml"),
+    ("quantize", EARLY, "--recipe", "w66"), ("quantize", "absent.keras", "--recipe", "w6"),
+    ("train", "erly", "--out", "x"), ("select", "--model", "absent.keras", "--budget", "flash=60kB"),
+    ("export", "absent.tflite", "--out", "x"), ("verify", "absent"), ("bench", "--matrix", "absent.toml"),
+    ("report", "absent")], ids=" ".join)
+def test_a_mistake_is_named_before_anything_heavy_is_loaded(argv: tuple[str, ...]) -> None:
+    """A wrong file, name or option is said within the time that Python and numpy take."""
+    assert loaded_by(*argv) == []
+
+
+def test_own_inputs_have_their_own_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A budget goes by the input's name, may be larger than 1, and lies within the range of its values."""
+    specs = [Spec((1, 6), name="mfcc", scale=[0.5]), Spec((1, 6), name="y", scale=[0.5])]
+    model = tmp_path / "own.tflite"
+    model.write_bytes(build(specs, [Step("RELU", [0], [1])], [0], [1]))
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "own.npz", mfcc=rng.uniform(-60, 60, (60, 6)).astype(np.float32), label=np.arange(60) % 6)
+    common = ["attack", str(model), "--data", str(tmp_path / "own.npz"), "--attack", "fgsm", "--samples", "6"]
+    assert cli.main([*common, "--epsilon", "mfcc=20", "--modality", "mfcc", "--json"]) in (0, 4)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["budget"].get("mfcc") for row in rows if row["kind"] == "attack"} == {20.0}
+    assert cli.main([*common, "--json"]) in (0, 4)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (span,) = {row["inputs"]["mfcc"] for row in rows}
+    assert {row["budget"].get("mfcc") for row in rows if row["kind"] == "attack"} == {0.03 * span} and span > 100
+    for wrong, words in (("mfcc=500", "its values lie in [-"), ("mfc=1", "did you mean 'mfcc'")):
+        code, said = said_by(capsys, *common, "--epsilon", wrong)
+        assert (code, words in said.replace("\n", " ")) == (2, True), said

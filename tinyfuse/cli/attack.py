@@ -20,7 +20,7 @@ from tinyfuse.data import Input
 from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn.zoo.user import is_network
-from tinyfuse.study.rows import check_budget
+from tinyfuse.study.rows import budget_of, check_names
 from tinyfuse.threats.masks import masks_of
 from tinyfuse.threats.modes import attacked_by
 
@@ -122,15 +122,14 @@ def _check_inputs(args: argparse.Namespace) -> None:
     inputs = [decode(Input, one, str(beside), ModelError) for one in described] if isinstance(described, list) else []
     if inputs:
         attacked = attacked_by(args.modality, [one.name for one in inputs])
-        budget = args.epsilon if isinstance(args.epsilon, Mapping) else dict.fromkeys(attacked, args.epsilon or 0.0)
-        check_budget(inputs, budget, args.norm or "linf")
+        budget_of(inputs, attacked, args.epsilon, args.norm or "linf")
         masks_of(args.mask or [], inputs)
     elif path.suffix == ".tflite" and not is_network(path):
         names = [port.name for port in load_model(path).inputs]
-        attacked_by(args.modality, names)
-        named = [*(args.epsilon if isinstance(args.epsilon, Mapping) else ()),
-                 *(mask.partition("=")[0] for mask in args.mask or ())]
-        for name in named:
+        attacked = attacked_by(args.modality, names)
+        if isinstance(args.epsilon, Mapping):
+            check_names(args.epsilon, attacked)
+        for name in (mask.partition("=")[0] for mask in args.mask or ()):
             if name not in names:
                 raise UsageError(f"{path} has no input '{name}'{nearest(name, names)}; it has {', '.join(names)}")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.errors import UsageError
+from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.results import ResultStore, row_key
 from tinyfuse.core.statistics import accuracy_fields
 from tinyfuse.data import Dataset, Input
@@ -39,6 +39,36 @@ class Subject:
     def fields(self) -> dict[str, Any]:
         """Return the row fields that name the subject."""
         return {name: value for name, value in vars(self).items() if name != "sha256"}
+
+
+SHARE = 0.03
+"""Of an input's range of values: the budget if none is given."""
+
+
+def budget_of(inputs: Sequence[Input], attacked: Sequence[str], epsilon: float | Mapping[str, float] | None,
+              norm: str) -> dict[str, float]:
+    """Return the budget of each ``attacked`` one of ``inputs``, in its own units.
+
+    ``epsilon``: one for all of them, or one for each; without it SHARE of the range of an input's values. Raises
+    UsageError unless every attacked input, and no other, has a budget that lies within its range.
+    """
+    given = epsilon if isinstance(epsilon, Mapping) else {
+        one.name: SHARE * one.span if epsilon is None else epsilon for one in inputs if one.name in attacked}
+    check_names(given, attacked)
+    check_budget(inputs, given, norm)
+    return {name: float(given[name]) for name in attacked}
+
+
+def check_names(given: Iterable[str], attacked: Sequence[str]) -> None:
+    """Raise UsageError unless budgets are ``given`` for every ``attacked`` input and no other."""
+    for name in given:
+        if name not in attacked:
+            raise UsageError(f"a budget for '{name}'{nearest(name, attacked)}, but what is attacked is "
+                             f"{' and '.join(attacked)}; name attacked inputs alone")
+    missing = [name for name in attacked if name not in set(given)]
+    if missing:
+        raise UsageError(f"no budget for the attacked input {' and '.join(missing)}; give one for each, or one number "
+                         "for all")
 
 
 def check_budget(inputs: Iterable[Input], budget: Mapping[str, float], norm: str) -> None:
