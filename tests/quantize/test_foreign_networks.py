@@ -136,15 +136,25 @@ def test_three_inputs_with_grids_of_their_own(recipe: str, three: Network) -> No
     assert {layer.branch for layer in folded_layers(three.model)} == {"motion", "shared"}
 
 
-def test_a_sum_of_either_sign_is_not_concatenated_at_other_widths() -> None:
+@pytest.mark.parametrize("raw", [False, True])
+def test_values_of_either_sign_are_concatenated_at_any_width(raw: bool) -> None:
+    """Unless one of them is an input, whose codes an adversary has to find the same under every recipe."""
     from tf_keras import Input as Tensor
     from tf_keras import Model, layers
 
     camera, spectrum, _ = (Tensor(one.shape, name=one.name) for one in SENSORS)
-    fused = layers.Concatenate()([layers.ReLU()(layers.Conv2D(4, 3, padding="same")(camera)), spectrum])
+    other = spectrum if raw else layers.Conv2D(3, 3, padding="same", name="signed")(spectrum)
+    fused = layers.Concatenate()([layers.ReLU()(layers.Conv2D(4, 3, padding="same")(camera)), other])
     model = Model({"camera": camera, "spectrum": spectrum}, layers.Dense(3)(layers.Flatten()(fused)), name="raw")
-    base = baseline(network_of(model, SENSORS[:2]), samples_of(SENSORS[:2]))
-    found = load_model(convert(base, read_recipe("w8")).data)
-    assert compare(found, ["twin", "tflm"], random_codes(found, 4, seed=1)).differences[0].differing == 0
-    with pytest.raises(ConversionError, match="of either sign"):
-        convert(base, read_recipe("w8a7"))
+    network, samples = network_of(model, SENSORS[:2]), samples_of(SENSORS[:2])
+    base, expected = baseline(network, samples), predict(network.model, samples)
+    for recipe in ("w8",) if raw else ("w8", "w8a7", "w8a9"):
+        conversion = convert(base, read_recipe(recipe))
+        check_written(conversion)
+        found = load_model(conversion.data)
+        assert compare(found, ["twin", "tflm"], random_codes(found, 4, seed=1)).differences[0].differing == 0
+        logits = dequantize(open_executor(found, "twin").run(found.codes_of(samples.inputs)), found.output)
+        assert np.abs(logits - expected).max() < 0.05 * np.ptp(expected)
+    if raw:
+        with pytest.raises(ConversionError, match="inputs and outputs keep their unit: give these activations 8 bits"):
+            convert(base, read_recipe("w8a7"))

@@ -11,6 +11,8 @@ from pathlib import Path
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import ModelError, TinyfuseError, UsageError
 from tinyfuse.core.files import open_plain
+from tinyfuse.nn import zoo
+from tinyfuse.nn.zoo.user import KERAS, TFLITE, check_network_file, foreign_file
 
 
 def positive(text: str) -> int:
@@ -46,21 +48,12 @@ def budgets(text: str) -> float | Mapping[str, float]:
     return found
 
 
-FOREIGN = {
-    ".onnx": "onnx2tf -i FILE -osd writes a SavedModel of it, which tinyfuse reads",
-    ".pt": "litert-torch (litert_torch.convert) writes a float .tflite of a PyTorch network, which tinyfuse reads",
-    ".pth": "load the weights into your PyTorch network; litert_torch.convert then writes a float .tflite of it",
-    ".pb": "give the folder of the SavedModel that it lies in",
-    ".toml": "give the model that this table lies beside"}
-"""What to run first on files of others, by suffix."""
-
-
 def need_model(path: str, *suffixes: str) -> None:
     """Raise an error unless ``path`` is a file of one of ``suffixes`` that can be read: before TensorFlow loads."""
     suffix = Path(path).suffix.lower()
     if suffix not in suffixes:
-        otherwise = f"no model that can be taken here; give one that ends in {' or '.join(suffixes)}"
-        raise UsageError(f"{path}: {FOREIGN.get(suffix, otherwise)}")
+        raise UsageError(foreign_file(Path(path)) or f"{path}: no model that can be taken here; give one that ends in "
+                         f"{' or '.join(suffixes)}")
     with open_plain(path, ModelError) as stream:
         head = stream.read(8)
     if suffix == ".keras" and head[:4] != b"PK\x03\x04":
@@ -68,6 +61,39 @@ def need_model(path: str, *suffixes: str) -> None:
     if suffix == ".tflite" and head[4:] != b"TFL3":
         raise ModelError(f"{path} is no .tflite file, which has the letters TFL3 at its fifth byte; `tinyfuse "
                          "quantize` writes them")
+
+
+def need_network(path: str) -> None:
+    """Raise an error unless ``path`` is a float network: before TensorFlow loads."""
+    if Path(path).is_dir():
+        check_network_file(Path(path))
+        return
+    need_model(path, *KERAS, TFLITE)
+    check_network_file(Path(path))
+
+
+def need_network_or_model(path: str) -> None:
+    """Raise an error unless ``path`` is a float network or an integer ``.tflite``: before TensorFlow loads."""
+    if Path(path).suffix.lower() == TFLITE:
+        need_model(path, TFLITE)
+    else:
+        need_network(path)
+
+
+def need_network_or_name(text: str) -> None:
+    """Raise an error unless ``text`` names a network of the zoo or is the path of a float network."""
+    if Path(text).suffix or Path(text).exists():
+        need_network(text)
+    else:
+        zoo.check_name(text)
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose one of several outputs or signatures of somebody's network."""
+    group = parser.add_argument_group("your own network")
+    group.add_argument("--output", default="", metavar="NAME", help="which of several outputs has the classes")
+    group.add_argument("--signature", default="", metavar="NAME",
+                       help="which of several signatures of a SavedModel or float .tflite")
 
 
 def need_file(path: str) -> None:

@@ -10,6 +10,7 @@ from tinyfuse.core.console import console
 from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.nn import zoo
 from tinyfuse.search.budget import parse_budget
+from tinyfuse.search.explain import answer
 from tinyfuse.search.record import FILE
 from tinyfuse.search.settings import Settings
 
@@ -69,14 +70,12 @@ def run(args: argparse.Namespace) -> int:
     settings["fixed"] = tuple(args.fix) if args.fix else None
     parse_budget(args.budget)
     Settings().changed(**settings)
-    if args.model.endswith(".keras"):
-        options.need_file(args.model)
-    else:
-        zoo.check_name(args.model)
+    options.need_network_or_name(args.model)
     found = api.select(args.model, load_from(args), budget=args.budget, out=args.out, epochs=args.epochs,
                        seed=args.seed, quick=args.quick, jobs=args.jobs or options.cores(), **settings)
     folder = found.folder
-    print((folder / FILE).read_text() if args.json else "\n".join(found.record.reasons))
+    said = [*(f"{branch}: {text}" for branch, text in answer(found.record)), *found.record.reasons]
+    print((folder / FILE).read_text() if args.json else "\n".join(said))
     console.print(f"wrote {found.path}, its recipe {folder / found.chosen.name}.toml and {folder}/report/index.html",
                   markup=False)
     return 0

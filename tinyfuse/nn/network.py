@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,7 +20,11 @@ from tinyfuse.data.samples import Input
 from tinyfuse.nn import zoo
 from tinyfuse.nn.batch_norm_folding import without_batch_norm
 from tinyfuse.nn.origin import origins, seen_inputs
+from tinyfuse.nn.plain.keras_files import read_keras_file
 from tinyfuse.nn.train import TrainConfig, Trained
+from tinyfuse.nn.zoo.user import Choice, build_described, read_user_model
+
+NO_CHOICE = Choice()
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,20 @@ class TrainingTable:
     objective: str
     best_epoch: int
     seconds: float
+    patience: int = 0
+    class_weights: str = "none"
+    augment: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class NetworkTable:
     """What stands in the ``.toml`` beside a network; ``inputs`` are those of the data, in order.
 
-    ``fitted``: what was fitted on the training part, by input. ``folded``: batch norms are folded away. The last three
-    are of a network that went on training with rounded weights.
+    ``fitted``: what was fitted on the training part, by input; ``front_ends``: how each input is made of a recording, a
+    picture or an array, see :mod:`tinyfuse.frontend`. ``folded``: batch norms are folded away. ``own``: the
+    network is no one of the zoo, so that its layers are read from its file; ``softmax``: its author had one at the end,
+    and ``source`` is the file or the function that it came from. The last three are of a network that went on training
+    with rounded weights.
     """
 
     model: str
@@ -52,7 +63,11 @@ class NetworkTable:
     data: DataTable
     inputs: tuple[Input, ...]
     fitted: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    front_ends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     folded: bool = False
+    own: bool = False
+    softmax: bool = False
+    source: str = ""
     float_sha256: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     qat: Mapping[str, Any] = field(default_factory=dict)
@@ -101,7 +116,8 @@ def describe_training(trained: Trained, dataset: Dataset, config: TrainConfig) -
     """Tell in a plain table what was trained, how and on which data; :func:`save_network` adds the rest."""
     return {"model": trained.name, "classes": list(dataset.classes),
             "training": asdict(config) | {"best_epoch": trained.best_epoch, "seconds": round(trained.seconds, 1)},
-            "data": asdict(dataset.table()), "fitted": dict(dataset.fitted), "inputs": encode(dataset.inputs)}
+            "data": asdict(dataset.table()), "fitted": dict(dataset.fitted), "front_ends": dict(dataset.front_ends),
+            "inputs": encode(dataset.inputs)}
 
 
 def save_network(trained: Trained, path: str | Path, table: Mapping[str, Any]) -> Network:
@@ -130,8 +146,9 @@ def _without_dates(path: Path) -> None:
 def load_network(path: str | Path) -> Network:
     """Load the network at ``path`` (``.keras``) with the table beside it.
 
-    The file's own description of layers is not run: the network named in the table is built and only the weights are
-    taken from the file. ModelError: either file is missing, damaged or belongs to something else.
+    The file's own description of layers is not run: the network named in the table is built, or one of known layers as
+    the file describes them, and weights are taken from the file. ModelError: either file is missing, damaged or belongs
+    to something else.
     """
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file():
@@ -141,15 +158,57 @@ def load_network(path: str | Path) -> Network:
     described = decode(NetworkTable, table, str(beside), ModelError)
     if described.sha256 != sha256_hex(path.read_bytes()):
         raise ModelError(f"{path}: its checksum is not the one in {beside.name}; the file is damaged or was replaced")
+    model = (_own_model if described.own else _zoo_model)(path, described)
+    return Network(described.model, model, _seen(model, described.inputs), described.classes, table, path)
+
+
+def _zoo_model(path: Path, described: NetworkTable) -> Any:
+    """Build a network of the zoo and give it the weights of the file."""
     try:
         model = zoo.build(described.model, described.inputs, len(described.classes))
     except UsageError as error:
-        raise ModelError(f"{beside}: {error}") from error
+        raise ModelError(f"{path.with_suffix('.toml')}: {error}") from error
     model = without_batch_norm(model) if described.folded else model
+    file = read_keras_file(path)  # bounds and links, before Keras reads the same weights
+    for place in range(len(file.model["config"]["layers"])):
+        file.weights.of(place)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises whatever h5py, zipfile or its own checks do
         raise ModelError(f"{path}: cannot read weights ({type(error).__name__}); train the model again") from error
+    return model
+
+
+def _own_model(path: Path, described: NetworkTable) -> Any:
+    file = read_keras_file(path)
+    return build_described(file, described.inputs, len(described.classes), described.model, str(path))[0]
+
+
+def _seen(model: Any, inputs: tuple[Input, ...]) -> tuple[Input, ...]:
     seen = seen_inputs(model)
-    inputs = tuple(one for one in described.inputs if one.name in seen)
-    return Network(described.model, model, inputs, described.classes, table, path)
+    return tuple(one for one in inputs if one.name in seen)
+
+
+def open_network(path: str | Path, dataset: Dataset, choice: Choice = NO_CHOICE) -> Network:
+    """Load the network at ``path``: one that was trained here, or anybody's for the inputs and classes of ``dataset``.
+
+    Anybody's: a ``.keras`` without a table beside it, an ``.h5``, the folder of a SavedModel, or a float ``.tflite``;
+    ``choice`` names one of several outputs or signatures. Errors are those of :func:`load_network` and of
+    :func:`tinyfuse.nn.zoo.user.read_user_model`.
+    """
+    path = Path(path)
+    if path.suffix == ".keras" and path.with_suffix(".toml").is_file():
+        if choice != NO_CHOICE:
+            raise UsageError(f"{path}: trained here, with one output; leave out --output and --signature")
+        return load_network(path)
+    title = file_name(path.stem)
+    found = read_user_model(path, dataset.inputs, len(dataset.classes), title, choice)
+    never = Trained(title, found.model, 0, 0.0, 0.0, 0.0)
+    table = describe_training(never, dataset, TrainConfig()) | {
+        "sha256": found.sha256, "own": True, "softmax": found.softmax, "source": path.name}
+    return Network(title, found.model, _seen(found.model, dataset.inputs), dataset.classes, table, path)
+
+
+def file_name(text: str) -> str:
+    """Make of ``text`` a name that a network's files can have."""
+    return re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9.-]+", "_", text)).strip("_.-")[:60] or "network"

@@ -3,36 +3,56 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinyfuse.core.backend import tensorflow
-from tinyfuse.core.errors import DataError, ModelError, UsageError
+from tinyfuse.core.errors import DataError, ModelError, UsageError, nearest
 from tinyfuse.core.files import load_arrays, save_arrays
 from tinyfuse.data.dataset import Dataset
 from tinyfuse.data.samples import Samples
 from tinyfuse.nn import objectives, zoo
+from tinyfuse.nn.axis_augmentation import change, read_changes
+from tinyfuse.nn.dropout import reseed
 
 PREDICT_BATCH = 250
+CLASS_WEIGHTS = ("none", "balanced")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What decides the weights, beside the data and the network."""
+    """What decides the weights, beside the data and the network.
+
+    ``patience``: training ends after so many epochs without a better one, 0: never. ``class_weights``: "balanced" gives
+    each class the same weight in all, however many samples it has. ``augment``: see nn/axis_augmentation.py.
+    """
 
     epochs: int = 12
     batch_size: int = 64
     learning_rate: float = 2e-3
     seed: int = 0
     objective: str = "plain"
+    patience: int = 0
+    class_weights: str = "none"
+    augment: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         objectives.check_name(self.objective)
+        if self.class_weights not in CLASS_WEIGHTS:
+            raise UsageError(f"unknown class weights '{self.class_weights}'"
+                             f"{nearest(self.class_weights, CLASS_WEIGHTS)}: choose one of {', '.join(CLASS_WEIGHTS)}")
+        if self.class_weights != "none" and self.objective != "plain":
+            raise UsageError(f"class weights go with the objective plain, not with {self.objective}; leave one of them "
+                             "out")
+        if self.patience < 0:
+            raise UsageError(f"patience {self.patience}: give the epochs without a better one after which training "
+                             "ends, or 0 for never")
         if self.epochs < 1 or self.batch_size < 1 or not 0 < self.learning_rate < 1:
             raise UsageError(f"cannot train with {asdict(self)}: epochs and batch_size must be at least 1 "
                              "and learning_rate between 0 and 1")
@@ -40,7 +60,10 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network: ``model`` returns logits; accuracies are fractions on whole parts."""
+    """A trained network: ``model`` returns logits; accuracies are fractions on whole parts.
+
+    An objective may have another measure instead of the accuracy, see :class:`tinyfuse.nn.objectives.Objective`.
+    """
 
     name: str
     model: Any
@@ -63,13 +86,32 @@ class Progress:
 
 def predict(model: Any, samples: Samples) -> np.ndarray:
     """Compute the float32 logits [n, classes] of ``samples``, in inference mode."""
-    inputs = {name: samples.inputs[name] for name in model.input_shape}
-    return np.asarray(model.predict(inputs, batch_size=PREDICT_BATCH, verbose=0))
+    seen = samples.only(tuple(model.input_shape))
+    parts = [model.predict_on_batch(dict(seen.take(slice(start, start + PREDICT_BATCH)).inputs))
+             for start in range(0, len(seen), PREDICT_BATCH)]
+    return np.concatenate(parts)
 
 
 def accuracy_of(model: Any, samples: Samples) -> float:
     """Share of ``samples`` whose largest logit is that of their label."""
     return float(np.mean(predict(model, samples).argmax(1) == samples.label))
+
+
+def score_of(objective: objectives.Objective, model: Any, samples: Samples) -> float:
+    """Tell how good ``model`` is on ``samples``: what the objective says, else the accuracy."""
+    own = getattr(objective, "score", None)
+    return accuracy_of(model, samples) if own is None else float(own(predict(model, samples), samples))
+
+
+def check_outputs(title: str, model: Any, dataset: Dataset, config: TrainConfig) -> None:
+    """Raise UsageError unless ``model`` returns what the objective is about: classes, or the input again."""
+    rebuilds = getattr(objectives.OBJECTIVES[config.objective], "rebuilds_input", False)
+    wanted = sum(math.prod(one.shape) for one in dataset.inputs) if rebuilds else len(dataset.classes)
+    found = int(model.output_shape[-1])
+    if found != wanted:
+        what = "values of the input" if rebuilds else "classes"
+        raise UsageError(f"network '{title}' returns {found} values, but the objective '{config.objective}' needs the "
+                         f"{wanted} {what}; give another network or objective (autoencoders: reconstruction)")
 
 
 def steps_per_epoch(dataset: Dataset, config: TrainConfig) -> int:
@@ -100,17 +142,22 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
     A checkpoint is only taken up by a run of the same data, ``config`` and ``identity``: whatever else decides the
     weights.
     """
-    step, optimizer = _train_step(model, config, config.epochs * steps_per_epoch(dataset, config))
+    check_outputs(title, model, dataset, config)
+    objective = _objective(config, dataset)
+    step, optimizer = _train_step(model, config, objective, config.epochs * steps_per_epoch(dataset, config))
     identity = {**identity, "data": dataset.checksum, **{k: str(v) for k, v in asdict(config).items()}}
     variables = [*model.variables, *optimizer.variables]
     progress = _load_progress(checkpoint, identity, variables) if checkpoint else Progress()
     began = time.monotonic() - progress.seconds
     for epoch in range(progress.epochs_done, config.epochs):
+        if 0 < config.patience <= progress.epochs_done - progress.best_epoch:
+            break
+        reseed(model, config.seed, epoch)
         _run_epoch(step, dataset, config, epoch, tick)
         weights = [np.asarray(variable) for variable in model.variables]
         if not all(np.isfinite(values).all() for values in weights):
             raise ModelError(f"training '{title}' diverged in epoch {epoch + 1}: use a smaller learning rate")
-        score = accuracy_of(model, dataset.validation)
+        score = score_of(objective, model, dataset.validation)
         if score >= progress.best_score:  # the later one of equal epochs
             progress = replace(progress, best_epoch=epoch + 1, best_score=score, best_weights=weights)
         progress = replace(progress, epochs_done=epoch + 1, seconds=time.monotonic() - began)
@@ -119,15 +166,24 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
         report(f"{title}: epoch {epoch + 1}/{config.epochs}, validation {score:.4f}")
     for variable, value in zip(model.variables, progress.best_weights, strict=True):
         variable.assign(value)
-    return Trained(title, model, progress.best_epoch, progress.best_score, accuracy_of(model, dataset.test),
+    return Trained(title, model, progress.best_epoch, progress.best_score, score_of(objective, model, dataset.test),
                    progress.seconds)
 
 
-def _train_step(model: Any, config: TrainConfig, total: int) -> tuple[Any, Any]:
+def _objective(config: TrainConfig, dataset: Dataset) -> objectives.Objective:
+    """Find what is minimised; with balanced classes each sample counts as much less as its class has more of them."""
+    if config.class_weights == "none":
+        return objectives.OBJECTIVES[config.objective]
+    counts = np.bincount(dataset.train.label, minlength=len(dataset.classes))
+    present = int((counts > 0).sum())
+    return objectives.ClassWeighted(len(dataset.train) / (present * np.maximum(counts, 1)))
+
+
+def _train_step(model: Any, config: TrainConfig, objective: objectives.Objective, total: int) -> tuple[Any, Any]:
     """Compile one of ``total`` training steps, f(inputs, labels); return it with its optimizer."""
     from tf_keras import optimizers
 
-    tf, objective = tensorflow(), objectives.OBJECTIVES[config.objective]
+    tf = tensorflow()
     optimizer = optimizers.Adam(optimizers.schedules.CosineDecay(config.learning_rate, total, alpha=0.01))
     optimizer.build(model.trainable_variables)
 
@@ -143,10 +199,13 @@ def _train_step(model: Any, config: TrainConfig, total: int) -> tuple[Any, Any]:
 
 def _run_epoch(step: Any, dataset: Dataset, config: TrainConfig, epoch: int, tick: Callable[[], None]) -> None:
     tf = tensorflow()
+    changes, rng = read_changes(config.augment, dataset.inputs), np.random.default_rng([config.seed, epoch, 1])
     inputs, labels = dataset.epoch(epoch, seed=config.seed)
     for start in range(0, len(labels) - config.batch_size + 1, config.batch_size):
         rows = slice(start, start + config.batch_size)
-        step({k: tf.constant(v[rows]) for k, v in inputs.items()}, tf.constant(labels[rows]))
+        batch = {name: values[rows] for name, values in inputs.items()}
+        changed = change(batch, dataset.inputs, changes, rng) if changes else batch
+        step({name: tf.constant(values) for name, values in changed.items()}, tf.constant(labels[rows]))
         tick()
 
 

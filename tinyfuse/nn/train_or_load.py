@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,9 +28,15 @@ def train_or_load(name: str, dataset: Dataset, config: TrainConfig, folder: str 
         trained = train(name, dataset, config, checkpoint=checkpoint, tick=tick, report=report)
         network = save_network(trained, path, describe_training(trained, dataset, config))
         checkpoint.unlink(missing_ok=True)
-    found = {"data": network.table["data"]["checksum"], **network.table["training"]}
-    for key, value in {"data": dataset.checksum, **asdict(config)}.items():
-        if found[key] != value:
-            raise UsageError(f"{path} was trained with {key} = {found[key]}, but {value} is asked for; "
-                             "give another output folder")
+    check_same(network, dataset, config, {})
     return network
+
+
+def check_same(network: Network, dataset: Dataset, config: TrainConfig, origin: Mapping[str, str]) -> None:
+    """Raise UsageError unless ``network`` was trained on ``dataset`` with ``config``; ``origin``: further entries."""
+    found = {**asdict(TrainConfig()), **network.table, "data": network.table["data"]["checksum"],
+             **network.table["training"]}
+    for key, value in {"data": dataset.checksum, **asdict(config), **origin}.items():
+        if found.get(key) != value:
+            raise UsageError(f"{network.path} was trained with {key} = {found.get(key)}, but {value} is asked for; "
+                             "give another output folder")

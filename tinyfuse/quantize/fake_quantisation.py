@@ -16,6 +16,7 @@ import numpy as np
 from tinyfuse.core.backend import model_optimization, tensorflow
 from tinyfuse.data.samples import Samples
 from tinyfuse.nn.batch_norm_folding import without_batch_norm
+from tinyfuse.nn.kernels import attribute, columns, own_axes, set_kernel
 from tinyfuse.nn.origin import parents
 from tinyfuse.quantize.folded_layers import folded_layers
 from tinyfuse.quantize.recipe import Recipe
@@ -58,10 +59,13 @@ def _sixteen_bits(scale: Any) -> Any:
 
 
 class WeightGrid:
-    """Rounds a kernel to its :func:`grid` as a TFMOT quantizer; the gradient passes straight through."""
+    """Rounds the kernel of a layer of this ``kind`` to its :func:`grid` as a TFMOT quantizer.
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts = parts
+    The gradient passes straight through.
+    """
+
+    def __init__(self, parts: Parts, kind: str = "Conv2D") -> None:
+        self.parts, self.kind = parts, kind
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         return {}  # no state: a grid follows from the weights
@@ -69,24 +73,28 @@ class WeightGrid:
     def __call__(self, inputs: Any, training: bool, weights: Any) -> Any:
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def rounded(kernel: Any) -> Any:
-            codes, scale = grid(kernel, self.parts)
-            return codes * scale, lambda upstream: upstream  # no weight lies outside its grid
+            codes, scale = grid(columns(self.kind, kernel), self.parts)
+            shape = tuple(kernel.shape)
+            return own_axes(self.kind, codes * scale, shape), lambda upstream: upstream  # none lies outside its grid
 
         return rounded(tf.convert_to_tensor(inputs))
 
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """Tells TFMOT to round a kernel to the grids of ``parts``, or a ReLU to ``bits`` over its moving range.
+    """Tells TFMOT to round the kernel of a ``kind`` of layer to the grids of ``parts``, or a ReLU to ``bits``.
 
-    Biases stay float, as int32 has room for them; so does what only a residual sum reads, which is rounded finely.
+    A ReLU is rounded over its moving range. Biases stay float, as int32 has room for them; so does what only a residual
+    sum reads, which is rounded finely.
     """
 
     parts: Parts = ()
     bits: int | None = None
+    kind: str = ""
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, WeightGrid]]:
-        return [(layer.kernel, WeightGrid(self.parts))] if self.parts else []
+        kernel = attribute(self.kind)
+        return [(getattr(layer, kernel), WeightGrid(self.parts, self.kind))] if self.parts else []
 
     def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
         return []  # ReLUs are layers of their own
@@ -97,7 +105,7 @@ class LayerConfig:
 
     def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
         for weight in quantize_weights:
-            layer.kernel = weight
+            setattr(layer, attribute(self.kind), weight)
 
     def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
         pass
@@ -121,7 +129,8 @@ def fake_quantised(network: Any, recipe: Recipe, calibration: Samples) -> Any:
     model = tf_keras.models.clone_model(network, clone_function=wrapped)
     ranges = _ranges(network, calibration)
     for name, config in configs.items():
-        variables = _variables(model, name, *(("kernel", "bias") if config.parts else ("output_min", "output_max")))
+        wanted = (attribute(config.kind), "bias") if config.parts else ("output_min", "output_max")
+        variables = _variables(model, name, *wanted)
         values = network.get_layer(name).get_weights() if config.parts else ranges[name]
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
@@ -131,25 +140,23 @@ def fake_quantised(network: Any, recipe: Recipe, calibration: Samples) -> Any:
 def _configs(network: Any, recipe: Recipe) -> dict[str, LayerConfig]:
     """Make the configuration of each layer that is quantised; a ReLU that belongs to no layer keeps 8 bits."""
     weighted = {layer.name: layer for layer in folded_layers(network)}
-    configs = {name: LayerConfig([(part.start, part.stop, part.bits) for part in layer.slices(recipe)])
-               for name, layer in weighted.items()}
+    configs = {name: LayerConfig([(part.start, part.stop, part.bits) for part in layer.slices(recipe)],
+                                 kind=type(network.get_layer(name)).__name__) for name, layer in weighted.items()}
     relus = {relu: LayerConfig(bits=recipe.activation_bits_for(owner, weighted[owner].branch) if owner else 8)
              for relu, owner in relu_owners(network, list(weighted)).items()}
     return configs | relus
 
 
 def relu_owners(network: Any, weighted: Sequence[str]) -> dict[str, str | None]:
-    """Find for each ReLU the ``weighted`` layer before it; of a sum the deepest, as ``activations.relu_outputs``."""
+    """Find for each ReLU the deepest ``weighted`` layer before it, as ``activations.relu_outputs`` does."""
     depth: dict[str, int] = {}
-    found: dict[str, str | None] = {}
+    nearest: dict[str, str | None] = {}
     for layer in network.layers:
-        above = parents(layer)
-        depth[layer.name] = max((depth[one.name] for one in above), default=0) + (layer.name in weighted)
-        if type(layer).__name__ == "ReLU":
-            summed = parents(above[0]) if type(above[0]).__name__ == "Add" else above
-            made = [one.name for one in summed if one.name in weighted]
-            found[layer.name] = max(made, key=lambda name: depth[name], default=None)
-    return found
+        above = [one.name for one in parents(layer)]
+        depth[layer.name] = max((depth[name] for name in above), default=0) + (layer.name in weighted)
+        deepest = max(above, key=lambda name: (nearest[name] is not None, depth[name]), default=None)
+        nearest[layer.name] = layer.name if layer.name in weighted else nearest[deepest] if deepest else None
+    return {layer.name: nearest[layer.name] for layer in network.layers if type(layer).__name__ == "ReLU"}
 
 
 def _ranges(network: Any, calibration: Samples) -> dict[str, tuple[float, float]]:
@@ -177,8 +184,8 @@ def snapped(model: Any, network: Any) -> tuple[Any, dict[str, tuple[np.ndarray, 
     for layer in model.layers:
         config = getattr(layer, "quantize_config", None)
         if config and config.parts:
-            kernel, bias = _variables(model, layer.name, "kernel", "bias")
-            codes, scale = grid(kernel, config.parts)
-            plain.get_layer(layer.name).set_weights([np.asarray(codes * scale), np.asarray(bias)])
+            kernel, bias = _variables(model, layer.name, attribute(config.kind), "bias")
+            codes, scale = grid(columns(config.kind, tf.convert_to_tensor(kernel)), config.parts)
+            set_kernel(plain.get_layer(layer.name), np.asarray(codes * scale), np.asarray(bias))
             used[layer.name] = np.moveaxis(np.asarray(codes), -1, 0).astype(np.int16), np.asarray(scale)
     return plain, used

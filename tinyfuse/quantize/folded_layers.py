@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.nn.batch_norm_folding import WEIGHTED, folded_weights
+from tinyfuse.nn.batch_norm_folding import NORM, TRAINING_ONLY, deployed_layers, folded_weights
+from tinyfuse.nn.kernels import DEPTHWISE
 from tinyfuse.nn.origin import SHARED, branch, origins, parents
 from tinyfuse.quantize.recipe import Recipe
 from tinyfuse.quantize.weight_codes import Slice
@@ -16,16 +17,17 @@ from tinyfuse.quantize.weight_codes import Slice
 
 @dataclass(frozen=True)
 class FoldedLayer:
-    """One convolution or dense layer: ``kernel`` float64 [o, kh, kw, i] or [o, i], ``bias`` float64 [o].
+    """One layer with weights: ``kernel`` float64 [o, kh, kw, i] or [o, i], ``bias`` float64 [o].
 
     ``parts`` are (branch, input channels) in order: one part, except where a layer reads the channels of several inputs
-    side by side (the first convolution of early fusion).
+    side by side (the first convolution of early fusion). ``depthwise``: each output sums over one channel, so i is 1.
     """
 
     name: str
     kernel: np.ndarray
     bias: np.ndarray
     parts: tuple[tuple[str, int], ...]
+    depthwise: bool = False
 
     @property
     def branch(self) -> str:
@@ -40,19 +42,29 @@ class FoldedLayer:
 
 
 def folded_layers(model: Any) -> list[FoldedLayer]:
-    """Fold every convolution and dense layer of a functional ``tf_keras`` model, in its order."""
+    """Fold every layer of a functional ``tf_keras`` model that holds weights when it is deployed, in its order."""
     found, reached = [], origins(model)
-    for layer in model.layers:
-        if type(layer).__name__ in WEIGHTED:
-            kernel, bias = folded_weights(layer)
-            found.append(FoldedLayer(layer.name, np.moveaxis(kernel, -1, 0), bias, _parts(layer, reached[layer.name])))
+    for layer in deployed_layers(model):
+        kernel, bias = folded_weights(layer)
+        depthwise = type(layer).__name__ in (DEPTHWISE, NORM)
+        parts = ((branch(reached[layer.name]), 1),) if depthwise else _parts(layer, reached[layer.name])
+        found.append(FoldedLayer(layer.name, np.moveaxis(kernel, -1, 0), bias, parts, depthwise))
     return found
 
 
 def _parts(layer: Any, origin: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
-    parent = parents(layer)[0]
-    sources = parents(parent) if type(parent).__name__ == "Concatenate" else []
-    by_channel = sources and parent.axis in (-1, len(layer.input_shape) - 1)
-    if by_channel and all(type(source).__name__ == "InputLayer" for source in sources):
-        return tuple((source.name, int(source.output_shape[0][-1])) for source in sources)
+    parent = _unchanged(parents(layer)[0])
+    if type(parent).__name__ == "Concatenate" and parent.axis in (-1, len(layer.input_shape) - 1):
+        sources = [_unchanged(source) for source in parents(parent)]
+        if all(type(source).__name__ == "InputLayer" for source in sources):
+            return tuple((source.name, int(shape[-1]))
+                         for source, shape in zip(sources, parent.input_shape, strict=True))
     return ((branch(origin), int(layer.input_shape[-1])),)
+
+
+def _unchanged(layer: Any) -> Any:
+    """Go up from ``layer`` past what leaves values and channels as they are."""
+    while type(layer).__name__ in TRAINING_ONLY or (
+            type(layer).__name__ == "Reshape" and layer.input_shape[-1] == layer.output_shape[-1]):
+        layer = parents(layer)[0]
+    return layer

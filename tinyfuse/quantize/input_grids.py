@@ -18,7 +18,7 @@ from tinyfuse.tflite.flatbuffer import operator_name
 
 # Operators whose int8 kernels need one grid for what they read and make.
 _SAME_GRID = ("RESHAPE", "AVERAGE_POOL_2D", "MAX_POOL_2D", "TRANSPOSE", "PAD", "SQUEEZE", "EXPAND_DIMS", "SLICE",
-              "STRIDED_SLICE")
+              "STRIDED_SLICE", "RESIZE_NEAREST_NEIGHBOR")
 Quantisation = tuple[np.float32, int]  # scale and zero point
 
 

@@ -32,7 +32,8 @@ def settings(network: Network, epochs: int = EPOCHS) -> TrainConfig:
     """Set how a float ``network`` goes on: as it was trained, but with a smaller learning rate and its own decay."""
     training = network.table["training"]
     return TrainConfig(epochs, training["batch_size"], RATE * training["learning_rate"], training["seed"],
-                       training["objective"])
+                       training["objective"], class_weights=training.get("class_weights", "none"),
+                       augment=training.get("augment", {}))
 
 
 def train_or_load(network: Network, recipe: Recipe, dataset: Dataset, folder: str | Path, *, epochs: int = EPOCHS,
@@ -47,7 +48,7 @@ def train_or_load(network: Network, recipe: Recipe, dataset: Dataset, folder: st
     path, config = Path(folder) / f"{network.name}-{recipe.name}.keras", settings(network, epochs)
     trained = path.with_suffix(".toml").exists()
     found = load_network(path) if trained else _train(network, recipe, dataset, config, path, tick, report)
-    made = {**found.table, **found.table.get(QAT, {})}
+    made = {**asdict(TrainConfig()), **found.table, **found.table.get(QAT, {})}
     for key, value in {"recipe": recipe.to_table(), "float_sha256": network.sha256, **asdict(config)}.items():
         if made.get(key) != value:
             raise UsageError(f"{path} was trained with {key} = {made.get(key)}, but {value} is asked for; "

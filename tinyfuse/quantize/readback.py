@@ -11,37 +11,27 @@ import numpy as np
 from tinyfuse.core.errors import ConversionError
 from tinyfuse.quantize.activations import relu_outputs
 from tinyfuse.quantize.convert import Conversion
-from tinyfuse.quantize.tensor_units import CUT, WEIGHTED, in_unit, layer_of
+from tinyfuse.quantize.doubling import read_codes
+from tinyfuse.quantize.tensor_units import CUT, WEIGHTED, in_unit, layer_of, weights_of
 from tinyfuse.quantize.weight_codes import check
 from tinyfuse.tflite import flatbuffer
-from tinyfuse.tflite.editing import constant
 from tinyfuse.tflite.flatbuffer import operator_name
 
 _TYPE_RANGE = {"INT8": (-128, 127), "INT16": (-(1 << 15), (1 << 15) - 1)}
 
 
 def written_codes(data: bytes, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read the weight codes (int16 [o, ..., i], doubled channels added up) and float32 scales [o] by layer name."""
+    """Read the weight codes (int16 [o, ..., i], doubled ones added up) and float32 scales [o] by layer name."""
     model = flatbuffer.read(data, name)
-    graph = model.subgraphs[0]
-    doubled = {int(operator.outputs[0]) for operator in graph.operators
-               if operator_name(model, operator) == "CONCATENATION" and len(set(operator.inputs)) == 1}
-    found = {}
-    for operator, layer in _weighted(model):
-        tensor = graph.tensors[operator.inputs[1]]
-        values = constant(model, tensor, np.int8).astype(np.int16)
-        if int(operator.inputs[0]) in doubled:
-            half = values.shape[-1] // 2
-            values = values[..., :half] + values[..., half:]
-        found[layer] = values, np.asarray(tensor.quantization.scale)
-    return found
+    return {layer: (read_codes(model, operator), np.asarray(weights_of(model, operator).quantization.scale))
+            for operator, layer in _weighted(model)}
 
 
 def _weighted(model: Any) -> Iterator[tuple[Any, str]]:
-    """Find the convolutions and dense layers, each with the name that its weights have."""
+    """Find the operators with weights, each with the name that these have."""
     for operator in model.subgraphs[0].operators:
         if operator_name(model, operator) in WEIGHTED:
-            yield operator, layer_of(model.subgraphs[0].tensors[operator.inputs[1]])
+            yield operator, layer_of(weights_of(model, operator))
 
 
 def written_ranges(data: bytes, name: str) -> dict[str, tuple[int, int]]:

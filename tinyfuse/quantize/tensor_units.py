@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,54 @@ from tinyfuse.core.errors import ConversionError
 from tinyfuse.tflite.editing import operator_code, set_scale
 from tinyfuse.tflite.flatbuffer import operator_name, schema
 
-WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
+
+@dataclass(frozen=True)
+class Places:
+    """Where among its inputs an operator with weights has what it reads, its weights and its bias.
+
+    ``axis``: of the output channels in the weights.
+    """
+
+    read: int = 0
+    weights: int = 1
+    bias: int = 2
+    axis: int = 0
+
+
+WEIGHTED = {"CONV_2D": Places(), "FULLY_CONNECTED": Places(), "DEPTHWISE_CONV_2D": Places(axis=3),
+            "TRANSPOSE_CONV": Places(read=2, weights=1, bias=3)}
+LONG_BIAS = ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 CUT = 6.0  # the label at which RELU6 cuts
-_TYING = ("ADD", "CONCATENATION", "AVERAGE_POOL_2D", "RESHAPE", "QUANTIZE")
+MOVING = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "RESHAPE", "EXPAND_DIMS", "SQUEEZE", "PAD", "TRANSPOSE",
+          "CONCATENATION", "STRIDED_SLICE", "RESIZE_NEAREST_NEIGHBOR")
+"""Operators whose output has the codes of what they read."""
+REAL = ("MUL", "LOGISTIC", "TANH", "HARD_SWISH", "SOFTMAX")
+_MANY = ("ADD", "SUB", "MUL", "CONCATENATION")
+_TYING = ("ADD", "SUB", "QUANTIZE", "LEAKY_RELU", "RELU", *MOVING)
+
+
+def places(model: Any, operator: Any) -> Places:
+    """Return where ``operator``, one with weights, has its inputs."""
+    return WEIGHTED[operator_name(model, operator)]
+
+
+def weights_of(model: Any, operator: Any) -> Any:
+    """Return the tensor of weights of ``operator``."""
+    return model.subgraphs[0].tensors[operator.inputs[places(model, operator).weights]]
 
 
 def sources(model: Any, operator: Any) -> list[int]:
     """List the indices of the activation tensors that ``operator`` reads: neither weights nor shapes."""
-    many = operator_name(model, operator) in ("ADD", "CONCATENATION")
-    return [int(index) for index in (operator.inputs if many else operator.inputs[:1])]
+    name = operator_name(model, operator)
+    first = WEIGHTED[name].read if name in WEIGHTED else 0
+    return [int(index) for index in (operator.inputs if name in _MANY else operator.inputs[first:first + 1])]
+
+
+def with_input(model: Any, operator: Any, index: int) -> None:
+    """Let ``operator``, one with weights, read the tensor ``index``."""
+    given = [int(one) for one in operator.inputs]
+    given[places(model, operator).read] = index
+    operator.inputs = np.array(given, np.int32)
 
 
 def copy_tensor(model: Any, index: int, name: bytes) -> int:
@@ -38,7 +78,7 @@ def copy_tensor(model: Any, index: int, name: bytes) -> int:
 
 
 def new_operator(model: Any, kind: str, version: int, inputs: Sequence[int], output: int) -> Any:
-    """Make an operator, to be put into the graph; ``kind``: Quantize or Concatenation, as its options are called."""
+    """Make an operator, to be put into the graph; ``kind``: Quantize, Concatenation, ..., as its options are called."""
     operator = schema().OperatorT()
     operator.opcodeIndex = operator_code(model, kind.upper(), version)
     operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
@@ -67,24 +107,36 @@ def relabel(model: Any, cuts: Mapping[int, float]) -> dict[str, float]:
     """Write each class of tensors in the unit in which its RELU6 cut at the real values ``cuts``, by tensor index.
 
     All cuts of a class are equal. Returns by layer the factor on its weight scales. ConversionError for a cut in the
-    class of an input or output.
+    class of a tensor that keeps its real unit.
     """
     graph, roots = model.subgraphs[0], unit_classes(model)
     factors = {roots[tensor]: CUT / cut for tensor, cut in cuts.items()}
-    for index in (*graph.inputs, *graph.outputs):
-        if roots[int(index)] in factors:
+    for index, what in _real(model).items():
+        if roots[index] in factors:
             raise ConversionError(f"the unit of '{graph.tensors[index].name.decode()}' is that of activations with a "
-                                  "clamp, but inputs and outputs keep their unit: give these activations 8 bits")
+                                  f"clamp, but {what} keep their unit: give these activations 8 bits")
     unit = {tensor: factors.get(root, 1.0) for tensor, root in roots.items()}
     for tensor, factor in unit.items():
         _scale(graph.tensors[tensor], factor)
     found = {}
     for operator in graph.operators:
         if operator_name(model, operator) in WEIGHTED:
-            (read, weights, bias), made = operator.inputs.tolist(), int(operator.outputs[0])
+            at, given, made = places(model, operator), operator.inputs.tolist(), int(operator.outputs[0])
+            read, weights, bias = given[at.read], given[at.weights], given[at.bias]
             factor = found[layer_of(graph.tensors[weights])] = unit[made] / unit[read]
             _scale(graph.tensors[weights], factor)
             _scale(graph.tensors[bias], unit[made])
+    return found
+
+
+def _real(model: Any) -> dict[int, str]:
+    """Find the tensors that keep their real unit, and what they are in words."""
+    graph = model.subgraphs[0]
+    found = {int(index): "inputs and outputs" for index in (*graph.inputs, *graph.outputs)}
+    for operator in graph.operators:
+        name = operator_name(model, operator)
+        if name in REAL:
+            found |= dict.fromkeys([*sources(model, operator), int(operator.outputs[0])], f"the tensors of {name}")
     return found
 
 
@@ -102,3 +154,4 @@ def _scale(tensor: Any, factor: float) -> None:
     given = tensor.quantization
     if factor != 1.0:
         set_scale(tensor, in_unit(given.scale, factor), np.asarray(given.zeroPoint))
+        tensor.quantization.quantizedDimension = given.quantizedDimension

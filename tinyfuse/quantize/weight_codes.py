@@ -85,6 +85,11 @@ class Codes(Grid):
         """The weights that the codes stand for, float64 [o, ..., i]."""
         return np.asarray(self.scale.astype(np.float64).reshape(-1, *(1,) * (self.values.ndim - 1)) * self.values)
 
+    def take(self, channel: int) -> Codes:
+        """Take one output channel alone."""
+        at = [channel]
+        return Codes(self.scale[at], self.stride[at], self.peak[at], self.coarse[at], self.slices, self.values[at])
+
 
 def make_grid(kernel: np.ndarray, slices: Sequence[Slice], *, least_scale: np.ndarray,
               reach: np.ndarray | float = 1.0) -> Grid:
@@ -123,6 +128,13 @@ def quantize(kernel: np.ndarray, slices: Sequence[Slice], *, least_scale: np.nda
 def place(on: Grid, values: np.ndarray) -> Codes:
     """Take ``values`` [o, ..., i], whole numbers, as codes of the grid ``on``."""
     return Codes(on.scale, on.stride, on.peak, on.coarse, on.slices, values.astype(np.int16))
+
+
+def join(channels: Sequence[Codes]) -> Codes:
+    """Put the output channels of one layer together again; see :meth:`Codes.take`."""
+    scale, stride, peak, coarse, values = (np.concatenate([getattr(one, name) for one in channels]) for name in
+                                           ("scale", "stride", "peak", "coarse", "values"))
+    return Codes(scale, stride, peak, coarse, channels[0].slices, values)
 
 
 def container_level(widths: set[int]) -> int:
@@ -193,11 +205,17 @@ class LayerSize:
     macs: int
 
 
-def layer_size(name: str, codes: Codes, output_pixels: int) -> LayerSize:
+def packed_bits(bits: int, *, depthwise: bool) -> int:
+    """Count the bits that a weight takes in flash; 9-bit ones of a depthwise layer stay two int8 codes."""
+    return 16 if depthwise and bits == 9 else bits
+
+
+def layer_size(name: str, codes: Codes, output_pixels: int, *, depthwise: bool = False) -> LayerSize:
     """Count what layer ``name`` costs; its kernel is applied at ``output_pixels`` places (dense: 1)."""
     channels, weights = len(codes.scale), codes.values.size
     per_input = codes.values[..., 0].size
-    bits = sum((part.stop - part.start) * per_input * part.bits for part in codes.slices)
+    bits = sum((part.stop - part.start) * per_input * packed_bits(part.bits, depthwise=depthwise)
+               for part in codes.slices)
     strides = codes.stride.size if len(codes.slices) > 1 else 0
     packed = -(-bits // 8) + channels * (BIAS_BYTES + REQUANTIZE_BYTES) + strides
     macs = weights * output_pixels * (2 if codes.doubled else 1)

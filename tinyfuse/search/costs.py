@@ -16,7 +16,7 @@ from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.model import IntegerModel, load_model
 from tinyfuse.quantize.convert import Conversion
 from tinyfuse.quantize.recipe import uniform
-from tinyfuse.quantize.weight_codes import BIAS_BYTES, REQUANTIZE_BYTES
+from tinyfuse.quantize.weight_codes import BIAS_BYTES, REQUANTIZE_BYTES, packed_bits
 from tinyfuse.search.groups import Part, Unit
 from tinyfuse.search.selection_study import SelectionStudy
 from tinyfuse.study.stages.firmware import OPTIMIZE, measured_fields
@@ -30,7 +30,7 @@ def packed_bytes(part: Part, bits: int) -> int:
     channels = len(part.layer.bias)
     constants = channels * (BIAS_BYTES + REQUANTIZE_BYTES) if part.start == 0 else 0
     strides = channels if len(part.layer.parts) > 1 else 0
-    return -(-part.weights * bits // 8) + constants + strides
+    return -(-part.weights * packed_bits(bits, depthwise=part.layer.depthwise) // 8) + constants + strides
 
 
 def sizes(units: Sequence[Unit], widths: Sequence[int], reference: Conversion,

@@ -20,6 +20,7 @@ from tinyfuse.core.results import Row, pack_survivors
 from tinyfuse.data import Input, Samples
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn.batch_norm_folding import folded
+from tinyfuse.nn.kernels import attribute, columns
 from tinyfuse.quantize.recipe import Recipe, uniform
 from tinyfuse.search import costs
 from tinyfuse.search.groups import Part
@@ -68,13 +69,14 @@ def traces(model: Any, parts: Sequence[Part], samples: Samples, *, probes: int, 
     """
     network = folded(model)
     names = list({part.layer.name: None for part in parts})
-    kernels = [network.get_layer(name).kernel for name in names]
+    kinds = {name: type(network.get_layer(name)).__name__ for name in names}
+    kernels = [getattr(network.get_layer(name), attribute(kinds[name])) for name in names]
     product = _hessian_product(network, kernels, samples)
     generator = np.random.default_rng(seed)
     found: dict[str, list[float]] = {part.name: [] for part in parts}
     for _ in range(probes):
         signs = [(generator.integers(0, 2, kernel.shape) * 2.0 - 1).astype(np.float32) for kernel in kernels]
-        terms = {name: sign * np.asarray(curved, np.float64)
+        terms = {name: columns(kinds[name], sign * np.asarray(curved, np.float64))
                  for name, sign, curved in zip(names, signs, product(signs), strict=True)}
         for part in parts:
             found[part.name].append(float(terms[part.layer.name][..., part.start:part.stop, :].sum()))

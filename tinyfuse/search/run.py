@@ -17,7 +17,7 @@ from tinyfuse.core.run_log import RunLog
 from tinyfuse.core.strict import encode
 from tinyfuse.data import Dataset
 from tinyfuse.nn import zoo
-from tinyfuse.nn.network import Network, load_network
+from tinyfuse.nn.network import Network, open_network
 from tinyfuse.nn.train import TrainConfig, steps_per_epoch
 from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.search.budget import parse_budget
@@ -59,11 +59,10 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
 
 def _network(model: str, dataset: Dataset, folder: Path, epochs: int | None, seed: int) -> Network:
     """The trained network in a file, or the one of that name, trained into the folder."""
-    if model.endswith(".keras"):
+    if model not in zoo.names():
         if epochs is not None:
-            raise UsageError("epochs are for a model that is given by name; leave them out with a .keras file")
-        return load_network(model)
-    zoo.check_name(model)
+            raise UsageError("epochs are for a model that is given by name; leave them out with a file")
+        return open_network(model, dataset)
     config = TrainConfig(epochs=epochs or TrainConfig.epochs, seed=seed)
     with progress(f"training {model}", config.epochs * steps_per_epoch(dataset, config)) as advance:
         return train_or_load(model, dataset, config, folder / "models", tick=advance, report=console.print)

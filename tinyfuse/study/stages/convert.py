@@ -16,6 +16,7 @@ from tinyfuse.core.files import sha256_hex, write_bytes, write_text
 from tinyfuse.core.results import Row, row_key
 from tinyfuse.core.strict import encode
 from tinyfuse.data import Dataset, Samples
+from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.arena import tflm_arena_bytes
 from tinyfuse.integer.executors import EXECUTORS, open_executor
 from tinyfuse.integer.model import dequantize, load_model
@@ -110,7 +111,8 @@ def convert_network(run: Run, network: Network, tick: Callable[[str], None] = la
                 run.store.append(failed_row(run, network, recipe.name, "convert", str(error)))
                 continue
         made.append(found)
-        run.store.append(model_row(run, network, found))
+        if not run.store.has(_row_key(run, network, found)):
+            run.store.append(model_row(run, network, found))
     return made
 
 
@@ -143,6 +145,10 @@ def prove(conversion: Conversion, samples: Samples, float_logits: np.ndarray) ->
         raise ParityError(f"{model.name}: the twin differs from TFLite Micro in {differing} output codes of "
                           f"{len(samples)} samples; it was not written, report this model")
     logits = dequantize(outputs["tflm"], model.output)
+    if conversion.softmax:
+        from scipy.special import softmax
+
+        float_logits = softmax(float_logits, axis=1)
     if float_logits.shape != logits.shape:
         raise ConversionError(f"{model.name}: {logits.shape[1]} logits; the float network has {float_logits.shape[1]}")
     return Proof(len(samples), float(np.abs(logits - float_logits).max()),
@@ -174,11 +180,12 @@ def describe(conversion: Conversion, proof: Proof) -> dict[str, Any]:
 
 
 def _origin(network: Network, calibration_samples: int) -> dict[str, Any]:
-    """Say where an integer model comes from: data, training, and what is fitted to compute its inputs."""
+    """Say where an integer model comes from: data, training, and how its inputs are computed."""
     table = network.table
     origin = {"float_sha256": table.get("float_sha256") or network.sha256, "classes": list(network.classes),
               "inputs": encode(network.inputs), "calibration_samples": calibration_samples,
               "data": table["data"], "training": table["training"], "fitted": table.get("fitted", {})}
+    origin |= {"front_ends": table["front_ends"]} if table.get("front_ends") else {}
     return origin | ({"qat": table["qat"] | {"sha256": network.sha256}} if table.get("qat") else {})
 
 
@@ -199,23 +206,36 @@ def _published(run: Run, network: Network, recipe: Recipe) -> IntegerFile | None
 
 
 def model_row(run: Run, network: Network, made: IntegerFile) -> Row:
-    """Make the row that says what ``made`` costs and how its proof went."""
+    """Make the row that says what ``made`` costs, as it is and exported, and how its proof went."""
     table = made.table
     weights = sum(layer["weights"] for layer in table["layers"])
     return {
         "kind": "model",
-        "key": row_key({"kind": "model", "model": network.name, "precision": made.recipe.name,
-                        "sha256": table["sha256"], "seed": run.seed, "data": run.dataset.checksum}),
+        "key": _row_key(run, network, made),
         "model": network.name, "precision": made.recipe.name,
         "weight_bits_mean": sum(layer["weight_bits"] for layer in table["layers"]) / weights,
         "bits": _branch_bits(table["layers"], (*network.input_names, SHARED)),
         "activation_bits": table["activation_bits"], "stored_bytes": table["stored_bytes"],
-        "packed_bytes": table["packed_bytes"], "arena_bytes": table["proof"]["arena_bytes"], "macs": table["macs"],
+        "packed_bytes": table["packed_bytes"], "arena_bytes": table["proof"]["arena_bytes"],
+        "firmware_arena_bytes": firmware_arena_bytes(made.path), "macs": table["macs"],
         "file": str(made.path.relative_to(run.folder)) if made.path.is_relative_to(run.folder) else made.path.name,
         "file_sha256": table["sha256"], "max_abs_difference": table["proof"]["max_abs_difference"],
         "n": table["proof"]["samples"], "seed": run.seed, "data_checksum": run.dataset.checksum,
         "train_seconds": network.train_seconds + table.get("qat", {}).get("seconds", 0.0),
     }
+
+
+def _row_key(run: Run, network: Network, made: IntegerFile) -> str:
+    return row_key({"kind": "model", "model": network.name, "precision": made.recipe.name,
+                    "sha256": made.table["sha256"], "seed": run.seed, "data": run.dataset.checksum})
+
+
+def firmware_arena_bytes(path: Path) -> int | None:
+    """Count the bytes of the arena that the firmware of the ``.tflite`` plans; None if it lacks an operator."""
+    try:
+        return program_of(load_model(path), "net").plan.arena_bytes
+    except ModelError:
+        return None
 
 
 def _branch_bits(layers: list[dict[str, Any]], branches: tuple[str, ...]) -> dict[str, float]:

@@ -1,0 +1,198 @@
+"""Puts a plain network together: the few layers that everything else is made of, each with its weights.
+
+Sequences [n, length, channels] are held as maps [n, 1, length, channels] from the first layer that slides over them on:
+microcontroller kernels know no other. A scale and an offset for each channel, however they were written, are a batch
+norm, which conversion folds into the layer before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.errors import ModelError
+from tinyfuse.nn.plain.hard_swish import hard_swish_layer
+
+Pair = tuple[int, int]
+ACTIVATIONS = ("relu", "relu6", "leaky_relu", "sigmoid", "tanh", "hard_swish", "softmax", "swish")
+_SAME_CURVE = {"hard_silu": "hard_swish", "silu": "swish", "linear": "", "": ""}
+_EPSILON = 2.0**-10  # with a variance of 1 - 2^-10, exact in float32, a batch norm divides by 1
+
+
+@dataclass(frozen=True)
+class Value:
+    """A symbolic ``tensor``; ``line``: it is a map [n, 1, length, channels] that stands for [n, length, channels]."""
+
+    tensor: Any
+    line: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What it stands for, without the batch axis."""
+        shape = tuple(int(size) for size in self.tensor.shape[1:])
+        return shape[1:] if self.line else shape
+
+
+@dataclass(eq=False)
+class Builder:
+    """Adds layers to a network; errors name the layer as its author did."""
+
+    names: set[str] = field(default_factory=set)
+    before_softmax: dict[int, Value] = field(default_factory=dict)
+
+    def add(self, kind: str, name: str, read: Value | Sequence[Value], *, weights: Sequence[np.ndarray] = (),
+            **settings: Any) -> Value:
+        """Add a layer of the ``tf_keras`` class ``kind``; what it makes is held as what it reads is."""
+        sources = [read] if isinstance(read, Value) else list(read)
+        tensorflow()
+        from tf_keras import layers
+
+        kinds = hard_swish_layer() if kind == "HardSwish" else getattr(layers, kind)
+        try:
+            layer = kinds(name=self.unused(name), **settings)
+            made = layer(sources[0].tensor if isinstance(read, Value) else [one.tensor for one in sources])
+            if weights:
+                layer.set_weights([np.asarray(values, np.float32) for values in weights])
+        except (ValueError, TypeError) as error:  # what Keras raises for what a layer cannot take
+            raise ModelError(f"layer '{name}': {' '.join(str(error).split())[:200]}") from error
+        if any(size is None or size < 1 for size in made.shape[1:]):
+            raise ModelError(f"layer '{name}' hands on the shape {list(made.shape[1:])}; give sizes that are fixed and "
+                             "at least 1")
+        return Value(made, sources[0].line)
+
+    def unused(self, wanted: str) -> str:
+        """Return a name that Keras, recipes and files can hold, and no layer has yet: ``wanted`` if it is one."""
+        base = re.sub(r"[^A-Za-z0-9_.-]+", "_", wanted).strip("_.-")[:60] or "layer"
+        name, number = base, 1
+        while name in self.names:
+            number += 1
+            name = f"{base}_{number}"
+        self.names.add(name)
+        return name
+
+    def as_line(self, value: Value, name: str) -> Value:
+        """Hold a sequence [n, length, channels] as a map of one row."""
+        if value.line:
+            return value
+        if len(value.shape) != 2:
+            raise ModelError(f"layer '{name}' slides over [length, channels], but it reads {list(value.shape)}")
+        return Value(self.reshape(f"{name}_as_map", value, (1, *value.shape)).tensor, line=True)
+
+    def plain(self, value: Value, name: str) -> Value:
+        """Hold ``value`` in its own shape."""
+        if not value.line:
+            return value
+        return self.reshape(f"{name}_as_sequence", Value(value.tensor), value.shape)
+
+    def reshape(self, name: str, value: Value, shape: Sequence[int]) -> Value:
+        """Bring ``value`` to ``shape``; nothing is added where it has that already."""
+        if not value.line and value.shape == tuple(shape):
+            return value
+        return self.add("Reshape", name, Value(value.tensor), target_shape=tuple(shape))
+
+    def map(self, value: Value, name: str) -> Value:
+        """Check that ``value`` is a map [height, width, channels]."""
+        if len(value.tensor.shape) != 4:
+            raise ModelError(f"layer '{name}' needs a map [height, width, channels], but it reads {list(value.shape)}")
+        return value
+
+    def activation(self, name: str, value: Value, curve: Any, **settings: Any) -> Value:
+        """Add the activation ``curve``, as Keras names it."""
+        curve = _SAME_CURVE.get(curve, curve)
+        match curve:
+            case "":
+                return value
+            case "relu" | "relu6":
+                return self.add("ReLU", name, value, max_value=6.0 if curve == "relu6" else None)
+            case "leaky_relu":
+                return self.add("LeakyReLU", name, value, alpha=float(settings.get("slope", 0.2)))
+            case "sigmoid" | "tanh":
+                return self.add("Activation", name, value, activation=curve)
+            case "hard_swish":
+                return self.add("HardSwish", name, value)
+            case "swish":
+                return self.add("Multiply", name, [value, self.add("Activation", f"{name}_sigmoid", value,
+                                                                   activation="sigmoid")])
+            case "softmax":
+                made = self.add("Softmax", name, self.plain(value, name))
+                self.before_softmax[id(made.tensor)] = value
+                return made
+        raise ModelError(f"layer '{name}': the activation {str(curve)[:40]!r} is not known here; use one of "
+                         f"{', '.join(ACTIVATIONS)}")
+
+    def convolution(self, name: str, value: Value, kernel: np.ndarray, bias: np.ndarray | None,
+                    **settings: Any) -> Value:
+        """Add a convolution with the ``kernel`` [kh, kw, i, o]; ``settings`` are those of ``Conv2D``."""
+        return self._weighted("Conv2D", name, value, [kernel], bias, filters=kernel.shape[3], **settings,
+                              kernel_size=kernel.shape[:2])
+
+    def depthwise(self, name: str, value: Value, kernel: np.ndarray, bias: np.ndarray | None, **settings: Any) -> Value:
+        """Add a depthwise convolution with the ``kernel`` [kh, kw, channels, multiplier]."""
+        return self._weighted("DepthwiseConv2D", name, value, [kernel], bias, depth_multiplier=kernel.shape[3],
+                              kernel_size=kernel.shape[:2], **settings)
+
+    def transposed(self, name: str, value: Value, kernel: np.ndarray, bias: np.ndarray | None,
+                   **settings: Any) -> Value:
+        """Add a transposed convolution with the ``kernel`` [kh, kw, o, i]."""
+        return self._weighted("Conv2DTranspose", name, value, [kernel], bias, filters=kernel.shape[2],
+                              kernel_size=kernel.shape[:2], **settings)
+
+    def dense(self, name: str, value: Value, kernel: np.ndarray, bias: np.ndarray | None, **settings: Any) -> Value:
+        """Add a dense layer with the ``kernel`` [i, o]; one that slides over a map or sequence is a 1x1 convolution."""
+        if len(value.shape) == 1:
+            return self._weighted("Dense", name, value, [kernel], bias, units=kernel.shape[1], **settings)
+        slid = self.as_line(value, name) if len(value.shape) == 2 else value
+        return self.convolution(name, slid, kernel[None, None], bias, **settings)
+
+    def _weighted(self, kind: str, name: str, value: Value, weights: list[np.ndarray], bias: np.ndarray | None,
+                  **settings: Any) -> Value:
+        value = value if kind == "Dense" else self.map(value, name)
+        return self.add(kind, name, value, weights=[*weights, *([] if bias is None else [bias])],
+                        use_bias=bias is not None, **settings)
+
+    def affine(self, name: str, value: Value, gain: Any, offset: Any) -> Value:
+        """Multiply each channel by its ``gain`` and add its ``offset``: numbers, or arrays [channels]."""
+        channels = value.shape[-1]
+        try:
+            weights: list[np.ndarray] = [np.broadcast_to(np.asarray(one, np.float32).reshape(-1), (channels,))
+                                         for one in (gain, offset)]
+        except ValueError as error:
+            raise ModelError(f"layer '{name}': scales of another number than its {channels} channels") from error
+        weights += [np.zeros(channels), np.full(channels, 1 - _EPSILON)]
+        return self.add("BatchNormalization", name, value, weights=weights, epsilon=_EPSILON, trainable=False)
+
+    def whole_pool(self, name: str, value: Value, kind: str, *, keep: bool) -> Value:
+        """Pool a whole map: ``kind`` is Average or Max; ``keep`` the axes, or leave the channels alone."""
+        height, width = (int(size) for size in self.map(value, name).tensor.shape[1:3])
+        made = self.add(f"{kind}Pooling2D", name, Value(value.tensor), pool_size=(height, width))
+        channels = (int(value.tensor.shape[-1]),)
+        shape = ((1, *channels) if value.line else (1, 1, *channels)) if keep else channels
+        return self.reshape(f"{name}_channels", made, shape)
+
+    def join(self, kind: str, name: str, values: Sequence[Value], **settings: Any) -> Value:
+        """Add, multiply or concatenate ``values``; a sequence among them is brought to the form of the others."""
+        if len({one.line for one in values}) > 1:
+            ranks = {len(one.shape) for one in values}
+            values = [self.as_line(one, name) if ranks == {2} else self.plain(one, name) for one in values]
+        return self.add(kind, name, list(values), **settings)
+
+    def finish(self, inputs: Mapping[str, Any], output: Value, classes: int, title: str) -> tuple[Any, bool]:
+        """Make the model from ``inputs`` (tensors by name) to its logits; tell whether a softmax came after these.
+
+        ModelError: the output is not one value for each of ``classes``.
+        """
+        from tf_keras import Model
+
+        softmax = id(output.tensor) in self.before_softmax
+        logits = self.before_softmax.get(id(output.tensor), output)
+        if int(np.prod(logits.shape)) != classes:
+            raise ModelError(f"its output has the shape {list(output.shape)}, but the data has {classes} classes; give "
+                             "a network with one output for each class" + (
+                                 ": Dense(2) with a softmax instead of one sigmoid" if logits.shape == (1,) else ""))
+        logits = self.reshape("logits", logits, (classes,))
+        return Model(dict(inputs), logits.tensor, name=title), softmax
