@@ -45,7 +45,8 @@ def model_row(model: str, precision: str, seed: int = 0, **changes: Any) -> Row:
         bits={name: bits[name] for name in (MODELS[model] if model != "late" else bits)},
         activation_bits=32 if is_float else 8, stored_bytes=int(weights * (4 if is_float else 1) * 1.15),
         packed_bytes=None if is_float else int(weights * mean / 8) + 4_000,
-        arena_bytes=None if is_float else 52_000 + len(model) * 800, macs=None if is_float else 12_500_000,
+        arena_bytes=None if is_float else 52_000 + len(model) * 800,
+        firmware_arena_bytes=None if is_float else 21_000 + len(model) * 100, macs=None if is_float else 12_500_000,
         file=f"models/{model}__{precision}.tflite", file_sha256="ab" * 32,
         max_abs_difference=None if is_float else 0.05, n=200, data_checksum=f"data{seed}",
         train_seconds=31.5 if is_float else None, **changes)

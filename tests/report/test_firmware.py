@@ -92,7 +92,7 @@ def test_firmware_that_is_not_tflite_micro_has_no_figures(rows: list[Row], make_
     assert mismatches(lines) == [
         "late w9: the firmware on m4 is not TFLite Micro: 2 of 30 output codes differ"]
     page = render(make_run([*(row for row in rows if row["model"] == "late"), wrong])).read_text("utf-8")
-    assert page.index("Do not use these figures") < page.index(mismatches(lines)[0]) < page.index("Where to start")
+    assert page.index("Do not use these figures") < page.index(mismatches(lines)[0]) < page.index("Which bits should")
 
 
 def test_page_and_csv_have_the_columns(rows: list[Row], make_run: Callable[..., Path]) -> None:

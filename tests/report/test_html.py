@@ -75,7 +75,9 @@ def test_the_page_says_what_a_reader_needs(html: str) -> None:
                    "then the device rounds them to codes",
                    "made on the float network and replayed", "version of tensorflow 2.21.0", "Training seed 0",
                    "worst case at ε = 0.05", "failed in quantize: conv2d_7: 1 channel uses 1 of 31 codes",
-                   "Quality", "Balanced", "Compact", "last iterate only", "95 % Wilson",
+                   "Which bits should I ship?", "Ship this", "Most robust", "image : attacked alone",
+                   "audio : attacked alone",
+                   "last iterate only", "95 % Wilson",
                    "integers in twin (= TFLite Micro, 4,800 inputs re-run, 0 differing)",
                    "16 models, 4,800 adversarial inputs, 48,000 output codes, 0 differ."):
         assert needed in text, needed
@@ -145,13 +147,13 @@ def test_without_facts(rows: list[Row], make_run: MakeRun) -> None:
     run = make_run(rows[:60], None)
     assert "run.json" in Page(render(run).read_text(encoding="utf-8")).text
     (run / "run.json").write_text("{")
-    assert "cannot read the facts" in Page(render(run).read_text(encoding="utf-8")).text
+    assert "not valid JSON" in Page(render(run).read_text(encoding="utf-8")).text
 
 
 def test_only_float_rows(rows: list[Row], make_run: MakeRun) -> None:
     """Before any conversion there is nothing to pick, but curves and a table."""
     page = render(make_run([row for row in rows if row["precision"] == "float"])).read_text(encoding="utf-8")
-    assert "Where to start" not in page and "Robust accuracy: late" in page
+    assert "Which bits should I ship?" not in page and "Robust accuracy: late" in page
 
 
 def test_a_twin_that_is_not_exact_is_the_first_thing_to_read(rows: list[Row], make_run: MakeRun) -> None:
@@ -161,7 +163,7 @@ def test_a_twin_that_is_not_exact_is_the_first_thing_to_read(rows: list[Row], ma
     html = render(make_run(changed)).read_text(encoding="utf-8")
     text = Page(html).text
     banner = text.index("Do not use these figures")
-    assert banner < text.index("Where to start") and "8 of 12,000 output codes differ" in text
+    assert banner < text.index("Which bits should I ship?") and "8 of 12,000 output codes differ" in text
     assert "NOT TFLite Micro: 8 output codes differ on 1,200 inputs re-run" in text
     assert "= TFLite Micro," not in text and 'class="bad"' in html
     assert "TFLite Micro judges adversarial inputs otherwise than the twin" in text[banner:banner + 1000]

@@ -148,14 +148,15 @@ def test_every_part_is_there_in_order(html: str, made: dict[str, Any]) -> None:
     """Headings, figures, facts, and the numbers of the finalists."""
     page = Page(html)
     anchors = [attributes["id"] for attributes in page.attributes("h2")]
-    assert anchors == ["chosen", "bits", "front", "sensitivity", "grid", "trials", "method"]
+    assert anchors == ["answer", "chosen", "bits", "front", "sensitivity", "grid", "trials", "method"]
     assert len(page.attributes("img")) == 4
     for needed in ("late, abababababab, training seed 7", "flash 45,000 (bytes of packed weights", "ε = 0.03", "L∞",
                    "embedded, official split", "Chosen: because of reasons.", "40,000", "90.0 (76.9 to 96.0)", "n/m",
                    "same 8-bit input grid", "McNemar", "robust 1, kl 2", "winner's curse", "over: flash",
                    "Sums of costs", "twin and TFLite Micro: 1 model, 300 adversarial inputs",
                    "N Warning", made["validation"][0]["name"], "40 training samples, and 10 drawn anew",
-                   "trials: 20 held-out samples; finalists: 40", "Not checked on test samples"):
+                   "trials: 20 held-out samples; finalists: 40", "Not checked on test samples", "layers that inputs share :",
+                   "% stay right (95 % interval"):
         assert needed in page.text, needed
 
 

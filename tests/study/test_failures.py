@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tinyfuse.cli.bench import check
+from tinyfuse.checks.gating import check_run
 from tinyfuse.core.errors import DataError, GateError, ModelError, ParityError, TinyfuseError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.study.sweep import _failing
@@ -27,7 +27,7 @@ def test_it_becomes_a_row_and_fails_the_gate(run: Any, error: TinyfuseError) -> 
     (row,) = run.store.rows("failed")
     assert (row["model"], row["precision"], row["stage"], row["reason"]) == ("early", "w6", "attack", str(error))
     with pytest.raises(GateError, match="early w6 could not be attacked"):
-        check(run.folder)
+        check_run(run.store, [])
 
 
 @pytest.mark.parametrize("error", [DataError("disk full"), ParityError("codes differ")])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tinyfuse.checks.firmware_cost import check_firmware
-from tinyfuse.cli.bench import check
+from tinyfuse.checks.gating import check_run
 from tinyfuse.core.errors import GateError, ModelError, ParityError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
@@ -119,7 +119,7 @@ def test_a_model_without_kernels_is_not_measured_and_no_failure(bench: Bench) ->
         assert bench.run() == []
     (row,) = bench.store.rows("failed")
     assert (row["stage"], row["reason"]) == ("firmware", "operator LOGISTIC has no firmware kernel")
-    check(bench.folder)
+    check_run(bench.store, [])
 
 
 def test_firmware_that_does_not_compile_fails_the_gate_until_it_does(bench: Bench,
@@ -127,7 +127,7 @@ def test_firmware_that_does_not_compile_fails_the_gate_until_it_does(bench: Benc
     bench.failing(CompileError("arm-none-eabi-gcc failed: error"))
     bench.run()
     with pytest.raises(GateError, match=r"early w6: its firmware could not be run.*gcc failed"):
-        check(bench.folder)
+        check_run(bench.store, [])
     monkeypatch.setattr(firmware, "measure", bench._measure)
     bench.run()
     check_firmware(bench.store)
@@ -140,7 +140,7 @@ def test_other_codes_than_tflite_micros_end_the_bench_with_exit_code_3(bench: Be
     bench.cost = Cost(good.flash, 20_000, 464, 13_000_000, 3, 30, differing=4)
     bench.run()
     with pytest.raises(ParityError, match=r"early w6: the firmware on m4 .* 4 of 30 output codes differ") as raised:
-        check(bench.folder)
+        check_run(bench.store, [])
     assert raised.value.exit_code == 3
     bench.cost = good
     monkeypatch.setattr(firmware, "runtime_sha256", lambda: "newer")

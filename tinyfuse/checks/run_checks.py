@@ -15,11 +15,13 @@ from tinyfuse.checks.line_rows import Line, LineRows, by_line
 from tinyfuse.checks.registry import CHECKS, NO_MEANING, Answer, Check, Finding, Missing
 from tinyfuse.core.results import Row
 
-__all__ = ["CHECKS", "LEVELS", "Check", "Flag", "Gap", "coverage", "executors", "figures", "gate", "gradients",
-           "letters", "run_checks", "strength"]
+__all__ = ["CHECKS", "GATING", "LEVELS", "Check", "Flag", "Gap", "coverage", "executors", "figures", "gate",
+           "gradients", "letters", "lost_models", "run_checks", "strength"]
 
 LEVELS = {"E": "error", "W": "warning", "I": "information"}
 _RESULTS = ("D",)  # a large loss of clean accuracy is an error of the model, not of its evaluation
+GATING = tuple(sorted(check.code for check in CHECKS.values() if check.level == "E" and check.code not in _RESULTS))
+"""Checks whose errors end a command with exit code 4."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ def coverage(rows: Iterable[Row]) -> list[Gap]:
 def gate(flags: Iterable[Flag]) -> list[Flag]:
     """Select the errors: findings with which a figure must not be used; that a model is bad is none."""
     return [flag for flag in flags if flag.level == "E" and flag.code not in _RESULTS]
+
+
+def lost_models(flags: Iterable[Flag]) -> list[Flag]:
+    """Select the errors that are results: models that lost so much clean accuracy that nobody should ship them."""
+    return [flag for flag in flags if flag.level == "E" and flag.code in _RESULTS]
 
 
 def letters(flags: Iterable[Flag], line: Line) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from tinyfuse.cli import options
 from tinyfuse.core import provenance
 from tinyfuse.core.console import console
-from tinyfuse.core.errors import GateError, ParityError, UsageError
+from tinyfuse.core.errors import UsageError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.core.run_log import RunLog
-from tinyfuse.data.dataset import PARTS
+from tinyfuse.data.samples import PARTS
 from tinyfuse.data.sources import add_options, load_from
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ EXAMPLES = """\
   tinyfuse bench                                   the embedded data, everything, some minutes on two cores
   tinyfuse bench --quick                           a smoke run in under a minute
   tinyfuse bench --data DIR --matrix benchmarks/matrices/digits.toml --out runs/digits
+
+exit codes: 3 if the twin or the exported firmware does not compute TFLite Micro's codes; 4 if a figure must not be
+trusted: a check ended in an error (A, B, Ce, F, G, J, M, O, U, V, Y or Z), or a model could not be attacked or its
+firmware not be run. Warnings and D, a model that lost clean accuracy, are results: they end with 0, and a lost model
+stands at the top of the page.
 """
 
 
@@ -36,51 +41,40 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/ and the name of the data)")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                         help="go on with what the folder holds (default); --no-resume refuses a folder with results")
+    parser.add_argument("--retrain", action="store_true",
+                        help="train the networks even if the same ones come with the package, trained")
     parser.add_argument("--jobs", type=options.positive, metavar="N",
                         help="worker processes that judge integer models (default: the number of cores)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
+    from tinyfuse.study import finished
     from tinyfuse.study.matrix import Matrix, quick, read_matrix
-    from tinyfuse.study.sweep import sweep
 
     matrix = read_matrix(args.matrix) if args.matrix else quick() if args.quick else Matrix()
+    asked = {name: value for name, value in vars(args).items() if name not in ("jobs", "json", "resume")}
+    identity = finished.identify({**asked, "settings": matrix.to_table()}, args.data)
+    folder = Path(args.out) if args.out else finished.folder_of(identity, Path("runs"))
+    if args.resume and folder is not None and finished.is_finished(folder, identity):
+        console.print(f"nothing is left to do in {folder}", markup=False)
+        _show(folder, ResultStore(folder / "results.jsonl"), as_json=args.json, anew=not finished.has_page(folder))
+        return 0
     job = _open(args, matrix)
     parts = ", ".join(f"{len(job.dataset.part(part))} {part}" for part in PARTS)
     facts = provenance.begin(data=f"{job.dataset.name}, {job.dataset.split} split, {parts} samples", seeds=(args.seed,),
                              settings=matrix.to_table())
-    log = RunLog(job.folder, lambda: len(job.store), facts)
-    log.finish(sweep(job, jobs=args.jobs or options.cores(), after_stage=log.write))
-    _show(job.folder, as_json=args.json)
-    check(job.folder)
+    _work(job, args.jobs or options.cores(), facts)
+    _show(job.folder, job.store, as_json=args.json, mark=identity)
     return 0
 
 
-def check(folder: Path) -> None:
-    """Raise :class:`ParityError` or :class:`GateError` if a figure of the run in ``folder`` must not be trusted."""
-    from tinyfuse.checks.firmware_cost import check_firmware
-    from tinyfuse.checks.run_checks import gate
-    from tinyfuse.report import load
-    from tinyfuse.study.sweep import ATTACK_STAGE
+def _work(job: Run, jobs: int, facts: provenance.RunFacts) -> None:
+    """Bring ``job`` to its end."""
+    from tinyfuse.study.sweep import sweep
 
-    store = ResultStore(folder / "results.jsonl")
-    for row in store.rows("parity"):
-        if row["differing"]:
-            raise ParityError(f"{row['model']} {row['precision']}: {row['a']} and {row['b']} differ in "
-                              f"{row['differing']} of {row['values']} output codes; the twin's figures of this model "
-                              "are wrong, report it")
-    check_firmware(store)
-    for row in store.rows("failed", stage=ATTACK_STAGE):
-        # Probes come last: where there are some, a later attempt went through.
-        if not store.rows("probe", model=row["model"], precision=row["precision"], seed=row["seed"]):
-            raise GateError(f"{row['model']} {row['precision']} could not be attacked, so it has no figures to trust: "
-                            f"{row['reason']}")
-    failed = gate(load(folder).flags)
-    if failed:
-        first = failed[0]
-        raise GateError(f"{len(failed)} checks failed, so some figures must not be trusted; the first: {first.model} "
-                        f"{first.precision}: {first.text} (check {first.code}; all are in the report)")
+    with RunLog(job.folder, lambda: len(job.store), facts) as log:
+        log.finish(sweep(job, jobs=jobs, after_stage=log.write))
 
 
 def _open(args: argparse.Namespace, matrix: Matrix) -> Run:
@@ -92,17 +86,29 @@ def _open(args: argparse.Namespace, matrix: Matrix) -> Run:
     rows = folder / "results.jsonl"
     if rows.exists() and not args.resume:
         raise UsageError(f"{rows} holds results; give another --out, or leave out --no-resume to go on with it")
-    return Run(folder, folder / "models", matrix, dataset, args.seed, ResultStore(rows))
+    return Run(folder, folder / "models", matrix, dataset, args.seed, ResultStore(rows), retrain=args.retrain)
 
 
-def _show(folder: Path, *, as_json: bool) -> None:
-    """Summary on stdout; ``summary.csv`` and the report in ``folder``."""
+def _show(folder: Path, store: ResultStore, *, as_json: bool, anew: bool = True, mark: str = "") -> None:
+    """Summary on stdout; ``summary.csv`` and the report in ``folder``, unless they are there and not made ``anew``.
+
+    ``mark``: the identity that the folder then is finished for. An error says which figure must not be trusted.
+    """
     from tinyfuse import report
+    from tinyfuse.checks.gating import check_run
+    from tinyfuse.report.advice import answer_of
     from tinyfuse.report.summary import as_table
+    from tinyfuse.study import finished
 
-    page, view = report.render(folder), report.load(folder)
+    view = report.load(folder, store=store)
+    page = report.render(folder, view=view) if anew else folder / finished.PAGE
+    if mark:
+        finished.mark_finished(folder, mark, store)
     if as_json:
         print(json.dumps([as_table(line) for line in view.summary], indent=2))
     else:
         report.print_summary(view.summary, view.flags, failed=view.failed, scope=view.scope)
-    console.print(f"wrote {folder / 'results.jsonl'}, {folder / 'summary.csv'} and {page}", markup=False)
+        print("\n".join(answer_of(view.lines, view.curves)))
+    console.print(f"{'wrote' if anew else 'see'} {folder / 'results.jsonl'}, {folder / 'summary.csv'} and {page}",
+                  markup=False)
+    check_run(store, view.flags)

@@ -5,35 +5,50 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tinyfuse.cli import bench, options
+from tinyfuse.cli import options
 from tinyfuse.core.errors import UsageError
+from tinyfuse.core.results import ResultStore
 
 HELP = "write the HTML page of a bench run or a selection"
 EXAMPLES = """\
   tinyfuse report runs/quick
   tinyfuse report runs/quick --markdown
+  tinyfuse report --columns
+
+exit codes: as of `tinyfuse bench`.
 """
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="folder of a bench run, finished or not, or of a selection")
+    parser.add_argument("run", metavar="RUN", nargs="?",
+                        help="folder of a bench run, finished or not, or of a selection")
+    parser.add_argument("--columns", action="store_true",
+                        help="print what every column of summary.csv and every field of results.jsonl means")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown instead")
     parser.add_argument("--epsilon", type=options.budget, help="budget of the table's robust columns")
 
 
 def run(args: argparse.Namespace) -> int:
     from tinyfuse import report
+    from tinyfuse.checks.gating import check_run
+    from tinyfuse.report.dictionary import dictionary
     from tinyfuse.report.selection import is_selection, render_selection, selection_markdown
 
+    if args.columns:
+        print(dictionary(), end="")
+        return 0
+    if args.run is None:
+        raise UsageError("give the folder of a bench run or a selection, such as runs/quick")
     if is_selection(args.run):
         if args.epsilon is not None:
             raise UsageError("a selection was made at one epsilon; leave out --epsilon, or select again with another")
         print(selection_markdown(args.run) if args.markdown else f"{render_selection(args.run)}\n", end="")
         return 0
+    store = ResultStore(Path(args.run) / "results.jsonl")
+    view = report.load(args.run, epsilon=args.epsilon, store=store)
     if args.markdown:
-        view = report.load(args.run, epsilon=args.epsilon)
         print(report.markdown_table(view.summary, scope=view.scope), end="")
     else:
-        print(report.render(args.run, epsilon=args.epsilon))
-    bench.check(Path(args.run))
+        print(report.render(args.run, view=view))
+    check_run(store, view.flags)
     return 0

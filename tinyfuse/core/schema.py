@@ -1,8 +1,8 @@
-"""The schema of result rows: one typed table for each kind, and what its numbers may be."""
+"""The schema of result rows: one typed table for each kind, what its fields mean, and what its numbers may be."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypedDict, get_args, get_type_hints
 
 Executor = Literal["keras", "twin", "tflm", "litert", "litert-reference"]
 
@@ -10,10 +10,10 @@ Executor = Literal["keras", "twin", "tflm", "litert", "litert-reference"]
 class CommonRow(TypedDict):
     """What every row holds: ``seed`` is that of the training, ``data_checksum`` says which data were used."""
 
-    key: str
-    model: str
-    seed: int
-    data_checksum: str
+    key: Annotated[str, "what made the row, as 16 hexadecimal digits: a repeated run finds it and adds nothing"]
+    model: Annotated[str, "the network"]
+    seed: Annotated[int, "seed of the training"]
+    data_checksum: Annotated[str, "which data were used"]
 
 
 class ModelRow(CommonRow):
@@ -23,19 +23,24 @@ class ModelRow(CommonRow):
     """
 
     kind: Literal["model"]
-    precision: str
-    weight_bits_mean: float
-    bits: dict[str, float]
-    activation_bits: float
-    stored_bytes: int
-    packed_bytes: int | None
-    arena_bytes: int | None
-    macs: int | None
-    file: str
-    file_sha256: str
-    max_abs_difference: float | None
-    n: int
-    train_seconds: float | None
+    precision: Annotated[str, "name of the recipe"]
+    weight_bits_mean: Annotated[float, "mean bits of a weight"]
+    bits: Annotated[dict[str, float],
+                    'mean weight bits by input, of the layers that it alone reaches, and of "shared" ones']
+    activation_bits: Annotated[float, "bits of an activation"]
+    stored_bytes: Annotated[int, "size of the .tflite file"]
+    packed_bytes: Annotated[int | None, "packed n-bit weights and what belongs to them"]
+    arena_bytes: Annotated[int | None, "what TFLite Micro needs for its own arena"]
+    firmware_arena_bytes: Annotated[int | None,
+                                    "arena of the package that would be exported; null: the firmware lacks an "
+                                    "operator"]
+    macs: Annotated[int | None, "multiply-accumulates of one inference"]
+    file: Annotated[str, "path of the .tflite in the folder of the run"]
+    file_sha256: Annotated[str, "checksum of the .tflite"]
+    max_abs_difference: Annotated[float | None,
+                                  "largest difference of the integer model's outputs to the float network's"]
+    n: Annotated[int, "samples of that comparison"]
+    train_seconds: Annotated[float | None, "how long the network was trained"]
 
 
 class OutcomeRow(CommonRow):
@@ -51,30 +56,34 @@ class OutcomeRow(CommonRow):
     """
 
     kind: Literal["clean", "attack"]
-    precision: str
-    executor: Executor
-    profile: str
-    attack: dict[str, Any]
-    criterion: Literal["clean", "any-iterate", "last-iterate", "union", "replayed"]
-    source: str
-    inputs: dict[str, float]
-    attacked: list[str]
-    norm: Literal["", "linf", "l2"]
-    budget: dict[str, float]
-    threat: Literal["", "real", "codes", "naive"]
-    mask: str
-    queries: int
-    data: str
-    split: str
-    part: str
-    n: int
-    correct: int
-    accuracy: float
-    ci_low: float
-    ci_high: float
-    survivors: str
-    zero_gradient_share: float | None
-    seconds: float
+    precision: Annotated[str, "float, or the name of a recipe"]
+    executor: Annotated[Executor, "what judged the inputs"]
+    profile: Annotated[str, "name of the suite of attacks, empty for clean rows"]
+    attack: Annotated[dict[str, Any], "the attack's name and every setting of it"]
+    criterion: Annotated[Literal["clean", "any-iterate", "last-iterate", "union", "replayed"],
+                         "clean; any-iterate; last-iterate (the literature's); union: broken by anything in the "
+                         "suite, at any budget up to this one; replayed: made for another model"]
+    source: Annotated[str, "the precision whose gradients made the inputs; another one than precision means transfer"]
+    inputs: Annotated[dict[str, float], "what the network looks at: by name the width of its range of values"]
+    attacked: Annotated[list[str], "names of the inputs that were attacked"]
+    norm: Annotated[Literal["", "linf", "l2"], "norm of the budget: linf or l2"]
+    budget: Annotated[dict[str, float], "ε of each attacked input, in its own units"]
+    threat: Annotated[Literal["", "real", "codes", "naive"], "threat model: codes (G), real (R) or naive (N)"]
+    mask: Annotated[str, "where the inputs may be changed; empty: everywhere"]
+    queries: Annotated[int, "gradients or forward passes for each sample"]
+    data: Annotated[str, "name of the data"]
+    split: Annotated[str, "how the data were parted"]
+    part: Annotated[str, "part of the data that was judged"]
+    n: Annotated[int, "number of samples"]
+    correct: Annotated[int, "samples still classified correctly"]
+    accuracy: Annotated[float, "correct / n"]
+    ci_low: Annotated[float, "lower end of the 95 % Wilson interval"]
+    ci_high: Annotated[float, "upper end of the 95 % Wilson interval"]
+    survivors: Annotated[str,
+                         "still classified correctly, sample by sample: hexadecimal digits, eight samples a byte, the "
+                         "first in the highest bit"]
+    zero_gradient_share: Annotated[float | None, "share of samples whose gradient is 0 everywhere; null: not looked at"]
+    seconds: Annotated[float, "how long the evaluation took"]
 
 
 class ParityRow(CommonRow):
@@ -84,27 +93,28 @@ class ParityRow(CommonRow):
     """
 
     kind: Literal["parity"]
-    precision: str
-    a: Executor
-    b: Executor
-    where: Literal["clean", "adversarial", "corners"]
-    samples: int
-    values: int
-    differing: int
-    max_abs: int
-    argmax_differing: int
+    precision: Annotated[str, "name of the recipe"]
+    a: Annotated[Executor, "one executor"]
+    b: Annotated[Executor, "the other executor"]
+    where: Annotated[Literal["clean", "adversarial", "corners"],
+                     "what ran: clean inputs, adversarial ones, or random corners of the attacked balls"]
+    samples: Annotated[int, "number of inputs"]
+    values: Annotated[int, "output codes compared"]
+    differing: Annotated[int, "output codes that differ; exact means 0"]
+    max_abs: Annotated[int, "largest difference in codes"]
+    argmax_differing: Annotated[int, "inputs with another class"]
 
 
 class ProbeRow(CommonRow):
     """A measurement that a check needs and that is no accuracy; ``name`` is one of those in checks/run_checks.py."""
 
     kind: Literal["probe"]
-    precision: str
-    executor: Executor
-    name: str
-    value: float
-    n: int
-    detail: str
+    precision: Annotated[str, "float, or the name of a recipe"]
+    executor: Annotated[Executor, "what was measured"]
+    name: Annotated[str, "which measurement"]
+    value: Annotated[float, "what was measured"]
+    n: Annotated[int, "number of samples"]
+    detail: Annotated[str, "where, in words"]
 
 
 class FirmwareRow(CommonRow):
@@ -117,24 +127,24 @@ class FirmwareRow(CommonRow):
     """
 
     kind: Literal["firmware"]
-    precision: str
-    core: str
-    optimize: str
-    compiler: str
-    emulator: str
-    flash_bytes: int
-    code_bytes: int
-    weight_bytes: int
-    table_bytes: int
-    ram_bytes: int
-    arena_bytes: int
-    stack_bytes: int
-    instructions: int
-    samples: int
-    values: int
-    differing: int
-    file_sha256: str
-    runtime_sha256: str
+    precision: Annotated[str, "name of the recipe"]
+    core: Annotated[str, "the emulated core"]
+    optimize: Annotated[str, "what the firmware was planned for"]
+    compiler: Annotated[str, "what built it"]
+    emulator: Annotated[str, "what ran it"]
+    flash_bytes: Annotated[int, "code, packed weights and tables together"]
+    code_bytes: Annotated[int, "code"]
+    weight_bytes: Annotated[int, "packed weights"]
+    table_bytes: Annotated[int, "tables"]
+    ram_bytes: Annotated[int, "arena and stack"]
+    arena_bytes: Annotated[int, "arena of the firmware"]
+    stack_bytes: Annotated[int, "high-water mark of the stack"]
+    instructions: Annotated[int, "the most that one inference took"]
+    samples: Annotated[int, "number of inputs"]
+    values: Annotated[int, "output codes compared with TFLite Micro"]
+    differing: Annotated[int, "output codes that differ; exact means 0"]
+    file_sha256: Annotated[str, "checksum of the .tflite"]
+    runtime_sha256: Annotated[str, "checksum of the sources that made the firmware"]
 
 
 class SensitivityRow(CommonRow):
@@ -145,29 +155,29 @@ class SensitivityRow(CommonRow):
     """
 
     kind: Literal["sensitivity"]
-    unit: str
-    bits: int
-    mse: float
-    kl: float
-    cosine: float
-    margin: float
-    attacked_loss: dict[str, float]
-    n: int
-    attacked_samples: int
-    steps: int
-    epsilon: float
+    unit: Annotated[str, "layer or group of layers; empty: the network with 8 bits everywhere"]
+    bits: Annotated[int, "its weight bits, all others having 8"]
+    mse: Annotated[float, "mean squared error of the logits against the float network"]
+    kl: Annotated[float, "divergence of the class probabilities"]
+    cosine: Annotated[float, "1 minus the cosine of the logits"]
+    margin: Annotated[float, "what the margin of the right class loses"]
+    attacked_loss: Annotated[dict[str, float], "by input, the loss that PGD reaches with it attacked alone"]
+    n: Annotated[int, "clean training samples"]
+    attacked_samples: Annotated[int, "attacked training samples"]
+    steps: Annotated[int, "steps of PGD"]
+    epsilon: Annotated[float, "budget of PGD"]
 
 
 class HessianRow(CommonRow):
     """Trace of the Hessian of the mean cross-entropy over one unit's weights, by ``probes`` sign vectors."""
 
     kind: Literal["hessian"]
-    unit: str
-    trace: float
-    standard_error: float
-    probes: int
-    weights: int
-    n: int
+    unit: Annotated[str, "layer or group of layers"]
+    trace: Annotated[float, "trace of the Hessian of the mean cross-entropy over its weights"]
+    standard_error: Annotated[float, "of the estimate"]
+    probes: Annotated[int, "random sign vectors"]
+    weights: Annotated[int, "weights of the unit"]
+    n: Annotated[int, "training samples"]
 
 
 class TrialRow(CommonRow):
@@ -179,37 +189,41 @@ class TrialRow(CommonRow):
     """
 
     kind: Literal["trial"]
-    precision: str
-    recipe: str
-    packed_bytes: int
-    stored_bytes: int
-    ram_bytes: int
-    macs: int
-    profile: str
-    steps: int
-    epsilon: float
-    part: str
-    n: int
-    survivors: dict[str, str]
-    seconds: float
+    precision: Annotated[str, "name of the recipe"]
+    recipe: Annotated[str, "the recipe as JSON"]
+    packed_bytes: Annotated[int, "packed weights, biases and requantisation constants"]
+    stored_bytes: Annotated[int, "size of the .tflite file"]
+    ram_bytes: Annotated[int, "arena of the firmware"]
+    macs: Annotated[int, "multiply-accumulates of one inference"]
+    profile: Annotated[str, "name of the suite of attacks"]
+    steps: Annotated[int, "steps of its iterated attacks"]
+    epsilon: Annotated[float, "L-inf budget of each attacked input"]
+    part: Annotated[str, "part of the data that was judged"]
+    n: Annotated[int, "number of samples"]
+    survivors: Annotated[dict[str, str], "clean, and by mode of attack: still correct, sample by sample"]
+    seconds: Annotated[float, "how long it took"]
 
 
 class FailedRow(CommonRow):
     """One (model, precision) that could not be trained, converted or evaluated; reports keep showing it."""
 
     kind: Literal["failed"]
-    precision: str
-    stage: str
-    reason: str
+    precision: Annotated[str, "name of the recipe"]
+    stage: Annotated[str, "where it failed"]
+    reason: Annotated[str, "why"]
 
 
+_TABLES = (ModelRow, OutcomeRow, ParityRow, ProbeRow, FirmwareRow, SensitivityRow, HessianRow, TrialRow, FailedRow)
 SCHEMAS: dict[str, dict[str, Any]] = {
-    kind: hints for table in (ModelRow, OutcomeRow, ParityRow, ProbeRow, FirmwareRow, SensitivityRow, HessianRow,
-                              TrialRow, FailedRow)
-    for hints in [get_type_hints(table)] for kind in get_args(hints["kind"])}
+    kind: hints for table in _TABLES for hints in [get_type_hints(table)] for kind in get_args(hints["kind"])}
+MEANINGS: dict[str, dict[str, str]] = {
+    kind: {name: hint.__metadata__[0] for name, hint in get_type_hints(table, include_extras=True).items()
+           if hasattr(hint, "__metadata__")}
+    for table in _TABLES for kind in get_args(get_type_hints(table)["kind"])}
+"""By kind of row, what each field but "kind" means."""
 ALL_FIELDS = sorted({name for schema in SCHEMAS.values() for name in schema})
-COUNTS = ("stored_bytes", "packed_bytes", "arena_bytes", "flash_bytes", "code_bytes", "weight_bytes", "table_bytes",
-          "ram_bytes", "stack_bytes", "macs", "instructions", "n", "steps", "correct", "seconds", "train_seconds",
-          "epsilon", "queries", "samples", "values", "differing", "max_abs", "argmax_differing", "attacked_samples",
-          "standard_error", "probes", "weights", "budget", "inputs", "bits")
+COUNTS = ("stored_bytes", "packed_bytes", "arena_bytes", "firmware_arena_bytes", "flash_bytes", "code_bytes",
+          "weight_bytes", "table_bytes", "ram_bytes", "stack_bytes", "macs", "instructions", "n", "steps", "correct",
+          "seconds", "train_seconds", "epsilon", "queries", "samples", "values", "differing", "max_abs",
+          "argmax_differing", "attacked_samples", "standard_error", "probes", "weights", "budget", "inputs", "bits")
 SHARES = ("accuracy", "ci_low", "ci_high", "zero_gradient_share")

@@ -46,12 +46,15 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     """Compute the exact two-sided McNemar p-value for two classifiers judged on the same samples.
 
     ``a`` and ``b`` are bool [n], "correct". Only the samples on which they differ count: with n10 (only ``a`` correct)
-    and n01 (only ``b`` correct), n10 ~ Binomial(n10 + n01, 1/2) if neither is better (McNemar 1947, exact form).
+    and n01 (only ``b`` correct), n10 ~ Binomial(n10 + n01, 1/2) if neither is better (McNemar 1947, exact form): twice
+    the lower tail, summed in whole numbers.
     """
-    from scipy.stats import binomtest
-
     only_a, only_b = _discordant(a, b)
-    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
+    n, ways, tail = only_a + only_b, 1, 0
+    for k in range(min(only_a, only_b) + 1):
+        tail += ways
+        ways = ways * (n - k) // (k + 1)
+    return min(1.0, 2 * tail / 2**n)
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> Difference:

@@ -9,13 +9,14 @@ from typing import Any
 from tinyfuse.checks.probe_names import meaning
 from tinyfuse.core.files import write_text
 from tinyfuse.report import trust
+from tinyfuse.report.advice import advise, hardest
+from tinyfuse.report.attack_examples import shown
 from tinyfuse.report.columns import COLUMNS
 from tinyfuse.report.figures.curves import literature_figure, robustness_figure, threats_figure
 from tinyfuse.report.figures.heatmaps import width_figure
 from tinyfuse.report.figures.sizes import size_figure
 from tinyfuse.report.figures.style import is_uniform
 from tinyfuse.report.page import page_text, picture
-from tinyfuse.report.recommend import recommendations
 from tinyfuse.report.summary import LITERATURE, SummaryRow, Track
 from tinyfuse.report.tables import html_table, write_csv
 from tinyfuse.report.view import RunView, load
@@ -23,12 +24,13 @@ from tinyfuse.report.vocabulary import common_letters, interval, kinds_of, witho
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR
 
 
-def render(run_dir: str | Path, *, epsilon: float | None = None) -> Path:
+def render(run_dir: str | Path, *, epsilon: float | None = None, view: RunView | None = None) -> Path:
     """Write ``report/index.html`` and ``summary.csv`` for a run folder, finished or not; return the path of the page.
 
     ``epsilon``: the budget of the table's robust columns (default: `tinyfuse.study.worst_case.reference_epsilon`).
+    ``view``: what is to be shown, where it was loaded already.
     """
-    view = load(run_dir, epsilon=epsilon)
+    view = view or load(run_dir, epsilon=epsilon)
     page = Path(run_dir) / "report" / "index.html"
     write_csv(Path(run_dir) / "summary.csv", view.summary)
     write_text(page, render_page(view))
@@ -39,14 +41,15 @@ def render_page(view: RunView) -> str:
     """Return the page as HTML text."""
     common = common_letters(view.summary)
     return page_text(
-        "report.html.j2", view=view, banner=trust.banner(view), recommended=recommendations(view.lines),
+        "report.html.j2", view=view, banner=trust.banner(view), lost=trust.lost(view),
+        advice=advise(view.lines, view.curves), examples=[shown(one) for one in view.examples],
         table=html_table(COLUMNS, without_letters(view.summary, common), _marks), common="".join(common),
         literature=LITERATURE, chapters={"curves": [*_curves(view)], "literature": [*_last_iterates(view)], "cost": [
             *picture(size_figure(view.lines, epsilon=view.epsilon), "size"),
             *picture(width_figure(view.lines, epsilon=view.epsilon), "widths")]},
         transfer=trust.transfer_tables(view), parity=trust.parity(view), paired=trust.paired(view),
         flags=trust.flag_groups(view.flags), probes=trust.probes(view), meaning=meaning,
-        executors=trust.executors(view))
+        executors=trust.executors(view), hardest=hardest)
 
 
 def _marks(line: SummaryRow) -> dict[str, Any]:

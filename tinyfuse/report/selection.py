@@ -23,7 +23,7 @@ from tinyfuse.report.view import RunView, view_of
 from tinyfuse.report.vocabulary import NOT_MEASURED, kib, mega, number, percent, span
 from tinyfuse.search.budget import RESOURCES
 from tinyfuse.search.candidates import AROUND, PROPOSED
-from tinyfuse.search.explain import decimals, mode_text
+from tinyfuse.search.explain import answer, decimals, mode_text, title
 from tinyfuse.search.record import FILE, Compared, Figures, SelectionRecord, Trial, read_selection, unit_bits
 from tinyfuse.search.sensitivity import REFERENCE
 from tinyfuse.study.worst_case import FLOAT, Accuracy
@@ -59,7 +59,8 @@ def selection_page(found: SelectionRecord, views: Views) -> str:
                 for part in PARTS}, comparisons={part: _comparisons(found, part) for part in PARTS},
         trials=html_table(trial_columns(found), found.trials, lambda one: _trial_marks(found, one)),
         flags=trust.flag_groups(flags), parity={part: trust.parity(view) for part, view in views.items()},
-        figures={one["kind"]: one for one in _figures(found)}, decimals=decimals, proposed=PROPOSED, around=AROUND)
+        figures={one["kind"]: one for one in _figures(found)}, answer=answer(found), title=title(found),
+        decimals=decimals, proposed=PROPOSED, around=AROUND)
 
 
 def selection_markdown(folder: str | Path) -> str:
@@ -70,7 +71,8 @@ def selection_markdown(folder: str | Path) -> str:
     def table(columns: Sequence[Column], lines: Sequence[Figures]) -> str:
         return markdown_of(columns, lines, lambda one: one.name == found.best.name, margins=True)
 
-    parts = ["".join(f"- {escaped(term)}: {escaped(text)}.\n" for term, text in facts),
+    parts = ["".join(f"- {escaped(branch)}: {escaped(text)}\n" for branch, text in answer(found)),
+             "".join(f"- {escaped(term)}: {escaped(text)}.\n" for term, text in facts),
              "".join(f"- {escaped(reason)}\n" for reason in found.reasons)]
     for part, words in PARTS.items():
         comparisons = _comparisons(found, part)

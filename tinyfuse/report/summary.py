@@ -29,8 +29,8 @@ from tinyfuse.threats.modes import ALL, mode_name, modes_of
 
 LITERATURE = "paper"
 """The profile whose last iterates are the literature's protocol."""
-MEASURES = ("weight_bits_mean", "activation_bits", "stored_bytes", "packed_bytes", "arena_bytes", "macs",
-            "max_abs_difference")
+MEASURES = ("weight_bits_mean", "activation_bits", "stored_bytes", "packed_bytes", "arena_bytes",
+            "firmware_arena_bytes", "macs", "max_abs_difference")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class SummaryRow:
     samples on which both are right or both wrong. ``pareto``: no deployable recipe of the same model is at least as
     good in packed bytes, clean and worst robust accuracy, and better in one of them. ``clean_float`` of an integer
     line is measured on the same samples as ``clean_integer`` wherever float verdicts on those exist. ``arena_bytes`` is
-    TFLite Micro's; ``firmware`` is None on a line that no integer model belongs to.
+    TFLite Micro's, ``firmware_arena_bytes`` that of the exported package; ``firmware`` is None on a line that no
+    integer model belongs to.
     """
 
     model: str
@@ -76,6 +77,7 @@ class SummaryRow:
     stored_bytes: int | None = None
     packed_bytes: int | None = None
     arena_bytes: int | None = None
+    firmware_arena_bytes: int | None = None
     macs: int | None = None
     max_abs_difference: float | None = None
     executor: str = FLOAT_EXECUTOR

@@ -24,19 +24,29 @@ from tinyfuse.report.vocabulary import NOTHING, common_letters, notes, percent, 
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR, Accuracy
 
 _PIPE_WIDTH = 200
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(path: str | Path, summary: Sequence[SummaryRow]) -> None:
     """Write the summary as CSV, atomically: shares from 0 to 1, an empty cell where nothing was measured."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    columns = [one for column in COLUMNS if column.name for one in column.expanded(summary)]
-    for number, line in enumerate(summary):
-        cells = {name: value for column in columns for name, value in column.plain(line).items()}
+    for number, cells in enumerate(plain_lines(summary)):
         if number == 0:
             writer.writerow(cells)
-        writer.writerow("" if value is None else value for value in cells.values())
+        writer.writerow("" if value is None else _inert(value) for value in cells.values())
     write_text(path, buffer.getvalue())
+
+
+def plain_lines(summary: Sequence[SummaryRow]) -> list[dict[str, Any]]:
+    """Return the plain values of each line by the names of the columns of ``summary.csv``."""
+    columns = [one for column in COLUMNS if column.name for one in column.expanded(summary)]
+    return [{name: value for column in columns for name, value in column.plain(line).items()} for line in summary]
+
+
+def _inert(value: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula, such as the name of a model."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULAS else value
 
 
 def heading(group: Sequence[Column], between: str = " ") -> str:

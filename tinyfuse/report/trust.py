@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyfuse.checks.line_rows import clean_survivors, same_samples
 from tinyfuse.checks.probe_names import MEANINGS, kind_of
-from tinyfuse.checks.run_checks import CHECKS, LEVELS, Flag, gate
+from tinyfuse.checks.run_checks import CHECKS, LEVELS, Flag, gate, lost_models
 from tinyfuse.core.results import Row
 from tinyfuse.report.summary import SummaryRow
 from tinyfuse.report.view import RunView
@@ -24,6 +24,11 @@ def banner(view: RunView) -> list[str]:
     errors = [f"{flag.model} {flag.precision}: {CHECKS[flag.code].title} ({flag.text})" for flag in gate(view.flags)
               if flag.code != _PARITY_CODE or not differing]
     return [*differing, *mismatches(view.summary), *errors]
+
+
+def lost(view: RunView) -> list[str]:
+    """Say which models lost so much clean accuracy that nobody should ship them."""
+    return [f"{flag.model} {flag.precision}: {flag.text}" for flag in lost_models(view.flags)]
 
 
 def parity(view: RunView) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinyfuse.checks.line_rows import by_line
@@ -15,6 +15,7 @@ from tinyfuse.core.results import ResultStore, Row, epsilon_of
 from tinyfuse.report.summary import LineCurves, SummaryRow, summarise
 from tinyfuse.report.vocabulary import NORMS
 from tinyfuse.study.latest_rows import latest_rows
+from tinyfuse.study.stages.examples import Example, read_examples
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR, INTEGER_EXECUTOR, reference_epsilon
 from tinyfuse.threats.modes import mode_name
 
@@ -24,7 +25,8 @@ class RunView:
     """Rows in scope and everything derived from them; ``curves`` is by (model, precision).
 
     ``seed`` is the training seed that the figures show; the table has the lines of every seed. ``gaps`` are the
-    checks that could not be made. ``missing`` results and ``notes`` are sentences for the reader.
+    checks that could not be made. ``missing`` results and ``notes`` are sentences for the reader; ``examples`` show
+    attacks.
     """
 
     rows: Sequence[Row]
@@ -39,6 +41,7 @@ class RunView:
     curves: dict[tuple[str, str], LineCurves]
     missing: Sequence[str]
     notes: Sequence[str]
+    examples: Sequence[Example] = ()
 
     @property
     def lines(self) -> list[SummaryRow]:
@@ -72,8 +75,11 @@ class RunView:
         return list(dict.fromkeys(line.model for line in self.summary))
 
 
-def load(run_dir: str | Path, *, epsilon: float | None = None) -> RunView:
-    """Read ``run.json`` and ``results.jsonl`` of a run folder; either may be missing, but not both."""
+def load(run_dir: str | Path, *, epsilon: float | None = None, store: ResultStore | None = None) -> RunView:
+    """Read ``run.json`` and ``results.jsonl`` of a run folder; either may be missing, but not both.
+
+    ``store``: the rows, where they have been read.
+    """
     folder = Path(run_dir)
     facts_path, rows_path = folder / "run.json", folder / "results.jsonl"
     if not facts_path.exists() and not rows_path.exists():
@@ -83,7 +89,13 @@ def load(run_dir: str | Path, *, epsilon: float | None = None) -> RunView:
         facts = read_run(facts_path) if facts_path.exists() else None
     except DataError as error:
         notes.append(str(error))
-    return view_of(ResultStore(rows_path).rows(), facts, notes=notes, epsilon=epsilon)
+    examples: list[Example] = []
+    try:
+        examples = read_examples(folder)
+    except DataError as error:
+        notes.append(str(error))
+    rows = (ResultStore(rows_path) if store is None else store).rows()
+    return replace(view_of(rows, facts, notes=notes, epsilon=epsilon), examples=examples)
 
 
 def view_of(rows: Iterable[Row], facts: RunFacts | None = None, *, notes: Iterable[str] = (),

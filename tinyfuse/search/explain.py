@@ -10,7 +10,7 @@ import numpy as np
 from tinyfuse.quantize.recipe import Recipe
 from tinyfuse.search.groups import Unit, Widths, widths_of
 from tinyfuse.search.rank import Judged, Ranking, compare, compare_first
-from tinyfuse.search.record import Compared
+from tinyfuse.search.record import Compared, SelectionRecord, UnitBits
 from tinyfuse.search.sensitivity import REFERENCE
 from tinyfuse.study.worst_case import accuracy_of
 from tinyfuse.threats.modes import ALL
@@ -47,6 +47,50 @@ def reasons(outcome: FinalOutcome, units: Sequence[Unit], recipes: Mapping[str, 
     said += [f"Chosen minus {one.b} on test samples, {_significance(one)}." for one in compare_first(outcome.tested)
              if one.what in ("clean", best.weakest, ALL)]
     return [*said, *_warnings("held-out", best), *_warnings("test", tested)]
+
+
+def answer(found: SelectionRecord) -> list[tuple[str, str]]:
+    """Say for each branch of the network which bits it got, and for each input what attacks on it alone leave.
+
+    Returns (branch, sentence) pairs; figures are those on test samples, where nothing was chosen.
+    """
+    said = [(branch, _bits_of(own)) for branch in found.branches
+            if (own := [unit for unit in found.units if unit.branch == branch])]
+    return [(branch, f"{bits}{_robustness(found, branch)}.") for branch, bits in said]
+
+
+def title(found: SelectionRecord) -> str:
+    """Name the chosen widths: "image 3.6, audio 4.2, shared 2.6 bits"."""
+    parts = [f"{branch} {_mean(own):.1f}" for branch in found.branches
+             if (own := [unit for unit in found.units if unit.branch == branch])]
+    return f"{', '.join(parts)} bits"
+
+
+def _mean(units: Sequence[UnitBits]) -> float:
+    return float(np.average([unit.bits for unit in units], weights=[unit.weights for unit in units]))
+
+
+def _bits_of(units: Sequence[UnitBits]) -> str:
+    """Say how wide the weights of some units are: "3.63 bits on average, 2 to 8, of 77,360 weights"."""
+    least, most = min(unit.bits for unit in units), max(unit.bits for unit in units)
+    weights = sum(unit.weights for unit in units)
+    mean = f"{least} bits" if least == most else f"{_mean(units):.2f} bits on average ({least} to {most})"
+    return f"{mean} for {weights:,} weights"
+
+
+def _robustness(found: SelectionRecord, branch: str) -> str:
+    """Say what attacks on an input alone leave, and whether that is more than other widths of one size leave."""
+    chosen = found.test[0]
+    share = chosen.robust.get(branch)
+    if share is None:
+        return ""
+    places = decimals(share.n)
+    left = (f"; attacked alone, {100 * share.value:.{places}f} % stay right (95 % interval "
+            f"{100 * share.low:.{places}f} to {100 * share.high:.{places}f}, n = {share.n:,})")
+    others = [f"{100 * one.difference.value:+.{places}f} points against {one.b} "
+              f"({'more than chance' if one.significant else 'chance'})"
+              for one in found.comparisons["test"] if one.what == branch]
+    return left + (f"; {', '.join(others)}" if others else "")
 
 
 def mode_text(mode: str) -> str:

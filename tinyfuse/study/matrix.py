@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tinyfuse.threats.norms import NORMS
 
 _CHOICES = {"executors": tuple(name for name in EXECUTORS if name != "twin"), "profiles": tuple(PROFILES),
             "threats": DOMAINS, "norm": tuple(NORMS)}
+_MAY_BE_NONE = ("raw_samples", "probe_samples")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,30 +33,31 @@ class Matrix:
     ``executors`` judge clean samples beside the twin, which is always there. ``threats``: threat models of integer
     models, "codes" (G, always) and "real" (R, beside it). Numbers of test samples, classes balanced: ``attack_samples``
     are attacked, ``clean_samples`` judged clean; ``raw_samples`` and ``probe_samples`` are those of them that the
-    checks attack again without short cuts. ``parity_samples`` adversarial inputs of each integer model run on TFLite
-    Micro as well. ``transfer_from``: recipes (or "float") whose adversarial inputs are replayed on the other ones. The
-    defaults take two cores some minutes.
+    checks attack again without short cuts, 0 for none. ``parity_samples`` adversarial inputs of each integer model run
+    on TFLite Micro as well. ``transfer_from``: recipes (or "float") whose adversarial inputs are replayed on the other
+    ones. ``epochs``: by default those of the networks that come with the package if they were trained on the same data,
+    else 5. The defaults take two cores some minutes.
     """
 
-    models: tuple[str, ...] = field(default_factory=lambda: tuple(zoo.names()))
+    models: tuple[str, ...] = zoo.FUSIONS
     recipes: tuple[str | Recipe, ...] = ("w6", "w7", "w8", "w9")
     mixes: tuple[str, ...] | None = None
     executors: tuple[str, ...] = ("litert",)
     profiles: tuple[str, ...] = ("standard",)
     threats: tuple[str, ...] = DOMAINS
     norm: str = "linf"
-    epsilons: tuple[float, ...] = (0.03, 0.1)
+    epsilons: tuple[float, ...] = (0.03,)
     raw_epsilons: tuple[float, ...] = ()
     steps: int = 5
     transfer_from: tuple[str, ...] = ("float",)
-    attack_samples: int = 24
+    attack_samples: int = 200
     clean_samples: int = 200
-    raw_samples: int = 8
-    probe_samples: int = 8
+    raw_samples: int = 0
+    probe_samples: int = 0
     parity_samples: int = 300
     calibration_samples: int = 200
     proof_samples: int = 8
-    epochs: int = 5
+    epochs: int | None = None
     batch_size: int = TrainConfig.batch_size
     learning_rate: float = TrainConfig.learning_rate
 
@@ -70,8 +72,9 @@ class Matrix:
             zoo.check_name(model)
         for one in fields(self):
             value = getattr(self, one.name)
-            if one.type == "int" and value < 1:
-                raise UsageError(f"matrix: {one.name} is {value!r}; a whole number of at least 1 is expected")
+            least = 0 if one.name in _MAY_BE_NONE else 1
+            if one.type in ("int", "int | None") and value is not None and value < least:
+                raise UsageError(f"matrix: {one.name} is {value!r}; a whole number of at least {least} is expected")
         for epsilon in (*self.epsilons, *self.raw_epsilons):
             if not 0 <= epsilon < math.inf:
                 raise UsageError(f"matrix: epsilon {epsilon!r}; a number of at least 0 is expected")
@@ -103,10 +106,10 @@ class Matrix:
 
 
 def quick() -> Matrix:
-    """Return a smoke run that ends within a minute, of the networks that the zoo keeps for it."""
+    """Return a smoke run that ends within a minute, of the networks that the zoo keeps for it, with every probe."""
     return Matrix(models=zoo.SMOKE["models"], mixes=zoo.SMOKE["mixes"], recipes=("w6", "w8"), epsilons=(0.03,), steps=5,
                   attack_samples=20, clean_samples=100, raw_samples=10, probe_samples=10, proof_samples=4,
-                  calibration_samples=100, epochs=4)
+                  calibration_samples=100)
 
 
 def read_matrix(path: str | Path) -> Matrix:

@@ -13,7 +13,10 @@ from tinyfuse.study.rows import SAMPLE_SEED, OutcomeLog, Scope
 
 @dataclass(frozen=True)
 class Run:
-    """``matrix`` on ``part`` of ``dataset`` with training ``seed``; networks go to ``models`` and rows to ``store``."""
+    """``matrix`` on ``part`` of ``dataset`` with training ``seed``; networks go to ``models`` and rows to ``store``.
+
+    ``retrain``: train also the networks that come with the package.
+    """
 
     folder: Path
     models: Path
@@ -22,6 +25,7 @@ class Run:
     seed: int
     store: ResultStore
     part: str = "test"
+    retrain: bool = False
 
     @property
     def log(self) -> OutcomeLog:
@@ -41,4 +45,4 @@ class Run:
     def judged(self, count: int) -> Samples:
         """Take ``count`` samples of the part with balanced classes (all of them if it has no more)."""
         everything = self.everything
-        return everything if count >= len(everything) else everything.balanced(count, seed=SAMPLE_SEED)
+        return everything.loaded() if count >= len(everything) else everything.balanced(count, seed=SAMPLE_SEED)

@@ -13,6 +13,7 @@ import numpy as np
 from tinyfuse.attacks import FGSM, PGD, KerasTarget, TwinTarget, misclassified
 from tinyfuse.attacks.profiles import Profile
 from tinyfuse.attacks.suite import CellKey
+from tinyfuse.checks.gating import ATTACK_STAGE
 from tinyfuse.core import toml
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import DataError, ParityError, RecipeError, TinyfuseError
@@ -20,14 +21,16 @@ from tinyfuse.core.files import sha256_hex
 from tinyfuse.data import Samples
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn.network import Network
-from tinyfuse.nn.train import TrainConfig, steps_per_epoch
+from tinyfuse.nn.train import steps_per_epoch
 from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.quantize.minmax import simulate
 from tinyfuse.study.cell_study import CellStudy, PointFolder, ThreatModel
+from tinyfuse.study.pretrained import config_for, take
 from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget
 from tinyfuse.study.run import Run
 from tinyfuse.study.stages.attack import Tick, attack_cells, probe
 from tinyfuse.study.stages.convert import IntegerFile, convert_network, failed_row
+from tinyfuse.study.stages.examples import write_examples
 from tinyfuse.study.stages.exchange import Judge, replay
 from tinyfuse.study.stages.firmware import measure_all
 from tinyfuse.study.stages.rejudge import Interpreters, Pending, pending_clean, pending_parity, write_samples
@@ -36,7 +39,6 @@ from tinyfuse.threats.code_grid import Grids
 from tinyfuse.threats.code_threats import covers
 from tinyfuse.threats.modes import modes_of
 
-ATTACK_STAGE = "attack"
 _MILLION = 1_000_000
 
 
@@ -62,11 +64,12 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
 
 
 def train_all(run: Run) -> list[Network]:
-    """Train the networks of the matrix into ``run.models``, or load them from there."""
+    """Train the networks of the matrix into ``run.models``, or take them from there or from the package."""
     matrix, networks = run.matrix, []
-    config = TrainConfig(epochs=matrix.epochs, batch_size=matrix.batch_size, learning_rate=matrix.learning_rate,
-                         seed=run.seed)
+    settings = {"batch_size": matrix.batch_size, "learning_rate": matrix.learning_rate, "seed": run.seed}
     for name in matrix.models:
+        config = config_for(name, run.dataset, matrix.epochs, settings)
+        take(name, run.dataset, config, run.models, retrain=run.retrain)
         with progress(f"training {name}", config.epochs * steps_per_epoch(run.dataset, config)) as advance:
             networks.append(train_or_load(name, run.dataset, config, run.models, tick=advance, report=console.print))
     return networks
@@ -94,6 +97,8 @@ def attack_all(run: Run, networks: Sequence[Network], files: Mapping[str, Sequen
             interpreters.start([*attacks.attack_all(made, lambda note: advance(note=note)),
                                 *pending_clean(run, network, made)])
             attacks.attack_simulations()
+            if network is max(networks, key=lambda one: len(one.inputs)):
+                attacks.show_examples(made)
             after_stage()
 
 
@@ -126,9 +131,9 @@ class NetworkAttacks:
 
     @property
     def suites(self) -> list[Profile]:
-        """The profiles that count, and "raw": FGSM and one PGD in full on few samples, for the uncarried curve."""
+        """The profiles that count, and perhaps "raw": FGSM and one PGD in full on few samples, uncarried."""
         raw = Profile("raw", (FGSM(), PGD(steps=self.run.matrix.steps)), last_iterate=True)
-        return [*self.run.matrix.suites(), raw]
+        return [*self.run.matrix.suites(), *([raw] if self.run.matrix.raw_samples else [])]
 
     @property
     def transfer(self) -> Profile:
@@ -147,7 +152,8 @@ class NetworkAttacks:
         replayed = precision in matrix.transfer_from and self.transfer not in self.suites
         rounded = [suite for suite in matrix.suites() if not suite.last_iterate and precision != FLOAT and self.rounds]
         full = (len(matrix.suites()) + replayed + len(rounded)) * len(matrix.epsilons)
-        return len(modes_of(self.network.input_names)) * (full + len(matrix.raw_epsilons or matrix.epsilons))
+        raw = len(matrix.raw_epsilons or matrix.epsilons) if matrix.raw_samples else 0
+        return len(modes_of(self.network.input_names)) * (full + raw)
 
     def attack_all(self, files: Sequence[IntegerFile], tick: Tick) -> list[Pending]:
         """Attack everything with its own gradients in threat model G, then replay, then attack in threat model R."""
@@ -183,6 +189,15 @@ class NetworkAttacks:
             with _failing(run, network, recipe.name):
                 self._attack(Subject.of(network, recipe.name, FLOAT_EXECUTOR, digest), target)
 
+    def show_examples(self, files: Sequence[IntegerFile]) -> None:
+        """Save for each input what an attack on it looks like: on 8 bits, or else on the first integer model."""
+        suites = [suite for suite in self.run.matrix.suites() if not suite.last_iterate]
+        for file in sorted(files, key=lambda file: file.recipe.name != "w8")[:1] if suites else ():
+            twin = TwinTarget(load_model(file.path))
+            study = self._study(file.subject(self.network, INTEGER_EXECUTOR), suites[0], twin.grids)
+            if all(study.name(key) in study.points for key in study.keys):
+                write_examples(self.run, study, self._float_target(self.network.model), twin, self.network.classes)
+
     def _float_target(self, model: Any) -> KerasTarget:
         """Open a ``tf_keras`` model with the inputs of the network, to be attacked."""
         return KerasTarget(model, batch_size=min(KERAS_BATCH, self.run.matrix.attack_samples))
@@ -206,7 +221,8 @@ class NetworkAttacks:
         replayed = [source] if subject.precision in self.run.matrix.transfer_from else []
         for study in {study.plan.name: study for study in (*studies, *replayed)}.values():
             attack_cells(study, target, tick=lambda note: tick(f"{subject.model} {subject.precision} {note}"))
-        probe(self.run, target, studies)
+        if self.run.matrix.probe_samples:
+            probe(self.run, target, studies)
         return Attacked(target, studies, source)
 
     def _judge_clean(self, subject: Subject, target: KerasTarget | TwinTarget) -> None:
