@@ -120,7 +120,7 @@ static inline void tny_depthwise(const tny_plain_conv_t *conv, const void *in, v
 {
   const tny_channel_t channel = tny_channel(conv, scratch);
   TNY_ENTER(conv->layer);
-  memset(channel.sums, 0, conv->out_w * sizeof *channel.sums);
+  memset(channel.sums, 0, (size_t)conv->out_w * sizeof *channel.sums);
   for (int32_t c = 0; c < conv->out_c; c++) {
     tny_plain_weights(conv, c, channel.taps);
     tny_channel_rows(conv, &channel, in, out, c, wide);

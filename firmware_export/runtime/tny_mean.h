@@ -16,13 +16,13 @@ static inline void tny_mean(const tny_mean_t *mean, const void *in, void *out, i
   TNY_ENTER(mean->layer);
   for (size_t index = 0; index < (size_t)mean->outer * mean->inner; index++) {
     size_t place = index / mean->inner * mean->count * mean->inner + index % mean->inner;
-    int32_t sum = 0;
+    uint32_t sum = 0; /* wraps around, as that of TFLite Micro does */
     for (uint32_t i = 0; i < mean->count; i++, place += mean->inner) {
-      sum += tny_load(in, place, wide) - mean->zero_in;
+      sum += (uint32_t)(tny_load(in, place, wide) - mean->zero_in);
     }
-    sum = tny_offset(tny_rescale(sum, mean->scale), mean->zero_out, mean->low, mean->high);
-    tny_store(out, index, sum, wide);
-    TNY_TRACE(mean->tensor, index, sum);
+    const int32_t code = tny_offset(tny_rescale((int32_t)sum, mean->scale), mean->zero_out, mean->low, mean->high);
+    tny_store(out, index, code, wide);
+    TNY_TRACE(mean->tensor, index, code);
   }
 }
 

@@ -5,8 +5,8 @@
 #include "tny_tensor.h"
 
 typedef struct {
-  uint16_t in_h, in_w, in_c, out_h, out_w, out_c;
-  uint16_t top, left, front; /* places before the image along each axis */
+  int32_t in_h, in_w, in_c, out_h, out_w, out_c;
+  int32_t top, left, front; /* places before the image along each axis */
   int16_t value;
   uint16_t layer, tensor;
 } tny_pad_t;

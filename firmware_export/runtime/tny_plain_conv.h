@@ -10,11 +10,11 @@ typedef struct {
   const int32_t *bias;      /* NULL: sums have 64 bits, */
   const int64_t *long_bias; /* and this is their bias */
   const tny_scale_t *scale;
-  uint16_t channel_words; /* packed words of one output channel */
+  int32_t channel_words; /* packed words of one output channel */
+  int32_t in_h, in_w, in_c, out_h, out_w, out_c;
+  int32_t depth, share; /* output channel c reads `depth` input channels, the first being c / share * depth */
+  uint16_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
   uint8_t bits;
-  uint16_t in_h, in_w, in_c, out_h, out_w, out_c;
-  uint16_t depth, share; /* output channel c reads `depth` input channels, the first being c / share * depth */
-  uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
   int16_t zero_in, zero_out, low, high;
   uint16_t layer, tensor;
 } tny_plain_conv_t;
@@ -22,7 +22,7 @@ typedef struct {
 /* The weights of output channel `c`; a word is read when its first bit is needed. */
 TNY_NOINLINE void tny_plain_weights(const tny_plain_conv_t *conv, int32_t c, int16_t *out)
 {
-  const uint32_t *word = conv->weights + (size_t)c * conv->channel_words;
+  const uint32_t *word = conv->weights + c * conv->channel_words;
   const int32_t width = conv->bits, unused = 32 - width;
   const int16_t *const end = out + conv->kernel_h * conv->kernel_w * conv->depth;
   uint32_t held = 0;
@@ -57,13 +57,12 @@ TNY_INLINE tny_final_t tny_final(const tny_plain_conv_t *conv, int32_t c)
   return final;
 }
 
-/* With 32 bits, sum and bias are those of TFLite Micro modulo 2^32; with 64 the quotient may lie far outside the codes,
- * and there is no zero point. */
+/* With 32 bits, sum and bias are those of TFLite Micro modulo 2^32; with 64 there is no zero point. */
 TNY_INLINE int32_t tny_finish(tny_final_t final, int64_t sum)
 {
   if (final.is_long) {
-    const int64_t code = tny_rescale_long(sum + final.bias, final.scale);
-    return (int32_t)(code < final.low ? final.low : code > final.high ? final.high : code);
+    const int64_t total = (int64_t)((uint64_t)sum + (uint64_t)final.bias);
+    return tny_clamp(tny_rescale_long(total, final.scale), final.low, final.high);
   }
   return tny_offset(tny_rescale((int32_t)((uint32_t)sum + (uint32_t)final.bias), final.scale), final.zero, final.low,
                     final.high);

@@ -5,8 +5,8 @@
 #include "tny_tensor.h"
 
 typedef struct {
-  uint16_t in_h, in_w, channels, out_h, out_w;
-  uint8_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+  int32_t in_h, in_w, channels, out_h, out_w;
+  uint16_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
   int16_t low, high;
   uint16_t layer, tensor;
 } tny_pool_t;

@@ -44,16 +44,18 @@ TNY_INLINE int32_t tny_rescale(int32_t x, tny_scale_t scale)
   return tny_round_shift((int32_t)((product + ((int64_t)1 << 30)) >> 31), right);
 }
 
-/* clamp(x + zero, low, high) for every x. */
+/* clamp(x + zero, low, high) for every x; the sum wraps around, as in TFLite Micro. */
 TNY_INLINE int32_t tny_offset(int32_t x, int32_t zero, int32_t low, int32_t high)
 {
-  return tny_clamp(x, low - zero, high - zero) + zero;
+  return tny_clamp((int32_t)((uint32_t)x + (uint32_t)zero), low, high);
 }
 
-/* Rescaling of 64-bit sums: a multiplier of 15 bits, the whole shift, one rounding (halves up). */
-TNY_INLINE int64_t tny_rescale_long(int64_t x, tny_scale_t scale)
+/* Rescaling of 64-bit sums: a multiplier of 15 bits, the whole shift, one rounding (halves up). The product wraps around
+ * in 64 bits and the result in 32, as in TFLite Micro. */
+TNY_INLINE int32_t tny_rescale_long(int64_t x, tny_scale_t scale)
 {
-  return (x * scale.multiplier + ((int64_t)1 << (scale.shift - 1))) >> scale.shift;
+  const uint64_t product = (uint64_t)x * (uint64_t)scale.multiplier + ((uint64_t)1 << (scale.shift - 1));
+  return (int32_t)(uint32_t)((int64_t)product >> scale.shift);
 }
 
 #endif

@@ -80,7 +80,7 @@ static inline void tny_wide(const tny_plain_conv_t *conv, const void *in, void *
   int64_t *const sums = (int64_t *)scratch;
   int16_t *const taps = (int16_t *)(void *)(sums + conv->out_w);
   TNY_ENTER(conv->layer);
-  memset(sums, 0, conv->out_w * sizeof *sums);
+  memset(sums, 0, (size_t)conv->out_w * sizeof *sums);
   for (int32_t c = 0; c < conv->out_c; c++) {
     tny_plain_weights(conv, c, taps);
     for (int32_t row = 0; row < conv->out_h; row++) {

@@ -8,12 +8,27 @@ from __future__ import annotations
 import numpy as np
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.firmware.operators import convolution, layout, plain_conv, pointwise, pooling, softmax
+from tinyfuse.firmware.operators import (
+    bilinear,
+    convolution,
+    elementwise,
+    layout,
+    log_softmax,
+    matmul,
+    moves,
+    plain_conv,
+    pointwise,
+    pooling,
+    reduce,
+    softmax,
+    transpose_conv,
+)
 from tinyfuse.firmware.operators.base import BUILDERS, Kernel, Layer
 from tinyfuse.integer.twin import Twin
 
-__all__ = ["BUILDERS", "Kernel", "Layer", "convolution", "layers_of", "layout", "plain_conv", "pointwise", "pooling",
-           "softmax"]
+__all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "convolution", "elementwise", "layers_of", "layout",
+           "log_softmax", "matmul", "moves", "plain_conv", "pointwise", "pooling", "reduce", "softmax",
+           "transpose_conv"]
 
 
 def layers_of(twin: Twin) -> list[Layer]:
@@ -23,11 +38,15 @@ def layers_of(twin: Twin) -> list[Layer]:
 
 def _layer(twin: Twin, number: int) -> Layer:
     operator, step = twin.graph.operators[number], twin.steps[number]
+    title = f"{twin.graph.name}: operator {operator.index} ({operator.name})"
     if operator.name not in BUILDERS:
-        raise ModelError(f"operator {operator.name} has no firmware kernel; supported: {', '.join(sorted(BUILDERS))}")
+        raise ModelError(f"{title} has no firmware kernel; supported: {', '.join(sorted(BUILDERS))}")
     for index in (*step.inputs, operator.outputs[0]):
         tensor = twin.graph.tensors[index]
         if tensor.dtype not in (np.int8, np.int16):
-            raise ModelError(f"'{tensor.name}' is {tensor.dtype}; the firmware computes int8 and int16 tensors: "
-                             "convert the model with 8-bit or 16-bit activations")
-    return BUILDERS[operator.name](twin.graph, operator, step.node)
+            raise ModelError(f"{title}: '{tensor.name}' is {tensor.dtype}; the firmware computes int8 and int16 "
+                             "tensors: convert the model with 8-bit or 16-bit activations")
+    try:
+        return BUILDERS[operator.name](twin.graph, operator, step.node)
+    except ModelError as error:
+        raise ModelError(f"{title}: {error}") from error

@@ -1,4 +1,7 @@
-"""CONV_2D, and FULLY_CONNECTED on one or more pixels: the int8 ones run on the hot kernels of ``tny_conv.h``."""
+"""CONV_2D, and FULLY_CONNECTED on one or more pixels: the int8 ones run on the hot kernels of ``tny_conv.h``.
+
+What these cannot hold is left to the kernels straight from the definition: groups, sums beyond 32 bits, huge sizes.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.c_text import array
 from tinyfuse.firmware.operators.base import Pair, Shape, Weighted, hwc, in_and_out, is_wide, register
+from tinyfuse.firmware.operators.dead_channels import settled
 from tinyfuse.firmware.operators.plain_conv import plain_conv
 from tinyfuse.firmware.pack import CHUNK, WIDEST, chunked, packed
-from tinyfuse.firmware.scale import Scale, fits, scales_of
+from tinyfuse.firmware.scale import Scale, fits
 from tinyfuse.integer.operators.convolution import Convolution
 from tinyfuse.integer.operators.fully_connected import FullyConnected
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
@@ -141,11 +146,14 @@ def _fully_connected(graph: Graph, operator: Operator, node: FullyConnected) -> 
 def _layer(source: Tensor, target: Tensor, node: Convolution | FullyConnected, weights: np.ndarray,
            shapes: tuple[Shape, Shape], sliding: tuple[Pair, Pair, Pair]) -> Weighted:
     """Build the convolution on the kernels for its type; ``sliding``: stride, dilation, padding before."""
-    if is_wide(source):
-        return plain_conv(source, target, node, weights, shapes, sliding)
-    return _proven(Conv(target.name, (source.index,), target.index, *shapes, weights, node.bias,
-                        scales_of(node.multiplier, node.shift), *sliding, node.zero_in, node.zero_out, node.low,
-                        node.high))
+    groups = shapes[0][2] // weights.shape[3]
+    if not is_wide(source) and groups == 1:
+        live, bias, scales = settled(node, weights)
+        hot = Conv(target.name, (source.index,), target.index, *shapes, live, bias, scales, *sliding, node.zero_in,
+                   node.zero_out, node.low, node.high)
+        if _is_exact(hot):
+            return hot
+    return plain_conv(source, target, node, weights, shapes, sliding, len(weights) // groups)
 
 
 def _content(graph: Graph, operator: Operator) -> np.ndarray:
@@ -154,13 +162,16 @@ def _content(graph: Graph, operator: Operator) -> np.ndarray:
     return weights.astype(np.int64)
 
 
-def _proven(conv: Conv) -> Conv:
-    """``conv``, if no step of it can leave 32 bits; C has undefined behaviour beyond."""
+def _is_exact(conv: Conv) -> bool:
+    """Whether the hot kernels hold ``conv``: its sizes, and every step in 32 bits; C has undefined behaviour beyond."""
     weights = conv.weights.reshape(len(conv.weights), -1)
     taps = np.abs(weights).sum(axis=1)
     centred = taps * max(127 - conv.zero_in, conv.zero_in + 128) + np.abs(conv.bias)
     folded = taps * 128 + np.abs(conv.bias - conv.zero_in * weights.sum(axis=1))
-    conv.check_sizes(conv.run_length, conv.row_lanes)
-    for bound, scale in zip(np.maximum(centred, folded), conv.scales, strict=True):
-        fits(conv.name, int(bound), scale)
-    return conv
+    try:
+        conv.check_sizes(conv.run_length, conv.row_lanes)
+        for bound, scale in zip(np.maximum(centred, folded), conv.scales, strict=True):
+            fits(conv.name, int(bound), scale)
+    except ModelError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""CONCATENATION, RESHAPE, PAD and PADV2: codes that move, if at all."""
+"""CONCATENATION, PACK, RESHAPE, PAD and PADV2: codes that move, if at all."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import accumulate
 
 import numpy as np
 
-from tinyfuse.firmware.operators.base import Kernel, Place, Shape, hwc, in_and_out, is_wide, register, sides
-from tinyfuse.firmware.scale import sized
+from tinyfuse.core.errors import ModelError
+from tinyfuse.firmware.operators.base import Kernel, Place, Shape, in_and_out, is_wide, register, sides
 from tinyfuse.integer.operators import concatenation as nodes
-from tinyfuse.integer.operators import layout
+from tinyfuse.integer.operators import layout, pack
 from tinyfuse.tflite.graph import Graph, Operator
 
 
@@ -52,6 +52,16 @@ def _concatenation(graph: Graph, operator: Operator, node: nodes.Concatenation) 
                 int(np.prod(target.shape[1:node.axis], dtype=int)), is_wide(target), constants=constants)
 
 
+@register("PACK")
+def _pack(graph: Graph, operator: Operator, node: pack.Pack) -> Join:
+    target = graph.tensors[operator.outputs[0]]
+    sources = [graph.tensors[index] for index in operator.inputs]
+    constants = {source.index: source.data for source in sources if source.data is not None}
+    return Join(target.name, tuple(operator.inputs), target.index,
+                tuple(int(np.prod(source.shape[node.axis:], dtype=int)) for source in sources),
+                int(np.prod(target.shape[1:node.axis], dtype=int)), is_wide(target), constants=constants)
+
+
 @register("RESHAPE")
 def _reshape(graph: Graph, operator: Operator, node: layout.Reshape) -> Join:
     source, target = in_and_out(graph, operator)
@@ -79,8 +89,21 @@ class Pad(Kernel):
 @register("PAD", "PADV2")
 def _pad(graph: Graph, operator: Operator, node: layout.Pad) -> Pad:
     source, target = in_and_out(graph, operator)
-    top, left, front = (0, 0, *(place.start for place in node.places[1:]))[-3:]
-    in_shape, out_shape = hwc(source), hwc(target)
-    sized(target.name, "sizes", out_shape, 16)
-    return Pad(target.name, (source.index,), target.index, in_shape, out_shape, (top, left, front), int(node.value),
+    before = (0, *(place.start for place in node.places[1:]))
+    in_shape, out_shape, begins = _joined(target.name, source.shape, target.shape, before)
+    return Pad(target.name, (source.index,), target.index, in_shape, out_shape, begins, int(node.value),
                is_wide(target))
+
+
+def _joined(name: str, given: tuple[int, ...], found: tuple[int, ...], before: tuple[int, ...]) -> list[Shape]:
+    """Sizes before and after, and the places ahead, of three axes: those without padding belong to the one before."""
+    axes: list[tuple[int, int, int]] = []
+    for size, whole, ahead in zip(given, found, before, strict=True):
+        if axes and size == whole:
+            axes[-1] = axes[-1][0] * size, axes[-1][1] * size, axes[-1][2] * size
+        else:
+            axes.append((size, whole, ahead))
+    axes = axes[1:] if axes[0] == (1, 1, 0) else axes
+    if len(axes) > 3:
+        raise ModelError(f"'{name}' is padded along {len(axes)} axes; the firmware pads at most 3")
+    return list(zip(*([(1, 1, 0)] * (3 - len(axes)) + axes), strict=True))

@@ -11,13 +11,12 @@ import numpy as np
 from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.c_text import array
 from tinyfuse.firmware.operators.base import Kernel, Pair, Shape, Weighted, hwc, in_and_out, is_wide, register
+from tinyfuse.firmware.operators.dead_channels import settled
 from tinyfuse.firmware.pack import in_words
-from tinyfuse.firmware.scale import Scale, fits, scales_of
+from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
 from tinyfuse.integer.operators.depthwise import Depthwise
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
-SUM_BITS = 47
-"""TFLite Micro's 64-bit rescaling is defined for sums below 2^47 in absolute value."""
 _MULTIPLIER_BITS = 15
 
 
@@ -36,6 +35,11 @@ class PlainConv(Kernel, Weighted):
     header = "tny_wide.h"
     kind = "plain_conv"
     call: ClassVar[tuple[str, ...]] = ("tny_wide",)
+
+    def check_sizes(self, *lanes: int) -> None:
+        """Raise ModelError if the window does not fit the descriptor."""
+        sized(self.name, "kernel, stride, dilation or padding", (*self.weights.shape[1:3], *self.stride, *self.dilation,
+                                                                 *self.padding), 16)
 
     @property
     def largest(self) -> int:
@@ -87,6 +91,19 @@ class ChannelConv(PlainConv):
         return 2 * (int(np.prod(self.weights.shape[1:])) + lanes) + 4 * width
 
 
+@dataclass(frozen=True, eq=False)
+class ExactConv(PlainConv):
+    """A convolution of int8 tensors whose sums may wrap around in 32 bits, as TFLite Micro's do."""
+
+    header = "tny_exact_conv.h"
+    call = ("tny_exact_conv",)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """For the decoded weights of one output channel."""
+        return 2 * int(np.prod(self.weights.shape[1:]))
+
+
 @register("DEPTHWISE_CONV_2D")
 def _depthwise(graph: Graph, operator: Operator, node: Depthwise) -> PlainConv:
     source, target = in_and_out(graph, operator)
@@ -101,31 +118,40 @@ def plain_conv(source: Tensor, target: Tensor, node: Any, weights: np.ndarray, s
                sliding: tuple[Pair, Pair, Pair], share: int = 0) -> PlainConv:
     """Build the convolution of the twin's ``node``; ``sliding``: stride, dilation, padding before; ``share`` 0: all.
 
-    Raises ModelError for a size beyond the descriptor, or sums that TFLite Micro's arithmetic is not defined for.
+    The quickest kernel is taken that is exact: one by channels, if 32 bits hold every step of it, else one by windows.
     """
-    long = node.wide_sums
+    wide = is_wide(source)
+    weights, bias, scales = (weights, node.bias, scales_for(node)) if wide else settled(node, weights)
+    layer = PlainConv(target.name, (source.index,), target.index, *shapes, weights, bias, scales, *sliding,
+                      int(node.zero_in), node.zero_out, node.low, node.high, share or len(weights), node.wide_sums,
+                      wide)
+    layer.check_sizes()
+    if weights.shape[3] == 1 and _fits_by_channel(layer):
+        return ChannelConv(**vars(layer))
+    return layer if layer.wide else ExactConv(**vars(layer))
+
+
+def scales_for(node: Any) -> tuple[Scale, ...]:
+    """Take over the scales of a node of the twin, shortened where its sums have 64 bits."""
     scales = scales_of(node.multiplier, node.shift)
-    layer = PlainConv(target.name, (source.index,), target.index, *shapes, weights, node.bias,
-                      tuple(map(_shortened, scales)) if long else scales, *sliding, int(node.zero_in), node.zero_out,
-                      node.low, node.high, share or len(weights), long, is_wide(source))
-    by_channel = weights.shape[3] == 1 and layer.largest < 1 << 31
-    return _proven(ChannelConv(**vars(layer)) if by_channel else layer)
+    return tuple(map(shortened, scales)) if node.wide_sums else scales
 
 
-def _shortened(scale: Scale) -> Scale:
-    """The 15-bit multiplier of TFLite Micro's 64-bit rescaling and its shift."""
+def shortened(scale: Scale) -> Scale:
+    """Round to the 15-bit multiplier of TFLite Micro's 64-bit rescaling; the shift is the whole one."""
     largest = (1 << _MULTIPLIER_BITS) - 1
     short = min((scale.multiplier + (1 << 15)) >> 16, largest)
     return Scale(short, _MULTIPLIER_BITS + scale.shift)
 
 
-def _proven(layer: PlainConv) -> PlainConv:
-    """``layer``, if no step of it can leave the types of C."""
-    layer.check_sizes()
-    bound = layer.largest + max(abs(int(value)) for value in layer.bias)
-    if layer.long and (bound >= 1 << SUM_BITS or min(scale.shift for scale in layer.scales) < 1):
-        raise ModelError(f"'{layer.name}': sums up to {bound}, or the scales, are beyond what TFLite Micro's 64-bit "
-                         "rescaling is defined for")
-    for scale in () if layer.wide else layer.scales:
-        fits(layer.name, bound, scale)
-    return layer
+def _fits_by_channel(layer: PlainConv) -> bool:
+    """Whether 32 bits hold the sums and, of int8 tensors, every step on the quick way to codes."""
+    if layer.largest >= 1 << 31:
+        return False
+    taps = np.abs(layer.weights).reshape(len(layer.weights), -1).sum(axis=1)
+    try:
+        for bound, scale in () if layer.wide else zip(255 * taps + np.abs(layer.bias), layer.scales, strict=True):
+            fits(layer.name, int(bound), scale)
+    except ModelError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Code by code: ADD, QUANTIZE to another grid; RELU, RELU6, LEAKY_RELU, LOGISTIC and TANH of int8 tensors as tables."""
+"""Code by code: ADD of int8 tensors, QUANTIZE to another grid, and functions, those of int8 codes as tables."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import numpy as np
 from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.c_text import array, braced, comment
 from tinyfuse.firmware.operators.base import Kernel, Pair, in_and_out, is_wide, register
+from tinyfuse.firmware.operators.elementwise import Scales, elementwise
+from tinyfuse.firmware.operators.wide_functions import wide_function
 from tinyfuse.firmware.scale import Scale, fits, scale_of
-from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range
-from tinyfuse.integer.operators.binary import LEFT_SHIFT
+from tinyfuse.integer.arithmetic import TYPE_RANGE
+from tinyfuse.integer.operators import binary
 from tinyfuse.integer.operators.table import Table
 from tinyfuse.tflite.graph import Graph, Operator
 
-ADD_SHIFT = LEFT_SHIFT[np.dtype(np.int8)]
-Scales = tuple[Scale, Scale, Scale]
+ADD_SHIFT = binary.LEFT_SHIFT[np.dtype(np.int8)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +40,11 @@ class Unary(Kernel):
         return {"results": f"results{number}"}
 
 
-@register("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH")
-def _unary(graph: Graph, operator: Operator, node: Table) -> Unary:
+@register("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "ELU", "HARD_SWISH")
+def _unary(graph: Graph, operator: Operator, node: Table) -> Kernel:
     source, target = in_and_out(graph, operator)
     if is_wide(source):
-        raise ModelError(f"'{target.name}': {operator.name} of int16 tensors has no firmware kernel")
+        return wide_function(graph, operator)
     return Unary(target.name, (source.index,), target.index, int(np.prod(target.shape)), node.values)
 
 
@@ -80,25 +81,22 @@ def _quantize(graph: Graph, operator: Operator, node: Any) -> Quantize:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sum(Kernel):
-    """ADD of ``size`` values; ``zeros`` and ``scales``: of both operands and of the sum."""
+class Add(Kernel):
+    """ADD of ``size`` int8 values in pairs. ``zeros`` and ``scales``: of both operands and of the sum.
+
+    ``lefts``: shifts of the operands before their scales, all of which shift to the right.
+    """
 
     size: int
     zeros: tuple[int, int, int]
     scales: Scales
     low: int
     high: int
-    header = "tny_sum.h"
-    in_place = True
-
-
-@dataclass(frozen=True, eq=False)
-class Add(_Sum):
-    """ADD of int8 values; ``lefts``: shifts of the operands before their scales, all of which shift to the right."""
-
     lefts: Pair
+    header = "tny_sum.h"
     kind = "add"
     call = "tny_add_tensors", "size"
+    in_place = True
 
     def turned(self, first: int) -> Add:
         """Take tensor ``first`` as the first operand of the same sum."""
@@ -114,39 +112,19 @@ class Add(_Sum):
                 "narrow": (self.low, self.high) != (-128, 127)}
 
 
-@dataclass(frozen=True, eq=False)
-class WideAdd(_Sum):
-    """ADD of int16 values."""
-
-    kind = "wide_add"
-    call = "tny_add_wide", "size"
-
-    def members(self, number: int) -> Mapping[str, object]:
-        names = ("first", "second", "out")
-        return {**dict(zip(names, self.scales, strict=True)),
-                **{f"zero_{name}": zero for name, zero in zip(names, self.zeros, strict=True)}, "low": self.low,
-                "high": self.high}
-
-
 @register("ADD")
-def _add(graph: Graph, operator: Operator, node: Any) -> Kernel:
-    left, right, target = (graph.tensors[index] for index in (*operator.inputs, operator.outputs[0]))
-    if not left.shape == right.shape == target.shape:
-        raise ModelError(f"'{target.name}': ADD with broadcasting, of {list(left.shape)} and {list(right.shape)}, has "
-                         "no firmware kernel")
-    bits = LEFT_SHIFT[target.dtype]
-    first, second, out = (float(tensor.scale[0]) for tensor in (left, right, target))
-    common = 2.0 * max(first, second)
-    scales = scale_of(first / common), scale_of(second / common), scale_of(common / ((1 << bits) * out))
-    low, high = activation_range(str(operator.options["fused_activation_function"]), out, int(target.zero_point[0]),
-                                 target.dtype)
-    zeros = int(left.zero_point[0]), int(right.zero_point[0]), int(target.zero_point[0])
-    constants = {tensor.index: tensor.data for tensor in (left, right) if tensor.data is not None}
-    tensors = target.name, (left.index, right.index), target.index, int(np.prod(target.shape)), zeros
-    if is_wide(target):
-        return WideAdd(*tensors, scales, low, high, constants=constants)
-    lefts, proven = _proven(target.name, scales)
-    return Add(*tensors, proven, low, high, lefts, constants=constants)
+def _add(graph: Graph, operator: Operator, node: binary.Elementwise) -> Kernel:
+    """Build the quick kernel where it can be proven, else the one for every case."""
+    every = elementwise(graph, operator, node)
+    shapes = {graph.tensors[index].shape for index in (*every.sources, every.target)}
+    if every.wide or len(shapes) > 1:
+        return every
+    try:
+        lefts, proven = _proven(every.name, every.scales)
+    except ModelError:
+        return every
+    return Add(every.name, every.sources, every.target, int(np.prod(shapes.pop())), every.zeros, proven, every.low,
+               every.high, lefts, constants=every.constants)
 
 
 def _proven(name: str, scales: Scales) -> tuple[Pair, Scales]:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from tinyfuse.integer.operators import (  # noqa: F401
+    batch_matmul,
     binary,
     concatenation,
     convolution,
     depthwise,
+    elu,
     fully_connected,
+    gather,
+    hard_swish,
     layout,
+    log_softmax,
     mean,
+    pack,
     pooling,
+    prelu,
+    reduce_max,
+    resize_bilinear,
+    resize_nearest,
     sigmoid,
     softmax,
+    squared_difference,
     table,
+    transpose_conv,
 )
 from tinyfuse.integer.operators.base import OPERATORS, Node
 

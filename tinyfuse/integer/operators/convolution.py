@@ -29,8 +29,9 @@ class Convolution(Weighted):
         sliding = window(operator, source, graph.tensors[operator.outputs[0]], self.content.shape[1:3])
         groups, left = divmod(source.shape[3], max(1, weights.shape[3]))
         if left or not groups or weights.shape[0] % groups:
-            raise ModelError(f"'{weights.name}': {operator.name} of {list(source.shape)} by weights {list(weights.shape)}; "
-                             "their depth must be the input channels, or these divided by a number of groups")
+            raise ModelError(f"'{weights.name}': {operator.name} of {list(source.shape)} by weights "
+                             f"{list(weights.shape)}; their depth must be the input channels, or these divided by a "
+                             "number of groups")
         kernel = _dilated(_ungrouped(self.content, groups), (sliding.dilation_h, sliding.dilation_w))
         self.top, self.left = sliding.top, sliding.left
         # Where one position is left there is no stride. TensorFlow's Conv2D computes garbage for unequal strides on an

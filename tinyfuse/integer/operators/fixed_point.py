@@ -21,8 +21,8 @@ _GUESS_AT_0, _GUESS_SLOPE = round(48 / 17 * 2.0**29), round(-32 / 17 * 2.0**29) 
 
 
 @numba.njit(nogil=True, cache=True)
-def _shifted(value, exponent):  # type: ignore[no-untyped-def]
-    """``value`` * 2^exponent, saturated to int32."""
+def saturated_left(value, exponent):  # type: ignore[no-untyped-def]
+    """Return ``value`` * 2^exponent, saturated to int32."""
     return min(max(value << exponent, np.int64(-1 << 31)), np.int64(ONE))
 
 
@@ -37,7 +37,7 @@ def exp_negative(value, integer_bits):  # type: ignore[no-untyped-def]
     fraction = np.int64(31 - integer_bits)
     quarter = np.int64(1) << (fraction - np.int64(2))
     part = (value & (quarter - np.int64(1))) - quarter
-    x = _shifted(part, np.int64(integer_bits)) + (np.int64(1) << np.int64(28))
+    x = saturated_left(part, np.int64(integer_bits)) + (np.int64(1) << np.int64(28))
     x2 = multiply(x, x)
     x3 = multiply(x2, x)
     x4 = multiply(x2, x2)
@@ -57,14 +57,14 @@ def _newton(value):  # type: ignore[no-untyped-def]
     x = np.int64(_GUESS_AT_0) + multiply(half_denominator, np.int64(_GUESS_SLOPE))
     for _ in range(3):
         missing = (np.int64(1) << np.int64(29)) - multiply(half_denominator, x)
-        x += _shifted(multiply(x, missing), np.int64(2))
+        x += saturated_left(multiply(x, missing), np.int64(2))
     return x
 
 
 @numba.njit(nogil=True, cache=True)
 def reciprocal_of_one_plus(value):  # type: ignore[no-untyped-def]
     """Q0 number 1 / (1 + value) of a Q0 number in [0, 1]."""
-    return _shifted(_newton(value), np.int64(1))
+    return saturated_left(_newton(value), np.int64(1))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -82,7 +82,7 @@ def tanh(value):  # type: ignore[no-untyped-def]
     if value == 0:
         return np.int64(0)
     # The same integer read as Q5 is twice the number: tanh(x) = (1 - exp(-2x)) / (1 + exp(-2x)).
-    positive = _shifted(_newton(exp_negative(-abs(value), 5)) - (np.int64(1) << np.int64(29)), np.int64(2))
+    positive = saturated_left(_newton(exp_negative(-abs(value), 5)) - (np.int64(1) << np.int64(29)), np.int64(2))
     return positive if value > 0 else -positive
 
 

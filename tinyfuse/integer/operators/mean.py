@@ -17,7 +17,7 @@ _MOST_AXES = 5  # of the tensor; TFLite Micro keeps their sizes in an array of t
 
 @register("MEAN", "SUM")
 class Mean:
-    """One MEAN or SUM. Reference: ``reference/reduce.h``, QuantizedMeanOrSum, which TFLite Micro uses for all scales."""
+    """One MEAN or SUM. Reference: ``reference/reduce.h``, QuantizedMeanOrSum, used for all scales."""
 
     def __init__(self, operator: Operator, graph: Graph) -> None:
         source, target = source_and_target(operator, graph)

@@ -1,0 +1,131 @@
+"""Gradients of operators: as steep as the codes themselves over 40 codes, which no rounding hides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from one_operator import twin_of
+from side_by_side import Net
+
+STEP = 20
+"""Codes that one value of an input moves, to both sides."""
+
+
+def image(net: Net, *shape: int) -> int:
+    return net.input([1, *shape])
+
+
+def transpose_conv(net: Net) -> None:
+    w = net.constant(net.rng.integers(-127, 128, (2, 3, 2, 3)), np.int8, [0.01], [0])
+    bias = net.constant(np.array([300, -200]), np.int32, [0.001], [0])
+    shape = net.constant(np.array([1, 5, 4, 2]), np.int32)
+    net.step("TRANSPOSE_CONV", [shape, w, image(net, 3, 2, 3), bias], net.tensor([1, 5, 4, 2], scale=0.3),
+             "TransposeConvOptions", {"padding": 0, "strideH": 2, "strideW": 2})
+
+
+def grouped(net: Net) -> None:
+    w = net.constant(net.rng.integers(-127, 128, (4, 2, 2, 2)), np.int8, [0.01], [0])
+    net.step("CONV_2D", [image(net, 2, 3, 4), w], net.tensor([1, 1, 2, 4], scale=0.2), "Conv2DOptions",
+             {"padding": 1, "strideH": 1, "strideW": 1})
+
+
+def matmul(net: Net) -> None:
+    net.step("BATCH_MATMUL", [image(net, 1, 2, 3), image(net, 2, 4, 3)], net.tensor([1, 2, 2, 4], scale=1.5),
+             "BatchMatMulOptions", {"adjX": False, "adjY": True})
+
+
+def matmul_turned(net: Net) -> None:
+    w = net.constant(net.rng.integers(-100, 100, (3, 4)), np.int8, [0.02], [5])
+    net.step("BATCH_MATMUL", [image(net, 3, 2), w], net.tensor([1, 2, 4], scale=0.3), "BatchMatMulOptions",
+             {"adjX": True, "adjY": False})
+
+
+def prelu(net: Net) -> None:
+    alpha = net.constant(net.rng.integers(-100, 100, (1, 1, 3)), np.int8, [0.01], [0])
+    net.step("PRELU", [image(net, 2, 2, 3), alpha], net.tensor([1, 2, 2, 3]))
+
+
+def squared_difference(net: Net) -> None:
+    net.step("SQUARED_DIFFERENCE", [image(net, 2, 3), image(net, 1, 3)], net.tensor([1, 2, 3], scale=1.5, zero=-128),
+             "SquaredDifferenceOptions")
+
+
+def hard_swish(net: Net) -> None:
+    net.step("HARD_SWISH", [net.input([1, 12], scale=0.02)], net.tensor([1, 12], scale=0.015), "HardSwishOptions")
+
+
+def elu(net: Net) -> None:
+    net.step("ELU", [net.input([1, 12], scale=0.02)], net.tensor([1, 12], scale=0.02))
+
+
+def log_softmax(net: Net) -> None:
+    net.step("LOG_SOFTMAX", [net.input([1, 3, 4], scale=0.03)], net.tensor([1, 3, 4], scale=1 / 16, zero=127),
+             "LogSoftmaxOptions")
+
+
+def resize_nearest(net: Net) -> None:
+    sizes = net.constant(np.array([5, 3]), np.int32)
+    net.step("RESIZE_NEAREST_NEIGHBOR", [image(net, 3, 4, 2), sizes], net.tensor([1, 5, 3, 2]),
+             "ResizeNearestNeighborOptions")
+
+
+def resize_bilinear(net: Net) -> None:
+    sizes = net.constant(np.array([5, 3]), np.int32)
+    net.step("RESIZE_BILINEAR", [image(net, 3, 4, 2), sizes], net.tensor([1, 5, 3, 2]), "ResizeBilinearOptions",
+             {"halfPixelCenters": True})
+
+
+def gather(net: Net) -> None:
+    places = net.constant(np.array([[2, 0], [2, 1]]), np.int32)
+    net.step("GATHER", [image(net, 2, 3, 2), places], net.tensor([1, 2, 2, 2, 2]), "GatherOptions", {"axis": 2})
+
+
+def pack(net: Net) -> None:
+    net.step("PACK", [image(net, 2, 3), image(net, 2, 3)], net.tensor([1, 2, 2, 3]), "PackOptions",
+             {"axis": 2, "valuesCount": 2})
+
+
+def total(net: Net) -> None:
+    axes = net.constant(np.array([1, 3]), np.int32)
+    net.step("SUM", [image(net, 2, 3, 2), axes], net.tensor([1, 3], scale=0.4), "ReducerOptions", {"keepDims": False})
+
+
+def reduce_max(net: Net) -> None:
+    axes = net.constant(np.array([1, 3]), np.int32)
+    net.step("REDUCE_MAX", [image(net, 2, 2, 1), axes], net.tensor([1, 2]), "ReducerOptions", {"keepDims": False})
+
+
+CASES = [transpose_conv, grouped, matmul, matmul_turned, prelu, squared_difference, hard_swish, elu, log_softmax,
+         resize_nearest, resize_bilinear, gather, pack, total, reduce_max]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_the_slope_of_the_codes(case: Callable[[Net], None]) -> None:
+    """Every value of every input moves alone; functions with a kink or a largest value get codes far from them."""
+    net = Net(np.random.default_rng(3))
+    case(net)
+    twin = twin_of(net.data())
+    codes = {net.specs[index].name: _spread(net, net.specs[index].shape) for index in net.inputs}
+    weights = net.rng.normal(size=net.specs[net.steps[-1].outputs[0]].shape[1:]).astype(np.float32)
+    _, found = twin.gradient(codes, lambda out, rows: np.broadcast_to(weights, out.shape), [*codes])
+    for name, gradient in found.items():
+        for place in np.ndindex(*gradient.shape):
+            above, below = (twin.run({**codes, name: _moved(codes[name], place, step)}) for step in (STEP, -STEP))
+            expected = ((above.astype(int) - below) * weights).sum() / (2 * STEP)
+            assert abs(gradient[place] - expected) < 0.03 * np.abs(weights).sum() ** 0.5 + 0.08 * abs(expected)
+
+
+def _spread(net: Net, shape: tuple[int, ...]) -> np.ndarray:
+    """Different codes, none within a step of 0 or, up to four, of another one."""
+    choices = np.array([-75, -50, 25, 50, 75, -25, 30, -30, 35, -35, 40, -40, 45, -45, 55, -55, 60, -60, 65, -65, 70,
+                        -70, 72, -72, 27, -27, 33])
+    size = int(np.prod(shape))
+    return net.rng.permutation(choices[:size]).reshape(shape).astype(np.int8)
+
+
+def _moved(codes: np.ndarray, place: tuple[int, ...], step: int) -> np.ndarray:
+    moved = codes.copy()
+    moved[place] += step
+    return moved

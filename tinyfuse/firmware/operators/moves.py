@@ -1,0 +1,98 @@
+"""STRIDED_SLICE, TRANSPOSE, GATHER and RESIZE_NEAREST_NEIGHBOR: codes that change their places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyfuse.firmware.c_text import array, comment
+from tinyfuse.firmware.operators.base import Kernel, in_and_out, is_wide, register
+from tinyfuse.firmware.operators.layout import Join
+from tinyfuse.firmware.operators.walk import Steps, contiguous, is_whole, members, walk
+from tinyfuse.integer.operators import gather, layout, resize_nearest
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Move(Kernel):
+    """Codes of the input from ``start`` on, in the order of a walk."""
+
+    sizes: Steps
+    steps: Steps
+    start: int
+    wide: int
+    header = "tny_move.h"
+    kind = "move"
+    call = "tny_move", "wide"
+
+    def members(self, number: int) -> Mapping[str, object]:
+        return {**members(sizes=self.sizes, steps=self.steps), "start": self.start}
+
+
+def _moved(source: Tensor, target: Tensor, shape: tuple[int, ...], steps: Steps, start: int) -> Kernel:
+    """Build the walk; codes that all stay where they are need no work."""
+    sizes, found = walk(target.name, shape, steps)
+    if start == 0 and is_whole(sizes, found) and np.prod(source.shape) == np.prod(target.shape):
+        return Join(target.name, (source.index,), target.index, (int(np.prod(source.shape)),), 1, is_wide(target))
+    return Move(target.name, (source.index,), target.index, sizes, found, start, is_wide(target))
+
+
+@register("TRANSPOSE")
+def _transpose(graph: Graph, operator: Operator, node: layout.Transpose) -> Kernel:
+    source, target = in_and_out(graph, operator)
+    steps = contiguous(source.shape)
+    return _moved(source, target, target.shape, tuple(steps[axis] for axis in node.axes), 0)
+
+
+@register("STRIDED_SLICE")
+def _slice(graph: Graph, operator: Operator, node: layout.Slice) -> Kernel:
+    source, target = in_and_out(graph, operator)
+    cuts = [range(size)[place] for size, place in zip(source.shape, node.places, strict=True)]
+    steps = contiguous(source.shape)
+    start = sum(step * cut.start for step, cut in zip(steps, cuts, strict=True))
+    return _moved(source, target, tuple(map(len, cuts)),
+                  tuple(step * cut.step for step, cut in zip(steps, cuts, strict=True)), start)
+
+
+@dataclass(frozen=True, eq=False)
+class Pick(Kernel):
+    """Parts of ``width`` codes: for each number of ``outer`` those of ``inner``, which are below ``inner_size``.
+
+    Without ``outer`` all ``outer_count`` are taken.
+    """
+
+    outer: np.ndarray | None = field(repr=False)
+    outer_count: int
+    inner: np.ndarray = field(repr=False)
+    inner_size: int
+    width: int
+    wide: int
+    header = "tny_pick.h"
+    kind = "pick"
+    call = "tny_pick", "wide"
+
+    def tables(self, number: int) -> str:
+        outer = "" if self.outer is None else array("uint32_t", f"outer{number}", self.outer)
+        return f"/* {comment(self.name)} */\n{outer}{array('uint32_t', f'inner{number}', self.inner)}"
+
+    def members(self, number: int) -> Mapping[str, object]:
+        return {"outer": "NULL" if self.outer is None else f"outer{number}", "inner": f"inner{number}",
+                "outer_count": self.outer_count, "inner_count": len(self.inner), "inner_size": self.inner_size,
+                "width": self.width}
+
+
+@register("GATHER")
+def _gather(graph: Graph, operator: Operator, node: gather.Gather) -> Pick:
+    source, target = in_and_out(graph, operator)
+    outer, width = np.prod(source.shape[:node.axis], dtype=int), np.prod(source.shape[node.axis + 1:], dtype=int)
+    return Pick(target.name, (source.index,), target.index, None, int(outer), node.places.reshape(-1),
+                source.shape[node.axis], int(width), is_wide(source))
+
+
+@register("RESIZE_NEAREST_NEIGHBOR")
+def _resize(graph: Graph, operator: Operator, node: resize_nearest.ResizeNearest) -> Pick:
+    source, target = in_and_out(graph, operator)
+    return Pick(target.name, (source.index,), target.index, node.rows, len(node.rows), node.columns, source.shape[2],
+                source.shape[3], is_wide(source))
