@@ -15,11 +15,13 @@ from tinyfuse.attacks.profiles import PROFILES, profile
 from tinyfuse.cli import options
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError, UsageError, nearest
+from tinyfuse.core.files import read_limited, sha256_hex
 from tinyfuse.core.strict import decode
 from tinyfuse.data import Input
 from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.integer.model import load_model
-from tinyfuse.nn.zoo.user import is_network
+from tinyfuse.nn.zoo.user import MAX_TFLITE_BYTES, is_network
+from tinyfuse.quantize.integer_table import read_integer_table
 from tinyfuse.study.rows import budget_of, check_names
 from tinyfuse.threats.masks import masks_of
 from tinyfuse.threats.modes import attacked_by
@@ -116,15 +118,18 @@ def _check_inputs(args: argparse.Namespace) -> None:
     The inputs are those of the table beside the model. Without one, a ``.tflite`` itself knows their names.
     """
     path = Path(args.model)
-    beside = path.with_suffix(".toml")
-    table = toml.read(beside, ModelError) if beside.is_file() else {}
+    beside, integer = path.with_suffix(".toml"), path.suffix == ".tflite" and not is_network(path)
+    if integer:
+        table = read_integer_table(path, sha256_hex(read_limited(path, MAX_TFLITE_BYTES, ModelError)))
+    else:
+        table = toml.read(beside, ModelError) if beside.exists() else {}
     described = table.get("inputs", ())
     inputs = [decode(Input, one, str(beside), ModelError) for one in described] if isinstance(described, list) else []
     if inputs:
         attacked = attacked_by(args.modality, [one.name for one in inputs])
         budget_of(inputs, attacked, args.epsilon, args.norm or "linf")
         masks_of(args.mask or [], inputs)
-    elif path.suffix == ".tflite" and not is_network(path):
+    elif integer:
         names = [port.name for port in load_model(path).inputs]
         attacked = attacked_by(args.modality, names)
         if isinstance(args.epsilon, Mapping):

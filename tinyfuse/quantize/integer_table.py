@@ -59,7 +59,7 @@ def read_integer_table(model: Path, sha256: str) -> dict[str, Any]:
     Raises :class:`ModelError`, in one line, for a table that cannot be read or holds something of another type.
     """
     beside = model.with_suffix(".toml")
-    if not beside.is_file():
+    if not beside.exists():
         return {}
     table = toml.read(beside, ModelError)
     if table.get("sha256") != sha256:
