@@ -255,7 +255,7 @@ def _network_and_data(path: Path, dataset: Dataset, output: str = "", signature:
 
 def _model_and_data(path: Path, dataset: Dataset) -> tuple[ModelSubject, Dataset]:
     """Load the integer model in ``path``, and ``dataset`` as a table beside it says its network was trained on."""
-    from tinyfuse.attacks import TwinTarget
+    from tinyfuse.attacks.targets.anomaly import twin_target
     from tinyfuse.integer.model import load_model
     from tinyfuse.quantize.integer_table import read_integer_table
     from tinyfuse.study.attack import ModelSubject
@@ -269,7 +269,7 @@ def _model_and_data(path: Path, dataset: Dataset) -> tuple[ModelSubject, Dataset
     seed = int(table.get("training", {}).get("seed", 0))
     inputs = tuple(one for one in dataset.inputs if one.name in model.grids)
     subject = Subject(name, recipe or path.stem, "twin", digest, {one.name: one.span for one in inputs})
-    return ModelSubject(TwinTarget(model), subject, seed, inputs), dataset
+    return ModelSubject(twin_target(model, dataset), subject, seed, inputs), dataset
 
 
 def _source_of(path: Path, source: str | Path | None) -> Path:

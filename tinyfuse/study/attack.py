@@ -9,17 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import Attack, DequantisedTarget, EnsembleTarget, KerasTarget, TwinTarget, misclassified
+from tinyfuse.attacks import Attack, DequantisedTarget, EnsembleTarget, KerasTarget, misclassified
 from tinyfuse.attacks.profiles import Profile
+from tinyfuse.attacks.targets.anomaly import (
+    CLASSES,
+    AnomalyNetwork,
+    AnomalyTwin,
+    IntegerTarget,
+    float_target,
+    read_out,
+)
 from tinyfuse.checks.line_rows import survivors_of
-from tinyfuse.core.errors import ParityError, UsageError
+from tinyfuse.core.errors import ParityError
 from tinyfuse.core.results import ResultStore, Row
 from tinyfuse.core.statistics import wilson
 from tinyfuse.data import Batch, Dataset, Input, Samples
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.executors.installed import ORACLE, is_here
-from tinyfuse.integer.model import IntegerModel, dequantize
 from tinyfuse.nn.network import Network
+from tinyfuse.nn.objectives.reconstruction import auc
 from tinyfuse.study.cell_study import CellStudy, ThreatModel
 from tinyfuse.study.rows import (
     CLEAN,
@@ -29,7 +37,7 @@ from tinyfuse.study.rows import (
     OutcomeLog,
     Scope,
     Subject,
-    check_budget,
+    budget_of,
 )
 from tinyfuse.study.stages.attack import attack_cells, code_types
 from tinyfuse.study.stages.exchange import Judge, points_for, replay
@@ -45,7 +53,7 @@ class AttackResult:
 
     ``made``: the attacked inputs as the judged model takes them (codes, or float32 values of a network), by name
     [n, ...], with "label" int [n] and "broken" bool [n]; of a suite each name but "label" begins with its mode and "_".
-    ``notes``: further figures by the key of a row: "spent", "universal", "evasive".
+    ``notes``: further figures by the key of a row: "spent", "universal", "evasive"; of an autoencoder "auc".
     """
 
     rows: list[Row]
@@ -53,24 +61,12 @@ class AttackResult:
     notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-SHARE = 0.03
-"""Of an input's range of values: the budget if none is given."""
-
-
-def budget_of(inputs: Sequence[Input], attacked: Sequence[str],
-              epsilon: float | Mapping[str, float] | None) -> dict[str, float]:
-    """Return the ``epsilon`` of each ``attacked`` one of ``inputs``, in its own units."""
-    if isinstance(epsilon, Mapping):
-        return dict(epsilon)
-    return {one.name: SHARE * one.span if epsilon is None else epsilon for one in inputs if one.name in attacked}
-
-
 @dataclass(frozen=True, eq=False)
 class AttackTask:
     """``plan`` on ``count`` test samples of ``dataset``: what is asked for, whatever is attacked.
 
     ``modality``: "all" inputs, or names separated by commas. ``epsilon``: one budget, or one for each attacked input,
-    in its own units (default: SHARE of the range of its values); or ``codes``, whole codes of an integer model.
+    in its own units (default: a share of the range of its values); or ``codes``, whole codes of an integer model.
     ``world``: threat model of an integer model, "codes" (G), "real" (R) or "naive" (N: on the float network only).
     """
 
@@ -94,12 +90,7 @@ class AttackTask:
         attacked = attacked_by(self.modality, [one.name for one in inputs])
         if self.codes is not None and grids is not None:
             return whole_codes(self.codes, attacked, grids)
-        given = budget_of(inputs, attacked, self.epsilon)
-        if set(given) != set(attacked):
-            raise UsageError(f"modality '{self.modality}' needs a budget for {' and '.join(attacked)}; "
-                             f"given: {', '.join(given) or 'none'}")
-        check_budget(inputs, given, self.norm)
-        return {name: float(given[name]) for name in attacked}
+        return budget_of(inputs, attacked, self.epsilon, self.norm)
 
     def study(self, subject: Subject, seed: int, inputs: Sequence[Input], grids: Grids | None = None) -> CellStudy:
         """Set up the task on ``subject``, which looks at ``inputs``; rows and points stay in memory."""
@@ -120,7 +111,7 @@ class ModelSubject:
     The interpreters trust a file and may end the process on a hostile one; what the twin accepts is sound.
     """
 
-    twin: TwinTarget
+    twin: IntegerTarget
     subject: Subject
     seed: int
     inputs: tuple[Input, ...]
@@ -128,11 +119,12 @@ class ModelSubject:
 
 def attack_network(network: Network, task: AttackTask) -> AttackResult:
     """Attack a float ``network``: rows clean, any iterate, last iterate; or clean and those of a suite."""
-    return _result(_attacked_network(network, task))
+    target = float_target(network, task.dataset, batch_size=min(KERAS_BATCH, task.count))
+    study = _attacked_network(network, target, task)
+    return _with_auc(_result(study), study, target)
 
 
-def _attacked_network(network: Network, task: AttackTask) -> CellStudy:
-    target = KerasTarget(network.model, batch_size=min(KERAS_BATCH, task.count))
+def _attacked_network(network: Network, target: KerasTarget, task: AttackTask) -> CellStudy:
     subject = Subject.of(network, FLOAT, FLOAT_EXECUTOR, network.sha256)
     study = task.study(subject, network.seed, network.inputs)
     _judge(study, study.subject, CLEAN, target.logits(task.samples.inputs))
@@ -155,10 +147,10 @@ def attack_model(model: ModelSubject, task: AttackTask, executors: Sequence[str]
     attack_cells(study, twin)
     if isinstance(task.plan, Profile):
         for key in study.keys if is_here(ORACLE) else ():
-            _logits_of(twin.model, ORACLE, twin)(study.points_of(key))
+            _logits_of(twin, ORACLE, check=True)(study.points_of(key))
     else:
         _judge_again(study, twin, executors)
-    return _result(study)
+    return _with_auc(_result(study), study, twin)
 
 
 def _attack_with_float(model: ModelSubject, network: Network, study: CellStudy, task: AttackTask,
@@ -166,7 +158,7 @@ def _attack_with_float(model: ModelSubject, network: Network, study: CellStudy, 
     """Attack the integers together with their float ``network``, which sees the values that the codes stand for."""
     assert isinstance(task.plan, Attack)
     twin, apart = model.twin, task.plan.needs_float
-    real = KerasTarget(network.model, batch_size=min(KERAS_BATCH, task.count))
+    real = float_target(network, task.dataset, batch_size=min(KERAS_BATCH, task.count))
     seen = DequantisedTarget(real, twin.model.grids)
     subject = Subject.of(network, FLOAT, FLOAT_EXECUTOR, network.sha256)
     study = replace(study, source=f"{FLOAT}+{model.subject.precision}",
@@ -191,10 +183,11 @@ def replay_on_model(model: ModelSubject, network: Network, task: AttackTask,
     """
     integer, grids, keys = model.twin.model, model.twin.model.grids, list[str]()
     budget = task.budget(model.inputs, grids)
-    study = _attacked_network(network, replace(task, epsilon=budget, codes=None))
+    target = float_target(network, task.dataset, batch_size=min(KERAS_BATCH, task.count))
+    study = _attacked_network(network, target, replace(task, epsilon=budget, codes=None))
     start = {name: values.astype(np.float32) for name, values in integer.codes_of(task.samples.inputs).items()}
     for executor in executors:
-        judge = Judge(replace(model.subject, executor=executor), _logits_of(integer, executor), grids)
+        judge = Judge(replace(model.subject, executor=executor), _logits_of(model.twin, executor), grids)
         _judge(study, judge.subject, CLEAN, judge.logits(start))
         keys += replay(study, judge, task.world)
     rows = study.log.store.rows()
@@ -223,30 +216,47 @@ def _settings(study: CellStudy) -> AttackSettings:
     return study.settings(key, "replayed" if plan.one_for_all else "any-iterate", plan)
 
 
-def _judge_again(study: CellStudy, twin: TwinTarget, executors: Sequence[str]) -> None:
+def _judge_again(study: CellStudy, twin: IntegerTarget, executors: Sequence[str]) -> None:
     """Judge clean and attacked codes of ``study`` in ``executors``; TFLite Micro must compute the twin's codes."""
     key, settings = study.keys[0], _settings(study)
     for executor in executors:
-        subject, run = replace(study.subject, executor=executor), _logits_of(twin.model, executor, twin)
+        subject, run = replace(study.subject, executor=executor), _logits_of(twin, executor, check=True)
         _judge(study, subject, CLEAN, run(study.problem[1]))
         _judge(study, subject, settings, run(study.points_of(key)), study.digest(key))
 
 
-def _logits_of(model: IntegerModel, executor: str, twin: TwinTarget | None = None) -> Any:
-    """Return f(codes by name) -> logits [n, k] of ``executor``, compared with ``twin`` if that is TFLite Micro."""
-    opened = open_executor(model, executor)
+def _logits_of(twin: IntegerTarget, executor: str, *, check: bool = False) -> Any:
+    """Return f(codes by name) -> logits [n, k] of ``executor``; TFLite Micro is compared with ``twin`` if asked."""
+    opened = open_executor(twin.model, executor)
 
     def logits(batch: Batch) -> np.ndarray:
-        codes = {port.name: batch[port.name].astype(np.int32) for port in model.inputs}
+        codes = {port.name: batch[port.name].astype(np.int32) for port in twin.model.inputs}
         output = opened.run(codes)
-        if twin is not None and executor == "tflm":
+        if check and executor == ORACLE:
             check_same_codes(twin, codes, output)
-        return dequantize(output, model.output)
+        return read_out(twin, output, codes)
 
     return logits
 
 
-def check_same_codes(twin: TwinTarget, codes: Batch, theirs: np.ndarray) -> None:
+def _with_auc(result: AttackResult, study: CellStudy, target: KerasTarget | IntegerTarget) -> AttackResult:
+    """Add to ``result`` the note "auc" of an autoencoder's rows: how well errors tell anomalies from normal samples.
+
+    It is about what the ``target`` computes, which TFLite Micro computes alike; samples of both kinds are needed.
+    """
+    labels, notes = study.samples.label, dict(result.notes)
+    if not isinstance(target, (AnomalyNetwork, AnomalyTwin)) or len(np.unique(labels)) < CLASSES:
+        return result
+    clean = auc(target.logits(study.problem[1])[:, 1], labels)
+    after = [(study.budget_of[key], auc(target.logits(study.points_of(key))[:, 1], labels)) for key in study.keys]
+    for row in result.rows:
+        if row["criterion"] != "last-iterate":
+            found = next((value for budget, value in after if budget == row["budget"]), clean)
+            notes[row["key"]] = {**notes.get(row["key"], {}), "auc": found}
+    return replace(result, notes=notes)
+
+
+def check_same_codes(twin: IntegerTarget, codes: Batch, theirs: np.ndarray) -> None:
     """Raise ParityError unless the twin computes the output codes ``theirs`` of TFLite Micro for ``codes``."""
     differing = int(np.sum(twin.twin.run(codes).reshape(theirs.shape) != theirs))
     if differing:

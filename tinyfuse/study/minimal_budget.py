@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import SampleAttack, TwinTarget
+from tinyfuse.attacks import SampleAttack
 from tinyfuse.attacks.minimal import MinimalBudget, minimal_codes
+from tinyfuse.attacks.targets.anomaly import IntegerTarget
 from tinyfuse.data import Samples
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.executors.installed import ORACLE, is_here
@@ -45,8 +46,8 @@ class MinimalResult:
                 f"(95 % interval; {unit}); {self.rejudged} inputs with the same output codes in tflm")
 
 
-def minimal_budget(target: TwinTarget, samples: Samples, attack: SampleAttack, attacked: tuple[str, ...], largest: int,
-                   mask: Mapping[str, np.ndarray]) -> MinimalResult:
+def minimal_budget(target: IntegerTarget, samples: Samples, attack: SampleAttack, attacked: tuple[str, ...],
+                   largest: int, mask: Mapping[str, np.ndarray]) -> MinimalResult:
     """Bisect the budget of each of ``samples`` up to ``largest`` codes, then judge what breaks them on TFLite Micro.
 
     Raises ParityError if an output code of TFLite Micro differs from the twin's.

@@ -47,6 +47,8 @@ def _against(row: Row, note: Mapping[str, Any]) -> str:
 
 
 def _beside(note: Mapping[str, Any]) -> str:
+    if "auc" in note:
+        return f"; AUC {note['auc']:.4f}"
     if "fooling_rate" in note.get("universal", {}):
         changed, learnt = (100 * note["universal"][name] for name in ("fooling_rate", "train_accuracy"))
         return f"; {changed:.1f} % change class, {learnt:.1f} % of the training samples stay correct"

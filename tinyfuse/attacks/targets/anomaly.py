@@ -8,19 +8,54 @@ by raising its error above the threshold, an anomaly by hiding its error below i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinyfuse.attacks.losses import loss_and_slope
 from tinyfuse.attacks.target import Gradient
+from tinyfuse.attacks.targets.keras_target import KerasTarget
+from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.core.errors import UsageError
+from tinyfuse.data.dataset import Dataset
 from tinyfuse.data.samples import Batch
-from tinyfuse.integer.model import IntegerModel, dequantize
+from tinyfuse.integer.model import Codes, IntegerModel, dequantize
 from tinyfuse.integer.undouble import undoubled
+from tinyfuse.nn.network import Network
+from tinyfuse.nn.objectives.reconstruction import anomaly_scores
+from tinyfuse.nn.train import predict
 from tinyfuse.threats.code_grid import Grids
 
 NORMAL_PASSED = 0.95
+CLASSES = 2
+"""Normal (label 0) and anomaly (label 1)."""
+
+
+def rebuilds_input(name: str, values: int, shapes: Sequence[Sequence[int]], dataset: Dataset) -> bool:
+    """Tell whether model ``name``, which returns ``values`` for inputs of ``shapes``, is an autoencoder.
+
+    UsageError: it returns neither classes nor its only input, or the data of an autoencoder has other classes than two.
+    """
+    if values == len(dataset.classes):
+        return False
+    if len(shapes) != 1 or math.prod(shapes[0]) != values:
+        raise UsageError(f"{name} returns {values} values, but the data has the {len(dataset.classes)} classes "
+                         f"{', '.join(dataset.classes[:4])}; give data with its classes")
+    if len(dataset.classes) != CLASSES:
+        raise UsageError(f"{name} returns its input again, so it tells normal samples (label 0) from anomalies (label "
+                         f"1); the data has {len(dataset.classes)} classes, give data with two")
+    return True
+
+
+def float_target(network: Network, dataset: Dataset, *, batch_size: int) -> KerasTarget:
+    """Return ``network`` as a target; of an autoencoder the verdict, its threshold chosen on validation samples."""
+    shapes = [shape[1:] for shape in network.model.input_shape.values()]
+    if not rebuilds_input(network.name, network.model.output_shape[-1], shapes, dataset):
+        return KerasTarget(network.model, batch_size=batch_size)
+    known = dataset.validation
+    threshold = threshold_of(anomaly_scores(predict(network.model, known), known.inputs), known.label)
+    return AnomalyNetwork(network.model, threshold, batch_size=batch_size)
 
 
 def threshold_of(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -62,6 +97,32 @@ def judged_network(model: Any, threshold: float) -> Any:
     return tf_keras.Model({name: given}, Verdict(name="verdict")([given, model({name: given})]), name=model.name)
 
 
+def twin_target(model: IntegerModel, dataset: Dataset) -> IntegerTarget:
+    """Return the twin of ``model`` as a target; of an autoencoder the verdict, as :func:`float_target` does."""
+    shapes = [port.shape[1:] for port in model.inputs]
+    if not rebuilds_input(model.name, math.prod(model.output.shape), shapes, dataset):
+        return TwinTarget(model)
+    found = AnomalyTwin(model, 1.0)
+    known = dataset.validation
+    codes = {name: values.astype(np.float32) for name, values in model.codes_of(known.inputs).items()}
+    return AnomalyTwin(model, threshold_of(found.scores(codes), known.label))
+
+
+def read_out(target: IntegerTarget, outputs: np.ndarray, codes: Codes) -> np.ndarray:
+    """Turn output codes [n, ...] of any executor for the input ``codes`` into the logits of ``target``, float64."""
+    if isinstance(target, AnomalyTwin):
+        return target.verdict(outputs, codes)
+    return dequantize(outputs, target.model.output)
+
+
+class AnomalyNetwork(KerasTarget):
+    """Verdict logits and input gradients of a float autoencoder (``tf_keras``)."""
+
+    def __init__(self, model: Any, threshold: float, *, batch_size: int = 100) -> None:
+        super().__init__(judged_network(model, threshold), batch_size=batch_size)
+        self.threshold = threshold
+
+
 class AnomalyTwin:
     """Verdict logits and input gradients of the twin of an integer autoencoder; a batch holds whole codes as float32.
 
@@ -88,11 +149,15 @@ class AnomalyTwin:
     def scores(self, batch: Batch) -> np.ndarray:
         """Compute the anomaly scores float64 [n]."""
         codes = self._codes(batch)
-        return np.asarray(np.mean(np.square(self._difference(self.twin.run(codes), codes[self.port.name])), axis=1))
+        return self._errors(self.twin.run(codes), codes)
 
     def logits(self, batch: Batch) -> np.ndarray:
         """Return verdict logits float64 [n, 2]."""
         return verdict_logits(self.scores(batch), self.threshold)
+
+    def verdict(self, outputs: np.ndarray, codes: Codes) -> np.ndarray:
+        """Return verdict logits float64 [n, 2] of output codes that an executor computed for ``codes``."""
+        return verdict_logits(self._errors(outputs, codes), self.threshold)
 
     def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...],
                  loss: str = "cross-entropy") -> Gradient:
@@ -115,6 +180,9 @@ class AnomalyTwin:
         return Gradient(logits, losses, {name: (slopes + direct.reshape(slopes.shape)).astype(np.float32)
                                          for name, slopes in found.items()})
 
+    def _errors(self, outputs: np.ndarray, codes: Codes) -> np.ndarray:
+        return np.asarray(np.mean(np.square(self._difference(outputs, codes[self.port.name])), axis=1))
+
     def _difference(self, outputs: np.ndarray, given: np.ndarray) -> np.ndarray:
         """Subtract real inputs from their reconstruction, float64 [n, values]."""
         rebuilt = dequantize(outputs, self.model.output).reshape(len(outputs), -1)
@@ -131,6 +199,10 @@ class AnomalyTwin:
             raise UsageError(f"'{name}' holds values that are no codes of {self.name}; bring real inputs to its grid "
                              "first")
         return {name: codes}
+
+
+IntegerTarget = TwinTarget | AnomalyTwin
+"""The twin of an integer model as attacks take it."""
 
 
 def _checked(threshold: float) -> float:

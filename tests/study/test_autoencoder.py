@@ -1,0 +1,62 @@
+"""From normal sounds of a machine to an attacked autoencoder: training, integers, verdicts, AUC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinyfuse
+from tinyfuse.core.errors import UsageError
+from tinyfuse.data import Dataset, Input, Samples
+from tinyfuse.study.row_text import sentence
+
+SPECTRUM = Input("spectrum", (4, 6), -1.0, 1.0)
+
+
+def samples(n: int, seed: int) -> Samples:
+    """Normal samples lie in a plane of two dimensions, anomalies anywhere."""
+    plane = np.random.default_rng(0).standard_normal((2, 24)) / 3
+    rng, label = np.random.default_rng(seed), np.arange(n) % 2
+    normal, odd = rng.uniform(-1, 1, (n, 2)) @ plane, rng.uniform(-0.6, 0.6, (n, 24))
+    values = np.clip(np.where(label[:, None], odd, normal), -1, 1).astype(np.float32)
+    return Samples({"spectrum": values.reshape(n, 4, 6)}, label.astype(np.int64), np.arange(n))
+
+
+@pytest.fixture(scope="module")
+def machine() -> Dataset:
+    return Dataset("machine", (SPECTRUM,), ("normal", "anomaly"), samples(200, 1), samples(80, 2), samples(80, 3),
+                   "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def network(machine: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tinyfuse.train("anomaly-detection", machine, out=tmp_path_factory.mktemp("machine"), epochs=6, batch_size=20,
+                          learning_rate=0.01, objective="reconstruction")
+
+
+@pytest.fixture(scope="module")
+def integers(machine: Dataset, network: Path) -> Path:
+    return tinyfuse.convert(network, "w6", machine, calibration_samples=40, proof_samples=20)
+
+
+@pytest.mark.parametrize("which", ["network", "integers"])
+def test_errors_are_raised_and_hidden(which: str, machine: Dataset, request: pytest.FixtureRequest) -> None:
+    path = request.getfixturevalue(which)
+    found = tinyfuse.attack(path, machine, epsilon=0.2, steps=5, samples=40)
+    clean, attacked = ([row for row in found.rows if row["kind"] == kind and row["criterion"] != "last-iterate"]
+                       for kind in ("clean", "attack"))
+    assert {row["executor"] for row in clean} == ({"keras"} if which == "network" else {"twin", "tflm"})
+    for before, after in zip(clean, attacked, strict=True):
+        assert before["accuracy"] > 0.85 > 0.5 > after["accuracy"]
+        assert found.notes[before["key"]]["auc"] > 0.9 > found.notes[after["key"]]["auc"] + 0.1
+        assert sentence(after, found.notes[after["key"]]).endswith(f"AUC {found.notes[after['key']]['auc']:.4f}")
+    assert len({tuple(sorted(row["correct"] for row in rows)) for rows in (clean[:1], clean[1:] or clean[:1])}) == 1
+
+
+def test_data_without_two_kinds_are_one_line(machine: Dataset, integers: Path) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(UsageError, match=r"returns its input again, .* the data has 3 classes"):
+        tinyfuse.attack(integers, replace(machine, classes=("a", "b", "c")), samples=10)
