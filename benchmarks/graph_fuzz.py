@@ -26,7 +26,8 @@ from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
-BLOCK, SECONDS, MOST_NAMED = 250, 60.0, 40
+BLOCK = {"graphs": 250, "mutants": 250, "firmware": 20}
+SECONDS, MOST_NAMED = 60.0, 40
 
 
 def main() -> int:
@@ -51,11 +52,11 @@ def main() -> int:
 
 def run(kind: str, seeds: range, jobs: int, log: Path) -> int:
     """Judge the blocks of ``seeds`` that ``log`` lacks, then print what stands in it."""
-    starts, done = range(seeds.start, seeds.stop, BLOCK), {row["start"] for row in _rows(log)}
+    starts, done = range(seeds.start, seeds.stop, BLOCK[kind]), {row["start"] for row in _rows(log)}
     left: queue.SimpleQueue[range] = queue.SimpleQueue()
     for start in starts:
         if start not in done:
-            left.put(range(start, min(start + BLOCK, seeds.stop)))
+            left.put(range(start, min(start + BLOCK[kind], seeds.stop)))
     lock = threading.Lock()
     with log.open("a", encoding="ascii") as stream:
         threads = [threading.Thread(target=_work, args=(kind, left, stream, lock)) for _ in range(jobs)]

@@ -91,7 +91,7 @@ def make_case(seed: int) -> Case:
     """Draw the graph of one seed, and its inputs: all low, all high, ends at random, uniform codes."""
     net = GraphNet(np.random.default_rng(seed))
     dtype = (np.int8, np.int16)[net.pick(0, 0, 1)]
-    shape = [1, *(int(size) for size in net.rng.integers(1, 9, net.pick(1, 2, 3, 3, 3)))]
+    shape = [1, *(int(size) for size in net.rng.integers(1, 9, net.pick(1, 2, 3, 3, 3, 4)))]
     x = net.input(shape, dtype, scale=net.scale(), zero=net.zero(dtype))
     names, steps = [*ENTRIES, *_OFTEN], net.pick(*range(1, MOST_STEPS + 1))
     while len(net.steps) < steps:
@@ -158,7 +158,8 @@ def _convolution(net: GraphNet, x: int) -> int | None:
         return None
     (out, kernel, options), source = slide, net.specs[x]
     channels = net.pick(1, 2, 4, 8)
-    w, scale = _weights(net, [channels, *kernel, source.shape[3]], 0)
+    groups = net.pick(1, 1, 2) if channels > 1 and source.shape[3] % 2 == 0 else 1
+    w, scale = _weights(net, [channels, *kernel, source.shape[3] // groups], 0)
     types = [np.int32] if source.dtype == np.int8 else [np.int32, np.int64]
     bias = [_bias(net, channels, types[net.pick(0, -1)], scale * source.scale[0])] if net.chance(0.7) else []
     y = net.beside(x, [1, *out, channels], scale=_fitting(net, x, scale, int(np.prod(kernel)) * source.shape[3]))
@@ -213,6 +214,7 @@ def _second(net: GraphNet, x: int) -> int:
     shape = [1, *(1 if net.chance(0.3) else size for size in like.shape[1:])]
     if kind < 0.5:
         return net.input(list(like.shape), like.dtype, scale=net.scale(), zero=net.zero(like.dtype))
+    shape = shape[1:] if len(shape) > 1 and net.chance(0.3) else shape
     return net.constant(net.codes(shape, like.dtype), like.dtype, [net.scale()], [net.zero(like.dtype)])
 
 
@@ -321,3 +323,100 @@ def _concatenation(net: GraphNet, x: int) -> int | None:
              if net.chance(0.5) else net.input(part, source.dtype, scale=source.scale[0], zero=source.zero_point[0]))
     y = net.same_grid(x, [size + part[axis] if place == axis else size for place, size in enumerate(source.shape)])
     return net.step("CONCATENATION", [x, other], y, "ConcatenationOptions", {"axis": axis})
+
+
+@entry("SQUARED_DIFFERENCE", "PRELU")
+def _squares(net: GraphNet, x: int, name: str) -> int | None:
+    if net.specs[x].dtype != np.int8 and name == "PRELU":
+        return None
+    pair = [x, _second(net, x)]
+    scales = [float(net.specs[one].scale[0]) for one in pair]
+    real = max(scales) ** 2 * 100 if name == "SQUARED_DIFFERENCE" else max(scales)
+    y = net.beside(x, scale=net.scale() if net.chance(0.2) else float(np.clip(real * 2.0 ** net.rng.uniform(-4, 4),
+                                                                             1e-15, 1e15)))
+    return net.step(name, pair, y, "SquaredDifferenceOptions" if name == "SQUARED_DIFFERENCE" else "")
+
+
+@entry("ELU", "HARD_SWISH")
+def _table(net: GraphNet, x: int, name: str) -> int:
+    scale = net.scale() if net.chance(0.3) else float(net.specs[x].scale[0]) * 2.0 ** float(net.rng.uniform(-4, 4))
+    y = net.beside(x, scale=float(np.clip(scale, 1e-15, 1e15)))
+    return net.step(name, [x], y, "HardSwishOptions" if name == "HARD_SWISH" else "")
+
+
+@entry("LOG_SOFTMAX")
+def _log_softmax(net: GraphNet, x: int) -> int:
+    return net.step("LOG_SOFTMAX", [x], net.beside(x, scale=1 / 16, zero=127), "LogSoftmaxOptions")
+
+
+@entry("SUM", "REDUCE_MAX")
+def _reduction(net: GraphNet, x: int, name: str) -> int | None:
+    source = net.specs[x]
+    axes = [axis for axis in range(1, len(source.shape)) if net.chance(0.5)]
+    if not axes or (source.dtype != np.int8 and name == "REDUCE_MAX"):
+        return None
+    keep = net.chance(0.5)
+    shape = [1 if axis in axes else size for axis, size in enumerate(source.shape) if keep or axis not in axes]
+    scale = net.scale() if net.chance(0.3) else float(source.scale[0]) * 2.0 ** float(net.rng.uniform(-4, 6))
+    y = net.same_grid(x, shape) if name == "REDUCE_MAX" else net.beside(x, shape, scale=scale)
+    return net.step(name, [x, net.constant(np.array(axes), np.int32)], y, "ReducerOptions", {"keepDims": keep})
+
+
+@entry("GATHER")
+def _gather(net: GraphNet, x: int) -> int | None:
+    shape = list(net.specs[x].shape)
+    axis = net.pick(*range(1, len(shape)))
+    places = net.rng.integers(0, shape[axis], net.pick(1, 2, 3))
+    return net.step("GATHER", [x, net.constant(places, np.int32)],
+                    net.same_grid(x, [*shape[:axis], len(places), *shape[axis + 1:]]), "GatherOptions", {"axis": axis})
+
+
+@entry("PACK")
+def _pack(net: GraphNet, x: int) -> int | None:
+    shape, axis = list(net.specs[x].shape), net.pick(*range(1, len(net.specs[x].shape) + 1))
+    if len(shape) > 4:
+        return None
+    return net.step("PACK", [x, x], net.same_grid(x, [*shape[:axis], 2, *shape[axis:]]), "PackOptions",
+                    {"axis": axis, "valuesCount": 2})
+
+
+@entry("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR")
+def _resize(net: GraphNet, x: int, name: str) -> int | None:
+    shape = net.specs[x].shape
+    if len(shape) != 4:
+        return None
+    wanted, mode = net.rng.integers(1, net.pick(4, 20, 80), 2), net.pick(0, 1, 2)
+    options = "ResizeBilinearOptions" if name == "RESIZE_BILINEAR" else "ResizeNearestNeighborOptions"
+    return net.step(name, [x, net.constant(wanted, np.int32)], net.same_grid(x, [1, *map(int, wanted), shape[3]]),
+                    options, {"alignCorners": mode == 1, "halfPixelCenters": mode == 2})
+
+
+@entry("TRANSPOSE_CONV")
+def _transpose_conv(net: GraphNet, x: int) -> int | None:
+    source = net.specs[x]
+    if len(source.shape) != 4:
+        return None
+    same, kernel, stride = net.pick(0, 1), [net.pick(1, 2, 3), net.pick(1, 2, 3)], [net.pick(1, 2), net.pick(1, 2)]
+    size = [n * s if same else (n - 1) * s + k for n, s, k in zip(source.shape[1:3], stride, kernel, strict=True)]
+    outputs = net.pick(1, 2, 3)
+    w, scale = _weights(net, [outputs, *kernel, source.shape[3]], 0)
+    bias = _bias(net, outputs, np.int32 if source.dtype == np.int8 else np.int64, scale * source.scale[0])
+    taps = int(np.prod(kernel)) * source.shape[3]
+    y = net.beside(x, [1, *size, outputs], scale=_fitting(net, x, scale, taps))
+    return net.step("TRANSPOSE_CONV", [net.constant(np.array([1, *size, outputs]), np.int32), w, x, bias], y,
+                    "TransposeConvOptions", {"padding": 1 - same, "strideH": stride[0], "strideW": stride[1]})
+
+
+@entry("BATCH_MATMUL")
+def _matmul(net: GraphNet, x: int) -> int | None:
+    source = net.specs[x]
+    if not 3 <= len(source.shape) <= 5:
+        return None
+    *ahead, rows, depth = source.shape
+    columns, turned = net.pick(1, 2, 5), net.chance(0.5)
+    other = [columns, depth] if turned else [depth, columns]
+    second = (net.constant(net.codes(other, source.dtype), source.dtype, [net.scale()], [net.zero(source.dtype)])
+              if net.chance(0.5) else
+              net.input([*ahead, *other], source.dtype, scale=net.scale(), zero=net.zero(source.dtype)))
+    y = net.beside(x, [*ahead, rows, columns], scale=_fitting(net, x, net.specs[second].scale, depth))
+    return net.step("BATCH_MATMUL", [x, second], y, "BatchMatMulOptions", {"adjX": False, "adjY": turned})

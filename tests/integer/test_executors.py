@@ -150,7 +150,7 @@ def test_float_models_are_refused() -> None:
 
     tf = tensorflow()
     function = tf.function(lambda x: x + 1.0).get_concrete_function(tf.TensorSpec((1, 4), tf.float32))
-    with pytest.raises(ModelError, match="is a float model; convert it with int8"):
+    with pytest.raises(ModelError, match="is a float model; convert it to int8"):
         load_model(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
 
 

@@ -147,7 +147,7 @@ def compare_model(model: IntegerModel, executors: Sequence[str] | None, dataset:
     chosen = list(dict.fromkeys(executors or EXECUTORS))
     for name in chosen:
         check_executor(name)
-    # The interpreters trust a file and may end the process on a hostile one; what the twin accepts is sound.
+    # Interpreters trust a file and may end their process on a hostile one; what the twin accepts is sound.
     Twin(model.graph)
     labels = None
     if dataset is None:
