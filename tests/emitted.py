@@ -32,14 +32,16 @@ int main(void)
     NAME_inputs_t in = NAME_inputs(&arena);
 {reads}
     const NAME_outputs_t out = NAME_infer(&arena);
-    for (int i = 0; i < {outputs}; i++) {{
-      const int all[3] = {{-1, i, out.{output}[i]}};
-      fwrite(all, sizeof all, 1, values);
-    }}
+    int place = 0;
+{writes}
   }}
   return fclose(values);
 }}
 """
+WRITE = """    for (int i = 0; i < {size}; i++) {{
+      const int all[3] = {{-1, place++, out.{name}[i]}};
+      fwrite(all, sizeof all, 1, values);
+    }}"""
 TRACE = """
 #include <stddef.h>
 #include <stdio.h>
@@ -62,14 +64,13 @@ def write(program: Program, folder: Path) -> None:
 
 def values_of(program: Program, codes: Mapping[str, np.ndarray], folder: Path,
               flags: list[str] | None = None) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """Output codes [n, k], and every tensor [n, size] by index, as the C code computes them."""
+    """Codes [n, k] of all outputs, and every tensor [n, size] by index, as the C code computes them."""
     write(program, folder)
     count = len(next(iter(codes.values())))
     reads = "\n".join(f"    if (fread(in.{port.name}, sizeof *in.{port.name}, {port.size}, stdin) != {port.size})"
                       " return 1;" for port in program.inputs)
-    (folder / "main.c").write_text(MAIN.format(
-        samples=count, reads=reads, output=program.output.name,
-        outputs=program.output.size).replace("NAME", program.name))
+    writes = "\n".join(WRITE.format(size=port.size, name=port.name) for port in program.outputs)
+    (folder / "main.c").write_text(MAIN.format(samples=count, reads=reads, writes=writes).replace("NAME", program.name))
     (folder / "trace.h").write_text(TRACE)
     subprocess.run([COMPILER, *(FLAGS if flags is None else flags), "-I.", "main.c", "-include", "trace.h",
                     f"{program.name}.c", "-o", "program"], cwd=folder, check=True)
@@ -96,7 +97,8 @@ def differing(found: IntegerModel, optimize: str, folder: Path, flags: list[str]
     expected = Twin(found.graph).tensors(codes)
     wrong = {tensors[index].name: int(np.sum(values != expected[index].reshape(values.shape)))
              for index, values in traced.items()}
-    wrong["output"] = int(np.sum(output != expected[found.graph.outputs[0]].reshape(output.shape)))
+    wanted = np.concatenate([expected[index].reshape(samples, -1).astype(int) for index in found.graph.outputs], axis=1)
+    wrong["output"] = int(np.sum(output != wanted))
     assert traced.keys() == {layer.target for layer in program.layers
                              if not isinstance(layer, Kernel) or layer.aliased is None}
     return wrong

@@ -165,7 +165,7 @@ def test_the_runner_finds_the_device(device: Device) -> None:
 
 def test_the_results_are_the_twins(device: Device, package: Path) -> None:
     """Dequantised to within half a millionth, so that the codes come back exactly; the order of the enum is kept."""
-    output = json.loads((package / "metadata.json").read_text())["output"]
+    output = json.loads((package / "metadata.json").read_text())["outputs"][0]
     loads, expected = samples(4)
     for data, codes in zip(loads, expected, strict=True):
         assert device.load(data) == [f"m-[Expecting {len(data)} bytes]", "m-load-done"]

@@ -19,11 +19,13 @@ from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data import Dataset
+from tinyfuse.data.digits.features import FRONT_END
 from tinyfuse.firmware import deploy
 from tinyfuse.firmware.boards import BOARDS, board
-from tinyfuse.firmware.c_text import member_names
+from tinyfuse.firmware.c_names import member_names
 from tinyfuse.firmware.package import RESOLVER_METHODS
 from tinyfuse.firmware.toolchain import STRICT, host_compiler
+from tinyfuse.frontend.front_end import read_front_end
 from tinyfuse.integer.arena import tflm_arena_bytes
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
@@ -66,6 +68,7 @@ def test_its_metadata_tells_what_it_is_and_checks_its_files(exported: Path) -> N
     assert table["inputs"][1]["scale"] == model.inputs[1].scale and table["inputs"][1]["zero_point"] == -128
     assert table["tflm_arena_bytes"] == tflm_arena_bytes(model) and len(table["provenance"]["classes"]) == 10
     assert len(table["provenance"]["fitted"]["audio"]["mean"]) == 13
+    assert read_front_end(table["provenance"]["front_ends"]["audio"], "metadata.json") == FRONT_END
     assert table["vectors"]["inputs_crc32"] == f"{zlib.crc32(found['extras/vectors.bin']):08x}"
     assert table["vectors"]["count"] == 6 + table["vectors"]["extreme"]
 
@@ -172,8 +175,9 @@ def test_what_it_refuses_is_one_line(arguments: list[str], code: int, words: str
 def test_the_board_gets_a_verdict_and_an_estimate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", str(MODEL), "--out", str(tmp_path / "out"), "--vectors", "2", "--random", "--board",
                      "nucleo-l4r5zi"]) == 0
-    folder, arena, needs, board_line = capsys.readouterr().out.splitlines()
+    folder, judged, arena, needs, board_line = capsys.readouterr().out.splitlines()
     assert folder == str(tmp_path / "out") and "(TFLite Micro: 44544)" in arena and "about" in needs
+    assert "gives TFLite Micro's codes for all its vectors" in judged
     assert "of flash" in board_line and "estimate" in board_line
 
 
@@ -185,11 +189,11 @@ def test_the_generated_c_is_the_same_on_every_machine(exported: Path) -> None:
 
 
 def test_an_operator_without_a_kernel_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    graph = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[0.1])],
-                 [Step("MUL", [0, 0], [1], "MulOptions", {})], [0], [1])
-    (tmp_path / "mul.tflite").write_bytes(graph)
-    assert cli.main(["export", str(tmp_path / "mul.tflite"), "--out", str(tmp_path / "out"), "--random"]) == 1
-    assert "operator MUL has no firmware kernel" in capsys.readouterr().err
+    graph = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], np.float32, [], []), Spec([1, 4], scale=[0.2])],
+                  [Step("DEQUANTIZE", [0], [1]), Step("QUANTIZE", [1], [2])], [0], [2])
+    (tmp_path / "inner.tflite").write_bytes(graph)
+    assert cli.main(["export", str(tmp_path / "inner.tflite"), "--out", str(tmp_path / "out"), "--random"]) == 1
+    assert "operator 0 (DEQUANTIZE) has no firmware kernel" in capsys.readouterr().err
 
 
 def test_names_of_tensors_become_members_that_differ() -> None:

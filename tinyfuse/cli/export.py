@@ -44,5 +44,6 @@ def run(args: argparse.Namespace) -> int:
         dataset = None
     folder = deploy.export(args.model, args.out, dataset=dataset, name=args.name, optimize=args.optimize,
                            vectors=args.vectors, board=args.board, force=args.force, seed=args.seed)
-    print("\n".join([str(folder), *deploy.describe(folder, args.board)]))
+    print("\n".join([str(folder), deploy.judged_line(), *deploy.named_lines(folder, args.model),
+                     *deploy.describe(folder, args.board)]))
     return 0

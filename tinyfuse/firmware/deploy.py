@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyfuse.core import toml
-from tinyfuse.core.errors import InputsError, ModelError, UsageError
+from tinyfuse.core.errors import InputsError, UsageError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.firmware import boards
+from tinyfuse.firmware.c_names import identifier_of
 from tinyfuse.firmware.cores import CORES
+from tinyfuse.firmware.host import judge_on_host
 from tinyfuse.firmware.measure import measure, setups
 from tinyfuse.firmware.metadata import FILE, read_metadata
 from tinyfuse.firmware.package import Package, check_free, write
 from tinyfuse.firmware.program import program_of
+from tinyfuse.firmware.toolchain import host_compiler
 from tinyfuse.firmware.vectors import make_vectors
 from tinyfuse.integer.model import IntegerModel, load_model, random_codes
+from tinyfuse.quantize.integer_table import read_integer_table
+from tinyfuse.tflite.names import display
 
 if TYPE_CHECKING:
     from tinyfuse.data import Dataset
@@ -37,11 +41,12 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     Raises:
         UsageError: an existing folder, no identifier, or a ``board`` that the model does not fit.
         ModelError: an operator or type without a kernel, or inputs that the data does not have.
+        ParityError: the C code gives other codes than TFLite Micro for a vector; nothing is written then.
     """
     path, folder = Path(model), Path(out)
     check_free(folder, force=force)
     loaded = load_model(path)
-    prefix = name or re.sub(r"\W+", "_", path.stem).strip("_").replace("__", "_")
+    prefix = name or identifier_of(path.stem)
     program, beside = program_of(loaded, prefix, optimize), table_of(path, loaded)
     codes, source = _test_codes(path, loaded, beside, dataset, vectors, seed)
     found = Package(loaded, program, make_vectors(loaded, codes), source, beside)
@@ -52,6 +57,7 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
             has = f"{where.flash_kib * boards.KIB} and {where.ram_kib * boards.KIB}"
             raise UsageError(f"{prefix} does not fit {where.title}: it needs about {flash} bytes of flash and {ram} of "
                              f"RAM; the board has {has}. Take fewer bits, a smaller model, or another board")
+    judge_on_host(program, found.vectors)
     return write(found, folder, force=force)
 
 
@@ -68,6 +74,22 @@ def _test_codes(path: Path, model: IntegerModel, beside: Mapping[str, Any], data
     return model.codes_of(samples.inputs), f"test samples of {dataset.name}, seed {seed}"
 
 
+def judged_line() -> str:
+    """Say in one line whether packages that are exported on this machine have been run on it."""
+    return ("its C code gives TFLite Micro's codes for all its vectors on this machine" if host_compiler() else
+            "its C code has not been run, for this machine has no C compiler (gcc, clang or cc); run `tinyfuse verify`")
+
+
+def named_lines(folder: str | Path, model: str | Path) -> list[str]:
+    """Say in lines what of ``model`` has another name in C than it has itself."""
+    table = read_metadata(Path(folder) / FILE)
+    # The recipe stands behind two underscores in the names of our own files.
+    pairs = [(Path(model).stem.replace("__", "_"), table.name),
+             *((one.tensor, one.name) for one in (*table.inputs, *table.outputs))]
+    renamed = [f"'{display(given)}' is {name}" for given, name in pairs if given != name]
+    return [f"in C {', '.join(renamed)} (--name NAME gives the network another name)"] if renamed else []
+
+
 def fits_data(model: str | Path, dataset: Dataset) -> bool:
     """Tell whether ``dataset`` has the inputs of ``model``."""
     try:
@@ -79,11 +101,7 @@ def fits_data(model: str | Path, dataset: Dataset) -> bool:
 
 def table_of(path: Path, model: IntegerModel) -> Mapping[str, Any]:
     """Read the table that ``tinyfuse quantize`` left beside the ``.tflite``, if it is of these very bytes."""
-    beside = path.with_suffix(".toml")
-    if not beside.is_file():
-        return {}
-    table = toml.read(beside, ModelError)
-    return table if table.get("sha256") == sha256_hex(model.data) else {}
+    return read_integer_table(path, sha256_hex(model.source))
 
 
 def describe(folder: str | Path, board: str | None = None) -> list[str]:
@@ -92,7 +110,7 @@ def describe(folder: str | Path, board: str | None = None) -> list[str]:
     lines = [f"arena {table.arena_bytes} bytes (TFLite Micro: {table.tflm_arena_bytes}), packed weights "
              f"{table.packed_weight_bytes} bytes (.tflite: {table.tflite_bytes})",
              f"with code and stack about {table.flash_bytes_about} bytes of flash and {table.ram_bytes_about} of "
-             f"RAM; `tinyfuse verify {folder}` says exactly"]
+             f"RAM; `tinyfuse verify {shlex.quote(str(folder))}` says exactly"]
     if board is None:
         return lines
     where = boards.board(board)

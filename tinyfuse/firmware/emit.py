@@ -15,12 +15,12 @@ from tinyfuse.firmware.schedule import BlockStep, ConvStep, Step, narrowed
 
 def header(program: Program) -> str:
     """Write ``<name>.h``: inputs and outputs by name, never by place."""
-    return _from_template("header.h.j2", program, alignment=ALIGNMENT, ports=(*program.inputs, program.output))
+    return _from_template("header.h.j2", program, alignment=ALIGNMENT, ports=(*program.inputs, *program.outputs))
 
 
 def _from_template(file: str, program: Program, **values: Any) -> str:
     return render(export_folder("interface") / file, name=program.name, upper=program.name.upper(), plan=program.plan,
-                  inputs=program.inputs, output=program.output, **values)
+                  inputs=program.inputs, output=program.output, outputs=program.outputs, **values)
 
 
 def source(program: Program) -> str:

@@ -18,8 +18,7 @@ from tinyfuse.firmware.machine import Emulator, emulators, outputs_of, results_o
 from tinyfuse.firmware.package import write_sources
 from tinyfuse.firmware.program import Program, program_of
 from tinyfuse.firmware.toolchain import Compiler, compilers
-from tinyfuse.firmware.vectors import Vectors
-from tinyfuse.integer.executors import open_executor
+from tinyfuse.firmware.vectors import Vectors, tflm_outputs
 from tinyfuse.integer.model import IntegerModel
 
 
@@ -81,7 +80,7 @@ def measure(model: IntegerModel, codes: Mapping[str, np.ndarray], chosen: Sequen
     program = program_of(model, "net", optimize)
     together = {port.name: np.concatenate([np.full((1, *port.shape[1:]), port.grid.low), codes[port.name]]
                                           ).astype(port.dtype) for port in model.inputs}
-    vectors = Vectors(together, open_executor(model, "tflm").run(together), extreme=1)
+    vectors = Vectors(together, tflm_outputs(model, together), extreme=1)
     with tempfile.TemporaryDirectory(prefix="tinyfuse-") as folder:
         write_sources(program, Path(folder) / "src")
         return {setup.core.name: _on_core(program, vectors, setup, Path(folder)) for setup in chosen}

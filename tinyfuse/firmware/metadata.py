@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from tinyfuse.core.errors import DataError, nearest
 from tinyfuse.core.strict import decode
-from tinyfuse.firmware.c_text import check_identifier
+from tinyfuse.firmware.c_names import check_identifier
 from tinyfuse.firmware.toolchain import OPTIMIZE
 
 FORMAT: Final = 1
@@ -22,7 +22,11 @@ FILE_LIMIT = 64 << 20
 
 @dataclass(frozen=True)
 class TensorTable:
-    """An input or output: ``name`` in C, ``tensor`` in the ``.tflite``; real value = scale * (code - zero_point)."""
+    """An input or output: ``name`` in C, ``tensor`` is its own; real value = scale * (code - zero_point).
+
+    ``edge``: type that the ``.tflite`` itself takes or gives; float32 values and uint8 codes become codes as QUANTIZE
+    does it, which the functions ``<name>_code`` and ``<name>_value`` of the header do.
+    """
 
     name: str
     size: int
@@ -31,6 +35,7 @@ class TensorTable:
     zero_point: int
     shape: tuple[int, ...]
     tensor: str
+    edge: str
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,9 @@ class VectorTable:
 
 @dataclass(frozen=True)
 class Metadata:
-    """A package. ``provenance``: from the table beside the ``.tflite``; ``files``: SHA-256 (hex) by path.
+    """A package, of whose ``outputs`` the first names the class. ``files``: SHA-256 (hex) by path.
 
+    ``provenance``: from the table beside the ``.tflite``.
     ``..._about`` is with an allowance for code and stack, see firmware/package.py.
     """
 
@@ -67,12 +73,19 @@ class Metadata:
     tflite_sha256: str
     operators: tuple[str, ...]
     inputs: tuple[TensorTable, ...]
-    output: TensorTable
+    outputs: tuple[TensorTable, ...]
     vectors: VectorTable
     provenance: Mapping[str, Any]
     files: Mapping[str, str]
 
+    @property
+    def output(self) -> TensorTable:
+        """The output whose largest code is the class."""
+        return self.outputs[0]
+
     def __post_init__(self) -> None:
+        if not self.inputs or not self.outputs:
+            raise DataError(f"{FILE}: no inputs or no outputs")
         if self.optimize not in OPTIMIZE:
             raise DataError(f"{FILE}: optimize '{self.optimize}'{nearest(self.optimize, OPTIMIZE)}; allowed: "
                             f"{', '.join(OPTIMIZE)}")

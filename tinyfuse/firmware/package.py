@@ -9,7 +9,6 @@ import json
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,16 +17,17 @@ from typing import Any
 
 from tinyfuse import __version__
 from tinyfuse.core.errors import DataError, TinyfuseError, UsageError
-from tinyfuse.core.files import sha256_hex
+from tinyfuse.core.files import sha256_hex, temporary_folder
 from tinyfuse.core.strict import encode
 from tinyfuse.firmware import emit
 from tinyfuse.firmware.boards import BOARDS
 from tinyfuse.firmware.c_text import export_folder, render, table
+from tinyfuse.firmware.licence import licensed
 from tinyfuse.firmware.metadata import FILE, FORMAT, Metadata, TensorTable, VectorTable, read_metadata, read_plain
 from tinyfuse.firmware.plan import ALIGNMENT
 from tinyfuse.firmware.program import Member, Program, program_of
 from tinyfuse.firmware.toolchain import OPTIMIZE
-from tinyfuse.firmware.vectors import Vectors, crc32, read_vectors
+from tinyfuse.firmware.vectors import Vectors, crc32, read_vectors, separated
 from tinyfuse.integer.arena import tflm_arena_bytes
 from tinyfuse.integer.model import IntegerModel, Port, load_model
 
@@ -56,15 +56,17 @@ class Package:
             format=FORMAT, name=program.name, tinyfuse=__version__, optimize=program.optimize,
             arena_alignment=ALIGNMENT, ram_bytes_about=figures["arena_bytes"] + STACK_BYTES,
             flash_bytes_about=figures["packed_weight_bytes"] + table_bytes(program) + CODE_BYTES, **figures,
-            tflite_sha256=sha256_hex(model.data),
-            operators=tuple(sorted({one.name for one in model.graph.operators})),
-            inputs=tuple(map(_tensor, program.inputs, model.inputs)), output=_tensor(program.output, model.output),
+            tflite_sha256=sha256_hex(model.source),
+            operators=tuple(sorted(set(model.file_operators))),
+            inputs=tuple(map(_tensor, program.inputs, model.inputs)),
+            outputs=tuple(map(_tensor, program.outputs, model.outputs)),
             vectors=VectorTable(len(vectors), vectors.extreme, self.vectors_source, crc32(vectors.stream()),
                                 crc32(vectors.output_stream())),
             provenance={key: self.provenance[key] for key in PROVENANCE if key in self.provenance}, files={})
 
 
-PROVENANCE = ("model", "classes", "recipe", "fitted", "data", "training", "qat", "float_sha256", "layers")
+PROVENANCE = ("model", "classes", "recipe", "fitted", "front_ends", "data", "training", "qat", "float_sha256",
+              "layers")
 """What a package keeps of the table beside the ``.tflite``."""
 
 
@@ -75,8 +77,8 @@ def write(found: Package, folder: Path, *, force: bool = False) -> Path:
     """
     check_free(folder, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-        made = Path(temporary) / "package"
+    with temporary_folder(folder.parent, folder.name) as temporary:
+        made = temporary / "package"
         contents = dict(_contents(found))
         files = {path: sha256_hex(data) for path, data in sorted(contents.items())}
         table = encode(replace(found.metadata, files=files))
@@ -84,7 +86,7 @@ def write(found: Package, folder: Path, *, force: bool = False) -> Path:
         for path, data in contents.items():
             (made / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).write_bytes(data)
-        older = Path(temporary) / "older"
+        older = temporary / "older"
         if folder.exists():
             folder.rename(older)
         try:
@@ -136,10 +138,11 @@ def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
     for template in sorted(path for path in skeleton.rglob("*") if path.is_file()):
         target = str(template.relative_to(skeleton)).replace("NAME", name)
         if target.endswith(".j2"):
-            yield target.removesuffix(".j2"), render(template, **values).encode()
+            target = target.removesuffix(".j2")
+            yield target, licensed(target, render(template, **values)).encode()
         else:
-            yield target, template.read_bytes()
-    yield f"extras/{name}.tflite", found.model.data
+            yield target, licensed(target, template.read_text(encoding="utf-8")).encode()
+    yield f"extras/{name}.tflite", found.model.source
     yield "extras/vectors.bin", found.vectors.stream()
     yield "extras/outputs.bin", found.vectors.output_stream()
 
@@ -151,7 +154,7 @@ def sources(program: Program) -> dict[str, str]:
              f"{name}_weights.h": emit.weights(program)}
     for path in sorted(export_folder("runtime").glob("tny_*.h")):
         found[f"runtime/{path.name}"] = path.read_text(encoding="ascii")
-    return found
+    return {path: licensed(path, text) for path, text in found.items()}
 
 
 def write_sources(program: Program, folder: Path) -> Path:
@@ -165,19 +168,21 @@ def write_sources(program: Program, folder: Path) -> Path:
 def _values(found: Package) -> dict[str, Any]:
     """What the templates use: the metadata, and what is made of it for people and compilers."""
     return {
-        **vars(found.metadata), "flag": OPTIMIZE[found.program.optimize], "boards": BOARDS.values(),
-        "code_bytes": CODE_BYTES, "stack_bytes": STACK_BYTES, "self_test": _self_test(found),
+        **vars(found.metadata), "output": found.metadata.output, "flag": OPTIMIZE[found.program.optimize],
+        "boards": BOARDS.values(), "code_bytes": CODE_BYTES, "stack_bytes": STACK_BYTES,
+        "self_test": _self_test(found),
         "self_test_crc32": crc32(found.vectors.output_stream(_self_test_rows(found.vectors))),
         "widths": " and ".join(map(str, sorted({layer.bits for layer in found.program.weighted}))),
         "input_bytes": sum(value[0].nbytes for value in found.vectors.codes.values()),
         "resolver": sorted({RESOLVER_METHODS.get(name, name.title().replace("_", ""))
                             for name in found.metadata.operators}),
-        "model_bytes": table([f"0x{byte:02x}" for byte in found.model.data])}
+        "model_bytes": table([f"0x{byte:02x}" for byte in found.model.source])}
 
 
 RESOLVER_METHODS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "FULLY_CONNECTED": "FullyConnected",
                     "AVERAGE_POOL_2D": "AveragePool2D", "MAX_POOL_2D": "MaxPool2D", "PADV2": "PadV2", "RELU": "Relu",
-                    "RELU6": "Relu6", "LEAKY_RELU": "LeakyRelu", "STRIDED_SLICE": "StridedSlice"}
+                    "RELU6": "Relu6", "LEAKY_RELU": "LeakyRelu", "STRIDED_SLICE": "StridedSlice",
+                    "BATCH_MATMUL": "BatchMatMul"}
 """Methods of TFLM's MicroMutableOpResolver (``AddConv2D()``) whose names are not the operator's in camel case."""
 
 
@@ -194,7 +199,8 @@ _SIZES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, 
 
 
 def _tensor(member: Member, port: Port) -> TensorTable:
-    return TensorTable(member.name, member.size, member.ctype, member.scale, member.zero_point, port.shape, port.name)
+    return TensorTable(member.name, member.size, member.ctype, member.scale, member.zero_point, port.shape, port.name,
+                       member.edge)
 
 
 def _self_test_rows(vectors: Vectors) -> list[int]:
@@ -204,9 +210,10 @@ def _self_test_rows(vectors: Vectors) -> list[int]:
 
 
 def _self_test(found: Package) -> list[dict[str, str]]:
-    """The vectors that travel in C, as lines of codes by input, and the ``expected`` ones."""
+    """The vectors that travel in C, as lines of codes by input and output."""
+    outputs = separated(found.vectors.outputs, found.model.outputs)
     columns = {port.name: found.vectors.codes[port.tensor] for port in found.metadata.inputs}
-    columns["expected"] = found.vectors.outputs
+    columns |= {port.name: outputs[port.tensor] for port in found.metadata.outputs}
     return [{name: table([str(code) for code in values[row].reshape(-1)], "    ") for name, values in columns.items()}
             for row in _self_test_rows(found.vectors)]
 
@@ -216,7 +223,7 @@ def figures_of(program: Program, model: IntegerModel) -> dict[str, Any]:
     convs = program.weighted
     return {"arena_bytes": program.plan.arena_bytes, "packed_weight_bytes": sum(one.words().nbytes for one in convs),
             "macs": sum(one.macs for one in convs), "tflm_arena_bytes": tflm_arena_bytes(model),
-            "tflite_bytes": len(model.data), "layers": tuple(layer.name for layer in program.layers)}
+            "tflite_bytes": len(model.source), "layers": tuple(layer.name for layer in program.layers)}
 
 
 @dataclass(frozen=True, eq=False)

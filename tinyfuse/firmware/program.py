@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.core.errors import UsageError
-from tinyfuse.firmware.c_text import check_identifier, member_names
+from tinyfuse.firmware.c_names import check_identifier, member_names
 from tinyfuse.firmware.operators import Layer, layers_of
 from tinyfuse.firmware.operators.base import Weighted
 from tinyfuse.firmware.plan import Plan, check_buffers, plan
@@ -17,12 +17,14 @@ from tinyfuse.firmware.toolchain import OPTIMIZE
 from tinyfuse.integer.model import IntegerModel
 from tinyfuse.integer.twin import Twin
 from tinyfuse.integer.undouble import undoubled
-from tinyfuse.tflite.graph import Graph
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """An input or output as the interface shows it: ``size`` codes of C type ``ctype``; ``name`` is a C identifier."""
+    """An input or output as the interface shows it: ``size`` codes of C type ``ctype``; ``name`` is a C identifier.
+
+    ``edge``: what the ``.tflite`` itself takes or gives in their place, such as float32.
+    """
 
     name: str
     tensor: int
@@ -30,6 +32,13 @@ class Member:
     scale: float
     zero_point: int
     ctype: str
+    edge: str
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The first and the last code."""
+        found = np.iinfo(self.ctype.removesuffix("_t"))
+        return int(found.min), int(found.max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +52,13 @@ class Program:
     plan: Plan
     layers: Sequence[Layer] = field(repr=False)
     inputs: Sequence[Member]
-    output: Member
+    outputs: Sequence[Member]
     optimize: str
+
+    @property
+    def output(self) -> Member:
+        """The output whose largest code is the class: the first."""
+        return self.outputs[0]
 
     @property
     def weighted(self) -> list[Weighted]:
@@ -54,8 +68,9 @@ class Program:
     @property
     def interface(self) -> dict[str, Any]:
         """What the harness needs to know."""
-        *inputs, output = [{"name": port.name, "size": port.size} for port in (*self.inputs, self.output)]
-        return {"name": self.name, "inputs": inputs, "output": output, "layers": len(self.layers),
+        inputs, outputs = ([{"name": port.name, "size": port.size} for port in ports]
+                           for ports in (self.inputs, self.outputs))
+        return {"name": self.name, "inputs": inputs, "outputs": outputs, "layers": len(self.layers),
                 "optimize": self.optimize}
 
 
@@ -73,13 +88,10 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program
     sizes = {tensor.index: int(np.prod(tensor.shape)) * tensor.dtype.itemsize for tensor in graph.tensors}
     found = plan(layers, graph.inputs, graph.outputs, sizes, optimize)
     check_buffers(found.buffers.values())
-    shown = (*graph.inputs, graph.outputs[0])
-    names = member_names(graph.tensors[index].name for index in shown)
-    members = [_member(graph, index, name) for index, name in zip(shown, names, strict=True)]
-    return Program(name, found, layers, members[:-1], members[-1], optimize)
-
-
-def _member(graph: Graph, index: int, name: str) -> Member:
-    tensor = graph.tensors[index]
-    return Member(name, index, int(np.prod(tensor.shape)), float(tensor.scale[0]), int(tensor.zero_point[0]),
-                f"{tensor.dtype.name}_t")
+    ports = (*model.inputs, *model.outputs)
+    places = (*graph.inputs, *graph.outputs)
+    members = [Member(name, index, int(np.prod(port.shape)), port.scale, port.zero_point, f"{port.dtype}_t",
+                      model.edges[port.name].dtype if port.name in model.edges else port.dtype)
+               for name, index, port in zip(member_names(port.name for port in ports), places, ports, strict=True)]
+    count = len(model.inputs)
+    return Program(name, found, layers, members[:count], members[count:], optimize)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,15 @@ class CompileError(TinyfuseError):
     """A compiler refused the code of a package."""
 
 
+class NoRoom(CompileError):
+    """The linker found that a region of memory is too small."""
+
+
+_NO_ROOM = re.compile(r"will not fit in region [`'](\w+)'")  # of GNU's ld and of LLVM's
+_PLENTY = 16
+"""Times the memory of a board, with which a program is linked to learn how much it needs."""
+
+
 @dataclass(frozen=True)
 class Compiler:
     """A C compiler for the emulated cores; ``command`` starts it."""
@@ -52,17 +62,43 @@ class Compiler:
         return made
 
     def link(self, core: Core, objects: Sequence[Path], script: Path, made: Path) -> Path:
-        """Link ``objects`` for ``core``; ``script`` is the harness's with its addresses left open."""
+        """Link ``objects`` for ``core``; ``script`` is the harness's with its addresses left open.
+
+        Raises CompileError, which says by how much a program does not fit the core's board.
+        """
+        try:
+            return self._link(core, objects, script, made)
+        except NoRoom as error:
+            text = _excess(self._link(core, objects, script, made, _PLENTY), core)
+            raise CompileError(f"it does not fit the emulated board of {core.name}, {text} too many; convert the model "
+                               "with fewer bits, or a smaller one") from error
+
+    def _link(self, core: Core, objects: Sequence[Path], script: Path, made: Path, times: int = 1) -> Path:
+        """Link for a board with so many ``times`` the memory."""
         placed = made.with_suffix(".ld")
         text = script.read_text(encoding="ascii")
-        for name, value in (("TNY_ROM_SIZE", ROM_BYTES), ("TNY_RAM_SIZE", RAM_BYTES), ("TNY_ROM", core.rom),
-                            ("TNY_RAM", core.ram)):
+        for name, value in (("TNY_ROM_SIZE", times * ROM_BYTES), ("TNY_RAM_SIZE", times * RAM_BYTES),
+                            ("TNY_ROM", core.rom), ("TNY_RAM", core.ram)):
             text = text.replace(name, f"0x{value:x}")
         placed.write_text(text, encoding="ascii")
         libraries = ["-nostartfiles", "--specs=nosys.specs"] if self.name == GNU else ["-nostdlib"]
         run([*self.command, *self.flags(core), "-static", *libraries, "-Wl,--gc-sections", f"-Wl,-T,{placed}",
              *map(str, objects), "-o", str(made)])
         return made
+
+
+def _excess(program: Path, core: Core) -> str:
+    """Say by how much ``program`` (ELF) needs more flash or RAM than the board of ``core`` has."""
+    from elftools.elf.elffile import ELFFile
+
+    with program.open("rb") as stream:
+        parts = [(segment["p_vaddr"], segment["p_filesz"], segment["p_memsz"]) for segment in
+                 ELFFile(stream).iter_segments("PT_LOAD")]
+    flash = sum(stored for _, stored, _ in parts)
+    ram = sum(held for start, _, held in parts if core.ram <= start < core.ram + _PLENTY * RAM_BYTES)
+    memory, size, excess = ("flash", ROM_BYTES, flash - ROM_BYTES) if flash > ROM_BYTES else ("RAM", RAM_BYTES,
+                                                                                           ram - RAM_BYTES)
+    return f"whose {memory} has {size} bytes: about {max(excess, 1)} bytes"
 
 
 def compilers() -> dict[str, Compiler]:
@@ -99,5 +135,7 @@ def run(command: Sequence[str]) -> None:
         raise CompileError(f"{Path(command[0]).name} did not run: {error}") from error
     if done.returncode:
         warned = done.stderr.decode(errors="replace").splitlines()
+        if any(map(_NO_ROOM.search, warned)):
+            raise NoRoom("too little memory")
         lines = [line for line in warned if "error" in line.lower()] or warned
         raise CompileError(f"{Path(command[0]).name} failed: {lines[0] if lines else 'no message'}")

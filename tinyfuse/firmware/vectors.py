@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinyfuse.core.errors import DataError
 from tinyfuse.integer.executors import open_executor
-from tinyfuse.integer.model import IntegerModel
+from tinyfuse.integer.model import IntegerModel, Port
 
 SATURATED = 4
 """Vectors whose codes are lowest and highest at random, beside those that are so throughout."""
@@ -19,7 +19,10 @@ SATURATED = 4
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """``codes`` [n, ...] by input name in the model's order, ``outputs`` [n, k]; the first ``extreme`` saturate."""
+    """``codes`` [n, ...] by input name in the model's order, ``outputs`` [n, k]; the first ``extreme`` saturate.
+
+    Several outputs stand one behind the other, as :func:`joined` makes of them.
+    """
 
     codes: Mapping[str, np.ndarray]
     outputs: np.ndarray
@@ -46,7 +49,35 @@ def make_vectors(model: IntegerModel, codes: Mapping[str, np.ndarray]) -> Vector
     extreme = _extremes(model)
     together = {port.name: np.concatenate([extreme[port.name], codes[port.name].astype(port.dtype)])
                 for port in model.inputs}
-    return Vectors(together, open_executor(model, "tflm").run(together), len(next(iter(extreme.values()))))
+    return Vectors(together, tflm_outputs(model, together), len(next(iter(extreme.values()))))
+
+
+def tflm_outputs(model: IntegerModel, codes: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Run ``codes`` [n, ...] through TFLite Micro; return the :func:`joined` codes of all outputs [n, k]."""
+    executor = open_executor(model, "tflm")
+    if len(model.outputs) == 1:
+        return executor.run(codes)
+    tensors = executor.tensors(codes)
+    return joined([tensors[index].reshape(len(tensors[index]), -1) for index in model.graph.outputs])
+
+
+def joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Put codes [n, k] of several outputs one behind the other; as bytes (little-endian) where their types differ."""
+    if len({one.dtype for one in outputs}) > 1:
+        outputs = [np.ascontiguousarray(one.astype(one.dtype.newbyteorder("<"))).view(np.uint8) for one in outputs]
+    return np.concatenate(outputs, axis=1)
+
+
+def separated(outputs: np.ndarray, ports: Sequence[Port]) -> dict[str, np.ndarray]:
+    """Take :func:`joined` codes of ``ports`` apart, by name."""
+    rows = np.ascontiguousarray(outputs.astype(outputs.dtype.newbyteorder("<"))).view(np.uint8)
+    found, start = {}, 0
+    for port in ports:
+        size = int(np.prod(port.shape)) * np.dtype(port.dtype).itemsize
+        part = np.ascontiguousarray(rows[:, start:start + size]).view(np.dtype(port.dtype).newbyteorder("<"))
+        found[port.name] = part.astype(port.dtype)
+        start += size
+    return found
 
 
 def _extremes(model: IntegerModel) -> dict[str, np.ndarray]:
@@ -80,7 +111,7 @@ def read_vectors(model: IntegerModel, stream: bytes, extreme: int) -> Vectors:
         codes[port.name] = part.view(np.dtype(port.dtype).newbyteorder("<")).astype(port.dtype).reshape(
             count, *port.shape[1:])
         start += size
-    return Vectors(codes, open_executor(model, "tflm").run(codes), extreme)
+    return Vectors(codes, tflm_outputs(model, codes), extreme)
 
 
 def crc32(data: bytes) -> str:

@@ -47,7 +47,8 @@ class IntegerModel:
 
     ``data`` are the bytes that executors run, whose tensors are those of ``graph``: ``source`` itself if its inputs and
     outputs are integers and hold one sample. ``edges``: by name, float32 and uint8 inputs and outputs of the file that
-    stand for the codes of a port. ``file_inputs``: types and shapes of the inputs of the file.
+    stand for the codes of a port. ``file_inputs``, ``file_operators``: types and shapes of the inputs of the file, and
+    names of its operators.
     ``chosen``: whether the first of several outputs was asked for.
     """
 
@@ -59,6 +60,7 @@ class IntegerModel:
     outputs: tuple[Port, ...]
     edges: Mapping[str, Edge] = field(default_factory=dict)
     file_inputs: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    file_operators: tuple[str, ...] = ()
     chosen: bool = True
 
     @property
@@ -109,7 +111,7 @@ def load_model(source: str | Path | bytes, *, name: str | None = None, output: s
     graph = core.graph
     return IntegerModel(label, data, core.data, graph, tuple(_port(graph, index) for index in graph.inputs),
                         tuple(_port(graph, index) for index in graph.outputs), core.edges, core.file_inputs,
-                        len(graph.outputs) == 1 or output is not None)
+                        core.file_operators, len(graph.outputs) == 1 or output is not None)
 
 
 def _port(graph: Graph, index: int) -> Port:

@@ -32,13 +32,14 @@ class Core:
     """``graph`` and ``data``, a ``.tflite`` of the same tensors by index, compute the same; those of the file itself
     where nothing had to change. ``edges``: by name, how the file shows an input or output that is no integer there.
 
-    ``file_inputs``: type and shape of each input of the file.
+    ``file_inputs``: type and shape of each input of the file; ``file_operators``: names of its operators.
     """
 
     graph: Graph = field(repr=False)
     data: bytes = field(repr=False)
     edges: Mapping[str, Edge]
     file_inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    file_operators: tuple[str, ...]
 
 
 def read_core(data: bytes, name: str, supported: Collection[str], output: str | None = None) -> Core:
@@ -53,7 +54,8 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
     model = flatbuffer.read(data, name)
     try:
         check_operators(model, supported)
-        whole = simplified(typed_graph(model, name))
+        read = typed_graph(model, name)
+        whole = simplified(read)
         found = stripped(whole)
         shapes = sample_shapes(found.graph)
         graph = with_shapes(found.graph, shapes)
@@ -66,7 +68,8 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
     edges = {graph.tensors[index].name: edge for index, edge in found.edges.items()}
     changed = found.removed or shapes or chosen.outputs != graph.outputs or len(model.subgraphs) > 1
     return Core(chosen, _written(model, replace(found, graph=chosen), shapes) if changed else data, edges,
-                tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs))
+                tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs),
+                tuple(operator.name for operator in read.operators))
 
 
 def _named(graph: Graph, names: tuple[Sequence[str], Sequence[str]]) -> Graph:

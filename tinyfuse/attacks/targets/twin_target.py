@@ -35,6 +35,7 @@ class TwinTarget:
         from tinyfuse.integer.twin import Twin
 
         self.model, self.name = model, model.name
+        self.output = model.output.name
         self.inputs: tuple[str, ...] = tuple(port.name for port in model.inputs)
         self.grids: Grids | None = model.grids
         self.twin = Twin(undoubled(model.graph))
