@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 import tinyfuse
 from tinyfuse.core.errors import DataError, TinyfuseError
 from tinyfuse.data import Axis, Dataset, load
+from tinyfuse.data.own.settings import DatasetSettings, read_settings
 
 Line = Callable[[BaseException], str]
 N = 60
@@ -79,6 +83,16 @@ def test_a_table_says_range_axes_classes_and_shares() -> None:
     assert (imu.low, imu.high, imu.unit, imu.valid) == (-8, 8, "g", ((0, 12),)) and dataset.name == "gait"
     assert imu.axes == {"time": Axis(2, 8), "axis": Axis(1, 2)} and dataset.classes == ("walk", "run", "fall")
     assert [len(part) for part in parts(dataset)] == [24, 18, 18]
+
+
+def test_the_table_of_the_documents_is_one() -> None:
+    page = (Path(__file__).resolve().parent.parent.parent / "docs" / "data.md").read_text(encoding="utf-8")
+    text = re.search(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    assert text
+    settings = read_settings(tomllib.loads(text[1]), "docs/data.md")
+    assert settings.input("camera").front_end and settings.input("imu").valid == ((0, 180),)
+    for key in (field.name for field in fields(DatasetSettings)):
+        assert f"{key} = " in page or f"[{key}" in page, key
 
 
 def test_an_array_takes_a_front_end() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +23,17 @@ NO_CLASS = "a folder that is no class of the table"
 
 
 class File(NamedTuple):
-    """One file of one input: ``group`` is empty where nothing tells it, ``part`` an index of ``PARTS`` or -1."""
+    """One file of one input: ``group`` is empty where nothing tells it, ``part`` an index of ``PARTS`` or -1.
+
+    ``kind``: picture, sound or sequence, by what its name ends in.
+    """
 
     path: str
     label: str
     group: str
     stem: str
     part: int
+    kind: str
 
 
 @dataclass
@@ -140,15 +145,22 @@ def _class_folders(folder: Path, settings: DatasetSettings, ignored: Ignored) ->
 def _files_of(place: Path, part: int, group: GroupField | None, ignored: Ignored) -> list[File]:
     """List the files of a class, directly in its folder or one folder deeper, which is then their group."""
     kept = []
-    for path in sorted(place.iterdir()):
-        inner = sorted(path.iterdir()) if path.is_dir() and not path.name.startswith(".") else [path]
-        for file in inner:
-            if not file.is_file() or file.name.startswith(".") or not kind_of_suffix(file.suffix):
-                ignored.add("no picture, recording or sequence", file)
-                continue
-            own = path.name if file is not path else _group_of(file.stem, group)
-            kept.append(File(str(file), place.name, own, file.stem, part))
+    for entry in _sorted_entries(place):
+        deeper = entry.is_dir() and not entry.name.startswith(".")
+        for file in _sorted_entries(entry.path) if deeper else [entry]:
+            stem, suffix = os.path.splitext(file.name)
+            kind = kind_of_suffix(suffix)
+            if kind is None or file.name.startswith(".") or not file.is_file():
+                ignored.add("no picture, recording or sequence", file.path)
+            else:
+                own = entry.name if deeper else _group_of(stem, group)
+                kept.append(File(file.path, place.name, own, stem, part, kind))
     return kept
+
+
+def _sorted_entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
 
 
 def _group_of(stem: str, group: GroupField | None) -> str:
@@ -174,7 +186,7 @@ def _by_kind(files: list[File], settings: DatasetSettings, root: Path,
                             f"give each a folder: {root.name}/{one}/CLASS/files and {root.name}/{twin}/CLASS/files")
     sorted_files: dict[str, list[File]] = {}
     for file in files:
-        sorted_files.setdefault(str(kind_of_suffix(Path(file.path).suffix)), []).append(file)
+        sorted_files.setdefault(file.kind, []).append(file)
     classes = {file.label for file in files}
     if not kinds:  # a kind that some classes lack is a stray file
         kinds = {kind: kind for kind, own in sorted_files.items() if {file.label for file in own} == classes}
@@ -199,11 +211,11 @@ def _own_kind(found: Mapping[str, list[File]], settings: DatasetSettings,
     """Choose the kind of each input's files: that of its front end, else the most frequent one."""
     chosen = {}
     for one, files in found.items():
-        counts = Counter(str(kind_of_suffix(Path(file.path).suffix)) for file in files)
+        counts = Counter(file.kind for file in files)
         kind = _wanted_kind(settings, one) or (counts.most_common(1)[0][0] if counts else "picture")
-        kept = [file for file in files if kind_of_suffix(Path(file.path).suffix) == kind]
+        kept = [file for file in files if file.kind == kind]
         for file in files:
-            if kind_of_suffix(Path(file.path).suffix) != kind:
+            if file.kind != kind:
                 ignored.add(f"no {kind}, which input '{one}' reads", file.path)
         chosen[one] = (kind, kept)
     return chosen
@@ -230,10 +242,10 @@ def _check_classes(files: Mapping[str, Sequence[File]], settings: DatasetSetting
         for name in sorted(classes - here):
             raise DataError(f"{root}: input '{one}' has no file of class '{name}'{nearest(name, others)}; give "
                             "one or more, or leave the class out")
-        seen: dict[tuple[str, str, str, int], str] = {}
+        seen: dict[tuple[str, str], str] = {}
         for file in own:
-            key = (file.label, str(Path(file.path).parent), file.stem, file.part)
+            key = (os.path.dirname(file.path), file.stem)
             if key in seen:
-                raise DataError(f"two files of one stem: {seen[key]} and {Path(file.path).name}; rename one, or delete "
-                                "it if it is the same sample in another format")
+                raise DataError(f"two files of one stem: {seen[key]} and {os.path.basename(file.path)}; rename one, or "
+                                "delete it if it is the same sample in another format")
             seen[key] = file.path
