@@ -292,7 +292,7 @@ def test_a_list_of_other_words_alone_is_refused_and_others_are_counted(
     with (folder / "testing_list.txt").open("a") as stream:
         stream.write("bed/0a7c2a8d_nohash_0.wav\nbed/0a7c2a8d_nohash_1.wav\n")
     read_folder(folder, "auto")
-    assert "testing_list.txt: ignored 2 lines of words that are not in the folder: bed" in capsys.readouterr().err
+    assert "testing_list.txt: ignored 2 lines of words that are no digits: bed" in capsys.readouterr().err
     (folder / "testing_list.txt").write_text("bed/0a7c2a8d_nohash_0.wav\n")
     with pytest.raises(DataError, match="none of its 1 lines names a digit"):
         read_folder(folder, "auto")

@@ -109,6 +109,14 @@ def test_an_array_takes_a_front_end() -> None:
     assert other.checksum == dataset.checksum
 
 
+def test_class_names_that_are_numbers_are_in_their_order() -> None:
+    label = np.arange(N) % 12
+    assert Dataset.from_arrays({"imu": MOTION}, label).classes == tuple(map(str, range(12)))
+    dataset = Dataset.from_arrays({"number": np.arange(N)}, label.astype(str), low=0, high=N)
+    assert dataset.classes == tuple(map(str, range(12)))
+    assert np.array_equal(dataset.train.inputs["number"][:, 0] % 12, dataset.train.label)
+
+
 def test_groups_are_in_one_part_each_and_classes_in_all() -> None:
     group = np.array([f"speaker {index}" for index in np.arange(N) // 6])
     dataset = Dataset.from_arrays({"imu": MOTION}, NAMES, group=group, seed=3)
@@ -248,6 +256,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"inputs": Pipeline([])}, "pipeline is empty"),
     ({"inputs": Pipeline([MOTION])}, "no pairs"),
     ({"clases": ["a"]}, r"unknown key 'clases' \(did you mean 'classes'\?\)"),
+    ({"limit": 1}, "limit 1 is too small"), ({"seed": -1}, "seed -1 is out of range"),
     ({"split": {"test": 0.95}}, "two shares above 0 whose sum is below 1"),
     ({"table": {"inputs": {"imu": {"axes": ["a", "b", "c"]}}}}, "shape .8, 2., but 3 axes are named"),
     ({"table": {"inputs": {"imu": {"kind": "log-mal"}}}}, "did you mean 'log-mel'"),

@@ -43,8 +43,6 @@ def load(source: str | Path, *, table: str | Path | None = None, seed: int = 0, 
     path = Path(source).expanduser()
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected {EXPECTED}")
-    if limit is not None and limit < 2:
-        raise DataError(f"limit {limit} is too small; each part needs a sample of two classes")
     if path.is_dir() and not (path / "label.npy").exists():
         settings = _settings(path, None, table)
         return Dataset.of_parts(parts_of_folder(path, settings, seed=seed, limit=limit))

@@ -172,7 +172,7 @@ def _recording(path: Path) -> bytes:
 
 
 def _listed_parts(folder: Path, names: set[str]) -> dict[str, int]:
-    """Read both lists: part by ``word/file.wav``. Lines of words that are not in the folder are counted and shown.
+    """Read both lists: part by ``word/file.wav``. Lines of other words are counted and shown.
 
     DataError: a line that names no file, one of the ``names`` there are; its recordings would be trained on otherwise.
     """
@@ -188,13 +188,13 @@ def _listed_parts(folder: Path, names: set[str]) -> dict[str, int]:
             if entry in names:
                 if parts.setdefault(entry, part) != part:
                     raise DataError(f"{folder / name}: '{line}' is in both lists; give it to one part")
-            elif entry.count("/") == 1 and not (folder / entry.split("/")[0]).is_dir():
+            elif entry.count("/") == 1 and entry.split("/")[0] not in WORDS:
                 others.append(entry)
-            elif entry.split("/")[0] in WORDS or entry.count("/") != 1:
+            else:
                 raise DataError(f"{folder / name}: '{line}' names no file in {folder}; expected {expected}")
         if others:
             words = sorted({entry.split("/")[0] for entry in others})
-            console.print(f"{folder / name}: ignored {len(others)} lines of words that are not in the folder: "
+            console.print(f"{folder / name}: ignored {len(others)} lines of words that are no digits: "
                           f"{', '.join(words[:6])}{', ...' if len(words) > 6 else ''}", markup=False, style="dim")
         if part not in parts.values():
             raise DataError(f"{folder / name}: none of its {len(lines)} lines names a digit that is in {folder}; "

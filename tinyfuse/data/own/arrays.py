@@ -9,7 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyfuse.core.errors import DataError, UsageError, nearest
-from tinyfuse.data.own.assemble import Column, PartRows, Parts, Plan, assemble, check_parts, describe, limited, say
+from tinyfuse.data.own.assemble import (
+    Column,
+    PartRows,
+    Parts,
+    Plan,
+    assemble,
+    check_parts,
+    check_request,
+    describe,
+    limited,
+    say,
+)
 from tinyfuse.data.own.feature_cache import features_of
 from tinyfuse.data.own.labels import read_groups, read_labels, read_parts
 from tinyfuse.data.own.scan import Scan, check_kind, count_outside, own_range, scan
@@ -47,6 +58,7 @@ def parts_of_arrays(found: NamedArrays, settings: DatasetSettings, *, name: str,
     Divided by ``part`` where it is given, else by ``group`` where that is, else sample by sample, classes as even as
     possible. DataError: arrays that do not fit each other, the labels or the settings.
     """
+    check_request(seed, limit)
     _check_inputs(found, settings)
     label, classes = read_labels(found.label, settings.classes, found.where)
     group = None if found.group is None else read_groups(found.group, len(label), found.where)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.core.console import console
-from tinyfuse.core.errors import DataError
+from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.strict import encode
 from tinyfuse.data.own.settings import InputSettings
 from tinyfuse.data.samples import PARTS, Axis, Input, Samples, class_quota, describe_shapes, draw_rows
@@ -19,7 +19,7 @@ from tinyfuse.data.stored import Finish, StoredRows
 from tinyfuse.frontend.base import FrontEnd
 from tinyfuse.frontend.normalisation import Normalisation, apply, fit, read_normalisation, value_range
 
-MAX_FIT_BYTES = 256 << 20
+MAX_FIT_BYTES = 32 << 20
 """A normalisation is fitted on at most this many bytes of training values, evenly spread over them."""
 
 Recording = Callable[[str, str, int], tuple[np.ndarray, int] | None]
@@ -85,6 +85,14 @@ class Plan:
     seed: int
     asked: Mapping[str, Any]
     recording: Recording | None = None
+
+
+def check_request(seed: int, limit: int | None) -> None:
+    """Raise UsageError for a ``seed`` or ``limit`` that cannot be."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed {seed} is out of range; allowed: 0 to {2**32 - 1}")
+    if limit is not None and limit < 2:
+        raise UsageError(f"limit {limit} is too small; each part needs a sample of two classes")
 
 
 def limited(part: PartRows, limit: int | None, classes: int, seed: int, index: int) -> PartRows:

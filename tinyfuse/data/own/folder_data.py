@@ -12,10 +12,22 @@ import numpy as np
 from tinyfuse.core.console import progress
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import sha256_hex
-from tinyfuse.data.own.assemble import Column, PartRows, Parts, Plan, assemble, check_parts, describe, limited, say
+from tinyfuse.data.own.assemble import (
+    Column,
+    PartRows,
+    Parts,
+    Plan,
+    assemble,
+    check_parts,
+    check_request,
+    describe,
+    limited,
+    say,
+)
 from tinyfuse.data.own.class_folders import File, find_files
 from tinyfuse.data.own.feature_cache import features_of
 from tinyfuse.data.own.infer_front_end import infer_front_end
+from tinyfuse.data.own.labels import in_order
 from tinyfuse.data.own.media import Decoded, decode, read_bytes
 from tinyfuse.data.own.partners import pair_files
 from tinyfuse.data.own.settings import DatasetSettings, InputSettings
@@ -29,11 +41,12 @@ def parts_of_folder(root: Path, settings: DatasetSettings, *, seed: int = 0, lim
 
     Only the files that the parts need are opened. DataError names the file or folder that does not fit.
     """
+    check_request(seed, limit)
     found = find_files(root, settings)
     for name in found.files:
         check_input_name(name)
     settings.check_inputs(found.files, str(root))
-    classes = settings.classes or tuple(sorted({file.label for own in found.files.values() for file in own}))
+    classes = settings.classes or in_order({file.label for own in found.files.values() for file in own})
     paired, split = pair_files(found.files, classes, settings, found.ignored, seed=seed, where=str(root))
     parts = tuple(limited(part, limit, len(classes), seed, index) for index, part in enumerate(paired))
     _say_what_is_missing(root, found.ignored.lines(), parts, classes)

@@ -54,14 +54,19 @@ def _flat(values: np.ndarray, where: str) -> np.ndarray:
 
 def _named(texts: np.ndarray, classes: Sequence[str], where: str) -> tuple[np.ndarray, tuple[str, ...]]:
     found, label = np.unique(texts, return_inverse=True)
-    if not classes:
-        return label.astype(np.int64), _checked([str(name) for name in found], where)
+    classes = classes or _checked(list(in_order(set(map(str, found)))), where)
     places = {name: place for place, name in enumerate(classes)}
     for name in map(str, found):
         if name not in places:
             raise DataError(f"{where}: label '{name}' is no class{nearest(name, classes)}; allowed: "
                             f"{', '.join(classes)}")
     return np.array([places[str(name)] for name in found], np.int64)[label], tuple(classes)
+
+
+def in_order(names: set[str]) -> tuple[str, ...]:
+    """Sort class names: numbers by their value, others as texts."""
+    numbers = all(name.isascii() and name.isdigit() for name in names)
+    return tuple(sorted(names, key=lambda name: (int(name) if numbers else 0, name)))
 
 
 def _checked(names: list[str], where: str) -> tuple[str, ...]:
