@@ -24,6 +24,7 @@ from tinyfuse.firmware.operators import Kernel
 from tinyfuse.firmware.package import Exported, open_package
 from tinyfuse.firmware.toolchain import SANITIZE, CompileError, cross_compiler, host_compiler, run
 from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.executors.installed import oracle_or_twin
 
 TRACED = 3
 """Vectors of which every tensor is compared."""
@@ -159,8 +160,8 @@ def _traced_rows(package: Exported, wrong: np.ndarray) -> list[int]:
 def _first_difference(package: Exported, done: _Measured) -> tuple[str, int]:
     """The first tensor, in the order of the graph, that differs in a traced vector (""), and the values compared."""
     graph = package.model.graph
-    expected = open_executor(package.model, "tflm").tensors({name: value[done.rows] for name, value in
-                                                           package.vectors.codes.items()})
+    traced = {name: value[done.rows] for name, value in package.vectors.codes.items()}
+    expected = open_executor(package.model, oracle_or_twin()).tensors(traced)
     order = {operator.outputs[0]: place for place, operator in enumerate(graph.operators)}
     wrong, compared = set(), 0
     for row, values in enumerate(done.values):

@@ -19,6 +19,7 @@ from tinyfuse.data import Dataset, Samples
 from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.arena import tflm_arena_bytes
 from tinyfuse.integer.executors import EXECUTORS, open_executor
+from tinyfuse.integer.executors.installed import is_here, oracle_or_twin
 from tinyfuse.integer.model import dequantize, load_model
 from tinyfuse.nn.network import Network
 from tinyfuse.nn.origin import SHARED
@@ -132,19 +133,22 @@ def publish_proven(conversion: Conversion, network: Network, samples: Samples, f
 
 
 def prove(conversion: Conversion, samples: Samples, float_logits: np.ndarray) -> Proof:
-    """Check the codes in the file and run it in every executor on ``samples``; ``float_logits`` is [n, k].
+    """Check the codes in the file and run it in every installed executor on ``samples``; ``float_logits`` is [n, k].
+
+    Without TFLite Micro the twin stands for it.
 
     Raises :class:`ConversionError` or :class:`ModelError` if the file is not what its recipe says or does not run.
     """
     check_written(conversion)
     model = load_model(conversion.data, name=f"{conversion.model}__{conversion.recipe.name}")
     codes = model.codes_of(samples.inputs)
-    outputs = {name: open_executor(model, name).run(codes) for name in EXECUTORS}
-    differing = int((outputs["twin"] != outputs["tflm"]).sum())
+    oracle = oracle_or_twin()
+    outputs = {name: open_executor(model, name).run(codes) for name in EXECUTORS if is_here(name)}
+    differing = int((outputs["twin"] != outputs[oracle]).sum())
     if differing:
         raise ParityError(f"{model.name}: the twin differs from TFLite Micro in {differing} output codes of "
                           f"{len(samples)} samples; it was not written, report this model")
-    logits = dequantize(outputs["tflm"], model.output)
+    logits = dequantize(outputs[oracle], model.output)
     if conversion.softmax:
         from scipy.special import softmax
 
@@ -153,7 +157,7 @@ def prove(conversion: Conversion, samples: Samples, float_logits: np.ndarray) ->
         raise ConversionError(f"{model.name}: {logits.shape[1]} logits; the float network has {float_logits.shape[1]}")
     return Proof(len(samples), float(np.abs(logits - float_logits).max()),
                  float(np.mean(logits.argmax(1) == float_logits.argmax(1))),
-                 {name: int((out != outputs["tflm"]).sum()) for name, out in outputs.items() if name != "tflm"},
+                 {name: int((out != outputs[oracle]).sum()) for name, out in outputs.items() if name != oracle},
                  tflm_arena_bytes(model))
 
 

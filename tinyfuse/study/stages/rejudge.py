@@ -21,6 +21,7 @@ from tinyfuse.core.provenance import peak_memory_mib
 from tinyfuse.core.results import row_key
 from tinyfuse.core.workers import in_parallel
 from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.executors.installed import ORACLE, is_here
 from tinyfuse.integer.model import dequantize, load_model
 from tinyfuse.nn.network import Network
 from tinyfuse.study.cell_study import CellStudy
@@ -67,9 +68,12 @@ def pending_clean(run: Run, network: Network, files: Iterable[IntegerFile]) -> I
 
 
 def pending_parity(run: Run, network: Network, made: IntegerFile, samples: Mapping[str, Path]) -> Iterator[Pending]:
-    """Yield the missing parity rows of one integer model; ``samples``: files by what they hold."""
-    subject = made.subject(network, "tflm")
-    for where, path in samples.items():
+    """Yield the missing parity rows of one integer model; ``samples``: files by what they hold.
+
+    None without TFLite Micro, which the checks then miss.
+    """
+    subject = made.subject(network, ORACLE)
+    for where, path in samples.items() if is_here(ORACLE) else ():
         key = row_key({"kind": "parity", **vars(subject), **run.log.scope.fields(), "sample": path.name})
         if not run.store.has(key):
             work = functools.partial(compare_with_twin, str(made.path), subject.executor, str(path), where)
