@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyfuse.core.errors import DataError
 from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.executors.installed import oracle_or_twin
 from tinyfuse.integer.model import IntegerModel, Port
 
 SATURATED = 4
@@ -54,7 +55,7 @@ def make_vectors(model: IntegerModel, codes: Mapping[str, np.ndarray]) -> Vector
 
 def tflm_outputs(model: IntegerModel, codes: Mapping[str, np.ndarray]) -> np.ndarray:
     """Run ``codes`` [n, ...] through TFLite Micro; return the :func:`joined` codes of all outputs [n, k]."""
-    executor = open_executor(model, "tflm")
+    executor = open_executor(model, oracle_or_twin())
     if len(model.outputs) == 1:
         return executor.run(codes)
     tensors = executor.tensors(codes)
