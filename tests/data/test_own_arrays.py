@@ -210,7 +210,9 @@ def test_pipelines_columns_and_tensors_are_welcome() -> None:
     batched = Pipeline([({"imu": MOTION[rows]}, NAMES[rows].astype("S")) for rows in (slice(0, 35), slice(35, N))])
     for made in (Dataset.from_arrays(single), Dataset.from_arrays(batched),
                  Dataset.from_arrays({"imu": Column(list(MOTION))}, Column(NAMES.tolist())),
-                 Dataset.from_arrays({"imu": SimpleNamespace(numpy=lambda: MOTION)}, NAMES.tolist())):
+                 Dataset.from_arrays({"imu": SimpleNamespace(numpy=lambda: MOTION)}, NAMES.tolist()),
+                 Dataset.from_arrays({"imu": MOTION}, NAMES.astype("S")),
+                 Dataset.from_arrays({"imu": MOTION}, NAMES.astype("S").astype(object))):
         assert made.checksum == expected
     bare = Dataset.from_arrays(Pipeline([(one, 1 - index % 2) for index, one in enumerate(MOTION)]))
     assert [one.name for one in bare.inputs] == ["input"]
@@ -239,7 +241,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"label": np.zeros(N)}, "label has 1 different value; expected 2"),
     ({"label": MOTION}, "give one label for each sample"),
     ({"label": MOTION[:, 0]}, "not one-hot"),
-    ({"label": None}, "no array 'label'"),
+    ({"label": [b"\xff", b"a"] * (N // 2)}, "no UTF-8"), ({"label": None}, "no array 'label'"),
     ({"label": [None] * N}, "holds None"),
     ({"inputs": {"imu": WIDE}, "low": -10, "high": 10}, r"16 values .* outside \[-10, 10\], the first in sample 5"),
     ({"low": 4, "high": 3}, "give low below high"),

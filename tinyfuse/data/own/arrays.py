@@ -48,7 +48,16 @@ def named_arrays(arrays: Mapping[str, np.ndarray], where: str) -> NamedArrays:
     if "label" not in arrays:
         raise DataError(f"{where}: no array 'label'{nearest('label', arrays)}; it holds "
                         f"{', '.join(arrays) or 'nothing'}: give one for each input, and 'label'")
-    return NamedArrays(inputs, arrays["label"], arrays.get("group"), arrays.get("part"), where)
+    own = {name: _text(arrays[name], name, where) for name in RESERVED if name in arrays}
+    return NamedArrays(inputs, own["label"], own.get("group"), own.get("part"), where)
+
+
+def _text(values: np.ndarray, name: str, where: str) -> np.ndarray:
+    """Decode texts that are stored as bytes."""
+    try:
+        return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+    except UnicodeDecodeError:
+        raise DataError(f"{where}: {name} holds bytes that are no UTF-8; give texts (numpy: astype(str))") from None
 
 
 def parts_of_arrays(found: NamedArrays, settings: DatasetSettings, *, name: str, seed: int = 0,

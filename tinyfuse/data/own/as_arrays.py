@@ -31,8 +31,9 @@ def as_array(values: Any, name: str) -> np.ndarray:
 
 def _without_objects(array: np.ndarray) -> np.ndarray:
     items = array.ravel().tolist()
-    if items and all(isinstance(item, str) for item in items):
-        return np.asarray(items, dtype=str).reshape(array.shape)
+    if items and all(isinstance(item, (str, bytes)) for item in items):  # TensorFlow's texts are bytes
+        texts = [item.decode("utf-8") if isinstance(item, bytes) else item for item in items]
+        return np.asarray(texts, dtype=str).reshape(array.shape)
     if any(item is None for item in items):
         raise ValueError("it holds None")
     stacked = np.stack([np.asarray(item) for item in items])
@@ -63,7 +64,7 @@ def arrays_of_pipeline(pipeline: Any) -> tuple[dict[str, np.ndarray], np.ndarray
         labels.append(label if label.ndim else label[None])
     if not labels:
         raise DataError("the tf.data pipeline is empty; give (inputs by name, label) for each sample or batch")
-    return {name: _joined(parts, name) for name, parts in inputs.items()}, _texts(_joined(labels, "label"))
+    return {name: _joined(parts, name) for name, parts in inputs.items()}, as_array(_joined(labels, "label"), "label")
 
 
 def _joined(parts: list[np.ndarray], name: str) -> np.ndarray:
@@ -71,10 +72,3 @@ def _joined(parts: list[np.ndarray], name: str) -> np.ndarray:
         return np.concatenate(parts)
     except ValueError as error:
         raise DataError(f"'{name}' cannot be made one array ({error}); give equal shapes for all samples") from None
-
-
-def _texts(labels: np.ndarray) -> np.ndarray:
-    """Decode labels that TensorFlow gives as bytes."""
-    if labels.dtype.kind not in "SO":
-        return labels
-    return np.array([one.decode("utf-8") if isinstance(one, bytes) else str(one) for one in labels.ravel()])
