@@ -37,4 +37,8 @@ def _codes(x: np.ndarray, powers: np.ndarray, target: Tensor) -> np.ndarray:
     transformed = np.where(x < 0, powers - np.float32(1), x)
     quotient = (transformed * (np.float32(1) / np.float32(target.unit))).astype(np.float64)
     rounded = np.copysign(np.floor(np.abs(quotient) + 0.5), quotient).astype(np.float32)
-    return np.clip((rounded + np.float32(target.zero)).astype(np.float64), -(1 << 31), (1 << 31) - 1).astype(np.int64)
+    found = (rounded + np.float32(target.zero)).astype(np.float64)
+    if np.abs(found).max() >= 2.0**31:
+        raise ModelError(f"'{target.name}': ELU gives codes up to {np.abs(found).max():.6g}, which leave the 32 bits of "
+                         "TFLite Micro; give its output a larger scale")
+    return found.astype(np.int64)

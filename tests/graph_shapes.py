@@ -1,0 +1,106 @@
+"""The operators of random graphs that move codes, and those that enlarge pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+from graph_net import GraphNet, entry
+
+
+@entry("PAD", "PADV2")
+def _pad(net: GraphNet, x: int, name: str) -> int:
+    source = net.specs[x]
+    pairs = net.rng.integers(0, 3, (len(source.shape), 2)) * (np.arange(len(source.shape)) > 0)[:, None]
+    y = net.same_grid(x, [int(size + sum(pair)) for size, pair in zip(source.shape, pairs, strict=True)])
+    value = [net.constant(net.codes([1], source.dtype), source.dtype, source.scale, source.zero_point)]
+    return net.step(name, [x, net.constant(pairs, np.int32), *(value if name == "PADV2" else [])], y)
+
+
+@entry("RESHAPE")
+def _reshape(net: GraphNet, x: int) -> int:
+    sizes = [int(size) for size in net.specs[x].shape[1:]]
+    shape = [1, int(np.prod(sizes))] if net.chance(0.5) else [1, *sizes[::-1]]
+    return net.step("RESHAPE", [x, net.constant(np.array(shape), np.int32)], net.same_grid(x, shape))
+
+
+@entry("TRANSPOSE")
+def _transpose(net: GraphNet, x: int) -> int:
+    shape = net.specs[x].shape
+    axes = [0, *(int(axis) for axis in 1 + net.rng.permutation(len(shape) - 1))]
+    return net.step("TRANSPOSE", [x, net.constant(np.array(axes), np.int32)],
+                    net.same_grid(x, [shape[axis] for axis in axes]))
+
+
+@entry("STRIDED_SLICE")
+def _strided_slice(net: GraphNet, x: int) -> int | None:
+    shape = net.specs[x].shape
+    if len(shape) > 4:
+        return None
+    begins = [0, *(int(net.rng.integers(size)) for size in shape[1:])]
+    ends = [1, *(int(net.rng.integers(begin + 1, size + 1)) for begin, size in
+                 zip(begins[1:], shape[1:], strict=True))]
+    strides = [1, *(net.pick(1, 1, 2) for _ in shape[1:])]
+    y = net.same_grid(x, [len(range(*cut)) for cut in zip(begins, ends, strides, strict=True)])
+    return net.step("STRIDED_SLICE", [x, *(net.constant(np.array(one), np.int32) for one in (begins, ends, strides))],
+                    y, "StridedSliceOptions")
+
+
+@entry("CONCATENATION")
+def _concatenation(net: GraphNet, x: int) -> int | None:
+    if len(net.specs[x].shape) < 2:
+        return None
+    source, axis = net.specs[x], net.pick(*range(1, len(net.specs[x].shape)))
+    part = [int(net.rng.integers(1, 4)) if place == axis else size for place, size in enumerate(source.shape)]
+    other = (net.constant(net.codes(part, source.dtype), source.dtype, source.scale, source.zero_point)
+             if net.chance(0.5) else net.input(part, source.dtype, scale=source.scale[0], zero=source.zero_point[0]))
+    y = net.same_grid(x, [size + part[axis] if place == axis else size for place, size in enumerate(source.shape)])
+    return net.step("CONCATENATION", [x, other], y, "ConcatenationOptions", {"axis": axis})
+
+
+@entry("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR")
+def _resize(net: GraphNet, x: int, name: str) -> int | None:
+    shape = net.specs[x].shape
+    if len(shape) != 4:
+        return None
+    wanted, mode = net.rng.integers(1, net.pick(4, 20, 80), 2), net.pick(0, 1, 2)
+    options = "ResizeBilinearOptions" if name == "RESIZE_BILINEAR" else "ResizeNearestNeighborOptions"
+    return net.step(name, [x, net.constant(wanted, np.int32)], net.same_grid(x, [1, *map(int, wanted), shape[3]]),
+                    options, {"alignCorners": mode == 1, "halfPixelCenters": mode == 2})
+
+
+@entry("PACK")
+def _pack(net: GraphNet, x: int) -> int | None:
+    source = net.specs[x]
+    if not 1 <= len(source.shape) <= 4:
+        return None
+    axis = net.pick(*range(1, len(source.shape) + 1))
+    shape = [int(size) for size in source.shape]
+    other = net.constant(net.codes(shape, source.dtype), source.dtype, source.scale, source.zero_point)
+    return net.step("PACK", [x, other], net.same_grid(x, [*shape[:axis], 2, *shape[axis:]]), "PackOptions",
+                    {"axis": axis, "valuesCount": 2})
+
+
+@entry("GATHER")
+def _gather(net: GraphNet, x: int) -> int | None:
+    source = net.specs[x]
+    if len(source.shape) < 2 or source.dtype != np.int8:
+        return None
+    axis, shape = net.pick(*range(1, len(source.shape))), [int(size) for size in source.shape]
+    places = net.rng.integers(0, shape[axis], net.pick(1, 2, 3))
+    return net.step("GATHER", [x, net.constant(places, np.int32)],
+                    net.same_grid(x, [*shape[:axis], len(places), *shape[axis + 1:]]), "GatherOptions", {"axis": axis})
+
+
+@entry("EXPAND_DIMS", "SQUEEZE")
+def _axis(net: GraphNet, x: int, name: str) -> int | None:
+    shape = [int(size) for size in net.specs[x].shape]
+    if name == "EXPAND_DIMS":
+        axis = net.pick(*range(1, len(shape) + 1))
+        if len(shape) > 4:
+            return None
+        return net.step(name, [x, net.constant(np.array(axis), np.int32)],
+                        net.same_grid(x, [*shape[:axis], 1, *shape[axis:]]), "ExpandDimsOptions")
+    ones = [axis for axis, size in enumerate(shape) if axis and size == 1]
+    if not ones:
+        return None
+    return net.step(name, [x], net.same_grid(x, [*shape[:ones[0]], *shape[ones[0] + 1:]]), "SqueezeOptions",
+                    {"squeezeDims": np.array(ones[:1], np.int32)})
