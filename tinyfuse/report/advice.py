@@ -79,14 +79,16 @@ def advise(lines: Sequence[SummaryRow], curves: Curves) -> Advice | None:
     equal = [one for one in good if not _beaten(one, strongest)]
     chosen = min(equal, key=_cheapest)
     smallest = min((one for one in candidates if one.clean >= best - _USABLE), key=_cheapest)
-    cards = {one.name: Card(title, one.line, reason) for one, title, reason in (
-        (smallest, "Smallest", "The fewest bytes of the recipes within 3 points of the best clean accuracy."),
-        (strongest, "Most robust", "The highest accuracy under the attacks that hurt it most, of the recipes within a "
-                                   "point of the best clean accuracy."),
-        (chosen, "Ship this", f"The smallest of the {len(equal)} recipes that none is shown to beat."))}
+    cards: dict[str, Card] = {}
+    for one, title, reason in (
+            (chosen, "Ship this", f"The smallest of the {len(equal)} recipes that none is shown to beat."),
+            (strongest, "Most robust", "The highest accuracy under the attacks that hurt it most, of the recipes within "
+                                       "a point of the best clean accuracy."),
+            (smallest, "Smallest", "The fewest bytes of the recipes within 3 points of the best clean accuracy.")):
+        cards.setdefault(one.name, Card(title, one.line, reason))
     return Advice(tuple(_answer(chosen, strongest, equal, good)),
                   tuple((name, _about_input(name, chosen, candidates)) for name in chosen.line.inputs),
-                  tuple(reversed(cards.values())))
+                  tuple(cards.values()))
 
 
 def answer_of(lines: Sequence[SummaryRow], curves: Curves) -> list[str]:

@@ -20,11 +20,12 @@ from tinyfuse.data.digits.augmentation import Augmentation, augmented_features, 
 from tinyfuse.data.digits.corpus import Clips, Corpus, Features, Spoken
 from tinyfuse.data.digits.download import fetch
 from tinyfuse.data.digits.embedded import read_digits, read_speech
-from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, FRONT_END, PICTURE, SIDE, VALUES
+from tinyfuse.data.digits.features import COEFFICIENTS, FRAMES, FRONT_END, PICTURE, SAMPLE_RATE_HZ, SIDE, VALUES
 from tinyfuse.data.digits.folder import SPOKEN_CHOICES, check_spoken, holds_digits, read_folder
 from tinyfuse.data.digits.pairing import CLASSES, SPLITS, Rows, plan
+from tinyfuse.data.own.assemble import Recording
 from tinyfuse.data.read_files import read_npz
-from tinyfuse.data.samples import Axis, Input, Samples
+from tinyfuse.data.samples import PARTS, Axis, Input, Samples
 from tinyfuse.data.sources import register_paths, register_source
 from tinyfuse.frontend.normalisation import apply, fit, identity, read_normalisation
 
@@ -76,7 +77,8 @@ def load(source: str | Path | None = None, *, split: str = "official", spoken: s
         train, validation, test = (_samples(corpus, *part) for part in zip(parts, audio, strict=True))
         augment = Augmentation(train.inputs["image"], variants, utterance.astype(np.int64))
         return Dataset(corpus.name, INPUTS, tuple(map(str, range(CLASSES))), train, validation, test, checksum, split,
-                       seed, augment, {"audio": encode(scaling)}, scaled, _front_ends(corpus.spoken))
+                       seed, augment, {"audio": encode(scaling)}, scaled, _front_ends(corpus.spoken),
+                       _recording(corpus.spoken, parts))
 
     final = isinstance(corpus.spoken.voice, Features) and corpus.spoken.voice.scaled
     return scaled({"audio": encode(identity(FRONT_END) if final else fit(FRONT_END, raw[:, 0]))})
@@ -141,6 +143,14 @@ def _front_ends(spoken: Spoken) -> dict[str, dict[str, Any]]:
     """Tell how the inputs are made; features that came without sound are of a front end that nobody told us."""
     heard = isinstance(spoken.voice, Clips) or spoken.name == "embedded"
     return {"image": PICTURE.table()} | ({"audio": FRONT_END.table()} if heard else {})
+
+
+def _recording(spoken: Spoken, parts: list[Rows]) -> Recording | None:
+    """Return what gives the sound behind a sample, where the corpus has sound."""
+    if not isinstance(spoken.voice, Clips):
+        return None
+    clip, utterances = spoken.voice.clip, {part: rows.spoken for part, rows in zip(PARTS, parts, strict=True)}
+    return lambda name, part, row: (clip(int(utterances[part][row])), SAMPLE_RATE_HZ) if name == "audio" else None
 
 
 def _samples(corpus: Corpus, rows: Rows, audio: np.ndarray) -> Samples:
