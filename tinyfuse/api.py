@@ -140,7 +140,7 @@ def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: st
         network, dataset = _network_and_data(path, task.dataset, *choice)
         result = attack_network(network, replace(task, dataset=dataset))
     else:
-        own, dataset = _model_and_data(path, task.dataset)
+        own, dataset = _model_and_data(path, task.dataset, choice[0])
         task = replace(task, dataset=dataset)
         if together or source or task.world == "naive":
             network, _ = _network_and_data(_source_of(path, source), dataset)
@@ -253,15 +253,18 @@ def _network_and_data(path: Path, dataset: Dataset, output: str = "", signature:
     return network, dataset.as_trained(network.table, str(path))
 
 
-def _model_and_data(path: Path, dataset: Dataset) -> tuple[ModelSubject, Dataset]:
-    """Load the integer model in ``path``, and ``dataset`` as a table beside it says its network was trained on."""
+def _model_and_data(path: Path, dataset: Dataset, output: str = "") -> tuple[ModelSubject, Dataset]:
+    """Load the integer model in ``path``, and ``dataset`` as a table beside it says its network was trained on.
+
+    ``output`` names the class, where the model has several.
+    """
     from tinyfuse.attacks.targets.anomaly import twin_target
     from tinyfuse.integer.model import load_model
     from tinyfuse.quantize.integer_table import read_integer_table
     from tinyfuse.study.attack import ModelSubject
     from tinyfuse.study.rows import Subject
 
-    model, digest = load_model(path), sha256_hex(path.read_bytes())
+    model, digest = load_model(path, output=output or None), sha256_hex(path.read_bytes())
     table = read_integer_table(path, digest)
     dataset = dataset.as_trained(table, str(path)) if "data" in table else dataset
     model.codes_of(dataset.test.take(slice(1)).inputs)

@@ -105,6 +105,20 @@ def test_a_float_model_is_attacked_through_its_core() -> None:
     assert found.wrt["sound"].shape == (3, 24) and np.abs(found.wrt["sound"]).max() > 0
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_the_place_of_the_largest_code_is_an_edge(kind: type) -> None:
+    specs, step = dense()
+    specs += [constant(-1), Spec((1,), kind, [], [], name="class")]
+    names = {np.int32: 2, np.int64: 4}
+    largest = Step("ARG_MAX", [1, 4], [5], "ArgMaxOptions", {"outputType": names[kind]})
+    data = build(specs, [step, largest], [0], [5])
+    model = load_model(data)
+    assert model.edges["class"].dtype == np.dtype(kind).name and model.output.shape == (1, 5)
+    codes = exact(model)
+    found = open_executor(model, "twin").run(codes).argmax(axis=1)
+    assert kind == np.int64 or [int(row[5][0]) for row in tflm(data, [codes["x"]])] == found.tolist()
+
+
 def test_one_input_behind_two_equal_edges() -> None:
     specs, step = dense()
     specs += [real(1, 24, name="sound"), Spec((1, 24), scale=[0.05], zero_point=[-4]), Spec((1, 24), scale=[0.1])]
@@ -277,6 +291,15 @@ def test_unsupported_operators_are_named_first() -> None:
     with pytest.raises(ModelError, match=r"^file: operator 0 \(VAR_HANDLE\) and operator 1 \(SVDF\) are not supported; "
                                          "build the network without, from ADD, "):
         load_model(flatbuffer.write(model), name="file")
+
+
+def test_a_batch_of_any_size_that_cannot_be_folded_is_named() -> None:
+    model = flatbuffer.read(flatten(1), "test")
+    for code in model.operatorCodes:
+        if code.builtinCode == flatbuffer.schema().BuiltinOperator.RESHAPE:
+            code.builtinCode = code.deprecatedBuiltinCode = flatbuffer.schema().BuiltinOperator.TILE
+    with pytest.raises(ModelError, match=r"operator 3 \(TILE\) is not supported; give its inputs the batch size 1"):
+        load_model(flatbuffer.write(model))
 
 
 def test_messages_name_file_operator_and_tensor() -> None:

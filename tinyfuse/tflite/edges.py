@@ -1,7 +1,8 @@
 """The edges of a graph: float32 and uint8 inputs and outputs, which a converter puts around the integers.
 
 QUANTIZE and DEQUANTIZE at the edges say what a code stands for and compute nothing else, so the integer core behind
-them is the model, and an edge is a scale and a zero point.
+them is the model, and an edge is a scale and a zero point. An ARG_MAX at the end names the class: the core's output is
+what it looks at, for the place of the largest code is found from that.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import numpy as np
 
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
+ARG_MAX = "ARG_MAX"
 UINT8_OFFSET = 128
 """A uint8 code minus the int8 code of the same value."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """What the file itself takes or gives in the place of codes: float32, or uint8 with this zero point."""
+    """What the file itself takes or gives in the place of codes: float32, or uint8 with this zero point.
+
+    ``dtype`` int32 or int64: the place of the largest code.
+    """
 
     dtype: str
     scale: float
@@ -78,15 +83,25 @@ class _Edges:
     def before(self, index: int, taken: set[int]) -> int:
         """The tensor of codes that becomes the output ``index`` at the very end; itself where there is none."""
         target, maker = self.graph.tensors[index], self.makers.get(index)
-        if (maker is None or maker.name not in ("QUANTIZE", "DEQUANTIZE") or maker in self.removed or
+        if (maker is None or maker.name not in ("QUANTIZE", "DEQUANTIZE", ARG_MAX) or maker in self.removed or
                 self.readers(index)):
             return index
         source = self.graph.tensors[maker.inputs[0]]
-        if source.index in taken or source.index not in self.makers or not _same_numbers(target, source):
+        says_it_all = self.names_class(maker, source) if maker.name == ARG_MAX else _same_numbers(target, source)
+        if source.index in taken or source.index not in self.makers or not says_it_all:
             return index
         self.removed.append(maker)
         self.edges[source.index] = _edge(target, source)
         return source.index
+
+
+    def names_class(self, operator: Operator, source: Tensor) -> bool:
+        """Whether an ARG_MAX names one class for each sample: the place among all codes of ``source``."""
+        axis = self.graph.tensors[operator.inputs[1]].data
+        classes = source.shape[-1:]
+        return (axis is not None and axis.size == 1 and int(axis.ravel()[0]) in (-1, len(source.shape) - 1) and
+                len(source.shape) > 1 and int(np.prod(source.shape[1:])) == int(np.prod(classes)) and
+                source.dtype == np.int8 and len(source.scale) == 1)
 
 
 def _same_numbers(edge: Tensor, codes: Tensor) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.tflite import flatbuffer
+from tinyfuse.tflite.edges import ARG_MAX
 from tinyfuse.tflite.folding import FOLDED, SHAPE_READERS, folded
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 from tinyfuse.tflite.lowering import LOWERED, lowered
@@ -63,17 +64,24 @@ def check_operators(model: Any, supported: Collection[str] | None = None) -> Non
             raise ModelError(f"{len(parts)} {what}, but at most {most} are read; such a model fits no microcontroller")
     foreign: dict[str, int] = {}
     known = {index for index, tensor in enumerate(raw.tensors) if _is_constant(model, tensor)}
+    of_shapes: set[int] = set()
+    hint = ""
     for place, operator in enumerate(raw.operators):
-        name = _operator_name(model, place)
-        if name in SHAPE_READERS or (name in FOLDED and known.issuperset({*indices(operator.inputs)} - {-1})):
+        name, read = _operator_name(model, place), {*indices(operator.inputs)} - {-1}
+        if name in SHAPE_READERS or (name in FOLDED and known.issuperset(read)):
             known.update(indices(operator.outputs))
+            of_shapes.update(indices(operator.outputs) if name in SHAPE_READERS or read & of_shapes else ())
+        elif name == ARG_MAX and {*indices(operator.outputs)} <= {*indices(raw.outputs)}:
+            continue  # at the edge
         elif supported is not None and name not in supported and name not in LOWERED:
             foreign.setdefault(name, place)
+            if read & of_shapes:
+                hint = "give its inputs the batch size 1 before converting, so that no shape is computed, or "
     if foreign:
         listed = " and ".join(f"operator {place} ({name})" for name, place in list(foreign.items())[:4])
         more = f" (and {len(foreign) - 4} more kinds)" if len(foreign) > 4 else ""
-        raise ModelError(f"{listed}{more} {'is' if len(foreign) == 1 else 'are'} not supported; build the network "
-                         f"without, from {', '.join(sorted({*supported, *LOWERED}) if supported else ())}")
+        raise ModelError(f"{listed}{more} {'is' if len(foreign) == 1 else 'are'} not supported; {hint}build the "
+                         f"network without, from {', '.join(sorted({*supported, *LOWERED}) if supported else ())}")
 
 
 def _is_constant(model: Any, tensor: Any) -> bool:

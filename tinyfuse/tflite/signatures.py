@@ -34,7 +34,7 @@ SIGNATURES = {
     **dict.fromkeys(("MINIMUM", "MAXIMUM", "PAD", "PRELU", "SQUARED_DIFFERENCE", "TRANSPOSE"), Signature(2, 2)),
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX"), Signature(2, 2, "ReducerOptions")),
     **dict.fromkeys(("SHAPE", "RANK", "SQUEEZE", "CAST"), Signature(1, 1)),
-    **dict.fromkeys(("EXPAND_DIMS", "FILL", "SPLIT"), Signature(2, 2)),
+    **dict.fromkeys(("ARG_MAX", "EXPAND_DIMS", "FILL", "SPLIT"), Signature(2, 2)),
     **dict.fromkeys(("SLICE", "SPLIT_V"), Signature(3, 3)),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), Signature(1, 1, "Pool2DOptions")),
     "ADD": Signature(2, 2, "AddOptions"),
