@@ -78,3 +78,14 @@ def test_wrong_data_are_said_in_one_line(own: Path, tmp_path: Path, capsys: pyte
     filled = [word.format(own=own / "own.npz") for word in words]
     assert cli.main(["train", "duo", "--out", str(tmp_path / "out"), *filled]) == code
     assert told in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_validate_knows_a_dataset_toml(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("validate", own / "own.toml")
+    assert "data set, inputs camera (picture), all classes, ok" in capsys.readouterr().out
+    for text, told in (('classes = ["a", "a"]', "each class a name of its own"), ("[split]\ntest = 2", "split"),
+                       ("[inputs.mic]\nlow = 'x'", "inputs.mic"), ("[inputs]\nmic = 3", "is no table"),
+                       ("inputs = 3", "a table for each"), ("split = 1\nclases = 2", "did you mean 'classes'")):
+        (tmp_path / "dataset.toml").write_text(text)
+        assert cli.main(["validate", str(tmp_path / "dataset.toml")]) != 0, text
+        assert told in (said := capsys.readouterr().err) and said.count("\n") == 1

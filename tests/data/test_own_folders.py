@@ -289,3 +289,23 @@ def test_two_inputs_of_one_kind_need_folders(tmp_path: Path) -> None:
                                            'kind = "picture"\nsize = [4, 4]\n')
     with pytest.raises(DataError, match="'left' and 'right' both read pictures"):
         load(tmp_path)
+
+
+def test_copies_of_training_files_in_other_parts_are_said(kitchen: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load(kitchen)
+    assert "hold the same" not in capsys.readouterr().err
+    for path in (kitchen / "mic" / "tap").iterdir():
+        write_sound(path, 9)
+    load(kitchen)
+    said = capsys.readouterr().err
+    assert "input 'mic': 3 files of the validation and test parts hold the same as a file of the training part" in said
+
+
+def test_a_folder_whose_name_is_no_input_name_is_given_one(kitchen: Path, one_line: Line) -> None:
+    (kitchen / "camera").rename(kitchen / "front cam")
+    (kitchen / "dataset.toml").unlink()
+    with pytest.raises(DataError, match=r"'front cam': .*\[inputs.NAME\] with folder = \"front cam\"") as caught:
+        load(kitchen)
+    one_line(caught.value)
+    (kitchen / "dataset.toml").write_text(TABLE.replace("[inputs.camera]", '[inputs.camera]\nfolder = "front cam"'))
+    assert [one.name for one in load(kitchen).inputs] == ["camera", "mic"]

@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
 def _table(path: Path) -> str:
     """What a TOML file is: of the kind that most of its keys belong to."""
     table = toml.read(path, UsageError)
-    if isinstance(table.get("inputs"), Mapping):  # of a network they are a list
+    of_data = {field.name for field in fields(DatasetSettings)}
+    if isinstance(table.get("inputs"), Mapping) or (table and table.keys() <= of_data):  # of a network they are a list
         return _data(read_settings(table, str(path)))
     known = {kind: [field.name for field in fields(kind)] for kind in (Recipe, NetworkTable, Matrix, DatasetSettings)}
     kind = max(known, key=lambda one: len(table.keys() & known[one]))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tinyfuse.core.console import progress
-from tinyfuse.core.errors import DataError
+from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data.own.assemble import (
     Column,
@@ -43,8 +42,7 @@ def parts_of_folder(root: Path, settings: DatasetSettings, *, seed: int = 0, lim
     """
     check_request(seed, limit)
     found = find_files(root, settings)
-    for name in found.files:
-        check_input_name(name)
+    _check_names(root, found.files)
     settings.check_inputs(found.files, str(root))
     classes = settings.classes or in_order({file.label for own in found.files.values() for file in own})
     paired, split = pair_files(found.files, classes, settings, found.ignored, seed=seed, where=str(root))
@@ -60,11 +58,19 @@ def parts_of_folder(root: Path, settings: DatasetSettings, *, seed: int = 0, lim
                 _Recordings({name: [own[row].path for row in used[name]] for name, own in found.files.items()
                              if found.kinds[name] == "sound"}, parts, used))
     check_parts(plan, str(root))
-    columns = [_column(name, [files[row] for row in used[name]], inputs[name], front_end)
+    columns = [_column(name, [files[row] for row in used[name]], plan.parts, inputs[name], front_end)
                for name, files in found.files.items() if (front_end := inputs[name].front_end) is not None]
     made = assemble(plan, columns)
     say(describe(made))
     return made
+
+
+def _check_names(root: Path, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            check_input_name(name)
+        except UsageError as error:
+            raise DataError(f'{root}: {error}; in dataset.toml: [inputs.NAME] with folder = "{name}"') from None
 
 
 def _say_what_is_missing(root: Path, ignored: Sequence[str], parts: Sequence[PartRows], classes: Sequence[str]) -> None:
@@ -87,20 +93,32 @@ def _with_front_end(name: str, files: Sequence[File], kind: str, own: InputSetti
     return replace(own, front_end=front_end)
 
 
-def _column(name: str, files: Sequence[File], own: InputSettings, front_end: FrontEnd) -> Column:
+def _column(name: str, files: Sequence[File], parts: Sequence[PartRows], own: InputSettings,
+            front_end: FrontEnd) -> Column:
     """Compute the values of the front end for ``files``, or find them in the cache by what the files hold."""
-    digest = hashlib.sha256()
+    held = []
     with progress(f"reading {name}", len(files)) as advance:
         for file in files:
-            digest.update(sha256_hex(read_bytes(Path(file.path))).encode())
+            held.append(sha256_hex(read_bytes(Path(file.path))))
             advance()
+    _say_what_is_double(name, files, held, [np.unique(part.rows[name]) for part in parts])
+    content = sha256_hex("".join(held).encode())
 
     def sample(row: int) -> Decoded:
         path = Path(files[row].path)
         return decode(path, read_bytes(path))
 
-    stored = features_of(name, front_end, len(files), sample, digest.hexdigest(), lambda row: files[row].path)
-    return Column(name, stored, digest.hexdigest(), own)
+    stored = features_of(name, front_end, len(files), sample, content, lambda row: files[row].path)
+    return Column(name, stored, content, own)
+
+
+def _say_what_is_double(name: str, files: Sequence[File], held: Sequence[str], rows: Sequence[np.ndarray]) -> None:
+    """Tell how many files of the other parts hold, byte for byte, what a training file holds: they are not unseen."""
+    learnt = {held[row] for row in rows[0]}
+    double = [files[row].path for part in rows[1:] for row in part if held[row] in learnt]
+    if double:
+        say(f"input '{name}': {len(double)} files of the validation and test parts hold the same as a file of the "
+            f"training part, the first is {double[0]}; a figure on them says nothing about unseen data")
 
 
 class _Recordings:
