@@ -55,6 +55,12 @@ def test_errors_are_raised_and_hidden(which: str, machine: Dataset, request: pyt
     assert len({tuple(sorted(row["correct"] for row in rows)) for rows in (clean[:1], clean[1:] or clean[:1])}) == 1
 
 
+def test_what_judges_by_classes_refuses_it_in_one_line(machine: Dataset, network: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"returns its input again, and select judges by classes"):
+        tinyfuse.select(network, machine, budget="flash=60kB", out=tmp_path / "select")
+    assert not (tmp_path / "select").exists()
+
+
 def test_data_without_two_kinds_are_one_line(machine: Dataset, integers: Path) -> None:
     from dataclasses import replace
 

@@ -48,6 +48,14 @@ def rebuilds_input(name: str, values: int, shapes: Sequence[Sequence[int]], data
     return True
 
 
+def refuse_autoencoder(network: Network, dataset: Dataset, what: str) -> None:
+    """Raise UsageError if ``network`` is an autoencoder, for ``what`` chooses and judges by classes."""
+    shapes = [shape[1:] for shape in network.model.input_shape.values()]
+    if rebuilds_input(network.name, network.model.output_shape[-1], shapes, dataset):
+        raise UsageError(f"{network.name} returns its input again, and {what} judges by classes; convert it to the "
+                         "recipes that you want (tinyfuse quantize) and compare their AUCs (tinyfuse attack)")
+
+
 def float_target(network: Network, dataset: Dataset, *, batch_size: int) -> KerasTarget:
     """Return ``network`` as a target; of an autoencoder the verdict, its threshold chosen on validation samples."""
     shapes = [shape[1:] for shape in network.model.input_shape.values()]
