@@ -332,3 +332,25 @@ def test_own_inputs_have_their_own_units(tmp_path: Path, capsys: pytest.CaptureF
     for wrong, words in (("mfcc=500", "its values lie in [-"), ("mfc=1", "did you mean 'mfcc'")):
         code, said = said_by(capsys, *common, "--epsilon", wrong)
         assert (code, words in said.replace("\n", " ")) == (2, True), said
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_tables_print_on_any_terminal(encoding: str, tmp_path: Path) -> None:
+    """A bench that fails at its last line, the table, has worked for nothing."""
+    store = ResultStore(tmp_path / "results.jsonl")
+    correct = np.arange(20) % 4 > 0
+    for precision in ("float", "w6"):
+        store.append(outcome(correct, precision=precision))
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for argv in (["report", str(tmp_path), "--markdown"], ["report", str(tmp_path / "ü – ∞")], ["--help"]):
+        done = subprocess.run([sys.executable, "-m", "tinyfuse", *argv], capture_output=True, env=environment,
+                              check=False)
+        assert done.returncode in (0, 2) and b"Traceback" not in done.stderr, done.stderr
+        assert (done.stdout + done.stderr).decode(encoding)
+
+
+def test_a_name_that_is_no_text_is_one_line() -> None:
+    """File names are bytes; those that are not UTF-8 reach Python as halves of surrogate pairs."""
+    done = subprocess.run([sys.executable, "-m", "tinyfuse", "compare", b"caf\xe9.tflite"], capture_output=True,
+                          check=False)
+    assert done.returncode == 1 and b"cannot be read" in done.stderr and b"Traceback" not in done.stderr
