@@ -54,7 +54,7 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     for k in range(min(only_a, only_b) + 1):
         tail += ways
         ways = ways * (n - k) // (k + 1)
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, float(2 * tail / 2**n))
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> Difference:
