@@ -16,6 +16,7 @@ from tinyfuse.cli import main as cli
 from tinyfuse.firmware import deploy
 from tinyfuse.firmware.c_names import check_identifier, identifier_of, member_names
 from tinyfuse.firmware.metadata import read_metadata
+from tinyfuse.firmware.package import open_package
 from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.model import load_model
 from tinyfuse.integer.operators.table import FromFloat
@@ -68,7 +69,9 @@ def test_a_package_keeps_edges_and_all_outputs(tmp_path: Path) -> None:
     assert "EXPAND_DIMS" in table.operators
     assert "has float32 in the place of `image`" in (edges / "README.md").read_text()
     assert "AddExpandDims" in (edges / "extras" / "tflm" / "edges_ops.h").read_text()
-    for folder in (both, edges):
+    other = deploy.export(tmp_path / "both.tflite", tmp_path / "other", vectors=3, name="other", output="wide")
+    assert [port.name for port in open_package(other).program.outputs] == ["wide", "scores"]
+    for folder in (both, edges, other):
         if COMPILER:
             assert self_test(folder, tmp_path).startswith("PASS")
 

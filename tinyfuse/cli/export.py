@@ -22,6 +22,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the package; new or empty")
     parser.add_argument("--force", action="store_true", help="replace the package that is in DIR")
     parser.add_argument("--name", help="C identifier, the prefix of every symbol (default: from the file's name)")
+    parser.add_argument("--output", metavar="NAME", help="the output that names the class, of several (default: the "
+                                                         "first); the package has all of them")
     parser.add_argument("--optimize", default="ram", metavar="WHAT",
                         help="ram (default): the smallest arena; speed: weights are decoded less often, for more "
                              "memory; size: the least code")
@@ -43,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"{args.model} has other inputs than the {dataset.name} data; its test vectors are random")
         dataset = None
     folder = deploy.export(args.model, args.out, dataset=dataset, name=args.name, optimize=args.optimize,
-                           vectors=args.vectors, board=args.board, force=args.force, seed=args.seed)
+                           vectors=args.vectors, board=args.board, force=args.force, seed=args.seed,
+                           output=args.output)
     print("\n".join([str(folder), deploy.judged_line(), *deploy.named_lines(folder, args.model),
                      *deploy.describe(folder, args.board)]))
     return 0

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None, name: str | None = None,
            optimize: str = "ram", vectors: int = 200, board: str | None = None, force: bool = False,
-           seed: int = 0) -> Path:
+           seed: int = 0, output: str | None = None) -> Path:
     """Write the firmware package of a ``.tflite`` as folder ``out`` and return its path.
 
     ``dataset`` gives the ``vectors`` test vectors; None: random codes. ``name`` (default: the file's) is the prefix of
-    every C symbol; ``optimize`` is "ram", "speed" or "size"; ``force`` replaces an older package. The same model,
-    data and options give the same bytes.
+    every C symbol; ``optimize`` is "ram", "speed" or "size"; ``force`` replaces an older package; ``output`` is the one
+    of several outputs that names the class (default: the first). The same model, data and options give the same bytes.
 
     Raises:
         UsageError: an existing folder, no identifier, or a ``board`` that the model does not fit.
@@ -45,7 +45,7 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     """
     path, folder = Path(model), Path(out)
     check_free(folder, force=force)
-    loaded = load_model(path)
+    loaded = load_model(path, output=output)
     prefix = name or identifier_of(path.stem)
     program, beside = program_of(loaded, prefix, optimize), table_of(path, loaded)
     codes, source = _test_codes(path, loaded, beside, dataset, vectors, seed)

@@ -252,7 +252,8 @@ def open_package(folder: str | Path) -> Exported:
     tflite, stream = (read_plain(folder / "extras" / file) for file in (f"{table.name}.tflite", "vectors.bin"))
     if (sha256_hex(tflite), crc32(stream)) != (table.tflite_sha256, table.vectors.inputs_crc32):
         raise DataError(f"{folder}: the .tflite or the test vectors are not those of {FILE}; export again")
-    model = load_model(tflite, name=table.name)
+    # The first output is the one that was chosen when it was exported.
+    model = load_model(tflite, name=table.name, output=table.output.tensor if len(table.outputs) > 1 else None)
     program = program_of(model, table.name, table.optimize)
     given = encode(table)
     for key, value in encode(figures_of(program, model)).items():
