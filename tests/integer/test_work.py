@@ -26,7 +26,22 @@ def pool(size: int, kernel: int, copies: int) -> bytes:
                          for place in range(copies)], [0], [copies])
 
 
+def products(size: int, depth: int) -> bytes:
+    specs = [Spec((1, size, depth)), Spec((1, depth, size)), Spec((1, size, size))]
+    return build(specs, [Step("BATCH_MATMUL", [0, 1], [2], "BatchMatMulOptions")], [0, 1], [2])
+
+
+def transposed(size: int, kernel: int) -> bytes:
+    specs = [Spec((4,), np.int32, [], [], data=np.array([1, size, size, 1])), Spec((1, size, size, 1)),
+             Spec((1, kernel, kernel, 1), data=np.ones((1, kernel, kernel, 1))), Spec((1, size, size, 1))]
+    return build(specs, [Step("TRANSPOSE_CONV", [0, 2, 1], [3], "TransposeConvOptions",
+                              {"strideH": 1, "strideW": 1})], [1], [3])
+
+
 @pytest.mark.parametrize("data, what, most", [
+    (products(2000, 1500), "multiply-accumulates", MOST_PRODUCTS),
+    (transposed(1024, 65), "multiply-accumulates", MOST_PRODUCTS),
+    (transposed(2, 400), "taps of poolings", MOST_TAPS),
     (convolution(1024, 64), "multiply-accumulates", MOST_PRODUCTS),
     (convolution(512, 2, dilation=2000), "multiply-accumulates", MOST_PRODUCTS),
     (convolution(1, 17, dilation=4000), "weights", MOST_WEIGHTS),

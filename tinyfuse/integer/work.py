@@ -17,7 +17,10 @@ MOST_PRODUCTS = 1 << 32
 MOST_WEIGHTS = 1 << 24
 """Weights with the zeros that a dilation puts between them; a file that stores more may have twice what it stores."""
 MOST_TAPS = 1 << 17
-"""Places of all windows that are served one after the other, those of poolings and depthwise convolutions."""
+"""Places of all windows that are served one after the other: of poolings, depthwise and transposed convolutions."""
+
+
+Shape = tuple[int, ...]
 
 
 class Work(NamedTuple):
@@ -40,7 +43,8 @@ def check_work(graph: Graph) -> None:
                                  f"takes {value} {what}, but less than {most} are run; use a smaller model")
 
 
-_NAMES = "multiply-accumulates", "weights (with the zeros of dilations)", "taps of poolings and depthwise convolutions"
+_NAMES = ("multiply-accumulates", "weights (with the zeros of dilations)",
+          "taps of poolings, depthwise and transposed convolutions")
 
 
 def _stored(graph: Graph) -> int:
@@ -51,49 +55,54 @@ def _stored(graph: Graph) -> int:
 
 def _work(operator: Operator, graph: Graph) -> Work:
     """What ``operator`` costs; nothing where its shapes are not those of its kind, which its own builder refuses."""
-    shapes = [graph.tensors[index].shape for index in (*operator.inputs[:2], operator.outputs[0]) if index >= 0]
-    found = _KINDS.get(operator.name)
-    return Work() if found is None else found(operator, shapes)
-
-
-def _convolution(operator: Operator, shapes: list[tuple[int, ...]]) -> Work:
-    if [len(shape) for shape in shapes] != [4, 4, 4]:
+    count, find = _KINDS.get(operator.name, (-1, None))
+    if find is None or len(operator.inputs) <= count or min(operator.inputs[:count + 1]) < 0:
         return Work()
-    weights = math.prod(_reach(operator, shapes[1])) * shapes[1][0] * shapes[0][3]  # groups are computed as zeros
-    return Work(math.prod(shapes[2][1:3]) * weights, weights)
+    given, found = [graph.tensors[index].shape for index in operator.inputs], graph.tensors[operator.outputs[0]].shape
+    axes = [len(shape) for shape in (*given[max(0, count - 1):count + 1], found)]
+    fits = set(axes) == {4} if operator.name in _FOUR_AXES else min(axes) > 0
+    return find(operator, given, found) if fits else Work()
 
 
-def _depthwise(operator: Operator, shapes: list[tuple[int, ...]]) -> Work:
-    if [len(shape) for shape in shapes] != [4, 4, 4]:
-        return Work()
-    return Work(math.prod(shapes[2][1:3]) * math.prod(shapes[1]), math.prod(shapes[1]), math.prod(shapes[1][1:3]))
-
-
-def _fully_connected(operator: Operator, shapes: list[tuple[int, ...]]) -> Work:
-    weights = math.prod(shapes[1]) if len(shapes) == 3 else 0
-    return Work(weights * (math.prod(shapes[0]) // max(1, shapes[1][-1] if shapes[1] else 1)), weights)
-
-
-def _pool(operator: Operator, shapes: list[tuple[int, ...]]) -> Work:
-    """A window reaches no farther than the image."""
-    if len(shapes) != 2 or [len(shape) for shape in shapes] != [4, 4]:
-        return Work()
-    kernel = int(operator.options["filter_height"]), int(operator.options["filter_width"])
-    taps = math.prod(min(given, size + (out - 1) * step) for given, size, out, step in
-                     zip(kernel, shapes[0][1:3], shapes[1][1:3], _strides(operator), strict=True))
-    return Work(math.prod(shapes[1]) * math.prod(map(min, kernel, shapes[0][1:3])), 0, taps)
-
-
-def _strides(operator: Operator) -> tuple[int, int]:
-    return int(operator.options["stride_h"]), int(operator.options["stride_w"])
-
-
-def _reach(operator: Operator, kernel: tuple[int, ...]) -> list[int]:
-    """Rows and columns of a dilated kernel."""
+def _convolution(operator: Operator, given: list[Shape], found: Shape) -> Work:
+    """Groups are computed as zeros."""
     dilation = int(operator.options["dilation_h_factor"]), int(operator.options["dilation_w_factor"])
-    return [(size - 1) * step + 1 for size, step in zip(kernel[1:3], dilation, strict=True)]
+    reach = [(size - 1) * step + 1 for size, step in zip(given[1][1:3], dilation, strict=True)]
+    weights = math.prod(reach) * given[1][0] * given[0][-1]
+    return Work(math.prod(found[1:3]) * weights, weights)
 
 
-_KINDS: dict[str, Callable[[Operator, list[tuple[int, ...]]], Work]] = {
-    "CONV_2D": _convolution, "DEPTHWISE_CONV_2D": _depthwise, "FULLY_CONNECTED": _fully_connected,
-    "AVERAGE_POOL_2D": _pool, "MAX_POOL_2D": _pool}
+def _depthwise(operator: Operator, given: list[Shape], found: Shape) -> Work:
+    weights = math.prod(given[1])
+    return Work(math.prod(found[1:3]) * weights, weights, math.prod(given[1][1:3]))
+
+
+def _transpose_conv(operator: Operator, given: list[Shape], found: Shape) -> Work:
+    weights = math.prod(given[1])
+    return Work(math.prod(given[2][1:3]) * weights, weights, math.prod(given[1][1:3]))
+
+
+def _fully_connected(operator: Operator, given: list[Shape], found: Shape) -> Work:
+    weights = math.prod(given[1])
+    return Work(weights * math.prod(given[0]) // given[1][-1], weights)
+
+
+def _batch_matmul(operator: Operator, given: list[Shape], found: Shape) -> Work:
+    return Work(math.prod(found) * max(given[0][-2:]))
+
+
+def _pool(operator: Operator, given: list[Shape], found: Shape) -> Work:
+    """A window reaches no farther than the image."""
+    kernel = int(operator.options["filter_height"]), int(operator.options["filter_width"])
+    strides = int(operator.options["stride_h"]), int(operator.options["stride_w"])
+    taps = math.prod(min(reach, size + (out - 1) * step) for reach, size, out, step in
+                     zip(kernel, given[0][1:3], found[1:3], strides, strict=True))
+    return Work(math.prod(found) * math.prod(map(min, kernel, given[0][1:3])), 0, taps)
+
+
+_FOUR_AXES = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "AVERAGE_POOL_2D", "MAX_POOL_2D")
+_KINDS: dict[str, tuple[int, Callable[[Operator, list[Shape], Shape], Work]]] = {
+    "CONV_2D": (1, _convolution), "DEPTHWISE_CONV_2D": (1, _depthwise), "TRANSPOSE_CONV": (2, _transpose_conv),
+    "FULLY_CONNECTED": (1, _fully_connected), "BATCH_MATMUL": (1, _batch_matmul), "AVERAGE_POOL_2D": (0, _pool),
+    "MAX_POOL_2D": (0, _pool)}
+"""Builtin name -> the last input whose shape counts, and what finds the work from the shapes of inputs and output."""
