@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinyfuse
 from tinyfuse.core.errors import DataError, TinyfuseError
@@ -89,8 +91,8 @@ def test_the_table_of_the_documents_is_one() -> None:
     page = (Path(__file__).resolve().parent.parent.parent / "docs" / "data.md").read_text(encoding="utf-8")
     text = re.search(r"```toml\n(.*?)```", page, flags=re.DOTALL)
     assert text
-    settings = read_settings(tomllib.loads(text[1]), "docs/data.md")
-    assert settings.input("camera").front_end and settings.input("imu").valid == ((0, 180),)
+    table = read_settings(tomllib.loads(text[1]), "docs/data.md")
+    assert table.input("camera").front_end and table.input("imu").valid == ((0, 180),)
     for key in (field.name for field in fields(DatasetSettings)):
         assert f"{key} = " in page or f"[{key}" in page, key
 
@@ -313,3 +315,28 @@ def test_other_files_are_told_what_to_do(name: str, told: str, tmp_path: Path, o
     with pytest.raises(DataError, match=told) as caught:
         load(tmp_path / name)
     one_line(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["plain", "packed", "folder"])
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_damage_gives_one_error_or_nothing(kind: str, tmp_path_factory: pytest.TempPathFactory,
+                                           data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("damage")
+    arrays = {"imu": MOTION[:18, :2], "label": np.arange(18) % 3}
+    path = folder / "own.npz"
+    if kind == "folder":
+        for name, values in arrays.items():
+            np.save(folder / f"{name}.npy", values)
+        path = folder / "imu.npy"
+    else:
+        (np.savez if kind == "plain" else np.savez_compressed)(path, **arrays)  # type: ignore[arg-type]
+    whole = bytearray(path.read_bytes())
+    near = st.integers(0, 250) | st.integers(max(0, len(whole) - 250), len(whole) - 1)
+    for position in data.draw(st.lists(near, max_size=4)):
+        whole[min(position, len(whole) - 1)] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(bytes(whole[:data.draw(st.just(len(whole)) | st.integers(0, len(whole)))]))
+    try:
+        load(folder if kind == "folder" else path)
+    except TinyfuseError as error:
+        assert "\n" not in str(error) and str(folder) in str(error)
