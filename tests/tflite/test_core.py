@@ -282,14 +282,14 @@ def test_what_no_kernel_reads_is_not_judged() -> None:
 
 
 def test_unsupported_operators_are_named_first() -> None:
-    """Before tensors that are resources, have no elements, or are not there at all."""
+    """Before tensors that have no elements, or are not there at all; a variable that nothing reads is no reason."""
     x, y = Spec((1, 4), scale=[0.1], name="x"), Spec((1, 4), scale=[0.1], name="y")
     model = flatbuffer.read(build([x, y, Spec((0,)), Spec((1,), np.int32, [], [])],
                                   [Step("VAR_HANDLE", [], [3], "VarHandleOptions", {"sharedName": b"state"}),
                                    Step("SVDF", [0, 2], [1], "SVDFOptions")], [0], [1]), "test")
     model.subgraphs[0].tensors[3].type = 13
-    with pytest.raises(ModelError, match=r"^file: operator 0 \(VAR_HANDLE\) and operator 1 \(SVDF\) are not supported; "
-                                         "build the network without, from ADD, "):
+    with pytest.raises(ModelError, match=r"^file: operator 0 \(SVDF\) is not supported; build the network without, from "
+                                         "ADD, "):
         load_model(flatbuffer.write(model), name="file")
 
 

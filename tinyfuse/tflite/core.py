@@ -18,6 +18,7 @@ from tinyfuse.tflite.graph import Graph
 from tinyfuse.tflite.names import port_names
 from tinyfuse.tflite.reading import check_operators, simplified, typed_graph
 from tinyfuse.tflite.soundness import check_sound
+from tinyfuse.tflite.variables import expose_state
 
 _AS_RESHAPE = ("EXPAND_DIMS", "SQUEEZE")
 """Operators that count axes, which a new axis would shift."""
@@ -53,6 +54,7 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
     """
     model = flatbuffer.read(data, name)
     try:
+        variables = expose_state(model)
         check_operators(model, supported)
         read = typed_graph(model, name)
         whole = simplified(read)
@@ -66,10 +68,10 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
         raise ModelError(f"{name}: {error}") from error
     chosen = _chosen(graph, output)
     edges = {graph.tensors[index].name: edge for index, edge in found.edges.items()}
-    changed = found.removed or shapes or chosen.outputs != graph.outputs or len(model.subgraphs) > 1
+    changed = variables or found.removed or shapes or chosen.outputs != graph.outputs or len(model.subgraphs) > 1
     return Core(chosen, _written(model, replace(found, graph=chosen), shapes) if changed else data, edges,
                 tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs),
-                tuple(operator.name for operator in read.operators))
+                (*variables, *(operator.name for operator in read.operators)))
 
 
 def _named(graph: Graph, names: tuple[Sequence[str], Sequence[str]]) -> Graph:
