@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware import measure as measuring
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import measure, runtime_sha256, setups
-from tinyfuse.integer.executors import open_executor
-from tinyfuse.integer.model import Codes, load_model, random_codes
+from tinyfuse.firmware.vectors import tflm_outputs
+from tinyfuse.integer.model import load_model, random_codes
 
 EARLY = Path(__file__).resolve().parents[2] / "models/digits/early__w6.tflite"
 HERE = setups(list(CORES.values()))
@@ -37,23 +36,16 @@ def test_a_fusion_model_is_exact_and_small() -> None:
 def test_a_difference_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oracle is the interpreter: where it says otherwise, the firmware is wrong."""
     model = load_model(EARLY)
-    class Wrong:
-        def __init__(self, *given: Any) -> None:
-            self.right = open_executor(*given)
-
-        def run(self, codes: Codes) -> np.ndarray:
-            return self.right.run(codes) ^ 1
-
-    monkeypatch.setattr(measuring, "open_executor", Wrong)
+    monkeypatch.setattr(measuring, "tflm_outputs", lambda model, codes: tflm_outputs(model, codes) ^ 1)
     cost = measure(model, random_codes(model, 1, seed=0), [HERE["m4"]], "ram")["m4"]
     assert cost.differing == cost.values == 20
 
 
 def test_what_has_no_kernel_is_refused() -> None:
-    data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[1 / 256], zero_point=[-128])],
-                 [Step("MUL", [0, 0], [1], "MulOptions", {})], [0], [1])
-    model = load_model(data, name="sigmoid")
-    with pytest.raises(ModelError, match="MUL has no firmware kernel"):
+    data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], np.float32, [], []), Spec([1, 4], scale=[0.2])],
+                 [Step("DEQUANTIZE", [0], [1]), Step("QUANTIZE", [1], [2])], [0], [2])
+    model = load_model(data, name="inner")
+    with pytest.raises(ModelError, match=r"inner: operator 0 \(DEQUANTIZE\) has no firmware kernel"):
         measure(model, random_codes(model, 1, seed=0), [], "ram")
 
 
