@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from tinyfuse.report.advice import Advice, advise, width_text
+from tinyfuse.report.advice import Advice, advise, attack_text, width_text
 from tinyfuse.report.summary import LineCurves, SummaryRow
 from tinyfuse.study.worst_case import CurvePoint, accuracy_of
 
@@ -48,6 +49,14 @@ def test_the_smallest_that_none_beats_is_the_answer() -> None:
     assert "59.5 % (95 % interval 54.6 to 64.2, n = 400) when an adversary may change every value of all inputs by " \
            "up to 0.1" in text
     assert "1 other recipe cannot be told apart" in text and "1 other recipe is weaker by more than chance" in text
+
+
+def test_the_answer_does_not_hide_what_rounding_adds() -> None:
+    """Real changes that the device rounds may reach further than whole codes."""
+    found, _ = line("w6", 60, 0.99, {"all": 0.4})
+    assert attack_text("all", found) == "when an adversary may change every value of all inputs by up to 0.1"
+    rounded = replace(found, robust_real={"all": accuracy_of(right(0.25))})
+    assert attack_text("all", rounded).endswith("by up to 0.1 (on 25.0 % when before the device rounds them)")
 
 
 def test_each_input_has_its_sentence() -> None:

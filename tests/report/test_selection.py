@@ -155,7 +155,8 @@ def test_every_part_is_there_in_order(html: str, made: dict[str, Any]) -> None:
                    "same 8-bit input grid", "McNemar", "robust 1, kl 2", "winner's curse", "over: flash",
                    "Sums of costs", "twin and TFLite Micro: 1 model, 300 adversarial inputs",
                    "N Warning", made["validation"][0]["name"], "40 training samples, and 10 drawn anew",
-                   "trials: 20 held-out samples; finalists: 40", "Not checked on test samples", "layers that inputs share :",
+                   "trials: 20 held-out samples; finalists: 40", "Not checked on test samples",
+                   "layers that inputs share :",
                    "% stay right (95 % interval"):
         assert needed in page.text, needed
 

@@ -82,8 +82,8 @@ def advise(lines: Sequence[SummaryRow], curves: Curves) -> Advice | None:
     cards: dict[str, Card] = {}
     for one, title, reason in (
             (chosen, "Ship this", f"The smallest of the {len(equal)} recipes that none is shown to beat."),
-            (strongest, "Most robust", "The highest accuracy under the attacks that hurt it most, of the recipes within "
-                                       "a point of the best clean accuracy."),
+            (strongest, "Most robust", "The highest accuracy under the attacks that hurt it most, of the recipes "
+                                       "within a point of the best clean accuracy."),
             (smallest, "Smallest", "The fewest bytes of the recipes within 3 points of the best clean accuracy.")):
         cards.setdefault(one.name, Card(title, one.line, reason))
     return Advice(tuple(_answer(chosen, strongest, equal, good)),
@@ -129,9 +129,9 @@ def _answer(chosen: _Candidate, strongest: _Candidate, equal: Sequence[_Candidat
             good: Sequence[_Candidate]) -> Iterator[str]:
     line = chosen.line
     assert line.clean is not None
-    yield (f"Ship {chosen.name}: {width_text(line)}. It is right on {with_interval(line.clean)} of clean samples"
-           + "".join(f", and on {with_interval(share)} {attack_text(mode, line)}"
-                     for mode, share in hardest(line)) + ".")
+    attacked = "".join(f", and on {with_interval(share)} {attack_text(mode, line)}" for mode, share in hardest(line))
+    yield (f"Ship {chosen.name}: {width_text(line)}. It is right on {with_interval(line.clean)} of clean "
+           f"samples{attacked}.")
     if strongest.worst < 0:
         yield "No attack has been evaluated yet, so nothing is said here about robustness."
         return
@@ -166,8 +166,9 @@ def width_text(line: SummaryRow) -> str:
 
 def attack_text(mode: str, line: SummaryRow) -> str:
     """Say what an adversary does: "when an adversary changes every value of audio by up to 0.03"."""
-    what = "all inputs" if mode == ALL else mode
-    return f"when an adversary may change every value of {what} by up to {line.epsilon:g}"
+    what, rounded = "all inputs" if mode == ALL else mode, line.robust_real.get(mode)
+    before = f" (on {100 * rounded.value:.1f} % when before the device rounds them)" if rounded else ""
+    return f"when an adversary may change every value of {what} by up to {line.epsilon:g}{before}"
 
 
 def with_interval(share: Accuracy) -> str:

@@ -107,14 +107,19 @@ def _judged(found: SelectionRecord, part: str) -> Sequence[Figures]:
 
 
 def _marks(found: SelectionRecord, one: Figures) -> dict[str, Any]:
-    return {"star": "chosen" * (one.name == found.best.name)}
+    """Return the chosen one, and behind the name of a mix the mean bits of each branch."""
+    trial = next((trial for trial in found.trials if trial.name == one.name), None)
+    mixed = trial is not None and len(set(unit_bits(found, trial.recipe))) > 1
+    bits = [f"{branch} {number(_mean_bits(found, trial, branch))}" for branch in found.branches
+            if trial is not None and any(unit.branch == branch for unit in found.units)]
+    return {"star": "chosen" * (one.name == found.best.name), "note": f"{', '.join(bits)} bits" * mixed}
 
 
 def _trial_marks(found: SelectionRecord, trial: Trial) -> dict[str, Any]:
     """Return the chosen one, the front, and the width of every unit behind the name."""
     widths = zip(found.units, unit_bits(found, trial.recipe), strict=True)
-    return {**_marks(found, trial), "front": trial.front, "classes": "dim" * bool(trial.exceeded),
-            "tip": ", ".join(f"{unit.name} {bits}" for unit, bits in widths)}
+    return {"star": "chosen" * (trial.name == found.best.name), "front": trial.front,
+            "classes": "dim" * bool(trial.exceeded), "tip": ", ".join(f"{unit.name} {bits}" for unit, bits in widths)}
 
 
 def final_columns(found: SelectionRecord, part: str) -> list[Column]:

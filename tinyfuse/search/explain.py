@@ -87,10 +87,13 @@ def _robustness(found: SelectionRecord, branch: str) -> str:
     places = decimals(share.n)
     left = (f"; attacked alone, {100 * share.value:.{places}f} % stay right (95 % interval "
             f"{100 * share.low:.{places}f} to {100 * share.high:.{places}f}, n = {share.n:,})")
+    compared = [one for one in found.comparisons["test"] if one.what == branch]
     others = [f"{100 * one.difference.value:+.{places}f} points against {one.b} "
-              f"({'more than chance' if one.significant else 'chance'})"
-              for one in found.comparisons["test"] if one.what == branch]
-    return left + (f"; {', '.join(others)}" if others else "")
+              f"({'more than chance' if one.significant else 'chance'})" for one in compared]
+    mixed = len({unit.bits for unit in found.units}) > 1
+    gained = any(one.significant and one.difference.value > 0 for one in compared)
+    return (left + (f"; {', '.join(others)}" if others else "")
+            + "; mixed widths gain nothing here" * (mixed and bool(compared) and not gained))
 
 
 def mode_text(mode: str) -> str:
