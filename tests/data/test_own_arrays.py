@@ -97,6 +97,16 @@ def test_the_table_of_the_documents_is_one() -> None:
         assert f"{key} = " in page or f"[{key}" in page, key
 
 
+def test_a_bound_that_float32_rounds_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    values = np.linspace(0.1, 0.7, N)
+    for dtype in (np.float32, np.float64):
+        dataset = Dataset.from_arrays({"level": values.astype(dtype)}, NAMES, low=0.1, high=0.7)
+        assert (dataset.inputs[0].low, dataset.inputs[0].high) == (0.1, 0.7)
+    part = np.where((values == 0.1) | (values == 0.7) | (np.arange(N) % 2 == 0), "train", "test")
+    Dataset.from_arrays({"level": values}, NAMES, part=part, seed=3)
+    assert "clipped" not in capsys.readouterr().err
+
+
 def test_an_array_takes_a_front_end() -> None:
     sounds = RNG.normal(size=(N, 1600)).astype(np.float32) / 8
     table = {"inputs": {"mic": {"kind": "log-mel", "rate": 8000, "length": 1600, "window": 256, "hop": 128, "bands": 12,

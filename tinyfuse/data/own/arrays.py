@@ -142,8 +142,10 @@ def _range(name: str, values: np.ndarray, found: Scan, own: InputSettings, where
                  for given, bound in zip((own.low, own.high), inferred, strict=True))
     if low >= high:
         raise DataError(f"{where}: input '{name}' would range from {low:g} to {high:g}; give low below high")
+    if np.float32(low) <= found.least and found.greatest <= np.float32(high):
+        return low, high
     given = (-math.inf if own.low is None else low, math.inf if own.high is None else high)
-    count, first = count_outside(values, *given) if own.low is not None or own.high is not None else (0, -1)
+    count, first = count_outside(values, *given)
     if count:
         raise DataError(f"{where}: {count} values of input '{name}' lie outside [{given[0]:g}, {given[1]:g}], the "
                         f"first in sample {first}; give a wider low and high, or clip the values")

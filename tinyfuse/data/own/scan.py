@@ -21,14 +21,17 @@ OWN_RANGES = {"uint8": (0.0, 255.0), "int8": (-128.0, 127.0), "bool": (0.0, 1.0)
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass found: ``digest`` (SHA-256, hex) of type, shape and values; least and greatest training value.
+    """What one pass found: ``digest`` (SHA-256, hex) of type, shape and values.
 
-    ``rounded``: values that float32 cannot hold exactly.
+    ``low`` and ``high``: least and greatest training value as float32; ``least``, ``greatest``: of all. ``rounded``:
+    how many values float32 cannot hold exactly.
     """
 
     digest: str
     low: float
     high: float
+    least: float
+    greatest: float
     rounded: int
 
 
@@ -49,7 +52,8 @@ def scan(name: str, stored: np.ndarray, train: np.ndarray, where: str) -> Scan:
     check_kind(name, stored, where)
     plain = stored.dtype.newbyteorder("<")
     digest = hashlib.sha256(f"{plain.str}{stored.shape}".encode())
-    low, high, rounded, wrong = math.inf, -math.inf, 0, 0
+    rounded, wrong = 0, 0
+    train_range, whole_range = (math.inf, -math.inf), (math.inf, -math.inf)
     first: tuple[int, ...] = ()
     for rows, block in blocks_of(stored):
         digest.update(np.ascontiguousarray(block, plain).data)
@@ -61,14 +65,18 @@ def scan(name: str, stored: np.ndarray, train: np.ndarray, where: str) -> Scan:
             continue
         if stored.dtype.itemsize > 4:
             rounded += int((block.astype(np.float32).astype(block.dtype) != block).sum())
-        own = block[train[rows]]
-        if own.size:
-            low, high = min(low, float(own.min())), max(high, float(own.max()))
+        train_range, whole_range = _wider(train_range, block[train[rows]]), _wider(whole_range, block)
     if wrong:
         raise DataError(f"{where}: input '{name}' has {_said(stored, first)} in sample {first[0]} at {list(first[1:])} "
                         f"({wrong} such value{'s' * (wrong != 1)}); give finite numbers that float32 can hold, or "
                         "leave those samples out")
-    return Scan(digest.hexdigest(), low, high, rounded)
+    return Scan(digest.hexdigest(), *train_range, *whole_range, rounded)
+
+
+def _wider(known: tuple[float, float], block: np.ndarray) -> tuple[float, float]:
+    if not block.size:
+        return known
+    return min(known[0], float(np.float32(block.min()))), max(known[1], float(np.float32(block.max())))
 
 
 def _unfit(block: np.ndarray) -> np.ndarray | None:
@@ -90,15 +98,15 @@ def own_range(stored: np.ndarray, found: Scan) -> tuple[float, float]:
     """Choose the range of an input of which nothing is said: of its type, or of its training part."""
     if stored.dtype.name in OWN_RANGES:
         return OWN_RANGES[stored.dtype.name]
-    low, high = float(np.float32(found.low)), float(np.float32(found.high))
-    return low, high if high > low else low + 1.0
+    return found.low, found.high if found.high > found.low else found.low + 1.0
 
 
 def count_outside(stored: np.ndarray, low: float, high: float) -> tuple[int, int]:
-    """Count the values outside [low, high], and tell the sample of the first (-1: there is none)."""
+    """Count the values outside [low, high] as float32, and tell the sample of the first (-1: there is none)."""
     count, first = 0, -1
     for rows, block in blocks_of(stored):
-        outside = (block < low) | (block > high)
+        values = block.astype(np.float32)
+        outside = (values < np.float32(low)) | (values > np.float32(high))
         if outside.any():
             count += int(outside.sum())
             if first < 0:

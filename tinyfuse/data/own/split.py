@@ -86,9 +86,11 @@ def _draw_groups(label: np.ndarray, group: np.ndarray, wanted: np.ndarray,
         if gain(index) > 0 and (left[table[index] > 0] > 1).all():
             take(index)
     for missing in here:
+        if have[missing]:
+            continue
         open_groups = [index for index in order if not taken[index] and table[index, missing]
                        and (left[table[index] > 0] > 1).all()]
-        if not have[missing] and open_groups:
+        if open_groups:
             take(max(open_groups, key=gain))
     return np.flatnonzero(taken[number]) if (have[here] > 0).all() else None
 
