@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +15,12 @@ from tinyfuse.core.errors import ModelError, UsageError
 from tinyfuse.data import Dataset
 from tinyfuse.data.digits.augmentation import Augmentation
 from tinyfuse.nn.batch_norm_folding import folded
-from tinyfuse.nn.network import Network, load_network, save_network
+from tinyfuse.nn.network import NO_CHOICE, Network, load_network, save_network
+from tinyfuse.nn.objectives import ClassWeighted
 from tinyfuse.nn.objectives.TEMPLATE import LabelSmoothing
 from tinyfuse.nn.train import TrainConfig, Trained, predict, train
 from tinyfuse.nn.train_or_load import train_or_load
+from tinyfuse.nn.train_own import train_own
 
 CONFIG = TrainConfig(epochs=3, batch_size=50, seed=1)
 
@@ -140,3 +145,84 @@ def test_a_network_without_batch_norm_comes_back(trained_once: Network, tiny_dat
     assert saved.name == "image" and saved.table["accuracy"] == {"validation": 0.25, "test": 0.5}
     assert np.array_equal(predict(saved.model, tiny_dataset.test), predict(flat, tiny_dataset.test))
     assert np.allclose(predict(flat, tiny_dataset.test), predict(trained_once.model, tiny_dataset.test), atol=1e-4)
+
+
+def _with_dropout(dataset: Dataset) -> Any:
+    """A builder as a user writes it."""
+    from tf_keras import Input, Model, layers
+
+    image, audio = (Input(one.shape, name=one.name) for one in dataset.inputs)
+    x = layers.Flatten()(layers.MaxPooling2D(4)(layers.Concatenate()([image, audio])))
+    x = layers.Dropout(0.5)(layers.Dense(16, activation="relu", name="hidden")(x))
+    return Model([image, audio], layers.Dense(10, activation="softmax", name="kind")(x))
+
+
+@pytest.fixture
+def builder(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name MODULE:FUNCTION of a builder."""
+    module = ModuleType("users_module")
+    module.build = _with_dropout  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "users_module", module)
+    return "users_module:build"
+
+
+def test_a_users_function_is_trained_and_resumed_with_the_same_dropout(builder: str, tiny_dataset: Dataset,
+                                                                       tmp_path: Path) -> None:
+    config = replace(CONFIG, class_weights="balanced", augment={"image": {"noise": 0.1}})
+
+    def stop(line: str) -> None:
+        if "epoch 1/" in line:
+            raise Interrupted
+
+    once = train_own(builder, tiny_dataset, config, tmp_path / "once", choice=NO_CHOICE)
+    with pytest.raises(Interrupted):
+        train_own(builder, tiny_dataset, config, tmp_path / "twice", choice=NO_CHOICE, report=stop)
+    resumed = train_own(builder, tiny_dataset, config, tmp_path / "twice", choice=NO_CHOICE)
+    assert once.path.read_bytes() == resumed.path.read_bytes()
+    assert (once.name, once.table["source"], once.table["softmax"]) == ("build", builder, True)
+    assert train_own(builder, tiny_dataset, config, tmp_path / "once", choice=NO_CHOICE).sha256 == once.sha256
+    with pytest.raises(UsageError, match="class_weights = balanced, but none is asked for"):
+        train_own(builder, tiny_dataset, CONFIG, tmp_path / "once", choice=NO_CHOICE)
+    further = train_own(str(once.path), tiny_dataset, replace(CONFIG, epochs=1), tmp_path / "further",
+                        choice=NO_CHOICE)
+    assert further.table["softmax"] and not weights_equal(once, further)
+    with pytest.raises(UsageError, match="overwritten by its own training"):
+        train_own(str(once.path), tiny_dataset, config, once.path.parent, choice=NO_CHOICE)
+
+
+def test_training_ends_when_it_no_longer_gets_better(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, lines = iter([0.5, 0.6, 0.4, 0.3, 0.9, 0.1]), list[str]()
+    monkeypatch.setattr("tinyfuse.nn.train.score_of", lambda objective, model, samples: next(scores))
+    found = train("image", tiny_dataset, replace(CONFIG, epochs=5, patience=2), report=lines.append)
+    assert (len(lines), found.best_epoch, found.validation_accuracy) == (4, 2, 0.6)
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("users_module:biuld", "has no function 'biuld' .did you mean 'build'"),
+    ("no_such_module:build", "No module named 'no_such_module'; give MODULE:FUNCTION")])
+def test_a_function_that_is_not_there(name: str, words: str, builder: str, tiny_dataset: Dataset,
+                                      tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        train_own(name, tiny_dataset, CONFIG, tmp_path, choice=NO_CHOICE)
+
+
+def test_balanced_class_weights_make_up_for_rare_classes() -> None:
+    from tinyfuse.core.backend import tensorflow
+
+    tf = tensorflow()
+    logits = tf.constant([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
+    found = ClassWeighted(np.array([4 / 6, 2.0])).loss(_Fixed(logits), {}, tf.constant([0, 0, 0, 1], tf.int64))
+    expected = (3 * (4 / 6) * np.log(2) + 2.0 * np.log1p(np.exp(2.0))) / 4
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+
+
+class _Fixed:
+    """Stands for a network that says the same about everything."""
+
+    losses = ()
+
+    def __init__(self, logits: Any) -> None:
+        self.logits = logits
+
+    def __call__(self, batch: Any, training: bool) -> Any:
+        return self.logits

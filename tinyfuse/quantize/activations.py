@@ -3,8 +3,9 @@
 A width belongs to what a convolution or dense layer hands on after its ReLU or ReLU6; the output of a residual block
 (ADD with ReLU) belongs to the last convolution of the block's longer path. Pooled, padded, flattened and concatenated
 tensors have the codes of what they are made of; where both sides of a CONCATENATION differ, the narrower one is
-requantised to the grid of the wider, and where values of either sign meet, all of them to a grid of both signs. Inputs and logits have the int8 codes that every recipe gives them: an adversary
-has one grid. So have products and curves (MUL, LOGISTIC, TANH, HARD_SWISH, LEAKY_RELU, SOFTMAX), which also read int8.
+requantised to the grid of the wider, and where values of either sign meet, all of them to a grid of both signs. Inputs
+and logits have the int8 codes that every recipe gives them: an adversary has one grid. So have products and curves
+(MUL, LOGISTIC, TANH, HARD_SWISH, LEAKY_RELU, SOFTMAX), which also read int8.
 
 - Below 8 bits the codes lie in [-128, -128 + 2^b - 1], because the kernel cuts there: a fused RELU6 whose scale is
   6/(2^b - 1) in the unit of :mod:`tinyfuse.quantize.tensor_units`. The cut is the calibrated maximum, of tensors that
@@ -140,7 +141,7 @@ def _code_bits(model: Any, own: Mapping[int, int]) -> dict[int, int]:
         if name in (*MOVING, "QUANTIZE"):
             moved = [bits[index] for index in read if index in bits]
             signed = any(int(graph.tensors[index].quantization.zeroPoint[0]) != _LOWEST for index in read)
-            if not (name == "CONCATENATION" and signed and not set(moved) <= {8}):  # else signed, as a sum
+            if not (name == "CONCATENATION" and signed):  # else signed, as a sum
                 bits |= {target: max(moved)} if moved else {}
     return bits
 

@@ -225,6 +225,9 @@ def _write_layer(model: Any, operator: Any, layer: FoldedLayer, refinement: Refi
     input_scale = float(np.float32(graph.tensors[given[at.read]].quantization.scale[0]))
     least = np.abs(layer.bias) / (input_scale * 2.0**30)
     codes, real_bias = refinement.layer(layer, recipe, least_scale=least)
+    users = sum(given[at.weights] in map(int, other.inputs) for other in graph.operators)
+    if users > 1:  # the converter lets operators share equal weights
+        given[at.weights] = copy_tensor(model, given[at.weights], b"")
     weights = graph.tensors[given[at.weights]]
     set_constant(model, weights, stored_values(codes.values, codes.doubled, layer.depthwise), codes.scale)
     weights.quantization.quantizedDimension = at.axis

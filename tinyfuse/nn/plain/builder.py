@@ -167,12 +167,20 @@ class Builder:
         return self.add("BatchNormalization", name, value, weights=weights, epsilon=_EPSILON, trainable=False)
 
     def whole_pool(self, name: str, value: Value, kind: str, *, keep: bool) -> Value:
-        """Pool a whole map: ``kind`` is Average or Max; ``keep`` the axes, or leave the channels alone."""
-        height, width = (int(size) for size in self.map(value, name).tensor.shape[1:3])
-        made = self.add(f"{kind}Pooling2D", name, Value(value.tensor), pool_size=(height, width))
-        channels = (int(value.tensor.shape[-1]),)
-        shape = ((1, *channels) if value.line else (1, 1, *channels)) if keep else channels
-        return self.reshape(f"{name}_channels", made, shape)
+        """Pool a whole map: ``kind`` is Average or Max; ``keep`` the axes, or leave the channels alone.
+
+        The mean is written as MEAN: an average pool has the scale of what it reads, which TensorFlow's converter takes
+        from the narrow range of the mean, and so cuts off the values that are averaged.
+        """
+        self.map(value, name)
+        if kind == "Average":
+            made = self.add("GlobalAveragePooling2D", name, value, keepdims=keep)
+            return Value(made.tensor, value.line and keep)
+        height, width, channels = (int(size) for size in value.tensor.shape[1:])
+        made = self.add("MaxPooling2D", name, Value(value.tensor), pool_size=(height, width))
+        if keep:
+            return Value(made.tensor, value.line)
+        return self.reshape(f"{name}_channels", made, (channels,))
 
     def join(self, kind: str, name: str, values: Sequence[Value], **settings: Any) -> Value:
         """Add, multiply or concatenate ``values``; a sequence among them is brought to the form of the others."""

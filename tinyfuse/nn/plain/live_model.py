@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,9 @@ class LiveWeights:
     entries: Sequence[Mapping[str, Any]]
 
     def of(self, place: int) -> list[np.ndarray]:
-        return [np.asarray(values) for values in self._layer(place).get_weights()]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3 on numpy 2
+            return [np.asarray(values) for values in self._layer(place).get_weights()]
 
     def inside(self, place: int) -> LiveWeights:
         return LiveWeights(self._layer(place), self.entries[place]["config"]["layers"])

@@ -80,7 +80,7 @@ def _chosen(signatures: list[str], wanted: str, where: str) -> str:
             raise UsageError(f"{where}: no signature '{wanted}'{nearest(wanted, signatures)}; it has "
                              f"{', '.join(signatures) or 'none'}")
         return wanted
-    own = [name for name in signatures if name != "serve"] or signatures  # Keras writes "serve" beside the default
+    own = sorted(name for name in signatures if name != "serve") or signatures  # Keras has "serve" beside it
     if not own:
         raise ModelError(f"{where}: a SavedModel without signatures; save it with model.export(FOLDER)")
     if len(own) > 1:
