@@ -61,7 +61,9 @@ def _numbers(operator: Operator, graph: Graph, place: int) -> list[int]:
 
 
 def _axis_is_inner(operator: Operator, graph: Graph, source: Tensor) -> bool:
-    return int(operator.options["axis"]) % len(source.shape) != 0
+    """A constant part would have to hold the same for every sample."""
+    return (int(operator.options["axis"]) % len(source.shape) != 0 and
+            all(graph.tensors[index].data is None for index in operator.inputs))
 
 
 def _axes_are_inner(operator: Operator, graph: Graph, source: Tensor) -> bool:
@@ -74,8 +76,13 @@ def _first_axis_stays(operator: Operator, graph: Graph, source: Tensor) -> bool:
 
 
 def _first_axis_is_whole(operator: Operator, graph: Graph, source: Tensor) -> bool:
-    """As many samples come out as go in, in their order."""
-    return _numbers(operator, graph, 3)[:1] == [1] and not int(operator.options["shrink_axis_mask"]) & 1
+    """All samples that go in come out, in their order."""
+    starts, stops, steps = (_numbers(operator, graph, place)[:1] for place in (1, 2, 3))
+    masks = {key: int(operator.options[f"{key}_mask"]) & 1 for key in ("begin", "end", "shrink_axis")}
+    if not starts or not stops or steps != [1] or masks["shrink_axis"]:
+        return False
+    kept = slice(None if masks["begin"] else starts[0], None if masks["end"] else stops[0])
+    return kept.indices(source.shape[0]) == (0, source.shape[0], 1)
 
 
 _BY_AXIS: Mapping[str, Callable[[Operator, Graph, Tensor], bool]] = {
