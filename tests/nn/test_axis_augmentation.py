@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tinyfuse.core.errors import UsageError
+from tinyfuse.data.digits.load import INPUTS as DIGITS
 from tinyfuse.data.samples import Axis, Input
-from tinyfuse.nn.axis_augmentation import Changes, change, parse_changes, shifted
+from tinyfuse.nn.axis_augmentation import Changes, change, parse_changes, read_changes, shifted
 
 CAMERA = Input("camera", (6, 5, 2), axes={"rows": Axis(10, 6), "columns": Axis(2, 5), "channels": Axis(1, 2)})
 MIC = Input("mic", (4, 8), -1.0, 3.0, axes={"frames": Axis(3, 9), "bands": Axis(1, 3)}, valid=((0, 27),))
@@ -77,13 +78,29 @@ def test_values_stay_in_range_padding_and_other_inputs_stay_as_they_are() -> Non
     assert np.array_equal(after["mic"], again["mic"])
 
 
+def test_the_order_of_settings_decides_nothing() -> None:
+    table = {"mic": {"noise": 0.1}, "camera": Changes(shift=1)}
+    one, other = (change(batch(), INPUTS, read_changes(found, INPUTS), np.random.default_rng(0))
+                  for found in (table, dict(reversed(table.items()))))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_the_digits_speech_moves_in_time_alone() -> None:
+    found = change({"audio": np.random.default_rng(0).random((9, 28, 28, 1), np.float32)}, DIGITS,
+                   read_changes({"audio": {"time_shift": 4}}, DIGITS), np.random.default_rng(0))
+    assert found["audio"].shape == (9, 28, 28, 1)
+    with pytest.raises(UsageError, match="shift along 'rows' would bring padding into the sample"):
+        read_changes({"audio": {"shift": 1}}, DIGITS)
+
+
 def test_changes_are_read_from_words() -> None:
     found = parse_changes(["mic:time_shift=3,noise=0.02", "camera:shift=2"], INPUTS)
     assert found == {"mic": Changes(time_shift=3, noise=0.02), "camera": Changes(shift=2)}
 
 
 @pytest.mark.parametrize(("text", "told"), [
-    ("mick:noise=0.1", "did you mean 'mic'"), ("mic:nois=0.1", "did you mean 'noise'"), ("mic", "give each input once"),
+    ("mick:noise=0.1", "did you mean 'mic'"), ("mic:nois=0.1", "did you mean 'noise'"), ("mic", "give each input and"),
+    ("mic:noise=0.1,noise=0.2", "each change once"),
     ("mic:noise=loud", "'loud' is no number"), ("mic:noise=2", "0 to 1 for level"),
     ("mic:noise=nan", "0 to 1 for level"), ("mic:time_shift=-1", "at least 0"),
     ("mic:time_shift=1.5", "expected a whole number"), ("camera:shift=5", "out of 5 places"),

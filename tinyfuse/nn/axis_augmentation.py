@@ -43,15 +43,23 @@ class Changes:
                              "to 1 for level, gain and noise")
 
 
-def read_changes(table: Mapping[str, Mapping[str, float]], inputs: Sequence[Input]) -> dict[str, Changes]:
-    """Read :class:`Changes` by input name from a plain table and check them against ``inputs`` (UsageError)."""
-    known, found = {one.name: one for one in inputs}, {}
-    for name, settings in table.items():
+def read_changes(table: Mapping[str, Changes | Mapping[str, float]], inputs: Sequence[Input]) -> dict[str, Changes]:
+    """Read :class:`Changes` by input name, plain tables or themselves, and check them against ``inputs`` (UsageError).
+
+    They come in the order of ``inputs``, so that the order of ``table`` does not decide what is drawn.
+    """
+    known = {one.name: one for one in inputs}
+    for name in table:
         if name not in known:
             raise UsageError(f"augmentation of '{name}'{nearest(name, known)}: the data has {', '.join(known)}")
-        changes = found[name] = decode(Changes, settings, f"augmentation of '{name}'", UsageError)
+    found = {name: _decoded(table[name], f"augmentation of '{name}'") for name in known if name in table}
+    for name, changes in found.items():
         _check(known[name], changes)
     return found
+
+
+def _decoded(settings: Changes | Mapping[str, float], where: str) -> Changes:
+    return settings if isinstance(settings, Changes) else decode(Changes, settings, where, UsageError)
 
 
 def parse_changes(texts: Sequence[str], inputs: Sequence[Input]) -> dict[str, Changes]:
@@ -60,8 +68,10 @@ def parse_changes(texts: Sequence[str], inputs: Sequence[Input]) -> dict[str, Ch
     for text in texts:
         name, colon, settings = text.partition(":")
         pairs = [one.partition("=") for one in settings.split(",")]
-        if not colon or name in table or not all(equals for _, equals, _ in pairs):
-            raise UsageError(f"augmentation '{text}': give each input once, as mic:time_shift=4,noise=0.02")
+        once = name not in table and len({key for key, _, _ in pairs}) == len(pairs)
+        if not colon or not once or not all(equals for _, equals, _ in pairs):
+            raise UsageError(f"augmentation '{text}': give each input and each change once, as "
+                             "mic:time_shift=4,noise=0.02")
         table[name] = {key: _number(value, text) for key, _, value in pairs}
     return read_changes(table, inputs)
 
@@ -91,14 +101,18 @@ def _changed(values: np.ndarray, one: Input, how: Changes, rng: np.random.Genera
 
 def shifted(flat: np.ndarray, one: Input, axis: str, shifts: np.ndarray) -> np.ndarray:
     """Move each sample of ``flat``, [n, values], by its own ``shifts``, [n], along ``axis``; edges are repeated."""
-    place, named = one.places_along(axis).reshape(-1), one.axes[axis]
     moved = np.empty_like(flat)
     for shift in np.unique(shifts):
-        source = np.arange(flat.shape[1]) + (np.clip(place - shift, 0, named.size - 1) - place) * named.stride
         rows = shifts == shift
-        # Places of padding may read beyond the sample; they are put back afterwards.
-        moved[rows] = flat[rows][:, np.clip(source, 0, flat.shape[1] - 1)]
+        moved[rows] = flat[rows][:, _sources(one, axis, int(shift))]
     return moved
+
+
+def _sources(one: Input, axis: str, shift: int) -> np.ndarray:
+    """Tell for each flat place of a sample, int64 [values], from which one it comes; some padding may stay."""
+    place, named = one.places_along(axis).reshape(-1), one.axes[axis]
+    source = np.arange(place.size) + (np.clip(place - shift, 0, named.size - 1) - place) * named.stride
+    return np.asarray(np.clip(source, 0, place.size - 1))
 
 
 def _check(one: Input, how: Changes) -> None:
@@ -111,6 +125,11 @@ def _check(one: Input, how: Changes) -> None:
         if most and most >= min(axes):
             raise UsageError(f"augmentation of '{one.name}': {setting} {most} moves everything out of {min(axes)} "
                              "places; give less")
+        for name in (name for name in names if most and name in one.axes):
+            inside = one.valid_mask().reshape(-1) == 1
+            if not all(inside[_sources(one, name, shift)[inside]].all() for shift in (-most, most)):
+                raise UsageError(f"augmentation of '{one.name}': {setting} along '{name}' would bring padding into the "
+                                 "sample, whose values do not fill the input; give time_shift or noise")
     cepstral = [name for name in CEPSTRAL_AXES if name in one.axes]
     if (how.level or how.gain) and cepstral:
         raise UsageError(f"augmentation of '{one.name}': level and gain mean nothing along the axis '{cepstral[0]}', "
