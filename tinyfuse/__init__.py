@@ -6,11 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyfuse.api import attack, compare, convert, minimal, profile, select, train
+    from tinyfuse.api import attack, compare, convert, minimal, profile, select, train, verify
     from tinyfuse.data import Dataset
     from tinyfuse.data import load as load_data
     from tinyfuse.firmware.deploy import export
-    from tinyfuse.firmware.verify import verify
     from tinyfuse.report import render as write_report
     from tinyfuse.report.read_run import read
 
@@ -20,9 +19,8 @@ __all__ = ["Dataset", "__version__", "attack", "compare", "convert", "export", "
 
 _HOMES = {"load_data": ("tinyfuse.data", "load"), "Dataset": ("tinyfuse.data", "Dataset"),
           **{name: ("tinyfuse.api", name) for name in ("train", "convert", "attack", "profile", "minimal", "compare",
-                                                       "select")},
-          "export": ("tinyfuse.firmware.deploy", "export"), "verify": ("tinyfuse.firmware.verify", "verify"),
-          "read": ("tinyfuse.report.read_run", "read"), "write_report": ("tinyfuse.report", "render")}
+                                                       "select", "verify")},
+          "export": ("tinyfuse.firmware.deploy", "export"), "read": ("tinyfuse.report.read_run", "read"), "write_report": ("tinyfuse.report", "render")}
 
 
 def __getattr__(name: str) -> Any:

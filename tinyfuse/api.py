@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from tinyfuse.attacks import Attack
     from tinyfuse.data import Dataset
     from tinyfuse.nn.network import Network
-    from tinyfuse.report.notebook import AttackRows, ComparedExecutors, SmallestBudgets
-    from tinyfuse.search.select import Selection
+    from tinyfuse.report.notebook import AttackRows, ChosenBits, ComparedExecutors, SmallestBudgets, VerifiedCores
     from tinyfuse.study.attack import AttackTask, ModelSubject
 
 LARGEST_CODES = 26
@@ -202,18 +201,31 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
         LARGEST_CODES if largest is None else largest, mask or {}))
 
 
-def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], **options: Any) -> Selection:
+def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], **options: Any) -> ChosenBits:
     """Choose the weight bits of ``model`` within ``budget`` and write the report; see ``tinyfuse.search.run``.
 
     Raises :class:`GateError` if the checks do not trust the figures of what was chosen; everything is written then.
     """
+    from tinyfuse.report.notebook import ChosenBits
     from tinyfuse.report.selection import render_selection
     from tinyfuse.search.run import select as search
 
     found = search(model, dataset, budget=budget, **options)
     render_selection(found.folder)
     found.check()
-    return found
+    return ChosenBits.of(found)
+
+
+def verify(package: str | Path, *, cores: str | None = None, compiler: str | None = None,
+           emulator: str | None = None) -> VerifiedCores:
+    """Compile and run an exported ``package`` on emulated ``cores``; see :func:`tinyfuse.firmware.verify.verify`.
+
+    ``check()`` of the result raises :class:`ParityError` if a code differs from TFLite Micro's.
+    """
+    from tinyfuse.firmware import verify as firmware
+    from tinyfuse.report.notebook import VerifiedCores
+
+    return VerifiedCores.of(firmware.verify(package, cores=cores, compiler=compiler, emulator=emulator))
 
 
 def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str], source: str | Path | None,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from one_operator import Spec, Step, build
 from row_makers import BOTH, outcome
 
 import tinyfuse
@@ -19,8 +21,11 @@ from tinyfuse.core.errors import UsageError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.core.schema import SCHEMAS
 from tinyfuse.data import Dataset
+from tinyfuse.firmware.cores import CORES
+from tinyfuse.firmware.measure import setups
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
+from tinyfuse.nn.network import Network
 from tinyfuse.report.notebook import AttackRows, Drawing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +92,17 @@ def test_every_result_has_a_figure(found: AttackRows, model: Path, data: Dataset
     assert tensors["differing"].sum() == 0 and set(tensors["a"]) == {"twin"} and len(tensors) > 10
 
 
+@pytest.mark.skipif(not setups([CORES["m4"]]), reason="no cross compiler and emulator for the Cortex-M4 here")
+def test_a_verification_shows_itself(tmp_path: Path) -> None:
+    model = tmp_path / "net.tflite"
+    model.write_bytes(build([Spec((1, 5), name="x"), Spec((1, 5), name="y")], [Step("RELU", [0], [1])], [0], [1]))
+    found = tinyfuse.verify(tinyfuse.export(model, tmp_path / "net", vectors=2), cores="m4")
+    found.check()
+    assert repr(found).startswith("m4: exact, ") and found.plot()._repr_svg_().startswith("<svg")
+    table = found.to_frame()
+    assert list(table["core"]) == ["m4"] and table["parity"][0] and table["vectors"][0] > 2
+
+
 def test_a_suite_is_public_too(model: Path, data: Dataset) -> None:
     rows = tinyfuse.profile(model, data, "standard", steps=1, samples=5, modality="image").rows
     assert {row["criterion"] for row in rows} >= {"clean", "union"}
@@ -132,3 +148,8 @@ def test_without_pandas_it_says_what_to_install(found: AttackRows, monkeypatch: 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UsageError, match="pip install pandas"):
         frames.frame(found.rows)
+
+
+def test_models_and_data_are_short(lively_network: Callable[[str], Network], data: Dataset) -> None:
+    assert repr(lively_network("image")) == "Network(image: image 28x28x1; 10 classes; image.keras)"
+    assert len(repr(data)) < 200 and len(repr(data.test)) < 200

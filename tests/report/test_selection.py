@@ -24,6 +24,7 @@ from tinyfuse.quantize.folded_layers import FoldedLayer
 from tinyfuse.quantize.recipe import Recipe, uniform
 from tinyfuse.report.figures.heatmaps import grid_cells
 from tinyfuse.report.figures.trials import front_figure, sort_of
+from tinyfuse.report.notebook import ChosenBits
 from tinyfuse.report.selection import render_selection, selection_markdown
 from tinyfuse.search.candidates import grid, mixed
 from tinyfuse.search.criteria import CRITERIA
@@ -315,3 +316,14 @@ def test_the_budget_of_attacks_is_not_a_choice(made: dict[str, Any], tmp_path: P
     """A selection was made at one epsilon."""
     assert cli.main(["report", str(write(tmp_path, made)), "--epsilon", "0.1"]) == 2
     assert "one epsilon" in capsys.readouterr().err
+
+
+def test_a_selection_shows_itself(made: dict[str, Any], tmp_path: Path) -> None:
+    """In a notebook: the reasons, a line for each trial, the widths as a figure."""
+    (tmp_path / "selection.json").write_text(json.dumps(made))
+    found = read_selection(tmp_path / "selection.json")
+    shown = ChosenBits(found, found.recipe, tmp_path / found.file)
+    assert "because of reasons" in repr(shown) and shown.plot()._repr_svg_().startswith("<svg")
+    table = shown.to_frame()
+    assert len(table) == len(found.trials) and table["chosen"].sum() == 1
+    assert {"needs.flash", "clean", "robust.all"} <= set(table.columns)

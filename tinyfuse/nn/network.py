@@ -16,7 +16,7 @@ from tinyfuse.core.errors import ModelError, UsageError
 from tinyfuse.core.files import atomic_path, sha256_hex, write_text
 from tinyfuse.core.strict import decode, encode
 from tinyfuse.data.dataset import Dataset, DataTable
-from tinyfuse.data.samples import Input
+from tinyfuse.data.samples import Input, describe_shapes
 from tinyfuse.nn import zoo
 from tinyfuse.nn.batch_norm_folding import without_batch_norm
 from tinyfuse.nn.origin import origins, seen_inputs
@@ -73,7 +73,7 @@ class NetworkTable:
     qat: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """A trained network: ``model`` (``tf_keras``) takes inputs by name and returns logits [n, classes].
 
@@ -86,6 +86,10 @@ class Network:
     classes: tuple[str, ...]
     table: Mapping[str, Any]
     path: Path
+
+    def __repr__(self) -> str:
+        shapes = describe_shapes({one.name: one.shape for one in self.inputs})
+        return f"Network({self.name}: {shapes}; {len(self.classes)} classes; {self.path})"
 
     @property
     def input_names(self) -> tuple[str, ...]:

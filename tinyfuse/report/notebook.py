@@ -13,8 +13,11 @@ import numpy as np
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import atomic_path
 from tinyfuse.core.frames import frame
+from tinyfuse.firmware.verify import Verified, summary
 from tinyfuse.integer.compare import Comparison
 from tinyfuse.report.figures.style import COLOURS, new_figure, short, style, to_svg
+from tinyfuse.report.figures.trials import bits_figure
+from tinyfuse.search.select import Selection
 from tinyfuse.study.attack import AttackResult
 from tinyfuse.study.minimal_budget import MinimalResult
 from tinyfuse.study.row_text import findings, flag_text, sentence
@@ -153,6 +156,64 @@ class ComparedExecutors(Comparison):
                           label=f"{one.a} and {one.b}")
             axes.set(xlabel="computed tensors, in the order of the graph", ylabel="values that differ (%)",
                      title=short(Path(self.model).name, 50))
+            axes.legend()
+        return Drawing(figure)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ChosenBits(Selection):
+    """What :func:`tinyfuse.select` chose; see :class:`Selection`."""
+
+    @classmethod
+    def of(cls, found: Selection) -> ChosenBits:
+        """Make it of what the search returned."""
+        return cls(found.record, found.chosen, found.path)
+
+    def __repr__(self) -> str:
+        return "\n".join([str(self.path), *self.record.reasons])
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each trial: what it needs, its accuracies by mode of attack, whether it is the chosen."""
+        return frame([{"name": one.name, "chosen": one.name == self.record.best.name, "front": one.front,
+                       "exceeded": one.exceeded, "needs": one.needs, "clean": one.clean.value,
+                       "robust": {mode: share.value for mode, share in one.robust.items()}}
+                      for one in self.record.trials])
+
+    def plot(self) -> Drawing:
+        """Draw the chosen width of each unit, and its number of weights."""
+        return Drawing(bits_figure(self.record))
+
+
+@dataclass(frozen=True, repr=False)
+class VerifiedCores(Verified):
+    """What :func:`tinyfuse.verify` found; see :class:`Verified`."""
+
+    @classmethod
+    def of(cls, found: Verified) -> VerifiedCores:
+        """Make it of what the verification returned."""
+        return cls(*(getattr(found, one.name) for one in fields(found)))
+
+    def __repr__(self) -> str:
+        said = [f"{one.core}: {'exact' if one.parity else 'DIFFERS'}, {one.vectors} vectors, {one.instructions} "
+                f"instructions, flash {one.flash.flash} bytes, RAM {self.ram_bytes(one)}" for one in self.cores]
+        return "\n".join([*said, *(f"{core}: not verified, {why}" for core, why in self.missing.items())])
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each core, with the names that ``tinyfuse verify --json`` has; ``layers``: by name."""
+        return frame([{"core": core, **figures} for core, figures in summary(self)["cores"].items()])
+
+    def plot(self) -> Drawing:
+        """Draw the instructions of each layer, in the order in which they run, for every core."""
+        with style():
+            layers = self.package.metadata.layers
+            figure = new_figure(6.4, 1.2 + 0.24 * len(layers))
+            axes = figure.subplots()
+            for number, one in enumerate(self.cores):
+                axes.plot([one.layers.get(name, 0) / 1e6 for name in layers], range(len(layers)), marker="o",
+                          linestyle="", color=COLOURS[number % len(COLOURS)], label=one.core)
+            axes.set_yticks(range(len(layers)), [short(name, 40) for name in layers])
+            axes.set(xlabel="millions of instructions of one inference", title=self.package.metadata.name)
+            axes.invert_yaxis()
             axes.legend()
         return Drawing(figure)
 
