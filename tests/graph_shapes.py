@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from graph_net import GraphNet, entry
+from one_operator import Step
 
 
 @entry("PAD", "PADV2")
@@ -104,3 +105,26 @@ def _axis(net: GraphNet, x: int, name: str) -> int | None:
         return None
     return net.step(name, [x], net.same_grid(x, [*shape[:ones[0]], *shape[ones[0] + 1:]]), "SqueezeOptions",
                     {"squeezeDims": np.array(ones[:1], np.int32)})
+
+
+@entry("SPLIT", "SPLIT_V", "UNPACK")
+def _split(net: GraphNet, x: int, name: str) -> int | None:
+    """Two or more outputs, of which one is read on."""
+    shape = [int(size) for size in net.specs[x].shape]
+    axes = [axis for axis, size in enumerate(shape) if axis and (size in (2, 3) or (name != "UNPACK" and size > 1))]
+    if not axes:
+        return None
+    axis = net.pick(*axes)
+    size, place = shape[axis], net.constant(np.array(axis), np.int32)
+    first = size // 2 if name == "SPLIT" else int(net.rng.integers(1, size))
+    if name == "UNPACK":
+        made = [net.same_grid(x, [*shape[:axis], *shape[axis + 1:]]) for _ in range(size)]
+        net.steps.append(Step(name, [x], made, "UnpackOptions", {"axis": axis, "num": size}))
+    elif name == "SPLIT" and size % 2 == 0:
+        made = [net.same_grid(x, [*shape[:axis], first, *shape[axis + 1:]]) for _ in "ab"]
+        net.steps.append(Step(name, [place, x], made, "SplitOptions", {"numSplits": 2}))
+    else:
+        made = [net.same_grid(x, [*shape[:axis], part, *shape[axis + 1:]]) for part in (first, size - first)]
+        sizes = net.constant(np.array([first, size - first]), np.int32)
+        net.steps.append(Step("SPLIT_V", [x, sizes, place], made, "SplitVOptions", {"numSplits": 2}))
+    return made[net.pick(*range(len(made)))]

@@ -12,7 +12,7 @@ import graph_operators  # noqa: F401
 import graph_shapes  # noqa: F401
 import numpy as np
 from graph_net import ENTRIES, GraphNet
-from one_operator import Spec
+from one_operator import Spec, build
 
 MOST_STEPS = 4
 SAMPLES = 5
@@ -39,8 +39,8 @@ def make_case(seed: int) -> Case:
     while len(net.steps) < steps:
         made = ENTRIES[names[net.rng.integers(len(names))]](net, x)
         x = x if made is None else made
-    return Case(seed, net.data(), [_inputs(net, net.specs[place]) for place in net.inputs],
-                tuple(step.name for step in net.steps))
+    codes = [_inputs(net, net.specs[place]) for place in net.inputs]
+    return Case(seed, build(net.specs, net.steps, net.inputs, [x]), codes, tuple(step.name for step in net.steps))
 
 
 def _inputs(net: GraphNet, spec: Spec) -> np.ndarray:

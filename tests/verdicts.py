@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from graphs import Case
 
 from tinyfuse.core.errors import ModelError, TinyfuseError
 from tinyfuse.integer.executors.interpreters import RowExecutor
+from tinyfuse.integer.executors.process import Loaded, RemoteSession
 from tinyfuse.integer.model import IntegerModel, load_model
 from tinyfuse.integer.twin import Twin
 
@@ -75,8 +76,21 @@ def judge(data: bytes, codes: Sequence[np.ndarray] | None = None, name: str = "g
         theirs = RowExecutor("tflm", "tflm", model).tensors(given)
     except ModelError as error:
         return Verdict(crashed=str(error))
-    return Verdict(sum(values.size for values in ours.values()),
-                   sum(int(np.sum(values != theirs[index])) for index, values in ours.items()))
+    wrong = sum(int(np.sum(values != theirs[index])) for index, values in ours.items())
+    return Verdict(sum(values.size for values in ours.values()), wrong + _wrong_in_file(model, given, ours))
+
+
+def _wrong_in_file(model: IntegerModel, given: Mapping[str, np.ndarray], ours: Mapping[int, np.ndarray]) -> int:
+    """Output codes that differ where the file itself is run, not the operators that it was turned into."""
+    if model.data == model.source or model.edges:
+        return 0
+    columns, found = [given[port.name] for port in model.inputs], 0
+    session = RemoteSession("tflm", "tflm", Loaded("file", model.source, (), tuple(range(len(model.outputs)))),
+                            every=False)
+    answers = session.run([column[:, None] for column in columns], range(len(model.outputs)))
+    for index, answer in zip(model.graph.outputs, answers, strict=True):
+        found += int(np.sum(np.frombuffer(answer, ours[index].dtype) != ours[index].ravel()))
+    return found
 
 
 def judge_firmware(data: bytes, codes: Sequence[np.ndarray], work: Path) -> Verdict:
