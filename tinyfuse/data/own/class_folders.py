@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from tinyfuse.core.errors import DataError, nearest
 from tinyfuse.data.own.labels import PART_WORDS
-from tinyfuse.data.own.media import SUFFIXES, kind_of_front_end, kind_of_suffix
+from tinyfuse.data.own.media import kind_of_suffix
 from tinyfuse.data.own.settings import DatasetSettings, GroupField
 
 LAYOUTS = "DIR/CLASS/files, or DIR/INPUT/CLASS/files for several inputs"
@@ -56,28 +55,17 @@ class Ignored:
                 for reason, count in self.counts.items()]
 
 
-@dataclass(frozen=True)
-class FoundFiles:
-    """The files of each input, sorted; ``kinds``: picture, sound or sequence by input."""
+def files_of_inputs(root: Path, settings: DatasetSettings, ignored: Ignored) -> dict[str, list[File]]:
+    """Find the files of every input under ``root``, of an input without a name where classes lie directly in it.
 
-    files: Mapping[str, Sequence[File]]
-    kinds: Mapping[str, str]
-    ignored: Ignored
-
-
-def find_files(root: Path, settings: DatasetSettings) -> FoundFiles:
-    """Find the files of every input under ``root``; nothing is opened. DataError: a layout that is none of ours."""
-    ignored = Ignored()
+    Nothing is opened. DataError: a layout that is none of ours.
+    """
     found: dict[str, list[File]] = {}
     for part, folder in _part_folders(root, ignored):
         for one, classes_in in _input_folders(folder, settings, ignored).items():
             for place in _class_folders(classes_in, settings, ignored):
                 found.setdefault(one, []).extend(_files_of(place, part, settings.group, ignored))
-    mixed = set(found) == {""}
-    by_input = _by_kind(found[""], settings, root, ignored) if mixed else _own_kind(found, settings, ignored)
-    _check_classes({one: files for one, (_, files) in by_input.items()}, settings, root, ignored)
-    return FoundFiles({one: sorted(files) for one, (_, files) in by_input.items()},
-                      {one: kind for one, (kind, _) in by_input.items()}, ignored)
+    return found
 
 
 def _folders(folder: Path, ignored: Ignored | None = None) -> list[Path]:
@@ -172,80 +160,3 @@ def _group_of(stem: str, group: GroupField | None) -> str:
         raise DataError(f"group: '{stem}' has {len(pieces)} pieces between '{group.separator}', no number "
                         f"{group.field}; give another separator or field, or rename the file")
     return pieces[group.field - 1]
-
-
-def _by_kind(files: list[File], settings: DatasetSettings, root: Path,
-             ignored: Ignored) -> dict[str, tuple[str, list[File]]]:
-    """Tell inputs apart by the kinds of their files, where all lie in the folders of the classes."""
-    kinds = {one: _wanted_kind(settings, one) for one in settings.inputs}
-    kinds = {one: kind for one, kind in kinds.items() if kind}
-    for one, kind in kinds.items():
-        twin = next((other for other in kinds if other != one and kinds[other] == kind), None)
-        if twin:
-            raise DataError(f"{root}: inputs '{one}' and '{twin}' both read {kind}s, which lie in the same folders; "
-                            f"give each a folder: {root.name}/{one}/CLASS/files and {root.name}/{twin}/CLASS/files")
-    sorted_files: dict[str, list[File]] = {}
-    for file in files:
-        sorted_files.setdefault(file.kind, []).append(file)
-    classes = {file.label for file in files}
-    if not kinds:  # a kind that some classes lack is a stray file
-        kinds = {kind: kind for kind, own in sorted_files.items() if {file.label for file in own} == classes}
-        if len(settings.inputs) == 1 and len(kinds) == 1:
-            kinds = dict(zip(settings.inputs, kinds.values(), strict=True))
-        if not kinds and files:
-            raise DataError(f"{root}: no kind of file is in every class ({_where(sorted_files)}); give each class its "
-                            "pictures, recordings or sequences")
-    for kind, own in sorted_files.items():
-        if kind not in kinds.values():
-            for file in own:
-                ignored.add(f"a {kind}, which no input reads", file.path)
-    return {one: (kind, sorted_files.get(kind, [])) for one, kind in kinds.items()}
-
-
-def _where(files: Mapping[str, Sequence[File]]) -> str:
-    return "; ".join(f"{kind}s in {', '.join(sorted({file.label for file in own})[:4])}" for kind, own in files.items())
-
-
-def _own_kind(found: Mapping[str, list[File]], settings: DatasetSettings,
-              ignored: Ignored) -> dict[str, tuple[str, list[File]]]:
-    """Choose the kind of each input's files: that of its front end, else the most frequent one."""
-    chosen = {}
-    for one, files in found.items():
-        counts = Counter(file.kind for file in files)
-        kind = _wanted_kind(settings, one) or (counts.most_common(1)[0][0] if counts else "picture")
-        kept = [file for file in files if file.kind == kind]
-        for file in files:
-            if file.kind != kind:
-                ignored.add(f"no {kind}, which input '{one}' reads", file.path)
-        chosen[one] = (kind, kept)
-    return chosen
-
-
-def _wanted_kind(settings: DatasetSettings, name: str) -> str:
-    front_end = settings.input(name).front_end
-    return "" if front_end is None else kind_of_front_end(front_end)
-
-
-def _check_classes(files: Mapping[str, Sequence[File]], settings: DatasetSettings, root: Path,
-                   ignored: Ignored) -> None:
-    """Raise DataError for an input that lacks a class, for one class alone, and for two files of one stem."""
-    classes = set(settings.classes) or {file.label for own in files.values() for file in own}
-    if not files or not classes:
-        kinds = "; ".join(f"{', '.join(suffixes)}" for suffixes in SUFFIXES.values())
-        raise DataError(f"{root}: no files in folders of classes; expected {LAYOUTS} ({kinds})")
-    if len(classes) < 2:
-        raise DataError(f"{root}: one class only, '{min(classes)}'; expected a folder for each of two classes or more: "
-                        f"{LAYOUTS}")
-    others = [Path(path).name for path in ignored.examples.get(NO_CLASS, ())]
-    for one, own in files.items():
-        here = {file.label for file in own}
-        for name in sorted(classes - here):
-            raise DataError(f"{root}: input '{one}' has no file of class '{name}'{nearest(name, others)}; give "
-                            "one or more, or leave the class out")
-        seen: dict[tuple[str, str], str] = {}
-        for file in own:
-            key = (os.path.dirname(file.path), file.stem)
-            if key in seen:
-                raise DataError(f"two files of one stem: {seen[key]} and {os.path.basename(file.path)}; rename one, or "
-                                "delete it if it is the same sample in another format")
-            seen[key] = file.path

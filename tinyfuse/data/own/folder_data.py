@@ -23,9 +23,10 @@ from tinyfuse.data.own.assemble import (
     limited,
     say,
 )
-from tinyfuse.data.own.class_folders import File, find_files
+from tinyfuse.data.own.class_folders import File
 from tinyfuse.data.own.feature_cache import features_of
 from tinyfuse.data.own.infer_front_end import infer_front_end
+from tinyfuse.data.own.input_files import find_files
 from tinyfuse.data.own.labels import in_order
 from tinyfuse.data.own.media import Decoded, decode, read_bytes
 from tinyfuse.data.own.partners import pair_files
@@ -48,21 +49,25 @@ def parts_of_folder(root: Path, settings: DatasetSettings, *, seed: int = 0, lim
     paired, split = pair_files(found.files, classes, settings, found.ignored, seed=seed, where=str(root))
     parts = tuple(limited(part, limit, len(classes), seed, index) for index, part in enumerate(paired))
     _say_what_is_missing(root, found.ignored.lines(), parts, classes)
+    files, parts = _only_used(found.files, parts)
     inputs = {name: _with_front_end(name, own, found.kinds[name], settings.input(name), parts[0].rows[name])
-              for name, own in found.files.items()}
-    used = {name: np.unique(np.concatenate([part.rows[name] for part in parts])) for name in found.files}
-    settings = replace(settings, inputs=inputs)
-    plan = Plan(settings.name or root.resolve().name, classes,
-                tuple(replace(part, rows={name: np.searchsorted(used[name], rows) for name, rows in part.rows.items()})
-                      for part in parts), split, seed, {"settings": settings.identity(), "limit": limit},
-                _Recordings({name: [own[row].path for row in used[name]] for name, own in found.files.items()
-                             if found.kinds[name] == "sound"}, parts, used))
+              for name, own in files.items()}
+    asked = {"settings": replace(settings, inputs=inputs).identity(), "limit": limit}
+    plan = Plan(settings.name or root.resolve().name, classes, parts, split, seed, asked, _Recordings(files, parts))
     check_parts(plan, str(root))
-    columns = [_column(name, [files[row] for row in used[name]], plan.parts, inputs[name], front_end)
-               for name, files in found.files.items() if (front_end := inputs[name].front_end) is not None]
-    made = assemble(plan, columns)
+    made = assemble(plan, [_column(name, own, parts, inputs[name], front_end) for name, own in files.items()
+                           if (front_end := inputs[name].front_end) is not None])
     say(describe(made))
     return made
+
+
+def _only_used(files: Mapping[str, Sequence[File]],
+               parts: Sequence[PartRows]) -> tuple[dict[str, list[File]], tuple[PartRows, ...]]:
+    """Keep the files that a part needs, and number them anew."""
+    used = {name: np.unique(np.concatenate([part.rows[name] for part in parts])) for name in files}
+    renumbered = tuple(replace(part, rows={name: np.searchsorted(used[name], rows) for name, rows in part.rows.items()})
+                       for part in parts)
+    return {name: [own[row] for row in used[name]] for name, own in files.items()}, renumbered
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
@@ -124,14 +129,12 @@ def _say_what_is_double(name: str, files: Sequence[File], held: Sequence[str], r
 class _Recordings:
     """The sound behind a sample, from its file."""
 
-    def __init__(self, paths: Mapping[str, Sequence[str]], parts: Sequence[PartRows],
-                 used: Mapping[str, np.ndarray]) -> None:
-        self._paths, self._parts, self._used = paths, dict(zip(PARTS, parts, strict=True)), used
+    def __init__(self, files: Mapping[str, Sequence[File]], parts: Sequence[PartRows]) -> None:
+        self._files, self._parts = files, dict(zip(PARTS, parts, strict=True))
 
     def __call__(self, name: str, part: str, row: int) -> tuple[np.ndarray, int] | None:
-        if name not in self._paths:
+        file = self._files[name][int(self._parts[part].rows[name][row])]
+        if file.kind != "sound":
             return None
-        place = int(np.searchsorted(self._used[name], self._parts[part].rows[name][row]))
-        path = Path(self._paths[name][place])
-        samples, rate = decode(path, read_bytes(path))
+        samples, rate = decode(Path(file.path), read_bytes(Path(file.path)))
         return (samples.mean(axis=1) if samples.ndim == 2 else samples), int(rate or 0)

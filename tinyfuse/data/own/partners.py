@@ -95,24 +95,31 @@ def _by_class(files: Files, classes: Sequence[str], settings: DatasetSettings, *
     part, split = _parts([file.part for _, file in everything], kind * len(classes) + label, group if known else None,
                          named, settings, seed, where)
     first = np.cumsum([0, *(len(own) for own in files.values())])
+    fewest = int(np.argmin([len(np.unique(group[kind == place])) for place in range(len(files))]))
     made = []
     for index in range(len(PARTS)):
-        generator, pairs = np.random.default_rng([seed, 23, index]), []
-        for number in range(len(classes)):
-            own = [np.flatnonzero((part == index) & (label == number) & (kind == place)) for place in range(len(files))]
-            counts = [len(rows) for rows in own]
-            if min(counts) == 0:
-                if max(counts) and index == TRAIN:
-                    name = list(files)[counts.index(0)]
-                    raise DataError(f"{where}: input '{name}' has no '{classes[number]}' in the train part; give some")
-                continue
-            count = max(counts) if index == TRAIN else min(counts)
-            pairs.append(np.stack([_repeated(rows, count, generator) for rows in own]))
-        joined = np.concatenate(pairs, axis=1) if pairs else np.zeros((len(files), 0), np.int64)
-        fewest = int(np.argmin([len(np.unique(group[kind == place])) for place in range(len(files))]))
-        rows = {name: joined[place] - first[place] for place, name in enumerate(files)}
-        made.append(PartRows(rows, label[joined[0]], group[joined[fewest]]))
+        rows = [[np.flatnonzero((part == index) & (label == number) & (kind == place)) for place in range(len(files))]
+                for number in range(len(classes))]
+        joined = _joined(rows, list(files), classes, train=index == TRAIN, where=where,
+                         generator=np.random.default_rng([seed, 23, index]))
+        made.append(PartRows({name: joined[place] - first[place] for place, name in enumerate(files)}, label[joined[0]],
+                             group[joined[fewest]]))
     return tuple(made), split
+
+
+def _joined(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str], classes: Sequence[str], *, train: bool,
+            where: str, generator: np.random.Generator) -> np.ndarray:
+    """Pair ``rows`` (by class, then input) at random, int64 [inputs, pairs]; in training the fewer ones come again."""
+    pairs = [np.zeros((len(names), 0), np.int64)]
+    for number, own in enumerate(rows):
+        counts = [len(one) for one in own]
+        if min(counts) > 0:
+            count = max(counts) if train else min(counts)
+            pairs.append(np.stack([_repeated(one, count, generator) for one in own]))
+        elif max(counts) and train:
+            raise DataError(f"{where}: input '{names[counts.index(0)]}' has no '{classes[number]}' in the train part; "
+                            "give some")
+    return np.concatenate(pairs, axis=1)
 
 
 def _repeated(rows: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
