@@ -29,7 +29,7 @@ def run(real_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
         shutil.copy(MODELS / f"intermediate{suffix}", folder / "models")
     training = toml.read(MODELS / "intermediate.toml", ModelError)["training"]
     matrix = Matrix(models=("intermediate",), recipes=("w8", "w6"), mixes=(), executors=("tflm",), epsilons=(0.05,),
-                    steps=5, attack_samples=60, clean_samples=300, raw_samples=10, probe_samples=10,
+                    steps=3, attack_samples=40, clean_samples=200, raw_samples=4, probe_samples=2,
                     **{name: training[name] for name in ("epochs", "batch_size", "learning_rate")})
     made = Run(folder, folder / "models", matrix, real_digits, training["seed"], ResultStore(folder / "results.jsonl"))
     networks = train_all(made)
@@ -47,10 +47,10 @@ def accuracy(run: Run, **wanted: object) -> float:
 
 
 def test_integers_follow_float_on_real_digits(run: Run) -> None:
-    clean = accuracy(run, kind="clean", precision="float", n=300)
+    clean = accuracy(run, kind="clean", precision="float", n=200)
     assert clean > 0.95
-    assert abs(accuracy(run, kind="clean", precision="w8", executor="twin", n=300) - clean) <= 0.01
-    assert abs(accuracy(run, kind="clean", precision="w6", executor="twin", n=300) - clean) <= 0.03
+    assert abs(accuracy(run, kind="clean", precision="w8", executor="twin", n=200) - clean) <= 0.01
+    assert abs(accuracy(run, kind="clean", precision="w6", executor="twin", n=200) - clean) <= 0.03
 
 
 def test_the_integers_fall_to_their_own_gradients_and_less_to_those_of_the_float_network(run: Run) -> None:
@@ -68,9 +68,9 @@ def test_tflite_micro_computes_the_same_codes_on_adversarial_inputs(run: Run) ->
     assert {(row["precision"], row["b"]) for row in rows} == {("w8", "tflm"), ("w6", "tflm")}
     assert all(row["values"] == 10 * row["samples"] and row["differing"] == 0 for row in rows)
     for recipe in ("w6", "w8"):
-        assert sum(row["samples"] for row in rows if row["precision"] == recipe) == 300
+        assert sum(row["samples"] for row in rows if row["precision"] == recipe) == 200
 
 
 def test_clean_inputs_on_disk_are_the_judged_ones(run: Run) -> None:
-    with np.load(clean_path(run, 300)) as archive:
-        assert np.array_equal(archive["image"], run.dataset.test.balanced(300, seed=0).inputs["image"])
+    with np.load(clean_path(run, 200)) as archive:
+        assert np.array_equal(archive["image"], run.dataset.test.balanced(200, seed=0).inputs["image"])
