@@ -168,6 +168,16 @@ def test_a_batch_is_one_sample_after_the_other(make: Callable[[int], Any]) -> No
     assert np.array_equal(found, open_executor(model, "twin").run(codes))
 
 
+def test_a_batch_through_slice() -> None:
+    """SLICE says how many samples it keeps."""
+    specs = [Spec((3, 4, 5), scale=[0.1], name="x"), constant([0, 1, 0]), constant([3, 2, -1]),
+             Spec((3, 2, 5), scale=[0.1])]
+    data = build(specs, [Step("SLICE", [0, 1, 2], [3])], [0], [3])
+    (values,) = exact(load_model(data)).values()
+    found = np.concatenate([_whole(data, values[start:start + 3]) for start in range(0, SAMPLES, 3)])
+    assert np.array_equal(found, open_executor(load_model(data), "twin").run({"x": values}).reshape(found.shape))
+
+
 def _whole(data: bytes, batch: np.ndarray) -> np.ndarray:
     """The output of TFLite Micro for one batch."""
     from tflite_micro.python.tflite_micro import runtime
@@ -288,8 +298,8 @@ def test_unsupported_operators_are_named_first() -> None:
                                   [Step("VAR_HANDLE", [], [3], "VarHandleOptions", {"sharedName": b"state"}),
                                    Step("SVDF", [0, 2], [1], "SVDFOptions")], [0], [1]), "test")
     model.subgraphs[0].tensors[3].type = 13
-    with pytest.raises(ModelError, match=r"^file: operator 0 \(SVDF\) is not supported; build the network without, from "
-                                         "ADD, "):
+    with pytest.raises(ModelError, match=r"^file: operator 0 \(SVDF\) is not supported; build the network "
+                                         "without, from ADD, "):
         load_model(flatbuffer.write(model), name="file")
 
 

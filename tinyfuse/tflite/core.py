@@ -54,6 +54,7 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
     """
     model = flatbuffer.read(data, name)
     try:
+        own = len(model.subgraphs[0].inputs if model.subgraphs[0].inputs is not None else ())
         variables = expose_state(model)
         check_operators(model, supported)
         read = typed_graph(model, name)
@@ -70,7 +71,7 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
     edges = {graph.tensors[index].name: edge for index, edge in found.edges.items()}
     changed = variables or found.removed or shapes or chosen.outputs != graph.outputs or len(model.subgraphs) > 1
     return Core(chosen, _written(model, replace(found, graph=chosen), shapes) if changed else data, edges,
-                tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs),
+                tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs[:own]),
                 (*variables, *(operator.name for operator in read.operators)))
 
 
@@ -121,6 +122,8 @@ def _reshape(model: Any, shapes: Shapes) -> None:
             new = add_integers(model, shapes.get(output, tuple(raw.tensors[output].shape)))
             operator.opcodeIndex, operator.inputs = reshape, np.array([operator.inputs[0], new], np.int32)
             operator.builtinOptions, operator.builtinOptionsType = None, 0
+        elif name == "SLICE" and output in shapes:
+            _tell_shape(model, operator, 2, shapes[output])
         elif name in _SHAPE_INPUT and output in shapes:
             _tell_shape(model, operator, _SHAPE_INPUT[name], shapes[output])
     for index, shape in shapes.items():
