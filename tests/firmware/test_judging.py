@@ -15,7 +15,7 @@ from tinyfuse.firmware import deploy, host
 from tinyfuse.firmware.toolchain import host_compiler
 from tinyfuse.firmware.vectors import Vectors
 
-GRAPHS = 10
+GRAPHS = 6
 needs_compiler = pytest.mark.skipif(not host_compiler(), reason="no C compiler (gcc, clang or cc) on PATH")
 
 
