@@ -17,6 +17,7 @@ from pages import HOSTILE, Page, write_rows
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.provenance import RunFacts
 from tinyfuse.core.results import Row, epsilon_of, unpack_survivors
+from tinyfuse.core.statistics import accuracy_fields
 from tinyfuse.report import render
 from tinyfuse.report.trust import transfer_tables
 from tinyfuse.report.view import view_of
@@ -81,7 +82,7 @@ def test_the_page_says_what_a_reader_needs(html: str) -> None:
                    "integers in twin (= TFLite Micro, 4,800 inputs re-run, 0 differing)",
                    "16 models, 4,800 adversarial inputs, 48,000 output codes, 0 differ."):
         assert needed in text, needed
-    for wrong in ("incomplete", "Do not use", "by transfer only", "unproven"):
+    for wrong in ("incomplete", "Do not use", "Do not ship", "by transfer only", "unproven"):
         assert wrong not in text, wrong
 
 
@@ -176,6 +177,16 @@ def test_a_failed_check_is_in_the_banner_and_a_clean_drop_is_not(rows: list[Row]
                row["precision"] == "w6" else row for row in mine]
     text = Page(render(make_run(changed)).read_text(encoding="utf-8")).text
     assert "audio w6: samples survive an attack that may change all inputs at will (20.0% of 30 samples" in text
+
+
+def test_a_lost_model_stands_above_the_answer(rows: list[Row], make_run: MakeRun) -> None:
+    """Its figures are right, so it is no failed check; nobody should ship it."""
+    mine = [row for row in rows if row["model"] == "audio"]
+    lost = [{**row, **accuracy_fields(np.arange(100) > 50)} if (row["kind"], row.get("precision"), row.get("executor"))
+            == ("clean", "w6", "twin") else row for row in mine]
+    text = Page(render(make_run(lost)).read_text(encoding="utf-8")).text
+    place = text.index("Do not ship these: conversion cost them clean accuracy. audio w6: clean accuracy falls by")
+    assert place < text.index("Which bits should I ship?") and "Do not use these figures" not in text
 
 
 def test_a_twin_without_parity_rows_is_called_unproven(rows: list[Row], make_run: MakeRun) -> None:

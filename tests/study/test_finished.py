@@ -68,6 +68,14 @@ def test_changed_data_are_other_data(tmp_path: Path) -> None:
     assert identify({}, str(data)) != before
 
 
+def test_a_changed_file_that_an_option_names_is_another_request(tmp_path: Path) -> None:
+    table = tmp_path / "dataset.toml"
+    table.write_text("a = 1")
+    before = identify({"table": str(table)}, None)
+    table.write_text("a = 12")
+    assert identify({"table": str(table)}, None) != before
+
+
 @pytest.mark.parametrize("stage", [ATTACK_STAGE, "firmware run"])
 def test_what_another_attempt_may_bring_keeps_it_open(folder: Path, stage: str) -> None:
     failed = {"kind": "failed", "model": "early", "precision": "w6", "stage": stage, "reason": "no memory", "seed": 0,

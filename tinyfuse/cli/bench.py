@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
 
     matrix = read_matrix(args.matrix) if args.matrix else quick() if args.quick else Matrix()
     asked = {name: value for name, value in vars(args).items() if name not in ("jobs", "json", "resume")}
-    identity = finished.identify({**asked, "settings": matrix.to_table()}, args.data)
+    # Of recipes that are files, what they hold counts, not their names.
+    recipes = [recipe.to_table() for recipe in matrix.recipes_for(("first", "second"))]
+    identity = finished.identify({**asked, "settings": matrix.to_table(), "recipes": recipes}, args.data)
     folder = Path(args.out) if args.out else finished.folder_of(identity, Path("runs"))
     if args.resume and folder is not None and finished.is_finished(folder, identity):
         console.print(f"nothing is left to do in {folder}", markup=False)
