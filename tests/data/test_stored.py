@@ -58,6 +58,15 @@ def test_blocks_cover_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(np.concatenate([block for _, block in found]), values)
 
 
+def test_changes_to_a_private_mapping_survive(tmp_path: Path) -> None:
+    np.save(tmp_path / "imu.npy", np.zeros((60, 3), np.float32))
+    imu = np.load(tmp_path / "imu.npy", mmap_mode="c")
+    imu[:] = np.arange(60)[:, None]
+    dataset = Dataset.from_arrays({"imu": imu}, np.arange(60) % 3)
+    found = np.concatenate([dataset.part(part).inputs["imu"][:, 0] for part in ("train", "validation", "test")])
+    assert len(np.unique(found)) > 50 and imu[59, 0] == 59
+
+
 def test_a_data_set_larger_than_memory_is_the_same_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     np.savez(tmp_path / "own.npz", camera=rng.integers(0, 256, (90, 5, 4, 1), dtype=np.uint8),

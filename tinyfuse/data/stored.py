@@ -84,7 +84,7 @@ class StoredRows:
 def release(stored: np.ndarray) -> None:
     """Give back the memory that reading a memory-mapped array took; its pages can be read from the file again."""
     mapped = getattr(stored, "_mmap", None)
-    if isinstance(mapped, mmap.mmap):
+    if isinstance(mapped, mmap.mmap) and getattr(stored, "mode", "") == "r":  # changes of others would be lost with it
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
