@@ -136,6 +136,15 @@ def test_arrays_come_back(tmp_path: Path) -> None:
     assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
 
 
+def test_arrays_that_are_needed_are_there(tmp_path: Path) -> None:
+    """A length of nothing, or a missing name, would end in a traceback much later."""
+    save_arrays(tmp_path / "a.npz", {"label": np.array(3), "rows": np.zeros(2)})
+    assert load_arrays(tmp_path / "a.npz", "rows")["label"] == 3
+    for name in ("label", "broken"):
+        with pytest.raises(DataError, match=f"no list of values '{name}'"):
+            load_arrays(tmp_path / "a.npz", name)
+
+
 @pytest.mark.parametrize("damage", [
     b"", b"PK", npz("a.npy", b"\x93NUMPY\x01\x00"), npz("a.npy", header(b"{'descr': '<f4', 'shape': (")),
     npz("a.npy", header(b"(" * 9000)), npz("a.npy", header(b"{'descr': '<f4',\n \x00")),

@@ -147,8 +147,11 @@ def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez(stream, **plain)
 
 
-def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Read what :func:`save_arrays` wrote, without pickle; :class:`DataError` if it is missing or damaged."""
+def load_arrays(path: str | Path, *needed: str) -> dict[str, np.ndarray]:
+    """Read what :func:`save_arrays` wrote, without pickle; the arrays ``needed`` [n, ...] are there.
+
+    Raises :class:`DataError` if the file is missing or damaged, or holds something else.
+    """
     again = "delete the file and run again"
     try:
         with open_plain(path, DataError) as stream, zipfile.ZipFile(stream) as entries:
@@ -159,7 +162,11 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
                 raise DataError(f"{path}: saved arrays of {claimed} bytes in a file of {size}; {again}")
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                found = {name: archive[name] for name in archive.files}
+        for name in needed:
+            if name not in found or not np.ndim(found[name]):
+                raise DataError(f"{path}: no list of values '{name}' is saved in it; {again}")
+        return found
     except DataError:
         raise
     except Exception as error:  # numpy and zipfile raise whatever they meet: zlib's, tokenizer's, arithmetic errors

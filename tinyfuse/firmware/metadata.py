@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from tinyfuse.core.errors import DataError, nearest
+from tinyfuse.core.plain_json import parse_json
 from tinyfuse.core.strict import decode
 from tinyfuse.firmware.c_names import check_identifier
 from tinyfuse.firmware.toolchain import OPTIMIZE
@@ -94,9 +94,8 @@ class Metadata:
 def read_metadata(path: Path) -> Metadata:
     """Read and check a package's ``metadata.json``; DataError unless this version of tinyfuse could have written it."""
     try:
-        found = decode(Metadata, json.loads(read_plain(path, METADATA_LIMIT)), str(path), DataError)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON ({str(error)[:80]}); export the package again") from error
+        table = parse_json(read_plain(path, METADATA_LIMIT), str(path), DataError)
+        found = decode(Metadata, table, str(path), DataError)
     except DataError as error:
         raise DataError(f"{error}; export the package again with this version") from error
     check_identifier(found.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyfuse.core.errors import InputsError, ModelError, UsageError
+from tinyfuse.core.files import read_limited
 from tinyfuse.data.samples import Batch
 from tinyfuse.tflite.core import read_core
 from tinyfuse.tflite.edges import Edge
@@ -19,6 +20,7 @@ from tinyfuse.threats.code_grid import InputGrid
 Codes = Mapping[str, np.ndarray]
 """Input name -> integer codes [n, ...]; all arrays have the same first dimension."""
 Tick = Callable[[], None]
+MAX_FILE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,7 @@ def load_model(source: str | Path | bytes, *, name: str | None = None, output: s
     from tinyfuse.integer.operators import OPERATORS
 
     label = name or (str(source) if not isinstance(source, bytes) else "model")
-    try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{label}: cannot be read ({error.strerror or error})") from error
+    data = source if isinstance(source, bytes) else read_limited(source, MAX_FILE_BYTES, ModelError)
     core = read_core(data, label, OPERATORS, output)
     graph = core.graph
     return IntegerModel(label, data, core.data, graph, tuple(_port(graph, index) for index in graph.inputs),

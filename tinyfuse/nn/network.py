@@ -13,14 +13,14 @@ from typing import Any
 from tinyfuse import __version__
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError, UsageError
-from tinyfuse.core.files import atomic_path, sha256_hex, write_text
+from tinyfuse.core.files import atomic_path, read_limited, sha256_hex, write_text
 from tinyfuse.core.strict import decode, encode
 from tinyfuse.data.dataset import Dataset, DataTable
 from tinyfuse.data.samples import Input, describe_shapes
 from tinyfuse.nn import zoo
 from tinyfuse.nn.batch_norm_folding import without_batch_norm
 from tinyfuse.nn.origin import origins, seen_inputs
-from tinyfuse.nn.plain.keras_files import read_keras_file
+from tinyfuse.nn.plain.keras_files import MAX_FILE_BYTES, read_keras_file
 from tinyfuse.nn.train import TrainConfig, Trained
 from tinyfuse.nn.zoo.user import Choice, build_described, read_user_model
 
@@ -160,7 +160,7 @@ def load_network(path: str | Path) -> Network:
     beside = path.with_suffix(".toml")
     table = toml.read(beside, ModelError)
     described = decode(NetworkTable, table, str(beside), ModelError)
-    if described.sha256 != sha256_hex(path.read_bytes()):
+    if described.sha256 != sha256_hex(read_limited(path, MAX_FILE_BYTES, ModelError)):
         raise ModelError(f"{path}: its checksum is not the one in {beside.name}; the file is damaged or was replaced")
     model = (_own_model if described.own else _zoo_model)(path, described)
     return Network(described.model, model, _seen(model, described.inputs), described.classes, table, path)

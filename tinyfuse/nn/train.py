@@ -226,8 +226,9 @@ def _load_progress(path: Path, identity: Mapping[str, str], variables: Sequence[
         if facts.pop("identity") != identity:
             return Progress()
         values = [arrays[f"values_{i}"] for i in range(len(arrays) - 1)]
-    except (ValueError, KeyError, DataError) as error:
-        raise ModelError(f"{path}: damaged training checkpoint ({error}); delete it to train anew") from error
-    for variable, value in zip(variables, values, strict=False):
-        variable.assign(value)
-    return Progress(**facts | {"best_weights": values[len(variables):]})
+        for variable, value in zip(variables, values, strict=False):
+            variable.assign(value)
+        return Progress(**facts | {"best_weights": values[len(variables):]})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{path}: damaged training checkpoint ({said[:200]}); delete it to train anew") from error

@@ -33,7 +33,7 @@ class PointFolder:
         return self._path(name).exists()
 
     def __getitem__(self, name: str) -> Arrays:
-        return load_arrays(self._path(name))
+        return load_arrays(self._path(name), "broken", "rows")
 
     def __setitem__(self, name: str, arrays: Arrays) -> None:
         save_arrays(self._path(name), arrays)

@@ -182,7 +182,7 @@ def _measured(key: str, work: Callable[[], Any]) -> tuple[str, Any, float, float
 
 def _judge_clean(model: str, executor: str, clean: str) -> np.ndarray:
     """Return which samples in the file ``clean`` an executor classifies correctly, bool [n]."""
-    opened, inputs = load_model(model), load_arrays(clean)
+    opened, inputs = load_model(model), load_arrays(clean, "label")
     label = inputs.pop("label")
     logits = dequantize(open_executor(opened, executor).run(opened.codes_of(inputs)), opened.output)
     return ~misclassified(logits, label)
@@ -190,7 +190,7 @@ def _judge_clean(model: str, executor: str, clean: str) -> np.ndarray:
 
 def compare_with_twin(model: str, executor: str, sample: str, where: str) -> dict[str, Any]:
     """Run the codes in the file ``sample`` on ``model``; return fields of a row: how many output codes differ."""
-    held = load_arrays(sample)
+    held = load_arrays(sample, "output")
     expected = held.pop("output").astype(np.int64)
     found = open_executor(load_model(model), executor).run(held).astype(np.int64)
     gap = np.abs(found - expected)
