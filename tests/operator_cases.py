@@ -61,7 +61,7 @@ def fully_connected(net: Net) -> None:
     dtype, rows, depth, outputs = DTYPES[net.pick(0, 1)], net.pick(1, 2, 3, 4), net.pick(5, 8, 16), net.pick(1, 3, 6)
     x = net.input([1, rows, depth], dtype, zero=net.zero(dtype))
     content = net.rng.integers(-128, 128, (outputs, depth))
-    w = net.constant(content, np.int8, [0.01], [net.pick(-127, 0, 0, 77)])
+    w = net.constant(content, np.int8, [0.01], [net.pick(-128, -127, 0, 0, 77)])
     bias = net.constant(net.rng.integers(-9000, 9000, outputs), np.int32, [0.001], [0])
     y = net.tensor([1, rows, outputs], dtype, scale=float(net.rng.uniform(0.2, 2)), zero=net.zero(dtype))
     net.step("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions",
@@ -91,7 +91,7 @@ def mean(net: Net) -> None:
 def pad(net: Net) -> None:
     dtype, zero = DTYPES[net.pick(0, 1)], net.zero(np.int8)
     zero = zero if dtype == np.int8 else 0
-    shape = [1, *(int(size) for size in net.rng.integers(1, 6, net.pick(1, 2, 3)))]
+    shape = [1, *(int(size) for size in net.rng.integers(1, 6, net.pick(1, 2, 3, 4)))]
     paddings = np.array([[0, 0], *net.rng.integers(0, 4, (len(shape) - 1, 2))])
     x = net.input(shape, dtype, zero=zero)
     inputs = [x, net.constant(paddings, np.int32)]
@@ -281,6 +281,26 @@ def strided_slice(net: Net) -> None:
     net.step("STRIDED_SLICE", [x, *places], net.tensor(kept, dtype), "StridedSliceOptions", {"shrinkAxisMask": mask})
 
 
+def slice_of(net: Net) -> None:
+    dtype, shape = DTYPES[net.pick(0, 1)], [1, *(int(size) for size in net.rng.integers(1, 7, net.pick(1, 2, 3)))]
+    begins = [0, *(int(net.rng.integers(size)) for size in shape[1:])]
+    sizes = [1, *(int(net.rng.integers(1, size - begin + 1))
+                  for begin, size in zip(begins[1:], shape[1:], strict=True))]
+    given = [-1 if begin + size == whole and net.pick(0, 1) else size
+             for begin, size, whole in zip(begins, sizes, shape, strict=True)]
+    places = [net.constant(np.array(values), np.int32) for values in (begins, given)]
+    net.step("SLICE", [net.input(shape, dtype), *places], net.tensor(sizes, dtype), "SliceOptions")
+
+
+def blocks(net: Net) -> None:
+    size, (height, width, depth) = net.pick(2, 3), (int(one) for one in net.rng.integers(1, 4, 3))
+    small, large = [1, height, width, depth * size * size], [1, height * size, width * size, depth]
+    if net.pick(0, 1):
+        net.step("DEPTH_TO_SPACE", [net.input(small)], net.tensor(large), "DepthToSpaceOptions", {"blockSize": size})
+    else:
+        net.step("SPACE_TO_DEPTH", [net.input(large)], net.tensor(small), "SpaceToDepthOptions", {"blockSize": size})
+
+
 def gather(net: Net) -> None:
     shape = [1, *(int(size) for size in net.rng.integers(1, 6, net.pick(1, 2, 3)))]
     axis = net.pick(*range(1, len(shape)))
@@ -291,10 +311,11 @@ def gather(net: Net) -> None:
 
 
 def pack(net: Net) -> None:
-    shape = [1, *(int(size) for size in net.rng.integers(1, 6, net.pick(0, 1, 2)))]
-    parts = [net.input(shape), net.input(shape), net.constant(net.rng.integers(-128, 128, shape), np.int8, [0.1], [0])]
+    dtype, shape = DTYPES[net.pick(0, 1)], [1, *(int(size) for size in net.rng.integers(1, 6, net.pick(0, 1, 2)))]
+    parts = [net.input(shape, dtype), net.input(shape, dtype),
+             net.constant(net.rng.integers(-128, 128, shape), dtype, [0.1], [0])]
     parts, axis = parts[:net.pick(1, 2, 3)], net.pick(*range(1, len(shape) + 1))
-    net.step("PACK", parts, net.tensor([*shape[:axis], len(parts), *shape[axis:]]), "PackOptions",
+    net.step("PACK", parts, net.tensor([*shape[:axis], len(parts), *shape[axis:]], dtype), "PackOptions",
              {"axis": axis, "valuesCount": len(parts)})
 
 
@@ -350,4 +371,4 @@ def matmul(net: Net) -> None:
 
 ALL = [convolution, grouped, extreme, depthwise, transpose_conv, fully_connected, pool, mean, reduction, pad, softmax,
        log_softmax, unary, wide_function, elu, hard_swish, quantize, add, elementwise, squared_difference, prelu,
-       concatenation, pack, transpose, strided_slice, gather, resize_nearest, resize_bilinear, matmul]
+       concatenation, pack, transpose, strided_slice, slice_of, blocks, gather, resize_nearest, resize_bilinear, matmul]

@@ -20,11 +20,6 @@ def large_window(net: Net) -> None:
              "DepthwiseConv2DOptions", {"padding": 1, "strideH": 1, "strideW": 1, "depthMultiplier": 1})
 
 
-def padding_everywhere(net: Net) -> None:
-    paddings = net.constant(np.array([[0, 0], [1, 1], [1, 1], [1, 1], [1, 1]]), np.int32)
-    net.step("PAD", [net.input([1, 2, 2, 2, 2]), paddings], net.tensor([1, 4, 4, 4, 4]), "PadOptions")
-
-
 def int32_tensor(net: Net) -> None:
     x = net.input([1, 4])
     net.step("QUANTIZE", [x], net.tensor([1, 4], np.int32), "QuantizeOptions")
@@ -33,7 +28,6 @@ def int32_tensor(net: Net) -> None:
 
 @pytest.mark.parametrize("case, match", [
     (large_window, "kernel, stride, dilation or padding of 70000 are beyond the firmware's limit of 65535"),
-    (padding_everywhere, "is padded along 4 axes; the firmware pads at most 3"),
     (int32_tensor, "is int32; the firmware computes int8 and int16 tensors")])
 def test_it_is_refused(case: Callable[[Net], None], match: str) -> None:
     net = Net(np.random.default_rng(0))

@@ -82,6 +82,10 @@ def gather(net: Net) -> None:
     net.step("GATHER", [image(net, 2, 3, 2), places], net.tensor([1, 2, 2, 2, 2]), "GatherOptions", {"axis": 2})
 
 
+def depth_to_space(net: Net) -> None:
+    net.step("DEPTH_TO_SPACE", [image(net, 2, 1, 8)], net.tensor([1, 4, 2, 2]), "DepthToSpaceOptions", {"blockSize": 2})
+
+
 def pack(net: Net) -> None:
     net.step("PACK", [image(net, 2, 3), image(net, 2, 3)], net.tensor([1, 2, 2, 3]), "PackOptions",
              {"axis": 2, "valuesCount": 2})
@@ -98,7 +102,7 @@ def reduce_max(net: Net) -> None:
 
 
 CASES = [transpose_conv, grouped, matmul, matmul_turned, prelu, squared_difference, hard_swish, elu, log_softmax,
-         resize_nearest, resize_bilinear, gather, pack, total, reduce_max]
+         resize_nearest, resize_bilinear, gather, depth_to_space, pack, total, reduce_max]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -22,12 +22,18 @@ BYTES = (0, 2, 1, 3)
 
 
 def bits_of(weights: np.ndarray) -> int:
-    """Find the width of a two's complement field that holds every one of ``weights``: 2 to 9."""
-    low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
-    bits = max(NARROWEST, (high if high > ~low else ~low).bit_length() + 1)
+    """Find the width of the fields for ``weights`` on the hot kernels: 2 to 9. ModelError beyond."""
+    bits, high = field_bits(weights), int(weights.max(initial=0))
     if bits > WIDEST or high > LARGEST:
-        raise ModelError(f"weights from {low} to {high} need {bits} bits; at most {WIDEST} are packed, up to {LARGEST}")
+        raise ModelError(f"weights from {weights.min(initial=0)} to {high} need {bits} bits; at most {WIDEST} are "
+                         f"packed, up to {LARGEST}")
     return bits
+
+
+def field_bits(weights: np.ndarray) -> int:
+    """Find the width of a two's complement field that holds every one of ``weights``: 2 or more."""
+    low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
+    return max(NARROWEST, (high if high > ~low else ~low).bit_length() + 1)
 
 
 def chunked(weights: np.ndarray) -> np.ndarray:

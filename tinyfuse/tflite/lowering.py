@@ -98,11 +98,26 @@ def _split_by_sizes(made: _Made, operator: Operator) -> Iterator[Operator]:
     yield from made.cuts(operator, source, axis, sizes)
 
 
+def _slice(made: _Made, operator: Operator) -> Iterator[Operator]:
+    """SLICE: from a constant place on, a constant number of codes of each axis; -1 stands for the rest."""
+    shape, begins, sizes = made.tensors[operator.inputs[0]].shape, made.numbers(operator, 1), made.numbers(operator, 2)
+    if not len(begins) == len(sizes) == len(shape):
+        raise ModelError(f"a begin and a size for each axis of {list(shape)} are needed, not {begins[:8]} and "
+                         f"{sizes[:8]}")
+    ends = [whole if size == -1 else begin + size for begin, size, whole in zip(begins, sizes, shape, strict=True)]
+    if any(not 0 <= begin < end <= whole for begin, end, whole in zip(begins, ends, shape, strict=True)):
+        raise ModelError(f"from {begins[:8]}, sizes of {sizes[:8]}; they must lie in {list(shape)}")
+    cut = [made.constant(values) for values in (begins, ends, [1] * len(shape))]
+    masks = dict.fromkeys(("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"), 0)
+    yield replace(operator, name="STRIDED_SLICE", inputs=(operator.inputs[0], *cut), options=masks)
+
+
 def _unpack(made: _Made, operator: Operator) -> Iterator[Operator]:
     yield from made.cuts(operator, operator.inputs[0], int(operator.options["axis"]), [1] * len(operator.outputs),
                          dropped=True)
 
 
 LOWERED: dict[str, Callable[[_Made, Operator], Iterator[Operator]]] = {
-    "EXPAND_DIMS": _reshape, "SQUEEZE": _reshape, "SPLIT": _split, "SPLIT_V": _split_by_sizes, "UNPACK": _unpack}
+    "EXPAND_DIMS": _reshape, "SQUEEZE": _reshape, "SLICE": _slice, "SPLIT": _split, "SPLIT_V": _split_by_sizes,
+    "UNPACK": _unpack}
 """Builtin name -> what stands for it."""

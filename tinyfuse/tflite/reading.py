@@ -26,6 +26,7 @@ MAX_VERSION = 32  # of an operator; the schema counts up to 14 so far
 MAX_RANK = 6
 MAX_ELEMENTS = 1 << 24
 MAX_TOTAL_BYTES = 128 << 20  # of all tensors together, far beyond any microcontroller
+_DILATED = "SPACE_TO_BATCH_ND"
 _UNUSED = Tensor(-1, "", (), np.dtype(np.int8), np.empty(0, np.float32), np.empty(0, np.int64), 0, None)
 """In the place of a tensor that nothing refers to."""
 
@@ -75,7 +76,10 @@ def check_operators(model: Any, supported: Collection[str] | None = None) -> Non
             continue  # at the edge
         elif supported is not None and name not in supported and name not in LOWERED:
             foreign.setdefault(name, place)
-            if read & of_shapes:
+            if name == _DILATED:
+                hint = ("convert it with inputs of batch size 1: then dilated convolutions have no such operator, with "
+                        "which TFLite Micro computes garbage from files of any batch size; or ")
+            elif read & of_shapes:
                 hint = "give its inputs the batch size 1 before converting, so that no shape is computed, or "
     if foreign:
         listed = " and ".join(f"operator {place} ({name})" for name, place in list(foreign.items())[:4])

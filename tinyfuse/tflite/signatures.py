@@ -43,6 +43,8 @@ SIGNATURES = {
     "CONV_2D": Signature(2, 3, "Conv2DOptions"),
     "DEPTHWISE_CONV_2D": Signature(2, 3, "DepthwiseConv2DOptions"),
     "GATHER": Signature(2, 2, "GatherOptions"),
+    "DEPTH_TO_SPACE": Signature(1, 1, "DepthToSpaceOptions"),
+    "SPACE_TO_DEPTH": Signature(1, 1, "SpaceToDepthOptions"),
     "FULLY_CONNECTED": Signature(2, 3, "FullyConnectedOptions"),
     "LEAKY_RELU": Signature(1, 1, "LeakyReluOptions"),
     "MUL": Signature(2, 2, "MulOptions"),

@@ -8,8 +8,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from tinyfuse.core.errors import ModelError
-from tinyfuse.firmware.operators.base import Kernel, Place, Shape, in_and_out, is_wide, register, sides
+from tinyfuse.firmware.operators.base import Kernel, Place, in_and_out, is_wide, register
+from tinyfuse.firmware.operators.walk import Steps, contiguous, members, walk
 from tinyfuse.integer.operators import concatenation as nodes
 from tinyfuse.integer.operators import layout, pack
 from tinyfuse.tflite.graph import Graph, Operator
@@ -70,40 +70,28 @@ def _reshape(graph: Graph, operator: Operator, node: layout.Reshape) -> Join:
 
 @dataclass(frozen=True, eq=False)
 class Pad(Kernel):
-    """A tensor of shape (h, w, c) at ``before`` in one that holds ``value`` elsewhere."""
+    """A tensor from place ``start`` on, in steps through one of ``count`` codes that holds ``value`` elsewhere."""
 
-    in_shape: Shape
-    out_shape: Shape
-    before: Shape
+    sizes: Steps
+    steps: Steps
+    start: int
+    count: int
     value: int
     wide: int
     header = "tny_pad.h"
     kind = "pad"
+    described = "start", "count", "value"
     call = "tny_pad_tensor", "wide"
 
     def members(self, number: int) -> Mapping[str, object]:
-        return {**sides("in", self.in_shape), **sides("out", self.out_shape),
-                **dict(zip(("top", "left", "front"), self.before, strict=True)), "value": self.value}
+        return {**members(sizes=self.sizes, steps=self.steps), **super().members(number)}
 
 
 @register("PAD", "PADV2")
 def _pad(graph: Graph, operator: Operator, node: layout.Pad) -> Pad:
     source, target = in_and_out(graph, operator)
-    before = (0, *(place.start for place in node.places[1:]))
-    in_shape, out_shape, begins = _joined(target.name, source.shape, target.shape, before)
-    return Pad(target.name, (source.index,), target.index, in_shape, out_shape, begins, int(node.value),
-               is_wide(target))
-
-
-def _joined(name: str, given: tuple[int, ...], found: tuple[int, ...], before: tuple[int, ...]) -> list[Shape]:
-    """Sizes before and after, and the places ahead, of three axes: those without padding belong to the one before."""
-    axes: list[tuple[int, int, int]] = []
-    for size, whole, ahead in zip(given, found, before, strict=True):
-        if axes and size == whole:
-            axes[-1] = axes[-1][0] * size, axes[-1][1] * size, axes[-1][2] * size
-        else:
-            axes.append((size, whole, ahead))
-    axes = axes[1:] if axes[0] == (1, 1, 0) else axes
-    if len(axes) > 3:
-        raise ModelError(f"'{name}' is padded along {len(axes)} axes; the firmware pads at most 3")
-    return list(zip(*([(1, 1, 0)] * (3 - len(axes)) + axes), strict=True))
+    steps = contiguous(target.shape)
+    start = sum(step * place.start for step, place in zip(steps[1:], node.places[1:], strict=True))
+    sizes, found = walk(target.name, source.shape, steps)
+    return Pad(target.name, (source.index,), target.index, sizes, found, start, int(np.prod(target.shape)),
+               int(node.value), is_wide(target))

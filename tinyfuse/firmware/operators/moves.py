@@ -1,4 +1,4 @@
-"""STRIDED_SLICE, TRANSPOSE, GATHER and RESIZE_NEAREST_NEIGHBOR: codes that change their places."""
+"""STRIDED_SLICE, TRANSPOSE, GATHER, RESIZE_NEAREST_NEIGHBOR, DEPTH_TO_SPACE, SPACE_TO_DEPTH: codes that move."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinyfuse.firmware.c_text import array, comment
 from tinyfuse.firmware.operators.base import Kernel, in_and_out, is_wide, register
 from tinyfuse.firmware.operators.layout import Join
 from tinyfuse.firmware.operators.walk import Steps, contiguous, is_whole, members, walk
-from tinyfuse.integer.operators import gather, layout, resize_nearest
+from tinyfuse.integer.operators import blocks, gather, layout, resize_nearest
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 
@@ -54,6 +54,14 @@ def _slice(graph: Graph, operator: Operator, node: layout.Slice) -> Kernel:
     start = sum(step * cut.start for step, cut in zip(steps, cuts, strict=True))
     return _moved(source, target, tuple(map(len, cuts)),
                   tuple(step * cut.step for step, cut in zip(steps, cuts, strict=True)), start)
+
+
+@register("DEPTH_TO_SPACE", "SPACE_TO_DEPTH")
+def _blocks(graph: Graph, operator: Operator, node: blocks.Blocks) -> Kernel:
+    source, target = in_and_out(graph, operator)
+    steps = contiguous(node.parts)
+    return _moved(source, target, tuple(node.parts[axis - 1] for axis in node.order),
+                  tuple(steps[axis - 1] for axis in node.order), 0)
 
 
 @dataclass(frozen=True, eq=False)

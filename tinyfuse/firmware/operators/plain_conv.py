@@ -12,7 +12,7 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.c_text import array
 from tinyfuse.firmware.operators.base import Kernel, Pair, Shape, Weighted, hwc, in_and_out, is_wide, register
 from tinyfuse.firmware.operators.dead_channels import settled
-from tinyfuse.firmware.pack import in_words
+from tinyfuse.firmware.pack import field_bits, in_words
 from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
 from tinyfuse.integer.operators.depthwise import Depthwise
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
@@ -51,6 +51,11 @@ class PlainConv(Kernel, Weighted):
     def scratch_bytes(self) -> int:
         """For the decoded weights of one output channel and the sums of one row."""
         return 2 * int(np.prod(self.weights.shape[1:])) + 8 * self.out_shape[1]
+
+    @property
+    def bits(self) -> int:
+        """Width of a packed weight."""
+        return field_bits(self.weights)
 
     def words(self) -> np.ndarray:
         return in_words(self.weights.reshape(len(self.weights), -1), self.bits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinyfuse.integer.operators import (  # noqa: F401
     batch_matmul,
     binary,
+    blocks,
     concatenation,
     convolution,
     depthwise,

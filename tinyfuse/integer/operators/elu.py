@@ -39,6 +39,6 @@ def _codes(x: np.ndarray, powers: np.ndarray, target: Tensor) -> np.ndarray:
     rounded = np.copysign(np.floor(np.abs(quotient) + 0.5), quotient).astype(np.float32)
     found = (rounded + np.float32(target.zero)).astype(np.float64)
     if np.abs(found).max() >= 2.0**31:
-        raise ModelError(f"'{target.name}': ELU gives codes up to {np.abs(found).max():.6g}, which leave TFLite Micro's "
-                         "32 bits; give its output a larger scale")
+        raise ModelError(f"'{target.name}': ELU gives codes up to {np.abs(found).max():.6g}, which leave TFLite "
+                         "Micro's 32 bits; give its output a larger scale")
     return found.astype(np.int64)

@@ -12,7 +12,7 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.operators.base import Node, need_batch_axis, need_shape, register
 from tinyfuse.tflite.graph import Graph, Operator
 
-_TYPES = (np.int8, np.float32)
+_TYPES = (np.int8, np.int16, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ def _pack(operator: Operator, graph: Graph) -> Node:
     for part in parts:
         if part.dtype not in _TYPES or part.dtype != target.dtype or part.shape != parts[0].shape:
             raise ModelError(f"'{part.name}': PACK of {part.dtype} {list(part.shape)} into {target.dtype} "
-                             f"{list(target.shape)}; all must be int8 or all float32, of one shape")
+                             f"{list(target.shape)}; all must have one type, int8 or int16, and one shape")
         need_batch_axis(operator, part)
     need_shape(operator, target, (*parts[0].shape[:axis], len(parts), *parts[0].shape[axis:]))
     return Pack(axis, tuple(part.data for part in parts))
