@@ -68,8 +68,6 @@ class Matrix:
                 _check_choice(name, value, allowed)
         if "codes" not in self.threats:
             raise UsageError("matrix: threats without 'codes', which every figure of an integer model is about; add it")
-        for model in self.models:
-            zoo.check_name(model)
         for one in fields(self):
             value = getattr(self, one.name)
             least = 0 if one.name in _MAY_BE_NONE else 1
@@ -114,7 +112,10 @@ def quick() -> Matrix:
 
 def read_matrix(path: str | Path) -> Matrix:
     """Read a matrix from a TOML file; keys that are not given have the defaults, unknown keys are errors."""
-    return strict.decode(Matrix, toml.read(path, UsageError), str(path), UsageError)
+    found = strict.decode(Matrix, toml.read(path, UsageError), str(path), UsageError)
+    for model in found.models:
+        zoo.check_name(model)
+    return found
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

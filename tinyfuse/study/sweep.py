@@ -20,6 +20,7 @@ from tinyfuse.core.errors import DataError, ParityError, RecipeError, TinyfuseEr
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data import Samples
 from tinyfuse.integer.model import load_model
+from tinyfuse.nn import zoo
 from tinyfuse.nn.network import Network
 from tinyfuse.nn.train import steps_per_epoch
 from tinyfuse.nn.train_or_load import train_or_load
@@ -67,6 +68,8 @@ def train_all(run: Run) -> list[Network]:
     """Train the networks of the matrix into ``run.models``, or take them from there or from the package."""
     matrix, networks = run.matrix, []
     settings = {"batch_size": matrix.batch_size, "learning_rate": matrix.learning_rate, "seed": run.seed}
+    for name in matrix.models:
+        zoo.check_name(name)
     for name in matrix.models:
         config = config_for(name, run.dataset, matrix.epochs, settings)
         take(name, run.dataset, config, run.models, retrain=run.retrain)
