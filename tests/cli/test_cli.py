@@ -59,8 +59,9 @@ def test_a_report_draws_figures_without_tensorflow(tmp_path: Path) -> None:
     correct = np.arange(20) % 4 > 0
     for precision in ("float", "w6"):
         store.append(outcome(correct, precision=precision))
-        store.append(outcome(correct, precision=precision, attacked=BOTH, epsilon=0.1, criterion="union",
-                             attack={"name": "standard"}, threat="real" if precision == "float" else "codes"))
+        for epsilon in (0.05, 0.1):
+            store.append(outcome(correct, precision=precision, attacked=BOTH, epsilon=epsilon, criterion="union",
+                                 attack={"name": "standard"}, threat="real" if precision == "float" else "codes"))
     assert loaded_by("report", str(tmp_path)) == ["matplotlib"]
     assert (tmp_path / "report/index.html").stat().st_size > 10_000
 

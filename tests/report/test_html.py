@@ -285,3 +285,10 @@ def test_facts_of_a_finished_run_are_on_the_page(rows: list[Row], make_run: Make
     facts = RunFacts(command="c", started="2026-01-31T12:00:00Z", finished="2026-01-31T12:00:09Z", wall_seconds=8.64)
     text = Page(render(make_run(rows[:30], replace(facts, peak_memory_worker_mib=512.4))).read_text("utf-8")).text
     assert "8.6 s" in text and "largest worker process 512 MiB" in text
+
+
+def test_one_budget_makes_no_curve(rows: list[Row], make_run: MakeRun) -> None:
+    """Two points would be a line that nobody measured."""
+    mine = [row for row in rows if row["model"] == "audio" and (row["kind"] != "attack" or epsilon_of(row) == 0.05)]
+    page = render(make_run(mine)).read_text(encoding="utf-8")
+    assert 'id="curves"' not in page and 'id="cost"' in page

@@ -61,8 +61,11 @@ def _marks(line: SummaryRow) -> dict[str, Any]:
 
 
 def _curves(view: RunView) -> Iterator[dict[str, Any]]:
-    """Yield by model the worst cases with their numbers, then the threat models: mixed widths on a click."""
-    for model in view.models:
+    """Yield by model the worst cases with their numbers, then the threat models: mixed widths on a click.
+
+    One budget makes no curve; its figures stand in the table.
+    """
+    for model in view.models if len(view.budgets) > 1 else ():
         tracks = []
         for line in view.lines_of(model):
             curves, kinds = view.curves[line.model, line.precision], kinds_of(view.lines)
