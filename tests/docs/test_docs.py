@@ -42,7 +42,7 @@ def commands(path: Path) -> list[list[str]]:
     lines = [line for block in blocks(path, "sh") for line in block.splitlines() if line.startswith("tinyfuse ")]
     found = []
     for line in lines:
-        words = shlex.split(line.replace("--data DIR ", ""), comments=True)[1:]
+        words = shlex.split(re.sub(r"--data DIR |--samples \d+", "", line), comments=True)[1:]
         verb = words[0]
         cheap = CHEAP.get(verb, [])
         found.append([*words, *([] if cheap[:1] and cheap[0] in words else cheap),

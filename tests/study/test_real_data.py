@@ -68,7 +68,7 @@ def test_tflite_micro_computes_the_same_codes_on_adversarial_inputs(run: Run) ->
     assert {(row["precision"], row["b"]) for row in rows} == {("w8", "tflm"), ("w6", "tflm")}
     assert all(row["values"] == 10 * row["samples"] and row["differing"] == 0 for row in rows)
     for recipe in ("w6", "w8"):
-        assert sum(row["samples"] for row in rows if row["precision"] == recipe) == 200
+        assert sum(row["samples"] for row in rows if row["precision"] == recipe) == 300
 
 
 def test_clean_inputs_on_disk_are_the_judged_ones(run: Run) -> None:
