@@ -16,7 +16,7 @@ from tinyfuse.tflite.edges import Edge, Stripped, stripped
 from tinyfuse.tflite.editing import add_integers, operator_code
 from tinyfuse.tflite.graph import Graph
 from tinyfuse.tflite.names import port_names
-from tinyfuse.tflite.reading import check_operators, simplified, typed_graph
+from tinyfuse.tflite.reading import check_operators, indices, simplified, typed_graph
 from tinyfuse.tflite.soundness import check_sound
 from tinyfuse.tflite.variables import expose_state
 
@@ -69,10 +69,20 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
         raise ModelError(f"{name}: {error}") from error
     chosen = _chosen(graph, output)
     edges = {graph.tensors[index].name: edge for index, edge in found.edges.items()}
-    changed = variables or found.removed or shapes or chosen.outputs != graph.outputs or len(model.subgraphs) > 1
+    changed = (_with_axes_inside(model) or variables or found.removed or shapes or chosen.outputs != graph.outputs or
+               len(model.subgraphs) > 1)
     return Core(chosen, _written(model, replace(found, graph=chosen), shapes) if changed else data, edges,
                 tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs[:own]),
                 (*variables, *(operator.name for operator in read.operators)))
+
+
+def _with_axes_inside(model: Any) -> bool:
+    """Whether a tensor had scales along an axis that it lacks, which no kernel reads and LiteRT refuses; now it is 0."""
+    wrong = [tensor.quantization for tensor in model.subgraphs[0].tensors if tensor.quantization is not None and
+             tensor.quantization.quantizedDimension not in range(max(1, len(indices(tensor.shape))))]
+    for quantization in wrong:
+        quantization.quantizedDimension = 0
+    return bool(wrong)
 
 
 def _named(graph: Graph, names: tuple[Sequence[str], Sequence[str]]) -> Graph:
