@@ -77,7 +77,7 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
 
 
 def _with_axes_inside(model: Any) -> bool:
-    """Whether a tensor had scales along an axis that it lacks, which no kernel reads and LiteRT refuses; now it is 0."""
+    """Whether a tensor had scales along an axis it lacks, which LiteRT refuses and no kernel reads; it is 0 now."""
     wrong = [tensor.quantization for tensor in model.subgraphs[0].tensors if tensor.quantization is not None and
              tensor.quantization.quantizedDimension not in range(max(1, len(indices(tensor.shape))))]
     for quantization in wrong:
