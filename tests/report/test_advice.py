@@ -56,7 +56,7 @@ def test_the_answer_does_not_hide_what_rounding_adds() -> None:
     found, _ = line("w6", 60, 0.99, {"all": 0.4})
     assert attack_text("all", found) == "when an adversary may change every value of all inputs by up to 0.1"
     rounded = replace(found, robust_real={"all": accuracy_of(right(0.25))})
-    assert attack_text("all", rounded).endswith("by up to 0.1 (on 25.0 % when before the device rounds them)")
+    assert attack_text("all", rounded).endswith("by up to 0.1 (on 25.0 % before the device rounds it to codes)")
 
 
 def test_each_input_has_its_sentence() -> None:
@@ -68,7 +68,7 @@ def test_each_input_has_its_sentence() -> None:
     said = dict(found.by_input)
     assert "attacked alone, 90.0 % (95 % interval" in said["image"] and "no difference beyond chance" in said["image"]
     assert "Mixed widths gain nothing here" in said["image"]
-    assert "The width matters here: w8 leaves 20.0 points more than w6" in said["audio"]
+    assert "The number of bits matters here: w8 leaves 20.0 points more than w6" in said["audio"]
     assert "Mixed widths gain here: image6-audio8-shared8 leaves 20.0 points more than w6" in said["audio"]
     assert width_text(mixed[0]) == "mean weight bits 6 for image, 8 for audio, 8 for what inputs share"
 

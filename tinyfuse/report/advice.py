@@ -167,7 +167,7 @@ def width_text(line: SummaryRow) -> str:
 def attack_text(mode: str, line: SummaryRow) -> str:
     """Say what an adversary does: "when an adversary changes every value of audio by up to 0.03"."""
     what, rounded = "all inputs" if mode == ALL else mode, line.robust_real.get(mode)
-    before = f" (on {100 * rounded.value:.1f} % when before the device rounds them)" if rounded else ""
+    before = f" (on {100 * rounded.value:.1f} % before the device rounds it to codes)" if rounded else ""
     return f"when an adversary may change every value of {what} by up to {line.epsilon:g}{before}"
 
 
@@ -199,11 +199,11 @@ def _width_matters(name: str, uniform: Sequence[_Candidate]) -> Iterator[str]:
     gap, p = found
     names = ", ".join(one.line.precision for one in uniform)
     if p < _CHANCE:
-        yield (f"The width matters here: {ranked[-1].line.precision} leaves {100 * gap:.1f} points more than "
+        yield (f"The number of bits matters here: {ranked[-1].line.precision} leaves {100 * gap:.1f} points more than "
                f"{ranked[0].line.precision} (p = {p:.2g}).")
     else:
         apart = f"at most {100 * gap:.1f} points apart" if gap else "the same"
-        yield f"The width makes no difference beyond chance here ({names}: {apart})."
+        yield f"The number of bits makes no difference beyond chance here ({names}: {apart})."
 
 
 def _mixing_gains(name: str, mixed: Sequence[_Candidate], uniform: Sequence[_Candidate]) -> Iterator[str]:
