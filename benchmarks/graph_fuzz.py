@@ -39,14 +39,15 @@ def main() -> int:
     kinds.add_argument("--mutants", action="store_const", dest="kind", const="mutants", help="damage each file")
     kinds.add_argument("--firmware", action="store_const", dest="kind", const="firmware", help="judge the exported C")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="default: benchmarks/results/graph_fuzz_KIND.jsonl")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="default: runs/graph_fuzz_KIND.jsonl")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(kind="graphs")
     args = parser.parse_args()
     if args.serve:
         serve(args.kind)
         return 0
-    log = args.log or ROOT / "benchmarks" / "results" / f"graph_fuzz_{args.kind}.jsonl"
+    log = args.log or ROOT / "runs" / f"graph_fuzz_{args.kind}.jsonl"
+    log.parent.mkdir(parents=True, exist_ok=True)
     return run(args.kind, range(args.seed, args.seed + args.graphs), args.jobs, log)
 
 

@@ -162,5 +162,6 @@ def ask(executor: str, kind: str, model: str, header: dict[str, Any], parts: Seq
     try:
         return process_of(kind).ask(header, parts)
     except (ValueError, Crashed) as error:
-        raise ModelError(f"{model}: {executor} cannot run it ({error})") from error
+        others = "; choose the executors, without this one" if isinstance(error, Crashed) else ""
+        raise ModelError(f"{model}: {executor} cannot run it ({error}){others}") from error
 
