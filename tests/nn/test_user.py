@@ -142,6 +142,9 @@ def _layer(table: dict[str, Any], name: str) -> dict[str, Any]:
     (lambda t: _layer(t, "see")["config"].update(data_format="channels_first"), "has channels first"),
     (lambda t: _layer(t, "see")["config"].update(strides="x"), "layer 'see' .Conv2D. has settings that cannot be read"),
     (lambda t: _layer(t, "deep").update(inbound_nodes=[[["nothing", 0, 0, {}]]]), "'deep' reads what no layer makes"),
+    (lambda t: _layer(t, "see")["config"].update(strides=[1, 1]) or t["config"]["layers"].append(
+        {"class_name": "ZeroPadding2D", "config": {"name": "wide", "padding": 4000},
+         "inbound_nodes": [[["camera", 0, 0, {}]]]}), "'wide' hands on the shape .8012, 8012, 3.; more than 4194304"),
     (lambda t: t["config"].update(layers=[]), "no functional or sequential model with 1 to"),
     (lambda t: t.update(class_name="Mine"), "a model of the class Mine, whose code is not in the file"),
     (lambda t: t.update(config=3), "does not describe a Keras model")])

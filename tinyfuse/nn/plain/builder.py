@@ -7,6 +7,7 @@ norm, which conversion folds into the layer before it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tinyfuse.nn.plain.hard_swish import hard_swish_layer
 
 Pair = tuple[int, int]
 ACTIVATIONS = ("relu", "relu6", "leaky_relu", "sigmoid", "tanh", "hard_swish", "softmax", "swish")
+MAX_VALUES = 1 << 22
 _SAME_CURVE = {"hard_silu": "hard_swish", "silu": "swish", "linear": "", "": ""}
 _EPSILON = 2.0**-10  # with a variance of 1 - 2^-10, exact in float32, a batch norm divides by 1
 
@@ -63,6 +65,9 @@ class Builder:
         if any(size is None or size < 1 for size in made.shape[1:]):
             raise ModelError(f"layer '{name}' hands on the shape {list(made.shape[1:])}; give sizes that are fixed and "
                              "at least 1")
+        if math.prod(made.shape[1:]) > MAX_VALUES:
+            raise ModelError(f"layer '{name}' hands on the shape {list(made.shape[1:])}; more than {MAX_VALUES} values "
+                             "fit no microcontroller")
         return Value(made, sources[0].line)
 
     def unused(self, wanted: str) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.nn.plain.builder import Builder, Value
-from tinyfuse.nn.plain.layer_readers import SAVE, WAYS_OUT, Call, read_layer
+from tinyfuse.nn.plain.layer_call import Call
+from tinyfuse.nn.plain.layer_readers import SAVE, WAYS_OUT, read_layer
 
 MAX_LAYERS = 2000
 MODELS = ("Functional", "Sequential", "Model")
