@@ -15,7 +15,7 @@ from emitted import MODEL, damaged
 from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import DataError, ParityError, UsageError
 from tinyfuse.data import Dataset
-from tinyfuse.firmware import deploy, toolchain
+from tinyfuse.firmware import deploy, host, toolchain
 from tinyfuse.firmware import verify as verifying
 from tinyfuse.firmware.c_text import export_folder
 from tinyfuse.firmware.cores import CORES, ROM_BYTES
@@ -213,7 +213,8 @@ def test_code_for_this_machine_is_written_anew(copied: Path, monkeypatch: pytest
     """What lies in the package's folder is compiled for emulated cores only."""
     package = open_package(copied)
     commands: list[str] = []
-    monkeypatch.setattr(verifying, "run", lambda command: commands.append(" ".join(command)))
+    for module in (verifying, host):
+        monkeypatch.setattr(module, "run", lambda command: commands.append(" ".join(command)))
     with pytest.raises(OSError):
         verifying.run_on_host(package, copied.parent / "work", 1)
     assert commands and not any(str(copied) in command for command in commands)
