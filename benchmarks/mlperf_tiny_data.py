@@ -166,8 +166,8 @@ def _painted(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _scene(images: np.ndarray, row: int, there: bool, rng: np.random.Generator) -> np.ndarray:
     """Ink of one scene, float32 [96, 96]: pieces of digits, and the digit ``row`` enlarged if it is ``there``."""
     scene = np.zeros((96, 96), np.float32)
-    for _ in range(8):
-        piece = np.kron(images[rng.integers(len(images)), 7:21, 7:21].astype(np.float32) / 255, np.ones((2, 2)))
+    for _ in range(4):
+        piece = 0.6 * np.kron(images[rng.integers(len(images)), 7:21, 7:21].astype(np.float32) / 255, np.ones((2, 2)))
         piece = rng.permuted(piece.reshape(4, 7, 4, 7), axis=0).reshape(28, 28)
         top, left = rng.integers(0, 96 - 28, 2)
         scene[top:top + 28, left:left + 28] = np.maximum(scene[top:top + 28, left:left + 28], piece)
