@@ -14,6 +14,7 @@ import secrets
 import shutil
 import socket
 import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,11 +51,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_folder(parent: str | Path, stem: str) -> Iterator[Path]:
-    """Yield a new folder in ``parent``, whose name begins with a dot and ``stem``; it is removed at the end."""
-    Path(parent).mkdir(parents=True, exist_ok=True)
-    folder = Path(parent) / _temporary_name(stem, "", Path(parent))
-    folder.mkdir()
+def temporary_folder(parent: str | Path | None, stem: str) -> Iterator[Path]:
+    """Yield a new private folder in ``parent`` (None: the system's place for such), which is removed at the end.
+
+    Its name begins with a dot and ``stem``.
+    """
+    parent = Path(parent or tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / _temporary_name(stem, "", parent)
+    folder.mkdir(mode=0o700)
     try:
         yield folder
     finally:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from tinyfuse.core.errors import ParityError
+from tinyfuse.core.files import temporary_folder
 from tinyfuse.core.programs import run_limited
 from tinyfuse.firmware.c_text import export_folder, render
 from tinyfuse.firmware.machine import SECONDS, EmulationError
@@ -48,8 +48,8 @@ def judge_on_host(program: Program, vectors: Vectors) -> bool:
     command = host_compiler()
     if command is None:
         return False
-    with tempfile.TemporaryDirectory(prefix="tinyfuse-") as work:
-        found = outputs_on_host(program, vectors.stream(), Path(work), command, ["-O1"])
+    with temporary_folder(None, "tinyfuse") as work:
+        found = outputs_on_host(program, vectors.stream(), work, command, ["-O1"])
     size = len(vectors.output_stream()) // len(vectors)
     wrong = sum(found[start:start + size] != vectors.output_stream()[start:start + size]
                 for start in range(0, size * len(vectors), size))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tinyfuse.core.files import temporary_folder
 from tinyfuse.firmware.build import Footprint, build, footprint
 from tinyfuse.firmware.c_text import export_folder
 from tinyfuse.firmware.cores import Core
@@ -81,9 +81,9 @@ def measure(model: IntegerModel, codes: Mapping[str, np.ndarray], chosen: Sequen
     together = {port.name: np.concatenate([np.full((1, *port.shape[1:]), port.grid.low), codes[port.name]]
                                           ).astype(port.dtype) for port in model.inputs}
     vectors = Vectors(together, tflm_outputs(model, together), extreme=1)
-    with tempfile.TemporaryDirectory(prefix="tinyfuse-") as folder:
-        write_sources(program, Path(folder) / "src")
-        return {setup.core.name: _on_core(program, vectors, setup, Path(folder)) for setup in chosen}
+    with temporary_folder(None, "tinyfuse") as folder:
+        write_sources(program, folder / "src")
+        return {setup.core.name: _on_core(program, vectors, setup, folder) for setup in chosen}
 
 
 def _on_core(program: Program, vectors: Vectors, setup: Setup, folder: Path) -> Cost:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 
 from tinyfuse.core.console import progress
 from tinyfuse.core.errors import ParityError, UsageError
+from tinyfuse.core.files import temporary_folder
 from tinyfuse.firmware import boards
 from tinyfuse.firmware.build import VARIANTS, Footprint, build, footprint
 from tinyfuse.firmware.cores import cores_of
@@ -101,10 +101,10 @@ def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None
         raise UsageError(f"{', '.join(missing)}: no {wanted} here; install qemu-system-arm, or pip install "
                          "'tinyfuse[emulator]' (unicorn, all cores but m55)")
     with (progress(f"verifying {package.program.name}", len(ready) + 1) as advance,
-          tempfile.TemporaryDirectory(prefix="tinyfuse-") as work,
+          temporary_folder(None, "tinyfuse") as work,
           ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool):
-        jobs = {name: pool.submit(_measure, package, setup, Path(work) / name) for name, setup in ready.items()}
-        host = run_on_host(package, Path(work) / "host", HOST_VECTORS)
+        jobs = {name: pool.submit(_measure, package, setup, work / name) for name, setup in ready.items()}
+        host = run_on_host(package, work / "host", HOST_VECTORS)
         advance(note="host")
         results = []
         for name, job in jobs.items():

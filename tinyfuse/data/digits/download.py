@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +15,7 @@ import numpy as np
 
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import DataError
-from tinyfuse.core.files import atomic_path
+from tinyfuse.core.files import atomic_path, temporary_folder
 from tinyfuse.data.cache import cache_folder
 from tinyfuse.data.digits.idx import MAX_IDX_BYTES
 from tinyfuse.data.digits.speech import BACKGROUND, FSDD_FILE, LISTS, WORDS, pack_fsdd, read_packed_fsdd
@@ -129,8 +128,8 @@ def _fetch_commands(remotes: Remotes, folder: Path) -> None:
     if folder.is_dir():
         return
     archive = _retrieve(remotes.commands_url, f"sha256:{remotes.commands_sha256}", folder.with_name("commands.tar.gz"))
-    with tempfile.TemporaryDirectory(prefix=".speech_commands.", dir=folder.parent) as temporary:
-        unpacked = Path(temporary) / folder.name
+    with temporary_folder(folder.parent, "speech_commands") as temporary:
+        unpacked = temporary / folder.name
         with damage_explained(archive, "the Speech Commands archive"):
             _extract_commands(archive, unpacked)
         unpacked.rename(folder)
