@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from mlperf_tiny import NETWORKS, converted
 from one_operator import Spec, Step, build
+from operator_cases import ALL
+from side_by_side import Net
 
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import Setup, measure, setups
@@ -46,6 +48,17 @@ def convolution(rng: np.random.Generator) -> bytes:
 def test_random_convolutions(seed: int, core: str) -> None:
     model = load_model(convolution(np.random.default_rng(seed)), name="one")
     assert differing(model, list(OPTIMIZE)[seed % len(OPTIMIZE)], [SETUPS[core]]) == {core: 0}
+
+
+@pytest.mark.parametrize("core", SETUPS)
+def test_every_operator(core: str) -> None:
+    """One random case of each; all results are outputs."""
+    net = Net(np.random.default_rng(2))
+    for case in ALL:
+        case(net)
+    data = build(net.specs, net.steps, net.inputs, [step.outputs[0] for step in net.steps])
+    model = load_model(data, name="every", output=f"t{net.steps[0].outputs[0]}")
+    assert differing(model, "speed", [SETUPS[core]]) == {core: 0}
 
 
 @pytest.mark.parametrize("core", SETUPS)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from emitted import COMPILER, differing
+from emitted import COMPILER, RUNTIME, differing
 from operator_cases import ALL
 from side_by_side import Net
 
 from tinyfuse.firmware.operators import BUILDERS
 from tinyfuse.integer.model import load_model
 from tinyfuse.integer.operators import OPERATORS
+from tinyfuse.tflite.lowering import LOWERED
 
 CASES, TOGETHER = 10, 8
 """Random cases of each operator, and operators in one program: compilers take most of the time."""
@@ -32,3 +34,8 @@ def test_random_cases(cases: list[Callable[[Net], None]], tmp_path: Path) -> Non
 def test_every_operator_of_the_twin_has_a_kernel() -> None:
     """Real numbers stay at the edges of a model, outside the firmware."""
     assert set(OPERATORS) - set(BUILDERS) == {"DEQUANTIZE"}
+
+
+def test_the_readme_lists_them() -> None:
+    text = (RUNTIME.parent / "README.md").read_text()
+    assert not [name for name in {*BUILDERS, *LOWERED} if not re.search(rf"\b{name}\b", text)]
