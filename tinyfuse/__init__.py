@@ -20,7 +20,8 @@ __all__ = ["Dataset", "__version__", "attack", "compare", "convert", "export", "
 _HOMES = {"load_data": ("tinyfuse.data", "load"), "Dataset": ("tinyfuse.data", "Dataset"),
           **{name: ("tinyfuse.api", name) for name in ("train", "convert", "attack", "profile", "minimal", "compare",
                                                        "select", "verify")},
-          "export": ("tinyfuse.firmware.deploy", "export"), "read": ("tinyfuse.report.read_run", "read"), "write_report": ("tinyfuse.report", "render")}
+          "export": ("tinyfuse.firmware.deploy", "export"), "read": ("tinyfuse.report.read_run", "read"),
+          "write_report": ("tinyfuse.report", "render")}
 
 
 def __getattr__(name: str) -> Any:

@@ -64,7 +64,8 @@ def test_a_pipe_in_place_of_a_file_does_not_hang(small: Path, tmp_path: Path,
 DAMAGE = [("labels = 5", ""), ("classes = 5", "classes is 5; expected a list"), ("seed = 2026-01-01", "is a date"),
           ("macs = nan", "not finite"), ('model = "a/b"', "is no name of a network"), ('model = ""', "is no name"),
           ('[training]\nseed = "zero"', "seed is 'zero'; expected a whole number"), ("data = 3", "data: 3 is no table"),
-          ('[data]\nchecksum = 3', "checksum is 3"), ("[[inputs]]\nname = 3", "key 'shape' is missing"), ("[fitted]\naudio = 3",
+          ('[data]\nchecksum = 3', "checksum is 3"), ("[[inputs]]\nname = 3", "key 'shape' is missing"),
+          ("[fitted]\naudio = 3",
           "fitted.audio is 3"), ("layers = [3]", "layers is 3"), ("[qat]\nx = " + "[" * 40 + "]" * 40, "nested")]
 
 

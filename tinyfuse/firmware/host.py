@@ -54,6 +54,6 @@ def judge_on_host(program: Program, vectors: Vectors) -> bool:
     wrong = sum(found[start:start + size] != vectors.output_stream()[start:start + size]
                 for start in range(0, size * len(vectors), size))
     if wrong or len(found) != size * len(vectors):
-        raise ParityError(f"{program.name}: on this machine its C code gives other codes than TFLite Micro for {wrong} of "
-                          f"{len(vectors)} vectors, so no package is written; please report this model")
+        raise ParityError(f"{program.name}: on this machine its C code gives other codes than TFLite Micro for "
+                          f"{wrong} of {len(vectors)} vectors, so no package is written; please report this model")
     return True
