@@ -17,7 +17,7 @@ from tinyfuse.nn.network import open_network
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own-network.md"
 FEWER = {"train": {"--epochs": "1"}, "attack": {"--samples": "4", "--steps": "2"}, "compare": {"--samples": "2"},
-         "quantize": {"--calibration-samples": "20"}, "export": {"--vectors": "2"}}
+         "quantize": {"--calibration-samples": "20"}, "export": {"--vectors": "2"}, "verify": {"--core": "m4"}}
 
 
 def titled(title: str) -> str:

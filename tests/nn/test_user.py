@@ -21,7 +21,8 @@ from tinyfuse.core.errors import ModelError, TinyfuseError, UsageError
 from tinyfuse.data import Input
 from tinyfuse.nn.network import Network, open_network
 from tinyfuse.nn.origin import origins
-from tinyfuse.nn.zoo.user import Choice, check_network_file, is_network
+from tinyfuse.nn.plain.live_model import read_live_model
+from tinyfuse.nn.zoo.user import Choice, build_described, check_network_file, is_network
 
 KIND = Choice("kind")
 ORIGINS = {"scaled": ("camera",), "see": ("camera",), "deep": ("camera",), "split_depthwise": ("camera",),
@@ -102,6 +103,9 @@ def test_keras_3_files_are_read_without_keras_3(tmp_path: Path) -> None:
     expected = np.asarray(model([samples(10, 9).inputs[one.name] for one in INPUTS], training=False)[0])
     network = opened(tmp_path / "three.keras")
     assert np.abs(says(network) - expected).max() < 1e-5
+    live, had_softmax = build_described(read_live_model(model, "f"), INPUTS, len(CLASSES), "live", "f", "kind")
+    found = softmax(np.asarray(live(samples(10, 9).inputs, training=False)), axis=1)
+    assert had_softmax and np.abs(found - expected).max() < 1e-5
     assert {layer: origin for layer, origin in origins(network.model).items() if layer in ORIGINS} == ORIGINS
 
 
@@ -115,6 +119,15 @@ def test_one_of_several_is_named(name: str, choice: Choice, words: str, folder: 
     with pytest.raises(TinyfuseError, match=words) as caught:
         opened(folder / name, choice)
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_of_the_data_beside_a_network_is_none_of_the_network(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.keras").write_bytes((folder / "two.keras").read_bytes())
+    (tmp_path / "own.toml").write_text('classes = ["rest", "walk", "run", "fall"]\n')
+    assert opened(tmp_path / "own.keras").table["source"] == "own.keras"
+    (tmp_path / "own.toml").write_text('sha256 = "0"\n')
+    with pytest.raises(ModelError, match=r"unknown key|key '\w+' is missing"):
+        opened(tmp_path / "own.keras", Choice())
 
 
 def test_inputs_are_bound_by_name_and_shape(folder: Path) -> None:

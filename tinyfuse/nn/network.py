@@ -201,7 +201,7 @@ def open_network(path: str | Path, dataset: Dataset, choice: Choice = NO_CHOICE)
     :func:`tinyfuse.nn.zoo.user.read_user_model`.
     """
     path = Path(path)
-    if path.suffix == ".keras" and path.with_suffix(".toml").is_file():
+    if _is_trained_here(path):
         if choice != NO_CHOICE:
             raise UsageError(f"{path}: trained here, with one output; leave out --output and --signature")
         return load_network(path)
@@ -211,6 +211,12 @@ def open_network(path: str | Path, dataset: Dataset, choice: Choice = NO_CHOICE)
     table = describe_training(never, dataset, TrainConfig()) | {
         "sha256": found.sha256, "own": True, "softmax": found.softmax, "source": path.name}
     return Network(title, found.model, _seen(found.model, dataset.inputs), dataset.classes, table, path)
+
+
+def _is_trained_here(path: Path) -> bool:
+    """Tell whether the table beside ``path`` is that of a network; data may have a table of the same name."""
+    beside = path.with_suffix(".toml")
+    return path.suffix == ".keras" and beside.is_file() and "sha256" in toml.read(beside, ModelError)
 
 
 def file_name(text: str) -> str:
