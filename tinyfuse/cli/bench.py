@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HELP = "the whole matrix: train, convert, attack, report"
 EXAMPLES = """\
-  tinyfuse bench                                   the embedded data, everything, some minutes on two cores
+  tinyfuse bench                                   three fusions on the embedded data, minutes on two cores
   tinyfuse bench --quick                           a smoke run in under a minute
   tinyfuse bench --data DIR --matrix benchmarks/matrices/digits.toml --out runs/digits
 
