@@ -215,7 +215,7 @@ def test_code_for_this_machine_is_written_anew(copied: Path, monkeypatch: pytest
     commands: list[str] = []
     for module in (verifying, host):
         monkeypatch.setattr(module, "run", lambda command: commands.append(" ".join(command)))
-    with pytest.raises(OSError):
+    with pytest.raises(EmulationError):
         verifying.run_on_host(package, copied.parent / "work", 1)
     assert commands and not any(str(copied) in command for command in commands)
 
