@@ -101,7 +101,7 @@ def test_links_resolve(page: Path) -> None:
 
 def test_the_site_lists_every_page() -> None:
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    assert {path.name for path in DOCS.glob("*.md")} == set(re.findall(r"(\w+\.md)$", config, flags=re.MULTILINE))
+    assert {path.name for path in DOCS.glob("*.md")} == set(re.findall(r"([\w-]+\.md)$", config, flags=re.MULTILINE))
 
 
 def test_the_readme_is_short() -> None:
