@@ -87,7 +87,8 @@ def _reshape(operator: Operator, graph: Graph) -> Node:
             raise ModelError(f"'{shape.name}': RESHAPE needs it constant, not computed")
     if np.prod(source.shape) != np.prod(target.shape):
         raise ModelError(f"'{target.name}': RESHAPE from {list(source.shape)} to {list(target.shape)} changes the "
-                         "number of values")
+                         "number of values, as where a converter did not know the batch: give the network's inputs "
+                         "batch_size=1 and convert it again")
     return Reshape(source.shape, target.shape)
 
 
