@@ -31,7 +31,7 @@ class BatchMatmul:
         need_shape(operator, target, _product_shape(operator, *shapes))
         self._check_batch(operator, target)
         need_centred(operator, *self.operands, target)
-        ratio = float(np.float32(first.unit) * np.float32(second.unit)) / target.unit
+        ratio = first.unit * second.unit / target.unit
         self.multiplier, self.shift = quantize_multiplier(ratio)
         self.dtype, self.zero_out, self.ratio = target.dtype, target.zero, np.float32(ratio)
         if self.dtype == np.int16 and self.shift > MOST_SHIFT_64:
