@@ -110,8 +110,8 @@ def lay_out(model: Any, layers: Mapping[int, FoldedLayer],
     tensors = model.subgraphs[0].tensors
     asked = recipe.activation_widths() - {8}
     if asked and not outputs:
-        raise RecipeError(f"recipe '{recipe.name}': no layer of this network hands on the output of a ReLU, so nothing "
-                          f"would have the {min(asked)} activation bits; give the recipe a8")
+        raise RecipeError(f"recipe '{recipe.name}': no layer of this network hands on the output of a ReLU in its own "
+                          f"kernel, so nothing would have the {min(asked)} activation bits; give the recipe a8")
     widths = {name: Activation(own[tensor], int(np.prod(tensors[tensor].shape))) for name, tensor in outputs.items()}
     if set(own.values()) <= {8}:
         return widths, {}

@@ -14,6 +14,8 @@ from tinyfuse.nn.plain.layer_call import Call
 PASSING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout")
 IGNORED = ("ActivityRegularization", "InputLayer")
 SAVE = "or save it with model.export(FOLDER) and give that SavedModel, whose graph is read instead"
+KNOWN = ("convolutions (depthwise, separable, transposed), Dense, BatchNormalization, pooling, Add, Multiply, "
+         "Concatenate, Reshape and the activations relu, relu6, leaky_relu, sigmoid, tanh, hard_swish, swish, softmax")
 WAYS_OUT = {
     "Lambda": f"code from a file is not run; use a layer of its own for what it does, {SAVE}",
     "LayerNormalization": "use BatchNormalization, which costs nothing on the chip",
@@ -255,7 +257,7 @@ def read_layer(call: Call) -> Value:
     """Add what the layer of ``call`` is made of; ModelError for one that is not known, with the nearest way out."""
     reader = READERS.get(call.kind)
     if reader is None:
-        way = WAYS_OUT.get(call.kind, f"build it of {', '.join(READERS)}, {SAVE}")
+        way = WAYS_OUT.get(call.kind, f"build it of {KNOWN}, {SAVE}")
         raise ModelError(f"layer '{call.name}' is a {call.kind}, which is not known here: {way}")
     try:
         return reader(call)
