@@ -104,7 +104,10 @@ def _int8_graph(network: Network, calibration: Samples) -> bytes:
 
     function = tf.function(serve).get_concrete_function(
         **{one.name: tf.TensorSpec((1, *one.shape), tf.float32, name=one.name) for one in network.inputs})
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    # The converter saves what holds the variables; of a whole network it would trace every layer again, for nothing.
+    holder = tf.Module()
+    holder.variables_of_network = list(model.variables)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
         calibration.take(slice(row, row + 1)).inputs for row in range(len(calibration)))
