@@ -61,6 +61,9 @@ class _Made:
         if not 0 <= axis < len(shape) or len(sizes) != len(operator.outputs) or sum(sizes) != shape[axis]:
             raise ModelError(f"{len(operator.outputs)} outputs of {sizes[:8]} places do not make up axis {axis} of "
                              f"{list(shape)}")
+        counted = operator.options.get("num", operator.options.get("num_splits", len(sizes)))
+        if counted != len(sizes):
+            raise ModelError(f"its options count {counted} outputs, but it has {len(sizes)}; convert the model again")
         if self.tensors[source].data is not None:
             raise ModelError(f"its input '{self.tensors[source].name}' is constant; fold it into its results")
         strides, start = self.constant([1] * len(shape)), 0
@@ -77,6 +80,12 @@ def _reshape(made: _Made, operator: Operator) -> Iterator[Operator]:
     """EXPAND_DIMS and SQUEEZE: the same codes in the shape that the file gives to the output."""
     if len(operator.outputs) != 1:
         raise ModelError(f"{len(operator.outputs)} outputs, but it has exactly one")
+    if operator.name == "EXPAND_DIMS":
+        axis, shape = made.numbers(operator, 1)[0], list(made.tensors[operator.inputs[0]].shape)
+        found = list(made.tensors[operator.outputs[0]].shape)
+        place = axis + len(shape) + 1 if axis < 0 else axis
+        if not 0 <= place <= len(shape) or found != [*shape[:place], 1, *shape[place:]]:
+            raise ModelError(f"a new axis {axis} of {shape} does not give {found}; convert the model again")
     yield replace(operator, name="RESHAPE", inputs=operator.inputs[:1], options={})
 
 

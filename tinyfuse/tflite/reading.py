@@ -63,6 +63,8 @@ def check_operators(model: Any, supported: Collection[str] | None = None) -> Non
     for what, parts, most in (("tensors", raw.tensors, MAX_TENSORS), ("operators", raw.operators, MAX_OPERATORS)):
         if len(parts) > most:
             raise ModelError(f"{len(parts)} {what}, but at most {most} are read; such a model fits no microcontroller")
+    for tensor in raw.tensors:  # interpreters look at those too that nothing refers to
+        _check_buffer(model, tensor)
     foreign: dict[str, int] = {}
     known = {index for index, tensor in enumerate(raw.tensors) if _is_constant(model, tensor)}
     of_shapes: set[int] = set()
@@ -170,11 +172,16 @@ def _tensor(model: Any, index: int, shape: tuple[int, ...], dtype: np.dtype[Any]
                   _content(model, raw, shape, dtype))
 
 
-def _content(model: Any, tensor: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
-    """The constant of ``tensor``, None if its buffer is empty: it is computed."""
-    if tensor.buffer >= len(model.buffers):
+def _check_buffer(model: Any, tensor: Any) -> None:
+    """Raise :class:`ModelError` if ``tensor`` refers to a buffer that the file does not have."""
+    if not 0 <= tensor.buffer < len(model.buffers):
         raise ModelError(f"tensor '{display(tensor.name)}' refers to buffer {tensor.buffer}, but the file has "
                          f"{len(model.buffers)}; fetch or convert it again")
+
+
+def _content(model: Any, tensor: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
+    """The constant of ``tensor``, None if its buffer is empty: it is computed."""
+    _check_buffer(model, tensor)
     buffer = model.buffers[tensor.buffer]
     if buffer.offset or buffer.size:
         raise ModelError(f"tensor '{display(tensor.name)}' lies behind the flatbuffer, as in models beyond 2 GB; "

@@ -41,6 +41,9 @@ def _pack(operator: Operator, graph: Graph) -> Node:
     if not 1 <= axis < rank or all(part.data is not None for part in parts):
         raise ModelError(f"'{target.name}': PACK of {len(parts)} tensors along axis {axis} of {rank}; the axis must be "
                          f"1 to {rank - 1}, for 0 is the batch, and one or more tensors computed")
+    if int(operator.options["values_count"]) != len(parts):
+        raise ModelError(f"'{target.name}': PACK of {len(parts)} tensors, but its options count "
+                         f"{operator.options['values_count']}; convert the model again")
     for part in parts:
         if part.dtype not in _TYPES or part.dtype != target.dtype or part.shape != parts[0].shape:
             raise ModelError(f"'{part.name}': PACK of {part.dtype} {list(part.shape)} into {target.dtype} "
