@@ -112,9 +112,12 @@ def test_killed_in_training_in_conversion_and_in_attacks(finished: tuple[Path, s
 
 
 def test_a_second_run_adds_nothing(finished: tuple[Path, str]) -> None:
-    before = contents(finished[0])
-    finish(finished[0])
-    assert contents(finished[0]) == before
+    """It sees that nothing is left to do, without data or TensorFlow; the page stays the one that is there."""
+    page = finished[0] / "report/index.html"
+    before, written = contents(finished[0]), page.stat().st_mtime_ns
+    again = subprocess.run(command(finished[0]), capture_output=True, text=True, check=True)
+    assert f"nothing is left to do in {finished[0]}" in again.stderr.replace("\n", "")
+    assert (contents(finished[0]), page.stat().st_mtime_ns, again.stdout) == (before, written, finished[1])
 
 
 def test_what_a_run_leaves(finished: tuple[Path, str]) -> None:

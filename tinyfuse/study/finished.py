@@ -32,11 +32,13 @@ _WRITTEN_LAST = (FILE, "run.json", "summary.csv", PAGE.parts[0])
 def identify(asked: Mapping[str, Any], source: str | None) -> str:
     """Hash what a command asks for and what decides its answer: code, versions, tools, the files of its ``source``.
 
-    ``asked``: plain values. ``source``: name of a data set, or a path. Files that either names count by size and time.
+    ``asked``: plain values; of files that they name what they hold counts. ``source``: name of a data set, or a path,
+    whose files count by size and time.
     """
     tools = [*compilers(), *(f"{name}: {', '.join(emulators(CORES[name]))}" for name in MEASURED_ON)]
     found: list[Any] = [dict(asked), provenance.versions(), _code(), tools, source or ""]
-    found += [_state(Path(value)) for value in asked.values() if isinstance(value, str) and Path(value).is_file()]
+    options = (Path(value) for value in asked.values() if isinstance(value, str) and value != source)
+    found += [sha256_hex(option.read_bytes()) for option in options if option.is_file()]
     path = Path(source).expanduser() if source else None
     if path is not None and path.exists():
         beside = [path.with_name("dataset.toml")] if path.is_file() else []
