@@ -109,3 +109,17 @@ def test_what_c_does_not_define_is_refused(case: str) -> None:
     make, message = REFUSED[case]
     found = judge(make())
     assert re.search(message, found.refused), found
+
+
+def test_the_scales_are_multiplied_in_float64() -> None:
+    """A product rounded to float32 moves one in some thousand codes of 16 bits."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        a, b = (np.float32(10 ** rng.uniform(-3, 0)) for _ in range(2))
+        specs = [Spec((1, 300, 8), np.int16, [a]), Spec((16, 8), scale=[b], data=rng.integers(-127, 128, (16, 8))),
+                 Spec((16,), np.int32, [a * b], data=rng.integers(-9, 9, 16)),
+                 Spec((1, 300, 16), np.int16, [float(a) * float(b) * 29.37114])]
+        data = build(specs, [Step("FULLY_CONNECTED", [0, 1, 2], [3], "FullyConnectedOptions", {"keepNumDims": True})],
+                     [0], [3])
+        found = judge(data, [rng.integers(-2000, 2000, (5, 300, 8)).astype(np.int16)])
+        assert found.values and not found.wrong

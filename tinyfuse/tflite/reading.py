@@ -65,6 +65,9 @@ def check_operators(model: Any, supported: Collection[str] | None = None) -> Non
             raise ModelError(f"{len(parts)} {what}, but at most {most} are read; such a model fits no microcontroller")
     for tensor in raw.tensors:  # interpreters look at those too that nothing refers to
         _check_buffer(model, tensor)
+        if flatbuffer.value_name("TensorType", tensor.type) is None:
+            raise ModelError(f"tensor '{display(tensor.name)}' has type number {tensor.type}, which the schema does "
+                             "not know; fetch or convert the file again")
     foreign: dict[str, int] = {}
     known = {index for index, tensor in enumerate(raw.tensors) if _is_constant(model, tensor)}
     of_shapes: set[int] = set()
