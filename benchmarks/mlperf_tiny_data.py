@@ -29,7 +29,7 @@ WINDOWS = {"train": 20, "validation": 5, "test": 10}
 """Windows drawn from each background clip for anomaly detection."""
 MFCC_49X10 = {"kind": "mfcc", "rate": RATE_HZ, "length": 8000, "window": 320, "hop": 160, "bands": 40,
               "coefficients": 10, "placement": "loudest", "level_rms": 0.1}
-LOG_MEL_30X40 = {"kind": "log-mel", "rate": RATE_HZ, "length": 4880, "window": 240, "hop": 160, "fft": 512, "bands": 40,
+LOG_MEL_30X40 = {"kind": "log-mel", "rate": RATE_HZ, "length": 4880, "window": 240, "hop": 160, "bands": 40,
                  "placement": "loudest", "level_rms": 0.1}
 LOG_MEL_10X64 = {"kind": "log-mel", "rate": RATE_HZ, "length": 2816, "window": 512, "hop": 256, "bands": 64}
 Clip = np.ndarray
@@ -143,8 +143,8 @@ def _heard(name: str, table: dict[str, object], clips: Sequence[Clip], labels: n
     front_end = read_front_end(table, name)
     values = np.stack([front_end.features(clip, rate=RATE_HZ) for clip in clips])
     features = apply(front_end, fit(front_end, values[np.array(part) == "train"]), values)
-    return Dataset.from_arrays({name: features.reshape(-1, *(shape or features.shape[1:]))}, labels, part=part,
-                               classes=classes, low=0.0, high=1.0, name=data)
+    inputs = {name: features.reshape(len(features), *(shape or features.shape[1:]))}
+    return Dataset.from_arrays(inputs, labels, part=part, classes=classes, low=0.0, high=1.0, name=data)
 
 
 def _rows(written: Written, counts: dict[str, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
