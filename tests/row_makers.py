@@ -39,7 +39,8 @@ def model(precision: str, **changes: Any) -> Row:
     """A model row."""
     row = {"kind": "model", "model": "early", "precision": precision, "weight_bits_mean": 8.0,
            "bits": {"image": 8.0, "audio": 8.0, "shared": 8.0}, "activation_bits": 8, "stored_bytes": 90_000,
-           "packed_bytes": 80_000, "arena_bytes": 50_000, "firmware_arena_bytes": 20_000, "macs": 12_000_000, "file": "m.tflite", "file_sha256": "a",
+           "packed_bytes": 80_000, "arena_bytes": 50_000, "firmware_arena_bytes": 20_000, "macs": 12_000_000,
+           "file": "m.tflite", "file_sha256": "a",
            "n": 10, "seed": 0, "max_abs_difference": 0.1, "data_checksum": "c", "train_seconds": None, **changes}
     return validate({"key": row_key(row), **row})
 
