@@ -301,7 +301,7 @@ def test_unsupported_operators_are_named_first() -> None:
                                    Step("SVDF", [0, 2], [1], "SVDFOptions")], [0], [1]), "test")
     model.subgraphs[0].tensors[3].type = 13
     with pytest.raises(ModelError, match=r"^file: operator 0 \(SVDF\) is not supported; build the network "
-                                         "without, from ADD, "):
+                                         "without, from what `tinyfuse ls operators` lists"):
         load_model(flatbuffer.write(model), name="file")
 
 

@@ -158,8 +158,8 @@ class Twin:
 def _step(graph: Graph, number: int) -> Step:
     operator = graph.operators[number]
     if operator.name not in OPERATORS:
-        raise ModelError(f"{graph.name}: operator {operator.index} ({operator.name}) is not supported; supported: "
-                         f"{', '.join(sorted(OPERATORS))}")
+        raise ModelError(f"{graph.name}: operator {operator.index} ({operator.name}) is not supported; "
+                         "`tinyfuse ls operators` lists those that are")
     computed = tuple(index for index in operator.inputs if index >= 0 and graph.tensors[index].data is None)
     try:
         return Step(OPERATORS[operator.name](operator, graph), computed, operator.outputs[0])

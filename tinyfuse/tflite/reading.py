@@ -90,7 +90,7 @@ def check_operators(model: Any, supported: Collection[str] | None = None) -> Non
         listed = " and ".join(f"operator {place} ({name})" for name, place in list(foreign.items())[:4])
         more = f" (and {len(foreign) - 4} more kinds)" if len(foreign) > 4 else ""
         raise ModelError(f"{listed}{more} {'is' if len(foreign) == 1 else 'are'} not supported; {hint}build the "
-                         f"network without, from {', '.join(sorted({*supported, *LOWERED}) if supported else ())}")
+                         "network without, from what `tinyfuse ls operators` lists")
 
 
 def _is_constant(model: Any, tensor: Any) -> bool:
