@@ -129,7 +129,8 @@ def _reshape(model: Any, shapes: Shapes) -> None:
         name, output = flatbuffer.operator_name(model, operator), int(operator.outputs[0])
         if name in _AS_RESHAPE and {int(operator.inputs[0]), output} & shapes.keys():
             reshape = operator_code(model, "RESHAPE", 1)
-            new = add_integers(model, shapes.get(output, tuple(raw.tensors[output].shape)))
+            known = raw.tensors[output].shape  # None: a file that gives none
+            new = add_integers(model, shapes.get(output, () if known is None else tuple(known)))
             operator.opcodeIndex, operator.inputs = reshape, np.array([operator.inputs[0], new], np.int32)
             operator.builtinOptions, operator.builtinOptionsType = None, 0
         elif name == "SLICE" and output in shapes:
