@@ -233,8 +233,10 @@ def shapes() -> Sequence[Step]:
     for name, out in nets.items():
         used = {"camera": picture, **({"mfcc": sound} if name == "gated" else {})}
         Path(f"{name}.tflite").write_bytes(converted(tf_keras.Model(used, out)))
-        steps += [Step(("compare", f"{name}.tflite", "--random", "8", "--executor", "twin", "--executor", "tflm")),
-                  Step(("export", f"{name}.tflite", "--out", f"fw_{name}", "--vectors", "4"))]
+        code = 1 if name == "dense4d" else 0  # a RESHAPE to [1, 1] of 3,072 values, which TFLite Micro refuses as well
+        both = ("--executor", "twin", "--executor", "tflm")
+        steps += [Step(("compare", f"{name}.tflite", "--random", "8", *both), code),
+                  Step(("export", f"{name}.tflite", "--out", f"fw_{name}", "--vectors", "4"), code)]
     return steps
 
 

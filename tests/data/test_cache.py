@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyfuse.data import cache
 from tinyfuse.data.cache import cache_folder
 from tinyfuse.data.digits.load import cached, cached_path
+from tinyfuse.data.own.feature_cache import features_of
+from tinyfuse.frontend.recording import Waveform
 
 
 def test_computed_once(own_cache: Path) -> None:
@@ -38,6 +41,21 @@ def test_a_damaged_file_is_computed_again(damage: str) -> None:
         path.write_bytes(data[:2000] if damage == "cut" else data)
     assert np.array_equal(cached("a", good.shape, lambda: good), good)
     assert np.array_equal(cached("a", good.shape, lambda: good * 0), good)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_what_other_arithmetic_computed_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of recordings may differ in their last bits from one revision, or one library, to the next."""
+    front_end, asked = Waveform(rate=8000, length=4), []
+
+    def sample(index: int) -> tuple[np.ndarray, int]:
+        asked.append(index)
+        return np.full(4, 0.5, np.float32), 8000
+
+    for revision in (1, 1, 2):
+        monkeypatch.setattr(cache, "REVISION", revision)
+        features_of("mic", front_end, 2, sample, "content")
+    assert asked == [0, 1, 0, 1]
 
 
 def test_a_folder_that_cannot_be_made_only_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 
+import autoencoders
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from tinyfuse.core.errors import UsageError
-from tinyfuse.data import Dataset, Input, Samples
+from tinyfuse.data import Dataset, Input
 from tinyfuse.nn.objectives.reconstruction import anomaly_scores, auc
 from tinyfuse.nn.train import TrainConfig, predict, train
 
-SPECTRUM = Input("spectrum", (4, 6), -1.0, 1.0)
 CONFIG = TrainConfig(epochs=4, batch_size=20, learning_rate=0.01, objective="reconstruction")
-
-
-def samples(n: int, seed: int) -> Samples:
-    """Normal samples lie in a plane of two dimensions, anomalies anywhere."""
-    plane = np.random.default_rng(0).standard_normal((2, 24)) / 3
-    rng = np.random.default_rng(seed)
-    label = np.arange(n) % 4 == 3
-    normal, odd = rng.uniform(-1, 1, (n, 2)) @ plane, rng.uniform(-1, 1, (n, 24))
-    values = np.clip(np.where(label[:, None], odd, normal), -1, 1).astype(np.float32)
-    return Samples({"spectrum": values.reshape(n, 4, 6)}, label.astype(np.int64), np.arange(n))
 
 
 @pytest.fixture(scope="module")
 def machine() -> Dataset:
-    return Dataset("machine", (SPECTRUM,), ("normal", "anomaly"), samples(200, 1), samples(80, 2), samples(80, 3),
-                   "0" * 64)
+    return autoencoders.machine(every=4, spread=1.0)
 
 
 def test_it_learns_what_is_normal(machine: Dataset) -> None:

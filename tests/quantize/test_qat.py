@@ -135,7 +135,7 @@ def test_activations_are_rounded_to_the_widths_of_their_branch(lively_model: Cal
         assert values / 4 < len(np.unique(np.asarray(value))) <= values
 
 
-@pytest.mark.parametrize("recipe", ["w6-qat", "w9-qat", "image3-audio5-shared4-qat", RULES])
+@pytest.mark.parametrize("recipe", ["w4-qat", "w6-qat", "w9-qat", "image3-audio5-shared4-qat", RULES])
 def test_the_file_holds_the_codes_of_the_last_forward_pass(
         recipe: str | Recipe, network: Network, tiny_dataset: Dataset, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+import autoencoders
 import pytest
 
 import tinyfuse
 from tinyfuse.core.errors import UsageError
-from tinyfuse.data import Dataset, Input, Samples
+from tinyfuse.data import Dataset
 from tinyfuse.study.row_text import sentence
-
-SPECTRUM = Input("spectrum", (4, 6), -1.0, 1.0)
-
-
-def samples(n: int, seed: int) -> Samples:
-    """Normal samples lie in a plane of two dimensions, anomalies anywhere."""
-    plane = np.random.default_rng(0).standard_normal((2, 24)) / 3
-    rng, label = np.random.default_rng(seed), np.arange(n) % 2
-    normal, odd = rng.uniform(-1, 1, (n, 2)) @ plane, rng.uniform(-0.6, 0.6, (n, 24))
-    values = np.clip(np.where(label[:, None], odd, normal), -1, 1).astype(np.float32)
-    return Samples({"spectrum": values.reshape(n, 4, 6)}, label.astype(np.int64), np.arange(n))
 
 
 @pytest.fixture(scope="module")
 def machine() -> Dataset:
-    return Dataset("machine", (SPECTRUM,), ("normal", "anomaly"), samples(200, 1), samples(80, 2), samples(80, 3),
-                   "0" * 64)
+    return autoencoders.machine(every=2, spread=0.6)
 
 
 @pytest.fixture(scope="module")

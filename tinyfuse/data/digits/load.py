@@ -13,7 +13,7 @@ import numpy as np
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.files import save_arrays, sha256_hex
 from tinyfuse.core.strict import encode
-from tinyfuse.data.cache import cache_folder
+from tinyfuse.data.cache import cache_folder, computed_with
 from tinyfuse.data.dataset import Dataset
 from tinyfuse.data.digits import augmentation, features
 from tinyfuse.data.digits.augmentation import Augmentation, augmented_features, variant_count
@@ -101,7 +101,8 @@ def _raw_features(spoken: Spoken, train: np.ndarray, others: np.ndarray, *, seed
     """
     count = variant_count(len(train))
     if isinstance(spoken.voice, Clips):
-        name = f"{spoken.name}-{sha256_hex(_origin(spoken, count, seed).encode())[:32]}"
+        made_of = f"{_origin(spoken, count, seed)} {computed_with()}"
+        name = f"{spoken.name}-{sha256_hex(made_of.encode())[:32]}"
         if 2 * len(train) >= len(spoken) or cached_path(name).is_file():
             rows = np.arange(len(spoken))
             everything = cached(name, (len(rows), count, FRAMES, COEFFICIENTS),

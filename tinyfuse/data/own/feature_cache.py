@@ -13,7 +13,7 @@ import numpy as np
 from tinyfuse.core.console import progress
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import atomic_path
-from tinyfuse.data.cache import cache_folder
+from tinyfuse.data.cache import cache_folder, computed_with
 from tinyfuse.data.own.media import Decoded
 from tinyfuse.frontend.base import FrontEnd
 
@@ -25,11 +25,12 @@ def features_of(name: str, front_end: FrontEnd, count: int, sample: Callable[[in
     """Compute the values of input ``name`` for ``count`` samples, float32 [count, *values_shape], memory-mapped.
 
     ``sample`` gives what sample i holds, ``named`` what it is called in errors. ``content`` says by its digest what all
-    samples hold: with the front end it names the file in the cache. Where that cannot be written they are computed
-    in memory, up to 1 GiB.
+    samples hold: with the front end and the code it names the file in the cache. Where that cannot be written they are
+    computed in memory, up to 1 GiB.
     """
     shape = (count, *front_end.values_shape)
-    key = hashlib.sha256(json.dumps([content, front_end.table(), shape], sort_keys=True).encode()).hexdigest()[:32]
+    made_of = json.dumps([content, front_end.table(), shape, computed_with()], sort_keys=True)
+    key = hashlib.sha256(made_of.encode()).hexdigest()[:32]
     path = cache_folder() / "features" / f"{name}-{key}.npy"
     with suppress(OSError, ValueError):
         found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -42,18 +42,8 @@ class Join(Kernel):
         return (*copies, f"tny_trace_all({self.target}, {target}, {row * self.rows}, {self.wide});")
 
 
-@register("CONCATENATION")
-def _concatenation(graph: Graph, operator: Operator, node: nodes.Concatenation) -> Join:
-    target = graph.tensors[operator.outputs[0]]
-    sources = [graph.tensors[index] for index in operator.inputs]
-    constants = {source.index: source.data for source in sources if source.data is not None}
-    return Join(target.name, tuple(operator.inputs), target.index,
-                tuple(int(np.prod(source.shape[node.axis:])) for source in sources),
-                int(np.prod(target.shape[1:node.axis], dtype=int)), is_wide(target), constants=constants)
-
-
-@register("PACK")
-def _pack(graph: Graph, operator: Operator, node: pack.Pack) -> Join:
+@register("CONCATENATION", "PACK")
+def _join(graph: Graph, operator: Operator, node: nodes.Concatenation | pack.Pack) -> Join:
     target = graph.tensors[operator.outputs[0]]
     sources = [graph.tensors[index] for index in operator.inputs]
     constants = {source.index: source.data for source in sources if source.data is not None}
