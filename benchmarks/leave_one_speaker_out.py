@@ -17,7 +17,8 @@ from tinyfuse.core.console import progress
 from tinyfuse.core.statistics import wilson
 from tinyfuse.data.digits.load import read
 from tinyfuse.data.sources import add_options, load_from
-from tinyfuse.nn.train import TrainConfig, predict, steps_per_epoch, train
+from tinyfuse.nn.predict import predict
+from tinyfuse.nn.train import TrainConfig, steps_per_epoch, train
 
 
 def main() -> int:

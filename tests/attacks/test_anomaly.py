@@ -17,7 +17,7 @@ from tinyfuse.integer.model import IntegerModel, dequantize, load_model
 from tinyfuse.nn import zoo
 from tinyfuse.nn.network import Network
 from tinyfuse.nn.objectives.reconstruction import anomaly_scores, auc
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.predict import predict
 from tinyfuse.quantize.convert import baseline, convert
 from tinyfuse.quantize.recipe import read_recipe
 

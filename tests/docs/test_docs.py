@@ -17,7 +17,7 @@ from tinyfuse.cli import main as cli
 from tinyfuse.data.sources import SOURCES
 from tinyfuse.firmware.operators import BUILDERS
 from tinyfuse.integer.operators import OPERATORS
-from tinyfuse.nn.objectives import OBJECTIVES
+from tinyfuse.nn.objectives import PARTS
 from tinyfuse.nn.zoo import ZOO
 from tinyfuse.quantize.recipe import EXAMPLE
 from tinyfuse.report.columns import COLUMNS
@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 SLOW = ("bench", "select")
 """Verbs that tests of their own run from end to end; here their commands are parsed."""
 WITH_DATA = ("train", "quantize", "attack", "compare", "select", "export", "bench")
-REGISTRIES: list[Any] = [ATTACKS, BUILDERS, COLUMNS, OBJECTIVES, OPERATORS, SOURCES, ZOO]
+REGISTRIES: list[Any] = [ATTACKS, BUILDERS, COLUMNS, PARTS, OPERATORS, SOURCES, ZOO]
 CHEAP = {"train": ["--epochs", "1"], "quantize": ["--calibration-samples", "20"], "attack": ["--samples", "4"],
          "compare": ["--samples", "4"], "export": ["--vectors", "4"]}
 

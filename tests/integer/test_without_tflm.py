@@ -18,7 +18,7 @@ from tinyfuse.firmware.deploy import export
 from tinyfuse.integer.executors import installed, open_executor
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn.network import Network
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.predict import predict
 from tinyfuse.quantize.convert import Baseline, convert
 from tinyfuse.quantize.recipe import read_recipe
 from tinyfuse.study.stages.convert import prove

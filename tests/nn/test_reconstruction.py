@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data import Dataset, Input
 from tinyfuse.nn.objectives.reconstruction import anomaly_scores, auc
-from tinyfuse.nn.train import TrainConfig, predict, train
+from tinyfuse.nn.predict import predict
+from tinyfuse.nn.train import TrainConfig, train
 
 CONFIG = TrainConfig(epochs=4, batch_size=20, learning_rate=0.01, objective="reconstruction")
 

@@ -16,9 +16,12 @@ from tinyfuse.data import Dataset
 from tinyfuse.data.digits.augmentation import Augmentation
 from tinyfuse.nn.batch_norm_folding import folded
 from tinyfuse.nn.network import NO_CHOICE, Network, load_network, save_network
-from tinyfuse.nn.objectives import ClassWeighted
+from tinyfuse.nn.objectives.class_weights import ClassWeightsWork, balanced_weights
+from tinyfuse.nn.objectives.objective import Forward, Step, Targets
+from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.objectives.TEMPLATE import LabelSmoothing
-from tinyfuse.nn.train import TrainConfig, Trained, predict, train
+from tinyfuse.nn.predict import predict
+from tinyfuse.nn.train import TrainConfig, Trained, train
 from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.nn.train_own import train_own
 
@@ -123,10 +126,10 @@ def test_the_template_of_an_objective_trains_and_is_recorded(trained_once: Netwo
                                                              tmp_path: Path) -> None:
     import tinyfuse.nn.objectives as objectives
 
-    assert objectives.OBJECTIVES["label_smoothing"] == LabelSmoothing(0.1)
-    smooth = train_or_load("image", tiny_dataset, replace(CONFIG, epochs=1, objective="label_smoothing"), tmp_path)
-    assert smooth.table["training"]["objective"] == "label_smoothing" and not weights_equal(trained_once, smooth)
-    with pytest.raises(UsageError, match="objective = label_smoothing, but plain is asked for"):
+    assert objectives.parts_of("label-smoothing", {}) == (LabelSmoothing(0.1),)
+    smooth = train_or_load("image", tiny_dataset, replace(CONFIG, epochs=1, objective="label-smoothing"), tmp_path)
+    assert smooth.table["training"]["objective"] == "label-smoothing" and not weights_equal(trained_once, smooth)
+    with pytest.raises(UsageError, match="objective = label-smoothing, but plain is asked for"):
         train_or_load("image", tiny_dataset, replace(CONFIG, epochs=1), tmp_path)
 
 
@@ -192,9 +195,9 @@ def test_a_users_function_is_trained_and_resumed_with_the_same_dropout(builder: 
 
 def test_training_ends_when_it_no_longer_gets_better(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     scores, lines = iter([0.5, 0.6, 0.4, 0.3, 0.9, 0.1]), list[str]()
-    monkeypatch.setattr("tinyfuse.nn.train.score_of", lambda objective, model, samples: next(scores))
+    monkeypatch.setattr(Run, "score", lambda run, samples: next(scores))
     found = train("image", tiny_dataset, replace(CONFIG, epochs=5, patience=2), report=lines.append)
-    assert (len(lines), found.best_epoch, found.validation_accuracy) == (4, 2, 0.6)
+    assert (len(lines), found.best_epoch) == (4, 2)
 
 
 @pytest.mark.parametrize(("name", "words"), [
@@ -210,19 +213,11 @@ def test_balanced_class_weights_make_up_for_rare_classes() -> None:
     from tinyfuse.core.backend import tensorflow
 
     tf = tensorflow()
+    labels = np.array([0, 0, 0, 1])
+    weights = balanced_weights(labels, 3)
+    np.testing.assert_allclose(weights[:2], [4 / 6, 2.0])
+    targets = Targets.of(tf.constant(labels))
     logits = tf.constant([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
-    found = ClassWeighted(np.array([4 / 6, 2.0])).loss(_Fixed(logits), {}, tf.constant([0, 0, 0, 1], tf.int64))
+    found = ClassWeightsWork(weights).base(Step({}, targets, {}, targets, Forward(logits), logits, None))
     expected = (3 * (4 / 6) * np.log(2) + 2.0 * np.log1p(np.exp(2.0))) / 4
     assert float(found) == pytest.approx(expected, rel=1e-6)
-
-
-class _Fixed:
-    """Stands for a network that says the same about everything."""
-
-    losses = ()
-
-    def __init__(self, logits: Any) -> None:
-        self.logits = logits
-
-    def __call__(self, batch: Any, training: bool) -> Any:
-        return self.logits

@@ -20,7 +20,7 @@ from tinyfuse.integer.executors import EXECUTORS, open_executor
 from tinyfuse.integer.model import IntegerModel, dequantize, load_model, random_codes
 from tinyfuse.nn import zoo
 from tinyfuse.nn.network import Network, load_network
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.predict import predict
 from tinyfuse.quantize.convert import Baseline, Conversion, baseline, convert
 from tinyfuse.quantize.readback import check_written, written_ranges
 from tinyfuse.quantize.recipe import LayerRule, Recipe, read_recipe

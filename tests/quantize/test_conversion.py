@@ -14,7 +14,7 @@ from tinyfuse.integer.executors import EXECUTORS, open_executor
 from tinyfuse.integer.model import dequantize, load_model
 from tinyfuse.nn import zoo
 from tinyfuse.nn.network import Network
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.predict import predict
 from tinyfuse.quantize.convert import Baseline, Conversion, convert
 from tinyfuse.quantize.folded_layers import folded_layers
 from tinyfuse.quantize.minmax import simulate

@@ -14,7 +14,7 @@ from tinyfuse.integer.compare import compare
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import dequantize, load_model, random_codes
 from tinyfuse.nn.network import Network
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.predict import predict
 from tinyfuse.quantize.convert import baseline, convert
 from tinyfuse.quantize.folded_layers import folded_layers
 from tinyfuse.quantize.input_grids import input_grid

@@ -18,7 +18,8 @@ from tinyfuse.nn.batch_norm_folding import folded
 from tinyfuse.nn.network import Network, describe_training
 from tinyfuse.nn.plain.hard_swish import hard_swish_layer
 from tinyfuse.nn.plain.live_model import read_live_model
-from tinyfuse.nn.train import TrainConfig, Trained, predict
+from tinyfuse.nn.predict import predict
+from tinyfuse.nn.train import TrainConfig, Trained
 from tinyfuse.nn.zoo.user import build_described
 from tinyfuse.quantize.convert import Baseline, Conversion, baseline, convert
 from tinyfuse.quantize.folded_layers import folded_layers

@@ -22,7 +22,7 @@ from tinyfuse.integer.model import load_model
 from tinyfuse.nn import zoo
 from tinyfuse.nn.batch_norm_folding import folded
 from tinyfuse.nn.network import Network, load_network
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.predict import predict
 from tinyfuse.quantize import qat
 from tinyfuse.quantize.convert import Baseline, convert
 from tinyfuse.quantize.folded_layers import folded_layers

@@ -18,7 +18,7 @@ from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import dequantize, load_model
 from tinyfuse.nn import zoo
 from tinyfuse.nn.network import Network, load_network
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.predict import predict
 from tinyfuse.quantize.convert import Baseline, baseline, convert
 from tinyfuse.quantize.folded_layers import FoldedLayer
 from tinyfuse.quantize.readback import check_written

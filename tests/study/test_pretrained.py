@@ -12,7 +12,8 @@ from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data import Dataset, load
 from tinyfuse.nn.network import load_network
-from tinyfuse.nn.train import TrainConfig, predict
+from tinyfuse.nn.predict import predict
+from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.zoo import FUSIONS
 from tinyfuse.study import pretrained
 from tinyfuse.study.pretrained import FOLDER, config_for, table_for, take, trained_list

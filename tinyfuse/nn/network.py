@@ -41,14 +41,16 @@ class TrainingTable:
     patience: int = 0
     class_weights: str = "none"
     augment: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class NetworkTable:
     """What stands in the ``.toml`` beside a network; ``inputs`` are those of the data, in order.
 
-    ``fitted``: what was fitted on the training part, by input; ``front_ends``: how each input is made of a recording, a
-    picture or an array, see :mod:`tinyfuse.frontend`. ``folded``: batch norms are folded away. ``own``: the
+    ``objective``: what the parts of its objective found, by their names. ``fitted``: what was fitted on the training
+    part, by input; ``front_ends``: how each input is made of a recording, a picture or an array, see
+    :mod:`tinyfuse.frontend`. ``folded``: batch norms are folded away. ``own``: the
     network is no one of the zoo, so that its layers are read from its file; ``softmax``: its author had one at the end,
     and ``source`` is the file or the function that it came from. The last three are of a network that went on training
     with rounded weights.
@@ -62,6 +64,7 @@ class NetworkTable:
     accuracy: Mapping[str, float]
     data: DataTable
     inputs: tuple[Input, ...]
+    objective: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fitted: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     front_ends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     folded: bool = False
@@ -121,7 +124,7 @@ def describe_training(trained: Trained, dataset: Dataset, config: TrainConfig) -
     return {"model": trained.name, "classes": list(dataset.classes),
             "training": asdict(config) | {"best_epoch": trained.best_epoch, "seconds": round(trained.seconds, 1)},
             "data": asdict(dataset.table()), "fitted": dict(dataset.fitted), "front_ends": dict(dataset.front_ends),
-            "inputs": encode(dataset.inputs)}
+            "inputs": encode(dataset.inputs), **({"objective": dict(trained.facts)} if trained.facts else {})}
 
 
 def save_network(trained: Trained, path: str | Path, table: Mapping[str, Any]) -> Network:

@@ -15,13 +15,15 @@ import numpy as np
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import DataError, ModelError, UsageError, nearest
 from tinyfuse.core.files import load_arrays, save_arrays
+from tinyfuse.core.strict import encode
 from tinyfuse.data.dataset import Dataset
-from tinyfuse.data.samples import Samples
 from tinyfuse.nn import objectives, zoo
 from tinyfuse.nn.axis_augmentation import change, read_changes
 from tinyfuse.nn.dropout import reseed
+from tinyfuse.nn.objectives.class_weights import ClassWeights
+from tinyfuse.nn.objectives.objective import Part
+from tinyfuse.nn.objectives.run import Run
 
-PREDICT_BATCH = 250
 CLASS_WEIGHTS = ("none", "balanced")
 
 
@@ -31,6 +33,7 @@ class TrainConfig:
 
     ``patience``: training ends after so many epochs without a better one, 0: never. ``class_weights``: "balanced" gives
     each class the same weight in all, however many samples it has. ``augment``: see nn/axis_augmentation.py.
+    ``objective`` and ``settings`` (of its parts, by their names): see nn/objectives; those left out are filled in.
     """
 
     epochs: int = 12
@@ -41,15 +44,15 @@ class TrainConfig:
     patience: int = 0
     class_weights: str = "none"
     augment: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    settings: objectives.Settings = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        objectives.check_name(self.objective)
+        parts = objectives.parts_of(self.objective, self.settings)
+        filled = {part.name: table for part in parts if (table := encode(part))}
+        object.__setattr__(self, "settings", filled)
         if self.class_weights not in CLASS_WEIGHTS:
             raise UsageError(f"unknown class weights '{self.class_weights}'"
                              f"{nearest(self.class_weights, CLASS_WEIGHTS)}: choose one of {', '.join(CLASS_WEIGHTS)}")
-        if self.class_weights != "none" and self.objective != "plain":
-            raise UsageError(f"class weights go with the objective plain, not with {self.objective}; leave one of them "
-                             "out")
         if self.patience < 0:
             raise UsageError(f"patience {self.patience}: give the epochs without a better one after which training "
                              "ends, or 0 for never")
@@ -57,12 +60,18 @@ class TrainConfig:
             raise UsageError(f"cannot train with {asdict(self)}: epochs and batch_size must be at least 1 "
                              "and learning_rate between 0 and 1")
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the objective, class weights among them."""
+        weighted = (ClassWeights(),) if self.class_weights == "balanced" else ()
+        return (*objectives.parts_of(self.objective, self.settings), *weighted)
+
 
 @dataclass(frozen=True)
 class Trained:
     """A trained network: ``model`` returns logits; accuracies are fractions on whole parts.
 
-    An objective may have another measure instead of the accuracy, see :class:`tinyfuse.nn.objectives.Objective`.
+    An objective may have another measure instead of the accuracy. ``facts``: what its parts tell, by their names.
     """
 
     name: str
@@ -71,6 +80,7 @@ class Trained:
     validation_accuracy: float
     test_accuracy: float
     seconds: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,28 +94,9 @@ class Progress:
     seconds: float = 0.0
 
 
-def predict(model: Any, samples: Samples) -> np.ndarray:
-    """Compute the float32 logits [n, classes] of ``samples``, in inference mode."""
-    seen = samples.only(tuple(model.input_shape))
-    parts = [model.predict_on_batch(dict(seen.take(slice(start, start + PREDICT_BATCH)).inputs))
-             for start in range(0, len(seen), PREDICT_BATCH)]
-    return np.concatenate(parts)
-
-
-def accuracy_of(model: Any, samples: Samples) -> float:
-    """Share of ``samples`` whose largest logit is that of their label."""
-    return float(np.mean(predict(model, samples).argmax(1) == samples.label))
-
-
-def score_of(objective: objectives.Objective, model: Any, samples: Samples) -> float:
-    """Tell how good ``model`` is on ``samples``: what the objective says, else the accuracy."""
-    own = getattr(objective, "score", None)
-    return accuracy_of(model, samples) if own is None else float(own(predict(model, samples), samples))
-
-
 def check_outputs(title: str, model: Any, dataset: Dataset, config: TrainConfig) -> None:
     """Raise UsageError unless ``model`` returns what the objective is about: classes, or the input again."""
-    rebuilds = getattr(objectives.OBJECTIVES[config.objective], "rebuilds_input", False)
+    rebuilds = any(getattr(part, "rebuilds_input", False) for part in config.parts)
     wanted = sum(math.prod(one.shape) for one in dataset.inputs) if rebuilds else len(dataset.classes)
     found = int(model.output_shape[-1])
     if found != wanted:
@@ -143,70 +134,75 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
     weights.
     """
     check_outputs(title, model, dataset, config)
-    objective = _objective(config, dataset)
-    step, optimizer = _train_step(model, config, objective, config.epochs * steps_per_epoch(dataset, config))
+    steps = steps_per_epoch(dataset, config)
+    run = Run(model, dataset, config.parts, config.seed, config.epochs, steps, lambda line: report(f"{title}: {line}"))
+    step, optimizer = _train_step(run, config)
     identity = {**identity, "data": dataset.checksum, **{k: str(v) for k, v in asdict(config).items()}}
-    variables = [*model.variables, *optimizer.variables]
+    variables = [*run.kept, *run.state, *optimizer.variables]
     progress = _load_progress(checkpoint, identity, variables) if checkpoint else Progress()
     began = time.monotonic() - progress.seconds
+    if not progress.epochs_done:
+        for work in run.works:
+            work.prepare()
     for epoch in range(progress.epochs_done, config.epochs):
         if 0 < config.patience <= progress.epochs_done - progress.best_epoch:
             break
-        reseed(model, config.seed, epoch)
-        _run_epoch(step, dataset, config, epoch, tick)
-        weights = [np.asarray(variable) for variable in model.variables]
+        _run_epoch(step, run, config, epoch, tick)
+        weights = [np.asarray(variable) for variable in run.kept]
         if not all(np.isfinite(values).all() for values in weights):
             raise ModelError(f"training '{title}' diverged in epoch {epoch + 1}: use a smaller learning rate")
-        score = score_of(objective, model, dataset.validation)
+        score = run.score(dataset.validation)
         if score >= progress.best_score:  # the later one of equal epochs
             progress = replace(progress, best_epoch=epoch + 1, best_score=score, best_weights=weights)
         progress = replace(progress, epochs_done=epoch + 1, seconds=time.monotonic() - began)
         if checkpoint:
             _save_progress(checkpoint, identity, variables, progress)
         report(f"{title}: epoch {epoch + 1}/{config.epochs}, validation {score:.4f}")
-    for variable, value in zip(model.variables, progress.best_weights, strict=True):
+        run.epoch_end(epoch)
+    for variable, value in zip(run.kept, progress.best_weights, strict=True):
         variable.assign(value)
-    return Trained(title, model, progress.best_epoch, progress.best_score, score_of(objective, model, dataset.test),
-                   progress.seconds)
+    facts = run.finish()
+    return Trained(title, model, progress.best_epoch, run.measure(dataset.validation), run.measure(dataset.test),
+                   progress.seconds, facts)
 
 
-def _objective(config: TrainConfig, dataset: Dataset) -> objectives.Objective:
-    """Find what is minimised; with balanced classes each sample counts as much less as its class has more of them."""
-    if config.class_weights == "none":
-        return objectives.OBJECTIVES[config.objective]
-    counts = np.bincount(dataset.train.label, minlength=len(dataset.classes))
-    present = int((counts > 0).sum())
-    return objectives.ClassWeighted(len(dataset.train) / (present * np.maximum(counts, 1)))
-
-
-def _train_step(model: Any, config: TrainConfig, objective: objectives.Objective, total: int) -> tuple[Any, Any]:
-    """Compile one of ``total`` training steps, f(inputs, labels); return it with its optimizer."""
+def _train_step(run: Run, config: TrainConfig) -> tuple[Any, Any]:
+    """Compile a training step, f(inputs, labels, seed); return it with its optimizer."""
     from tf_keras import optimizers
 
     tf = tensorflow()
-    optimizer = optimizers.Adam(optimizers.schedules.CosineDecay(config.learning_rate, total, alpha=0.01))
-    optimizer.build(model.trainable_variables)
+    schedule = optimizers.schedules.CosineDecay(config.learning_rate, run.epochs * run.steps, alpha=0.01)
+    optimizer, variables = optimizers.Adam(schedule), run.variables
+    optimizer.build(variables)
 
-    def step(batch: Any, labels: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = objective.loss(model, batch, labels)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    def step(batch: Any, labels: Any, seed: Any) -> Any:
+        loss, gradients, scales = run.gradients(batch, labels, seed)
+        before = {place: tf.identity(variables[place]) for place in scales}
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        for place, scale in scales.items():  # of the update: Adam hides a factor of the gradient
+            variables[place].assign(before[place] + scale * (variables[place] - before[place]))
         return loss
 
     return tf.function(step), optimizer
 
 
-def _run_epoch(step: Any, dataset: Dataset, config: TrainConfig, epoch: int, tick: Callable[[], None]) -> None:
-    tf = tensorflow()
+def _run_epoch(step: Any, run: Run, config: TrainConfig, epoch: int, tick: Callable[[], None]) -> None:
+    tf, dataset = tensorflow(), run.dataset
+    reseed(run.model, config.seed, epoch)
+    for work in run.works:
+        work.epoch_start(epoch)
     changes, rng = read_changes(config.augment, dataset.inputs), np.random.default_rng([config.seed, epoch, 1])
     inputs, labels = dataset.epoch(epoch, seed=config.seed)
-    for start in range(0, len(labels) - config.batch_size + 1, config.batch_size):
-        rows = slice(start, start + config.batch_size)
+    for place in range(run.steps):
+        rows = slice(place * config.batch_size, (place + 1) * config.batch_size)
         batch = {name: values[rows] for name, values in inputs.items()}
         changed = change(batch, dataset.inputs, changes, rng) if changes else batch
-        step({name: tf.constant(values) for name, values in changed.items()}, tf.constant(labels[rows]))
+        seed = np.random.SeedSequence([config.seed, epoch, place]).generate_state(2).view(np.int32)
+        run.progress.assign((epoch * run.steps + place) / (run.epochs * run.steps))
+        step({name: tf.constant(values) for name, values in changed.items()}, tf.constant(labels[rows]),
+             tf.constant(seed))
         tick()
+    run.publish()
 
 
 def _save_progress(path: Path, identity: Mapping[str, str], variables: Sequence[Any], progress: Progress) -> None:

@@ -33,7 +33,7 @@ def settings(network: Network, epochs: int = EPOCHS) -> TrainConfig:
     training = network.table["training"]
     return TrainConfig(epochs, training["batch_size"], RATE * training["learning_rate"], training["seed"],
                        training["objective"], class_weights=training.get("class_weights", "none"),
-                       augment=training.get("augment", {}))
+                       augment=training.get("augment", {}), settings=training.get("settings", {}))
 
 
 def train_or_load(network: Network, recipe: Recipe, dataset: Dataset, folder: str | Path, *, epochs: int = EPOCHS,

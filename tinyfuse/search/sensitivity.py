@@ -19,7 +19,7 @@ from tinyfuse.core.files import sha256_hex
 from tinyfuse.core.results import Row
 from tinyfuse.data import Input, Samples
 from tinyfuse.integer.model import load_model
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.predict import predict
 from tinyfuse.quantize.recipe import Recipe
 from tinyfuse.search.groups import Unit, recipe_of
 from tinyfuse.search.selection_study import SelectionStudy

@@ -24,7 +24,7 @@ from tinyfuse.integer.model import Codes, IntegerModel, dequantize
 from tinyfuse.integer.undouble import undoubled
 from tinyfuse.nn.network import Network
 from tinyfuse.nn.objectives.reconstruction import anomaly_scores
-from tinyfuse.nn.train import predict
+from tinyfuse.nn.predict import predict
 from tinyfuse.threats.code_grid import Grids
 
 NORMAL_PASSED = 0.95

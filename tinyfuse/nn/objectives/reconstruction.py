@@ -7,35 +7,50 @@ input and what the network returns (MLPerf Tiny, anomaly detection; Koizumi et a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.samples import Batch, Samples
+from tinyfuse.nn.objectives.objective import Step, Work
+from tinyfuse.nn.objectives.run import Run
+from tinyfuse.nn.predict import predict
 
 NORMAL = 0
 
 
+@dataclass(frozen=True)
 class Reconstruction:
-    """Mean square error between a network's output and its only input, on the normal samples of a batch."""
+    """Settings: none. The network returns its only input, not classes."""
 
-    rebuilds_input = True
+    name: ClassVar[str] = "reconstruction"
+    rebuilds_input: ClassVar[bool] = True
 
-    def loss(self, model: Any, batch: Mapping[str, Any], labels: Any) -> Any:
-        """Compute the loss of one step; see :class:`tinyfuse.nn.objectives.Objective`."""
+    def attach(self, run: Run) -> Work:
+        """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
+        return ReconstructionWork(run)
+
+
+class ReconstructionWork(Work):
+    """Minimises the mean square error between output and input on the normal samples of a batch."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def base(self, step: Step) -> Any:
+        """Compute the mean square error over the normal samples."""
         tf = tensorflow()
-        rebuilt = model(batch, training=True)
-        given = tf.reshape(only_input(batch), tf.shape(rebuilt))
-        errors = tf.reduce_mean(tf.square(rebuilt - given), axis=1)
-        normal = tf.cast(tf.equal(labels, NORMAL), tf.float32)
-        mean = tf.reduce_sum(errors * normal) / tf.maximum(tf.reduce_sum(normal), 1.0)
-        return mean + (tf.add_n(model.losses) if model.losses else 0.0)
+        given = tf.reshape(only_input(step.batch), tf.shape(step.logits))
+        errors = tf.reduce_mean(tf.square(step.logits - given), axis=1)
+        normal = tf.cast(tf.equal(step.targets.labels, NORMAL), tf.float32)
+        return tf.reduce_sum(errors * normal) / tf.maximum(tf.reduce_sum(normal), 1.0)
 
-    def score(self, outputs: np.ndarray, samples: Samples) -> float:
+    def measure(self, samples: Samples) -> float:
         """Return the AUC of telling anomalies from normal samples by their error, see :func:`auc`."""
-        return auc(anomaly_scores(outputs, samples.inputs), samples.label)
+        return auc(anomaly_scores(predict(self.run.model, samples), samples.inputs), samples.label)
 
 
 def only_input(batch: Mapping[str, Any]) -> Any:

@@ -23,7 +23,8 @@ from tinyfuse.integer.executors.installed import is_here, oracle_or_twin
 from tinyfuse.integer.model import dequantize, load_model
 from tinyfuse.nn.network import Network
 from tinyfuse.nn.origin import SHARED
-from tinyfuse.nn.train import predict, steps_per_epoch
+from tinyfuse.nn.predict import predict
+from tinyfuse.nn.train import steps_per_epoch
 from tinyfuse.quantize import qat
 from tinyfuse.quantize.convert import Baseline, Conversion, baseline, convert, trained_for
 from tinyfuse.quantize.readback import check_written
