@@ -6,20 +6,24 @@ the samples as they are. Loading this module loads no TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from tinyfuse.core.errors import UsageError, nearest
-from tinyfuse.core.strict import decode
+from tinyfuse.core.strict import decode, encode
 from tinyfuse.nn.objectives.adversarial import Adversarial
 from tinyfuse.nn.objectives.class_weights import ClassWeights
 from tinyfuse.nn.objectives.mixup import Mixup
 from tinyfuse.nn.objectives.objective import Part
+from tinyfuse.nn.objectives.ogm import Ogm
 from tinyfuse.nn.objectives.reconstruction import Reconstruction
+from tinyfuse.nn.objectives.single_inputs import SingleInputs
 
 PLAIN = "plain"
 PARTS: dict[str, type[Any]] = {kind.name: kind for kind in (
-    Adversarial, ClassWeights, Mixup, Reconstruction)}
+    Adversarial, ClassWeights, Mixup, Ogm, Reconstruction, SingleInputs)}
 """The kinds of parts, by name."""
 Settings = Mapping[str, Mapping[str, Any]]
 
@@ -32,6 +36,49 @@ def register(kind: type[Any]) -> None:
 def names() -> tuple[str, ...]:
     """All parts that an objective may have, and "plain"."""
     return (PLAIN, *PARTS)
+
+
+def given(objective: str, texts: Sequence[str], everywhere: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Read settings by part from ``texts`` such as ``adversarial.method=pgd``, and those ``everywhere`` they exist.
+
+    A value is read as TOML where it is TOML, else as a text. UsageError: a text without a dot or "=", or a setting of
+    ``everywhere`` that no part of ``objective`` has.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        where, equals, value = text.partition("=")
+        part, dot, key = where.partition(".")
+        if not (equals and dot and part and key):
+            raise UsageError(f"'{text}' is no setting; give PART.KEY=VALUE, such as adversarial.method=pgd")
+        _place(found.setdefault(part, {}), key.split("."), _value(value))
+    kinds = {name: fields(PARTS[name]) for name in objective.split("+") if name in PARTS}
+    for key, value in everywhere.items():
+        having = [name for name, settings in kinds.items() if key in {one.name for one in settings}]
+        if not having:
+            raise UsageError(f"objective '{objective}' has no {key}; parts that have one: " + ", ".join(
+                name for name, kind in PARTS.items() if key in {one.name for one in fields(kind)}))
+        for name in having:
+            found.setdefault(name, {})[key] = value
+    return found
+
+
+def _place(table: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+    table[keys[-1]] = value
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def describe() -> list[str]:
+    """Return a line for each part, with its settings and their defaults."""
+    return [" ".join([name, *(f"{name}.{key}={value}" for key, value in encode(kind()).items())])
+            for name, kind in PARTS.items()]
 
 
 def parts_of(objective: str, settings: Settings) -> tuple[Part, ...]:
