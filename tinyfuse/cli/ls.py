@@ -11,17 +11,17 @@ from tinyfuse.firmware.boards import BOARDS
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.integer.operators import OPERATORS
-from tinyfuse.nn import zoo
+from tinyfuse.nn import objectives, zoo
 from tinyfuse.quantize.recipe import BITS
 from tinyfuse.tflite.lowering import LOWERED
 
-HELP = "list models, recipes, attacks, executors, operators of a .tflite, cores, boards or data sources"
+HELP = "list models, objectives, recipes, attacks, executors, operators of a .tflite, cores, boards or data sources"
 EXAMPLES = """\
   tinyfuse ls boards
 """
 NAMES: dict[str, Iterable[str]] = {
     "models": zoo.ZOO, "attacks": ATTACKS, "executors": EXECUTORS, "cores": CORES, "boards": BOARDS, "data": SOURCES,
-    "operators": sorted({*OPERATORS, *LOWERED}),
+    "objectives": objectives.describe(), "operators": sorted({*OPERATORS, *LOWERED}),
     "recipes": [f"{scheme}{bits}" for scheme in ("w", "minmax") for bits in BITS]}
 
 

@@ -18,12 +18,13 @@ from tinyfuse.nn.objectives.class_weights import ClassWeights
 from tinyfuse.nn.objectives.mixup import Mixup
 from tinyfuse.nn.objectives.objective import Part
 from tinyfuse.nn.objectives.ogm import Ogm
+from tinyfuse.nn.objectives.pmr import Pmr, PmrPaper
 from tinyfuse.nn.objectives.reconstruction import Reconstruction
 from tinyfuse.nn.objectives.single_inputs import SingleInputs
 
 PLAIN = "plain"
 PARTS: dict[str, type[Any]] = {kind.name: kind for kind in (
-    Adversarial, ClassWeights, Mixup, Ogm, Reconstruction, SingleInputs)}
+    Adversarial, ClassWeights, Mixup, Ogm, Pmr, PmrPaper, Reconstruction, SingleInputs)}
 """The kinds of parts, by name."""
 Settings = Mapping[str, Mapping[str, Any]]
 
