@@ -27,13 +27,14 @@ def branch_logits(run: Run, features: Tensors) -> dict[str, Any]:
 
 def _head(run: Run, features: Tensors) -> Any:
     """Compute the logits of the head in use: the one of a part, else the last layer of the network."""
-    tf, view = tensorflow(), run.view
+    tf, rows = tensorflow(), run.view.rows
+    last: Any = run.view.head
     found = (work.head(Forward(None, features)) for work in run.works)
     own = next((logits for logits in found if logits is not None), None)
     if own is not None:
         return own
-    parts = [values @ tf.gather(view.head.kernel, view.rows[branch]) for branch, values in features.items()]
-    return tf.add_n(parts) + (view.head.bias if view.head.use_bias else 0.0)
+    parts = [values @ tf.gather(last.kernel, rows[branch]) for branch, values in features.items()]
+    return tf.add_n(parts) + (last.bias if last.use_bias else 0.0)
 
 
 def label_scores(logits: Tensors, targets: Targets) -> dict[str, Any]:

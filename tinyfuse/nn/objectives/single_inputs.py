@@ -1,6 +1,6 @@
 """A loss on what each input says alone, beside the loss on all of them, so that none is left to fall asleep.
 
-The logits of one input are the head's slice of its features with its share of the bias: nothing is added to the network.
+The logits of one input are the head's slice of its features with its share of the bias: the network gets nothing new.
 """
 
 from __future__ import annotations
