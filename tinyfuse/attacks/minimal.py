@@ -1,10 +1,10 @@
-"""The smallest budget in whole codes that breaks each sample, by exact bisection."""
+"""The smallest budget that breaks each sample, by bisection: in whole codes exactly, else as a share of a budget."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from tinyfuse.threats.norms import NORMS
 from tinyfuse.threats.threat import Threat
 
 LINF = NORMS["linf"]
+SPENT_SLACK = 1e-6
+"""Doubt about a share of a budget that was computed from a float32 change."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,19 @@ def median(budgets: np.ndarray, largest: float) -> Median:
     return Median(float(ordered[(count - 1) // 2]), low, high, largest, count)
 
 
+@dataclass(frozen=True)
+class Ladder:
+    """Threats of rising budgets, numbered 1 to ``largest``; each allows what those before it allow.
+
+    ``threat`` builds one by its number; ``reached`` tells, int [m], the first that allows the change from clean inputs
+    to adversarial ones.
+    """
+
+    largest: int
+    threat: Callable[[int], Threat]
+    reached: Callable[[Batch, Batch], np.ndarray]
+
+
 def minimal_codes(target: Target, batch: Batch, labels: np.ndarray, attacked: tuple[str, ...], *,
                   attack: SampleAttack, largest: int, mask: Mapping[str, np.ndarray] | None = None,
                   sample_ids: np.ndarray | None = None) -> MinimalBudget:
@@ -96,15 +111,49 @@ def minimal_codes(target: Target, batch: Batch, labels: np.ndarray, attacked: tu
     grids = target.grids or {}
     box = {name: (float(grids[name].low), float(grids[name].high)) for name in attacked if name in grids}
 
-    def threat(k: int) -> Threat:
-        return Threat(LINF, dict.fromkeys(attacked, float(k)), box, mask or {}, lattice=True)
+    def used(point: Batch, clean: Batch) -> np.ndarray:
+        sizes = np.max([LINF.size(point[name] - clean[name]) for name in attacked], axis=0)
+        return np.asarray(np.maximum(1, sizes).astype(np.int64))
 
-    check_request(target, batch, labels, [threat(largest)])
+    ladder = Ladder(largest, lambda k: Threat(LINF, dict.fromkeys(attacked, float(k)), box, mask or {}, lattice=True),
+                    used)
+    return bisect(target, batch, labels, ladder, attack, sample_ids)
+
+
+def minimal_shares(target: Target, batch: Batch, labels: np.ndarray, threat: Threat, *, attack: SampleAttack,
+                   levels: int = 40, finest: float = 0.01, sample_ids: np.ndarray | None = None) -> np.ndarray:
+    """Find, per sample, the smallest share of the budgets of ``threat`` that was seen to break it: float64 [n].
+
+    Any norm, real values or codes; each attacked input has the same share of its own budget. The shares tried are
+    ``levels`` steps of one ratio from ``finest`` to 1; what is returned is the share that the smallest successful
+    change really spent, 0 where the clean input is misclassified and inf where nothing succeeded.
+    """
+    if levels < 2 or not 0 < finest < 1:
+        raise UsageError(f"smallest budget in {levels} levels from {finest}: give at least 2 levels, and a share "
+                         "between 0 and 1 for the finest")
+    shares = np.geomspace(finest, 1.0, levels)
+
+    def spent(point: Batch, clean: Batch) -> np.ndarray:
+        return np.asarray(np.max([threat.norm.size(point[name] - clean[name]) / threat.budget[name]
+                                  for name in threat.attacked if threat.budget[name]], axis=0))
+
+    ladder = Ladder(levels, lambda k: replace(threat, budget={name: value * float(shares[k - 1])
+                                                              for name, value in threat.budget.items()}),
+                    lambda point, clean: 1 + np.searchsorted(shares[:-1] * (1 + SPENT_SLACK), spent(point, clean)))
+    found = bisect(target, batch, labels, ladder, attack, sample_ids)
+    return np.where(found.budget == 0, 0.0, np.where(found.found, spent(found.point, batch), np.inf))
+
+
+def bisect(target: Target, batch: Batch, labels: np.ndarray, ladder: Ladder, attack: SampleAttack,
+           sample_ids: np.ndarray | None = None) -> MinimalBudget:
+    """Bisect, per sample, the first threat of ``ladder`` under which ``attack`` was seen to break it."""
+    highest = ladder.threat(ladder.largest)
+    check_request(target, batch, labels, [highest])
     labels = np.asarray(labels)
     ids = np.arange(len(labels)) if sample_ids is None else np.asarray(sample_ids)
     point = {name: np.array(values) for name, values in batch.items()}
     # A bracket per sample: no success at ``lower``, success at ``upper`` (or, at its first value, not tried).
-    upper = np.full(len(labels), largest + 1, np.int64)
+    upper = np.full(len(labels), ladder.largest + 1, np.int64)
     lower, queries = np.zeros_like(upper), len(labels)
     upper[misclassified(checked_logits(target, batch, labels), labels)] = 0
     while len(rows := np.flatnonzero(upper - lower > 1)):
@@ -113,11 +162,11 @@ def minimal_codes(target: Target, batch: Batch, labels: np.ndarray, attacked: tu
             same = rows[middle[rows] == k]
             clean = {name: values[same] for name, values in batch.items()}
             # Only iterates that break a sample matter here; what comes after the first is not needed.
-            found = attack.run(target, clean, labels[same], threat(int(k)), sample_ids=ids[same], survivors_only=True)
-            used = np.max([LINF.size(found.strongest[name] - clean[name]) for name in attacked], axis=0)
+            found = attack.run(target, clean, labels[same], ladder.threat(int(k)), sample_ids=ids[same],
+                               survivors_only=True)
             broken, queries = found.broken, queries + found.queries
             lower[same[~broken]] = k
-            upper[same[broken]] = np.maximum(1, used).astype(np.int64)[broken]
+            upper[same[broken]] = np.minimum(k, ladder.reached(found.strongest, clean))[broken]
             for name in point:
                 point[name][same[broken]] = found.strongest[name][broken]
-    return MinimalBudget(attack, attacked, largest, upper, point, queries)
+    return MinimalBudget(attack, highest.attacked, ladder.largest, upper, point, queries)

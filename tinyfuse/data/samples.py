@@ -90,12 +90,14 @@ class Samples:
     """The only batch that travels: n samples.
 
     ``inputs``: float32 [n, ...] by input name; ``label``: int64 [n]; ``group``: int64 [n], samples of one group (an
-    utterance, a speaker, a session) are not independent of each other.
+    utterance, a speaker, a session) are not independent of each other. ``regions``: by input, bool [n, ...] of its
+    shape, where in it lies what the label names; empty where nobody knows.
     """
 
     inputs: Mapping[str, np.ndarray]
     label: np.ndarray
     group: np.ndarray
+    regions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -109,7 +111,8 @@ class Samples:
         Of inputs on disk, what fits comfortably into memory is loaded.
         """
         return replace(self, inputs={name: _take(values, rows) for name, values in self.inputs.items()},
-                       label=self.label[rows], group=self.group[rows])
+                       label=self.label[rows], group=self.group[rows],
+                       regions={name: values[rows] for name, values in self.regions.items()})
 
     def balanced(self, n: int, *, seed: int = 0) -> Samples:
         """Draw at most ``n`` samples with ``seed``, classes as equal as possible, in their order; they are loaded."""
