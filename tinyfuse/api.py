@@ -18,9 +18,11 @@ from tinyfuse.core.files import save_arrays, sha256_hex
 if TYPE_CHECKING:
     import numpy as np
 
+    from tinyfuse.analyses import AnalysisSubject
     from tinyfuse.attacks import Attack
     from tinyfuse.data import Dataset
     from tinyfuse.nn.network import Network
+    from tinyfuse.report.analysed import Analysed
     from tinyfuse.report.notebook import AttackRows, ChosenBits, ComparedExecutors, SmallestBudgets, VerifiedCores
     from tinyfuse.study.attack import AttackTask, ModelSubject
 
@@ -199,6 +201,41 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
     return SmallestBudgets.of(study.minimal_budget(
         own.twin, dataset.test.balanced(samples, seed=SAMPLE_SEED), plan, attacked,
         LARGEST_CODES if largest is None else largest, mask or {}))
+
+
+def analyse(model: str | Path, dataset: Dataset, *, analyses: Sequence[str] = (),
+            settings: Mapping[str, Mapping[str, Any]] | None = None, samples: int = 100, out: str | Path | None = None,
+            output: str = "", signature: str = "") -> Analysed:
+    """Analyse a float network or a ``.tflite`` on test ``samples``; return rows, which draw their own figures.
+
+    ``analyses``: names of :data:`tinyfuse.analyses.ANALYSES`, all that the model can carry by default; ``settings`` of
+    each by its name. With a folder ``out`` the rows go to its ``results.jsonl``, where an interrupted run goes on, and
+    everything in that file is shown on its page ``analyses.html``.
+    """
+    from tinyfuse.analyses.run_analyses import analyses_of, fitting, run_analyses
+    from tinyfuse.core.results import ResultStore
+    from tinyfuse.report.analysed import Analysed, write_page
+    from tinyfuse.study.rows import SAMPLE_SEED
+
+    chosen = analyses_of(analyses, settings or {})
+    subject = _analysed(Path(model), dataset, output, signature)
+    chosen = fitting(chosen, subject, asked=bool(analyses), report=console.print)
+    store = ResultStore(None if out is None else Path(out) / "results.jsonl")
+    drawn = subject.dataset.test.balanced(samples, seed=SAMPLE_SEED)
+    rows = run_analyses(chosen, subject, drawn, store)
+    return Analysed(rows, None if out is None else write_page(store.rows("analysis"), out))
+
+
+def _analysed(path: Path, dataset: Dataset, output: str, signature: str) -> AnalysisSubject:
+    """Load what is in ``path`` as the subject of an analysis."""
+    from tinyfuse.analyses import AnalysisSubject
+    from tinyfuse.nn.zoo.user import is_network
+
+    if is_network(path):
+        return AnalysisSubject.of_network(*_network_and_data(path, dataset, output, signature))
+    own, dataset = _model_and_data(path, dataset, output)
+    name = own.subject
+    return AnalysisSubject(name.model, name.precision, name.sha256, own.seed, own.inputs, dataset, own.twin)
 
 
 def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], **options: Any) -> ChosenBits:

@@ -204,6 +204,30 @@ class TrialRow(CommonRow):
     seconds: Annotated[float, "how long it took"]
 
 
+class AnalysisRow(CommonRow):
+    """One figure that an analysis found of one model; docs/analyses.md says what each ``quantity`` means.
+
+    ``of``: what it is about, such as {"input": "mic", "class": "yes"}. ``value`` is null where there is none, such as the
+    density of a class without spread. ``each`` goes sample by sample, in the order of the judged samples. The last row
+    of an analysis has the quantity "seconds": how long it took.
+    """
+
+    kind: Literal["analysis"]
+    precision: Annotated[str, "float, or the name of a recipe"]
+    executor: Annotated[Executor, "what was analysed"]
+    analysis: Annotated[str, "which analysis"]
+    settings: Annotated[dict[str, Any], "every setting of it"]
+    quantity: Annotated[str, "what was measured; analyses.md explains each"]
+    of: Annotated[dict[str, str], "what the figure is about: input, class, layer, ... by name"]
+    value: Annotated[float | None, "what was measured; null: there is none"]
+    low: Annotated[float | None, "lower end of its 95 % interval, where there is one"]
+    high: Annotated[float | None, "upper end of its 95 % interval, where there is one"]
+    each: Annotated[list[float | None] | None, "the same for each sample, in their order, where that makes sense"]
+    status: Annotated[Literal["measured", "estimate", "certified"],
+                      "certified is a proof; an estimate may err to the side that looks safe"]
+    n: Annotated[int, "number of samples"]
+
+
 class FailedRow(CommonRow):
     """One (model, precision) that could not be trained, converted or evaluated; reports keep showing it."""
 
@@ -213,7 +237,8 @@ class FailedRow(CommonRow):
     reason: Annotated[str, "why"]
 
 
-_TABLES = (ModelRow, OutcomeRow, ParityRow, ProbeRow, FirmwareRow, SensitivityRow, HessianRow, TrialRow, FailedRow)
+_TABLES = (ModelRow, OutcomeRow, ParityRow, ProbeRow, FirmwareRow, SensitivityRow, HessianRow, TrialRow, AnalysisRow,
+           FailedRow)
 SCHEMAS: dict[str, dict[str, Any]] = {
     kind: hints for table in _TABLES for hints in [get_type_hints(table)] for kind in get_args(hints["kind"])}
 MEANINGS: dict[str, dict[str, str]] = {

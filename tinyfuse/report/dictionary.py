@@ -19,6 +19,7 @@ _KINDS = {"model": "one network in one precision: what its file costs, and the p
           "sensitivity": "of a selection: what one unit alone does to the network at a width",
           "hessian": "of a selection: how curved the loss is in the weights of one unit",
           "trial": "of a selection: one candidate recipe, converted and judged",
+          "analysis": "one figure that `tinyfuse analyse` found",
           "failed": "what could not be trained, converted or evaluated"}
 _PARTS = {"low": "lower end of its 95 % interval", "high": "upper end of its 95 % interval", "n": "number of samples"}
 _COMMON = ("key", "model", "seed", "data_checksum")

@@ -40,13 +40,13 @@ class TwinTarget:
         self.grids: Grids | None = model.grids
         self.twin = Twin(undoubled(model.graph))
         self._shapes = {port.name: port.shape[1:] for port in model.inputs}
-        self._tensor = self._logit_tensor()
-        tensor = model.graph.tensors[self._tensor]
+        self.logit_tensor = self._find_logits()
+        tensor = model.graph.tensors[self.logit_tensor]
         self._scale, self._zero_point = float(tensor.scale[0]), int(tensor.zero_point[0])
 
     def logits(self, batch: Batch, prefix: Prefix | None = None) -> np.ndarray:
         """Return dequantised logits float64 [n, k]; with a ``prefix`` only what varies has to be in ``batch``."""
-        return self._real(self.twin.run(self._codes(batch, prefix), tensor=self._tensor, prefix=prefix))
+        return self._real(self.twin.run(self._codes(batch, prefix), tensor=self.logit_tensor, prefix=prefix))
 
     def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...], loss: str = "cross-entropy",
                  prefix: Prefix | None = None) -> Gradient:
@@ -58,7 +58,8 @@ class TwinTarget:
             losses[rows], slope = loss_and_slope(loss, self._real(values), labels[rows])
             return (slope * self._scale).reshape(values.shape)
 
-        values, found = self.twin.gradient(self._codes(batch, prefix), seed, wrt, tensor=self._tensor, prefix=prefix)
+        values, found = self.twin.gradient(self._codes(batch, prefix), seed, wrt, tensor=self.logit_tensor,
+                                           prefix=prefix)
         return Gradient(self._real(values), losses, found)
 
     def focus(self, batch: Batch, varying: tuple[str, ...]) -> TwinFocus:
@@ -67,8 +68,8 @@ class TwinTarget:
 
     def _real(self, values: np.ndarray) -> np.ndarray:
         logits = (values.reshape(len(values), -1).astype(np.float64) - self._zero_point) * self._scale
-        if self._tensor != self.twin.graph.outputs[0]:
-            final = self.twin.finish(values, self._tensor).reshape(logits.shape).argmax(axis=1)
+        if self.logit_tensor != self.twin.graph.outputs[0]:
+            final = self.twin.finish(values, self.logit_tensor).reshape(logits.shape).argmax(axis=1)
             other = np.flatnonzero(logits.argmax(axis=1) != final)
             logits[other, final[other]] = np.nextafter(logits[other].max(axis=1), np.inf)
         return logits
@@ -88,7 +89,7 @@ class TwinTarget:
                                  "grid first")
         return codes
 
-    def _logit_tensor(self) -> int:
+    def _find_logits(self) -> int:
         """Return the output, or what goes into a softmax that ends the graph."""
         graph = self.twin.graph
         made_by = {operator.outputs[0]: operator for operator in graph.operators}
