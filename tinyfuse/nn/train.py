@@ -135,7 +135,8 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
     """
     check_outputs(title, model, dataset, config)
     steps = steps_per_epoch(dataset, config)
-    run = Run(model, dataset, config.parts, config.seed, config.epochs, steps, lambda line: report(f"{title}: {line}"))
+    run = Run(model, dataset, config.parts, config.seed, config.epochs, steps, config.batch_size, config.learning_rate,
+              lambda line: report(f"{title}: {line}"))
     step, optimizer = _train_step(run, config)
     identity = {**identity, "data": dataset.checksum, **{k: str(v) for k, v in asdict(config).items()}}
     variables = [*run.kept, *run.state, *optimizer.variables]
@@ -155,10 +156,10 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
         if score >= progress.best_score:  # the later one of equal epochs
             progress = replace(progress, best_epoch=epoch + 1, best_score=score, best_weights=weights)
         progress = replace(progress, epochs_done=epoch + 1, seconds=time.monotonic() - began)
+        run.epoch_end(epoch)
         if checkpoint:
             _save_progress(checkpoint, identity, variables, progress)
         report(f"{title}: epoch {epoch + 1}/{config.epochs}, validation {score:.4f}")
-        run.epoch_end(epoch)
     for variable, value in zip(run.kept, progress.best_weights, strict=True):
         variable.assign(value)
     facts = run.finish()

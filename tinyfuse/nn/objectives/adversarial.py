@@ -22,6 +22,7 @@ from tinyfuse.nn.objectives.training_threat import Budget, TrainingThreat, climb
 
 METHODS = ("fgsm", "n-fgsm", "pgd")
 ATTACKED = ("all", "drawn")
+STARTS = ("random", "zero")
 SCORED_SAMPLES = 256
 SCORE_STEPS = 10
 NOISE_FACTOR = 2.0  # N-FGSM draws its noise from a ball that is twice as large
@@ -36,7 +37,7 @@ class Adversarial:
     2.5 epsilon / steps from a random start). ``step``: the length of a step as a share of epsilon, where it is another
     one. ``attacked``: "all" attacks every input of every sample; "drawn" draws for each sample which of its inputs are
     attacked, from all subsets with none and all among them, so that no input goes without clean samples and attacks by
-    itself. ``ramp``: share of the training in which the budget grows from 0. ``mask``: texts such as ``mic=valid``.
+    itself. ``ramp``: share of the training in which the budget grows from 0. ``start``: "random" or "zero", of FGSM and PGD. ``mask``: texts such as ``mic=valid``.
     """
 
     name: ClassVar[str] = "adversarial"
@@ -47,10 +48,12 @@ class Adversarial:
     step: float | None = None
     attacked: str = "all"
     ramp: float = 0.0
+    start: str = "random"
     mask: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        for what, value, allowed in (("method", self.method, METHODS), ("attacked", self.attacked, ATTACKED)):
+        for what, value, allowed in (("method", self.method, METHODS), ("attacked", self.attacked, ATTACKED),
+                                     ("start", self.start, STARTS)):
             if value not in allowed:
                 raise UsageError(f"adversarial: unknown {what} '{value}'{nearest(value, allowed)}; choose one of "
                                  f"{', '.join(allowed)}")
@@ -91,12 +94,11 @@ class AdversarialWork(Work):
     def attack(self, loss: Any, clean: Mapping[str, Any], sizes: Mapping[str, Any], seed: Any) -> Mapping[str, Any]:
         """Return where the method of the settings takes ``clean`` up ``loss``."""
         threat, method, length = self.threat, self.settings.method, self.settings.length
+        start = threat.random_start(clean, seed, sizes) if self.settings.start == "random" else clean
         if method == "pgd":
-            start = threat.random_start(clean, seed, sizes)
             return pgd(loss, clean, threat, self.settings.steps, length, sizes, start)
         lengths = {name: length * size for name, size in sizes.items()}
         if method == "fgsm":
-            start = threat.random_start(clean, seed, sizes)
             return threat.project(climbed(loss, start, threat, lengths, clean), clean, sizes)
         noise = threat.draw(clean, seed, {name: NOISE_FACTOR * size for name, size in sizes.items()})
         start = {**clean, **{name: clean[name] + noise[name] for name in threat.attacked}}

@@ -29,8 +29,8 @@ def cross_entropy(logits: Any, targets: Targets) -> Any:
 class Run:
     """One training of ``model`` on ``dataset`` with the ``parts`` of its objective.
 
-    ``seed``: of the training; ``epochs`` and ``steps`` (in each epoch) say how long it is; ``report`` gets lines for
-    the user. ``progress``: a tf.Variable, the share of the training that is done.
+    ``seed``: of the training; ``epochs`` and ``steps`` (in each epoch) of ``batch_size`` say how long it is;
+    ``learning_rate``: at its start; ``report`` gets lines for the user. ``progress``: a tf.Variable, the share of the training that is done.
     """
 
     model: Any
@@ -39,6 +39,8 @@ class Run:
     seed: int
     epochs: int
     steps: int
+    batch_size: int = 64
+    learning_rate: float = 2e-3
     report: Callable[[str], None] = lambda line: None
 
     def __post_init__(self) -> None:
@@ -100,12 +102,20 @@ class Run:
             losses = losses if term is None else losses + term
         return losses
 
-    def step(self, clean: Mapping[str, Any], labels: Any, seed: Any) -> Step:
-        """Make the batch of one training step and run the network on it."""
-        clean_targets = Targets.of(labels)
-        batch, targets = clean, clean_targets
+    def prepared(self, clean: Mapping[str, Any], targets: Targets, seed: Any) -> tuple[Mapping[str, Any], Targets]:
+        """Let every part attack or mix the batch of one training step."""
+        batch: Mapping[str, Any] = clean
         for place, work in enumerate(self.works):
             batch, targets = work.batch(batch, targets, folded(seed, place))
+        return batch, targets
+
+    def step(self, clean: Mapping[str, Any], labels: Any, seed: Any) -> Step:
+        """Make the batch of one training step and run the network on it."""
+        targets = Targets.of(labels)
+        return self._forward(*self.prepared(clean, targets, seed), clean, targets, seed)
+
+    def _forward(self, batch: Mapping[str, Any], targets: Targets, clean: Mapping[str, Any], clean_targets: Targets,
+                 seed: Any) -> Step:
         forward, logits = self.forward(batch, training=True)
         return Step(batch, targets, clean, clean_targets, forward, logits, seed)
 
@@ -121,13 +131,17 @@ class Run:
         return loss + (tf.add_n(self.model.losses) if self.model.losses else 0.0)
 
     def gradients(self, clean: Mapping[str, Any], labels: Any, seed: Any) -> tuple[Any, Any, Mapping[int, Any]]:
-        """Compute loss, gradients of :attr:`variables` and factors for their updates, for one batch."""
+        """Compute loss, gradients of :attr:`variables` and factors for their updates, for one batch.
+
+        The batch is attacked or mixed once, at the weights as they are, and outside of what the tape records.
+        """
         tf = tensorflow()
-        variables = self.variables
+        variables, targets = self.variables, Targets.of(labels)
+        made = self.prepared(clean, targets, seed)
 
         def compute() -> tuple[Any, Any, Mapping[int, Any]]:
             with tf.GradientTape() as tape:
-                step = self.step(clean, labels, seed)
+                step = self._forward(*made, clean, targets, seed)
                 loss = self.loss(step)
             gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
             scales: dict[int, Any] = {}
