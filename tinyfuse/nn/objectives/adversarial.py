@@ -37,7 +37,8 @@ class Adversarial:
     2.5 epsilon / steps from a random start). ``step``: the length of a step as a share of epsilon, where it is another
     one. ``attacked``: "all" attacks every input of every sample; "drawn" draws for each sample which of its inputs are
     attacked, from all subsets with none and all among them, so that no input goes without clean samples and attacks by
-    itself. ``ramp``: share of the training in which the budget grows from 0. ``start``: "random" or "zero", of FGSM and PGD. ``mask``: texts such as ``mic=valid``.
+    itself. ``ramp``: share of the training in which the budget grows from 0. ``start``: "random" or "zero", of FGSM and
+    PGD. ``mask``: texts such as ``mic=valid``.
     """
 
     name: ClassVar[str] = "adversarial"

@@ -30,7 +30,8 @@ class Run:
     """One training of ``model`` on ``dataset`` with the ``parts`` of its objective.
 
     ``seed``: of the training; ``epochs`` and ``steps`` (in each epoch) of ``batch_size`` say how long it is;
-    ``learning_rate``: at its start; ``report`` gets lines for the user. ``progress``: a tf.Variable, the share of the training that is done.
+    ``learning_rate``: at its start; ``report`` gets lines for the user. ``progress``: a tf.Variable, the share of the
+    training that is done.
     """
 
     model: Any
