@@ -126,7 +126,7 @@ def test_a_training_step_sees_it(objective: str, run_of: Callable[..., Run]) -> 
 def test_what_cannot_be_is_one_line(run_of: Callable[..., Run]) -> None:
     with pytest.raises(UsageError, match="pmr needs a network whose last layer is dense"):
         run_of("pmr", network="small-early")
-    with pytest.raises(UsageError, match="pmr: alpha is -1.0; give a number of at least 0"):
+    with pytest.raises(UsageError, match=r"pmr: alpha is -1\.0; give a number of at least 0"):
         run_of("pmr", pmr={"alpha": -1.0})
-    with pytest.raises(UsageError, match="pmr-paper: entropy_until is 2.0; give a share from 0 to 1"):
+    with pytest.raises(UsageError, match=r"pmr-paper: entropy_until is 2\.0; give a share from 0 to 1"):
         run_of("pmr-paper", pmr_paper={"entropy_until": 2.0})

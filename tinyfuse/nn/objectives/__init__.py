@@ -14,17 +14,25 @@ from typing import Any
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.strict import decode, encode
 from tinyfuse.nn.objectives.adversarial import Adversarial
+from tinyfuse.nn.objectives.awp import Awp
 from tinyfuse.nn.objectives.class_weights import ClassWeights
+from tinyfuse.nn.objectives.crmt import Crmt
+from tinyfuse.nn.objectives.density_mixup import DensityMixup
+from tinyfuse.nn.objectives.exfmem import ExFMem
+from tinyfuse.nn.objectives.grad_align import GradAlign
+from tinyfuse.nn.objectives.minsim import MinSim
 from tinyfuse.nn.objectives.mixup import Mixup
 from tinyfuse.nn.objectives.objective import Part
 from tinyfuse.nn.objectives.ogm import Ogm
 from tinyfuse.nn.objectives.pmr import Pmr, PmrPaper
 from tinyfuse.nn.objectives.reconstruction import Reconstruction
 from tinyfuse.nn.objectives.single_inputs import SingleInputs
+from tinyfuse.nn.objectives.trades import Trades
 
 PLAIN = "plain"
 PARTS: dict[str, type[Any]] = {kind.name: kind for kind in (
-    Adversarial, ClassWeights, Mixup, Ogm, Pmr, PmrPaper, Reconstruction, SingleInputs)}
+    Adversarial, Awp, ClassWeights, Crmt, DensityMixup, ExFMem, GradAlign, MinSim, Mixup, Ogm, Pmr, PmrPaper,
+    Reconstruction, SingleInputs, Trades)}
 """The kinds of parts, by name."""
 Settings = Mapping[str, Mapping[str, Any]]
 
