@@ -20,7 +20,7 @@ def test_registry_covers_the_checklist() -> None:
     for code, check in CHECKS.items():
         assert code == check.code and re.fullmatch("[A-Z][a-z]?", code) and check.level in LEVELS
         assert len(check.title) > 20 and re.fullmatch("[a-z-]+", check.name)
-    assert {check.number for check in CHECKS.values()} == set(range(1, 26))
+    assert {check.number for check in CHECKS.values()} == set(range(1, 27))
     for values in ([check.name for check in CHECKS.values()], [check.title for check in CHECKS.values()]):
         assert len(set(values)) == len(CHECKS)
 
@@ -234,7 +234,7 @@ def test_coverage_counts_lines() -> None:
     numbers = [gap.check.number for gap in coverage(rows)]
     assert numbers == sorted(numbers)
     assert {gap.check.code for gap in coverage([])} == CHECKS.keys() and run_checks([]) == []
-    everything = [outcome(YES), *(probe(name, 0) for name in MEANINGS)]
+    everything = [outcome(YES), *(probe(name, 0) for name in [*MEANINGS, "alone-all", "alone-none"])]
     assert {gap.check.code for gap in coverage(everything)} == {"M", "P", "B", "T", "Tx", "Re"}
 
 
@@ -245,7 +245,8 @@ def test_a_healthy_run_has_nothing_to_say() -> None:
         for precision in ("float", "w8"):
             line = {"precision": precision, "seed": seed, "source": precision}
             rows += [outcome(np.ones(n), precision=precision, seed=seed),
-                     *(probe(name, right.get(name, 0), precision=precision, seed=seed) for name in MEANINGS)]
+                     *(probe(name, right.get(name, 0), precision=precision, seed=seed)
+                       for name in [*MEANINGS, "alone-all", "alone-none"])]
             for names, epsilon, left in ((IMAGE, 0.0, n), (IMAGE, 0.1, 5000), (IMAGE, 0.2, 3000), (AUDIO, 0.1, 3000),
                                          (BOTH, 0.1, 2000), (BOTH, 1.0, 0)):
                 suite = {"attack": {"name": "standard"}, "criterion": "union", "zero_gradient_share": 0.0}

@@ -23,17 +23,24 @@ MEANINGS: dict[str, str] = {
     "analytic": "samples of n on which FGSM or PGD misses the known answer of a linear model; 0 is right",
     "certificate": "samples of n broken although a sound certificate, a closed form, rules it out; 0 is right",
     "label-source": "1 if the attack used true labels, 0 if it used the model's own answers",
+    "alone": "accuracy from one input alone, the others at their training mean; of \"all\" of them; \"none\": chance",
     "padding-share": "share of the perturbation's L1 size that lies in constant padding",
 }
 """Kind -> what ``value`` means. ``detail`` of a row says where (input, budget, attack) and is quoted."""
 
+PER_INPUT = ("zero-gradient", "alone")
+"""Kinds with the name of an input behind them."""
+
 
 def kind_of(name: str) -> str:
     """The kind of the probe called ``name``, which may have the name of an input behind it."""
-    return "zero-gradient" if name.startswith("zero-gradient") else name
+    return next((kind for kind in PER_INPUT if name.startswith(f"{kind}-")), name)
 
 
 def meaning(name: str) -> str:
     """What the value of the probe called ``name`` means."""
     said, one = MEANINGS[kind_of(name)], name.removeprefix(kind_of(name)).removeprefix("-")
+    if kind_of(name) == "alone" and one:
+        beside = {"all": "accuracy from all inputs", "none": "chance: the share of the most frequent class"}
+        return beside.get(one, f"accuracy from {one} alone, the others at their training mean")
     return said.replace("coordinate", f"coordinate of {one}") if one else said

@@ -36,7 +36,7 @@ class Check:
     """A registered check: ``name`` says in short what goes wrong, ``title`` in a sentence for legends.
 
     ``code``: one capital for the flags column, or a capital and a small letter. ``number``: its point of the
-    checklist, 1 to 25. ``level``: the most serious finding it can make.
+    checklist, 1 to 26. ``level``: the most serious finding it can make.
     """
 
     code: str

@@ -10,16 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tinyfuse.checks import executors, figures, gradients, strength
+from tinyfuse.checks import collapse, executors, figures, gradients, strength
 from tinyfuse.checks.line_rows import Line, LineRows, by_line
 from tinyfuse.checks.registry import CHECKS, NO_MEANING, Answer, Check, Finding, Missing
 from tinyfuse.core.results import Row
 
-__all__ = ["CHECKS", "GATING", "LEVELS", "Check", "Flag", "Gap", "coverage", "executors", "figures", "gate",
+__all__ = ["CHECKS", "GATING", "LEVELS", "Check", "Flag", "Gap", "collapse", "coverage", "executors", "figures", "gate",
            "gradients", "letters", "lost_models", "run_checks", "strength"]
 
 LEVELS = {"E": "error", "W": "warning", "I": "information"}
-_RESULTS = ("D",)  # a large loss of clean accuracy is an error of the model, not of its evaluation
+_RESULTS = ("D", "Co")  # a loss of clean accuracy or of an input is an error of the model, not of its evaluation
 GATING = tuple(sorted(check.code for check in CHECKS.values() if check.level == "E" and check.code not in _RESULTS))
 """Checks whose errors end a command with exit code 4."""
 
@@ -89,7 +89,7 @@ def gate(flags: Iterable[Flag]) -> list[Flag]:
 
 
 def lost_models(flags: Iterable[Flag]) -> list[Flag]:
-    """Select the errors that are results: models that lost so much clean accuracy that nobody should ship them."""
+    """Select the errors that are results: models that lost so much clean accuracy, or an input, that nobody should."""
     return [flag for flag in flags if flag.level == "E" and flag.code in _RESULTS]
 
 

@@ -175,7 +175,7 @@ def _print_rows(result: AttackResult, *, as_json: bool) -> int:
     """Print each row, then what the checks find; raise GateError if a figure must not be trusted."""
     from tinyfuse.study.row_text import check, findings, flag_text, sentence
 
-    flags = findings(result.rows)
+    flags = findings(result.evidence)
     for row in result.rows:
         note = result.notes.get(row["key"], {})
         own = [{"code": flag.code, "level": flag.level, "text": flag.text} for flag in flags

@@ -55,17 +55,17 @@ class AttackRows(AttackResult):
     @classmethod
     def of(cls, found: AttackResult) -> AttackRows:
         """Make it of what a study returned."""
-        return cls(found.rows, found.made, found.notes)
+        return cls(found.rows, found.made, found.notes, found.probes)
 
     def __repr__(self) -> str:
         said = [sentence(row, self.notes.get(row["key"])) for row in self.rows]
-        return "\n".join([*said, *map(flag_text, findings(self.rows))])
+        return "\n".join([*said, *map(flag_text, findings(self.evidence))])
 
     def _repr_html_(self) -> str:
         lines = [(row["model"], row["precision"], row["executor"], _attack_of(row), f"{row['correct']} of {row['n']}",
                   f"{100 * row['accuracy']:.1f}", f"{100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f}")
                  for row in self.rows]
-        notes = "".join(f"<p>{escape(flag_text(flag))}</p>" for flag in findings(self.rows))
+        notes = "".join(f"<p>{escape(flag_text(flag))}</p>" for flag in findings(self.evidence))
         return table(("model", "precision", "executor", "attack", "correct", "%", "95 % interval"), lines) + notes
 
     def to_frame(self) -> DataFrame:

@@ -27,7 +27,7 @@ def banner(view: RunView) -> list[str]:
 
 
 def lost(view: RunView) -> list[str]:
-    """Say which models lost so much clean accuracy that nobody should ship them."""
+    """Say which models lost so much clean accuracy, or an input, that nobody should ship them."""
     return [f"{flag.model} {flag.precision}: {flag.text}" for flag in lost_models(view.flags)]
 
 

@@ -39,6 +39,7 @@ from tinyfuse.study.rows import (
     Subject,
     budget_of,
 )
+from tinyfuse.study.stages.alone import probe_alone
 from tinyfuse.study.stages.attack import attack_cells, code_types
 from tinyfuse.study.stages.exchange import Judge, points_for, replay
 from tinyfuse.study.worst_case import FLOAT, FLOAT_EXECUTOR
@@ -54,11 +55,18 @@ class AttackResult:
     ``made``: the attacked inputs as the judged model takes them (codes, or float32 values of a network), by name
     [n, ...], with "label" int [n] and "broken" bool [n]; of a suite each name but "label" begins with its mode and "_".
     ``notes``: further figures by the key of a row: "spent", "universal", "evasive"; of an autoencoder "auc".
+    ``probes``: rows of what the attacked model gets right from each input alone, for the checks.
     """
 
     rows: list[Row]
     made: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    probes: list[Row] = field(default_factory=list)
+
+    @property
+    def evidence(self) -> list[Row]:
+        """All rows, as the checks want them."""
+        return [*self.rows, *self.probes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +136,7 @@ def _attacked_network(network: Network, target: KerasTarget, task: AttackTask) -
     subject = Subject.of(network, FLOAT, FLOAT_EXECUTOR, network.sha256)
     study = task.study(subject, network.seed, network.inputs)
     _judge(study, study.subject, CLEAN, target.logits(task.samples.inputs))
+    probe_alone(study.log, study.subject, target, task.samples)
     attack_cells(study, target)
     return study
 
@@ -144,6 +153,7 @@ def attack_model(model: ModelSubject, task: AttackTask, executors: Sequence[str]
     if beside is not None:
         return _attack_with_float(model, beside, study, task, executors)
     _judge(study, study.subject, CLEAN, twin.logits(study.problem[1]))
+    probe_alone(study.log, study.subject, twin, task.samples)
     attack_cells(study, twin)
     if isinstance(task.plan, Profile):
         for key in study.keys if is_here(ORACLE) else ():
@@ -166,6 +176,7 @@ def _attack_with_float(model: ModelSubject, network: Network, study: CellStudy, 
     if apart:
         _judge(study, subject, CLEAN, real.logits(task.samples.inputs))
     _judge(study, study.subject, CLEAN, twin.logits(study.problem[1]))
+    probe_alone(study.log, study.subject, twin, task.samples)
     attack_cells(study, twin if apart else EnsembleTarget([seen, twin]), beside=seen)
     if apart:
         (key,), settings = study.keys, replace(_settings(study), criterion="replayed")
@@ -190,16 +201,16 @@ def replay_on_model(model: ModelSubject, network: Network, task: AttackTask,
         judge = Judge(replace(model.subject, executor=executor), _logits_of(model.twin, executor), grids)
         _judge(study, judge.subject, CLEAN, judge.logits(start))
         keys += replay(study, judge, task.world)
-    rows = study.log.store.rows()
+    rows, probes = _rows(study)
     if not executors:
-        return AttackResult(rows)
+        return AttackResult(rows, probes=probes)
     codes = points_for(study, study.keys[0], grids, task.world)
     made = {port.name: codes[port.name].astype(port.dtype) for port in integer.inputs}
     made |= {"label": task.samples.label,
              "broken": next(~survivors_of(row) for row in rows if row["key"] == keys[0])}
     excess = spent(codes, task.samples.inputs, grids)
     note = {"spent": {name: excess[name] for name in budget}}
-    return AttackResult(rows, made, dict.fromkeys(keys, note) if task.world == "naive" else {})
+    return AttackResult(rows, made, dict.fromkeys(keys, note) if task.world == "naive" else {}, probes)
 
 
 def _judge(study: CellStudy, subject: Subject, settings: AttackSettings, logits: np.ndarray, made_by: str = "") -> str:
@@ -269,7 +280,7 @@ def _result(study: CellStudy) -> AttackResult:
 
     They say what it was made on, and beside the rows of the attacked subject what it did.
     """
-    rows, made = study.log.store.rows(), {"label": study.samples.label}
+    (rows, probes), made = _rows(study), {"label": study.samples.label}
     inputs = [one.name for one in study.threat_model.inputs]
     for key in study.keys:
         prefix = f"{key[0]}_" if isinstance(study.plan, Profile) else ""
@@ -279,12 +290,18 @@ def _result(study: CellStudy) -> AttackResult:
         made[f"{prefix}broken"] = held["broken"]
         made |= {name: values for name, values in held.items() if name.startswith("delta_")}
     if "train_accuracy" not in held:
-        return AttackResult(rows, made)
+        return AttackResult(rows, made, probes=probes)
     learnt = {"train_samples": int(held["train_samples"])}
     own = learnt | {name: float(held[name]) for name in ("train_accuracy", "fooling_rate")}
     return AttackResult(rows, made, {
         row["key"]: {"universal": own if row["executor"] == study.subject.executor else learnt}
-        for row in rows if row["kind"] == "attack"})
+        for row in rows if row["kind"] == "attack"}, probes)
+
+
+def _rows(study: CellStudy) -> tuple[list[Row], list[Row]]:
+    """Return the outcomes of ``study``, and its probes."""
+    every = study.log.store.rows()
+    return ([row for row in every if row["kind"] != "probe"], [row for row in every if row["kind"] == "probe"])
 
 
 def _with_evasive(result: AttackResult) -> AttackResult:

@@ -29,6 +29,7 @@ from tinyfuse.study.cell_study import CellStudy, PointFolder, ThreatModel
 from tinyfuse.study.pretrained import config_for, take
 from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget
 from tinyfuse.study.run import Run
+from tinyfuse.study.stages.alone import probe_alone
 from tinyfuse.study.stages.attack import Tick, attack_cells, probe
 from tinyfuse.study.stages.convert import IntegerFile, convert_network, failed_row
 from tinyfuse.study.stages.examples import write_examples
@@ -218,6 +219,7 @@ class NetworkAttacks:
     def _attack(self, subject: Subject, target: KerasTarget | TwinTarget, tick: Tick = lambda note: None) -> Attacked:
         """Judge clean samples, run every suite on ``target``, and probe it."""
         self._judge_clean(subject, target)
+        probe_alone(self.run.log, subject, target, self.run.judged(self.run.matrix.attack_samples))
         studies = [self._study(subject, suite, target.grids) for suite in self.suites]
         source = self._study(subject, self.transfer, target.grids)
         # A suite that skips what is broken already leaves no inputs for those samples: replays need one in full.
