@@ -6,10 +6,10 @@
 Each objective trains each network on ``--pairs`` training pairs (8 epochs, Adam 2e-3 with a cosine, batch 64; test
 pairs are those of the official splits), converts it, and attacks float network and integers (white box, on the twin;
 threat model G of whole codes) on the same class-balanced test pairs with FGSM, PGD-10 of the cross-entropy and of the
-margin loss, and in L-inf Square (100 queries): any iterate counts, and a pair that is broken with fewer inputs attacked or at a
-smaller budget stays broken. TFLite Micro judges the codes again; a differing one ends the run. "alone": the other
-inputs at the mean of the training part. Trainings, rows and figures are kept in ``--out``: a killed run goes on. Prints
-Markdown; intervals are 95 % bootstraps over utterances and trainings.
+margin loss, and in L-inf Square (100 queries): any iterate counts, and a pair that is broken with fewer inputs attacked
+or at a smaller budget stays broken. TFLite Micro judges the codes again; a differing one ends the run. "alone": the
+other inputs at the mean of the training part. Trainings and verdicts are kept in ``--out``: a killed run goes on.
+Prints Markdown; intervals are 95 % bootstraps over utterances and trainings.
 """
 
 from __future__ import annotations
@@ -196,9 +196,10 @@ def _measure(args: argparse.Namespace, dataset: Dataset, path: Path, store: Figu
         for name in ENTRIES[subject["objective"]].budgets:
             norm, budget = BUDGETS[name]
             if store.find(**place, attack=name, inputs="all") is None:
-                found = tinyfuse.profile(file, dataset, SUITES[norm].name, norm=norm, epsilon=budget, samples=args.samples)
+                suite = SUITES[norm].name
+                found = tinyfuse.profile(file, dataset, suite, norm=norm, epsilon=budget, samples=args.samples)
                 for row in found.rows:
-                    if row["kind"] == "attack" and row["attack"]["name"] == SUITES[norm].name:
+                    if row["kind"] == "attack" and row["attack"]["name"] == suite:
                         inputs = "all" if len(row["attacked"]) > 1 else row["attacked"][0]
                         store.add(place | {"attack": name, "inputs": inputs},
                                   unpack_survivors(row["survivors"], row["n"]))
