@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from side_by_side import Net
@@ -23,8 +24,14 @@ def entry(*names: str) -> Callable[[Callable[..., int | None]], Callable[..., in
     return add
 
 
+@dataclass
 class GraphNet(Net):
-    """A :class:`Net` that draws scales, zero points and constants as they can stand in a file."""
+    """A :class:`Net` that draws scales, zero points and constants as they can stand in a file.
+
+    ``states``: variables that become inputs of the model, behind those of the file.
+    """
+
+    states: list[int] = field(default_factory=list)
 
     def chance(self, share: float) -> bool:
         return bool(self.rng.random() < share)

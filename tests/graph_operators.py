@@ -230,3 +230,36 @@ def _transpose_conv(net: GraphNet, x: int) -> int | None:
     y = net.beside(x, [1, *out, channels], scale=_fitting(net, x, scale, int(np.prod(kernel)) * source.shape[3]))
     return net.step("TRANSPOSE_CONV", [shape, w, x, *bias], y, "TransposeConvOptions",
                     {"padding": 1 - same, "strideH": stride[0], "strideW": stride[1]})
+
+
+@entry("UNIDIRECTIONAL_SEQUENCE_LSTM")
+def _lstm(net: GraphNet, x: int) -> int | None:
+    source, units = net.specs[x], net.pick(1, 2, 5)
+    if source.dtype != np.int8 or len(source.shape) != 3:
+        return None
+    weights = [net.constant(net.rng.integers(-127, 128, (units, size)), np.int8, [10.0 ** net.rng.uniform(-4, 0)], [0])
+               for size in [source.shape[2]] * 4 + [units] * 4]
+    bias = [_bias(net, units, np.int32, np.array([0.001])) for _ in range(4)]
+    y = net.beside(x, [1, source.shape[1], units])
+    hidden = net.state([1, units], np.int8, scale=net.specs[y].scale[0], zero=net.specs[y].zero_point[0])
+    cell = net.state([1, units], np.int16, scale=2.0 ** -net.pick(0, 8, 11, 12, 15))
+    return net.step("UNIDIRECTIONAL_SEQUENCE_LSTM", [x, *weights, -1, -1, -1, *bias, -1, -1, hidden, cell, *[-1] * 4],
+                    y, "UnidirectionalSequenceLSTMOptions",
+                    {"fusedActivationFunction": 4, "cellClip": float(net.pick(0, 0, 1, 9))})
+
+
+@entry("SVDF")
+def _svdf(net: GraphNet, x: int) -> int | None:
+    source, rank, units, memory = net.specs[x], net.pick(1, 2), net.pick(1, 3), net.pick(1, 2, 4)
+    if source.dtype != np.int8 or len(source.shape) != 2:
+        return None
+    dtype = (np.int8, np.int16)[net.pick(0, 1)]
+    scales = [float(np.float32(10.0 ** net.rng.uniform(-4, -1))) for _ in "ab"]
+    features = net.constant(net.rng.integers(-127, 128, (rank * units, source.shape[1])), np.int8,
+                            [10.0 ** net.rng.uniform(-4, 0)], [0])
+    times = net.constant(net.codes([rank * units, memory], dtype), dtype, scales[:1], [0])
+    bias = _bias(net, units, np.int32, np.array([np.float32(scales[0]) * np.float32(scales[1])]))
+    state = net.state([1, rank * units * memory], dtype, scale=scales[1], zero=net.zero(dtype))
+    net.states.append(state)
+    return net.step("SVDF", [x, features, times, bias, state], net.beside(x, [1, units]), "SVDFOptions",
+                    {"rank": rank, "fusedActivationFunction": 1})

@@ -39,7 +39,7 @@ def make_case(seed: int) -> Case:
     while len(net.steps) < steps:
         made = ENTRIES[names[net.rng.integers(len(names))]](net, x)
         x = x if made is None else made
-    codes = [_inputs(net, net.specs[place]) for place in net.inputs]
+    codes = [_inputs(net, net.specs[place]) for place in (*net.inputs, *net.states)]
     return Case(seed, build(net.specs, net.steps, net.inputs, [x]), codes, tuple(step.name for step in net.steps))
 
 

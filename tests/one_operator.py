@@ -26,6 +26,7 @@ class Spec:
     axis: int = 0
     data: np.ndarray | None = None
     name: str = ""
+    variable: bool = False
 
 
 @dataclass
@@ -48,13 +49,13 @@ def build(specs: Sequence[Spec], steps: Sequence[Step], inputs: Sequence[int], o
     model.buffers, model.operatorCodes, model.subgraphs = [schema.BufferT()], [], [graph]
     model.metadata = model.signatureDefs = None
     types = {np.int8: "INT8", np.int16: "INT16", np.int32: "INT32", np.int64: "INT64", np.float32: "FLOAT32",
-             np.uint8: "UINT8"}
+             np.uint8: "UINT8", np.bool_: "BOOL"}
     graph.tensors, graph.operators = [], []
     for number, spec in enumerate(specs):
         tensor = schema.TensorT()
         tensor.name = (spec.name or f"t{number}").encode()
         tensor.shape, tensor.type = np.array(spec.shape, np.int32), getattr(schema.TensorType, types[spec.dtype])
-        tensor.buffer = 0
+        tensor.buffer, tensor.isVariable = 0, spec.variable
         if spec.data is not None:
             buffer = schema.BufferT()
             buffer.data = np.frombuffer(np.ascontiguousarray(spec.data, spec.dtype).tobytes(), np.uint8)
@@ -89,6 +90,7 @@ def tflm(data: bytes, inputs: Sequence[np.ndarray]) -> list[dict[int, np.ndarray
     count = len(flatbuffer.read(data, "test").subgraphs[0].tensors)
     found = []
     for row in range(len(inputs[0])):
+        interpreter.reset()
         for place, values in enumerate(inputs):
             interpreter.set_input(np.ascontiguousarray(values[row:row + 1]), place)
         interpreter.invoke()

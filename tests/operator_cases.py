@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from side_by_side import Net
 
@@ -369,6 +371,38 @@ def matmul(net: Net) -> None:
     net.step("BATCH_MATMUL", [x, other], y, "BatchMatMulOptions", {"adjX": bool(turned[0]), "adjY": bool(turned[1])})
 
 
+def lstm(net: Net) -> None:
+    """Cell states on both sides of the scale at which they are arguments; some bounded."""
+    steps, depth, units = net.pick(1, 3, 5), net.pick(1, 4, 7), net.pick(1, 3, 6)
+    x = net.input([1, steps, depth], zero=net.zero(np.int8), scale=float(np.exp(net.rng.uniform(-5, -1))))
+    grid: dict[str, Any] = {"scale": float(np.exp(net.rng.uniform(-6, -3.5))), "zero": net.zero(np.int8)}
+    weights = [net.constant(net.rng.integers(-127, 128, [units, size]), np.int8,
+                            [float(np.exp(net.rng.uniform(-7, -3)))], [0]) for size in [depth] * 4 + [units] * 4]
+    bias = [net.constant(net.rng.integers(-9000, 9000, units), np.int32, [0.001], [0]) for _ in range(4)]
+    hidden = net.state([1, units], np.int8, **grid)
+    cell = net.state([1, units], np.int16, scale=2.0 ** -net.pick(6, 11, 12, 13, 15))
+    net.step("UNIDIRECTIONAL_SEQUENCE_LSTM", [x, *weights, -1, -1, -1, *bias, -1, -1, hidden, cell, -1, -1, -1, -1],
+             net.tensor([1, steps, units], **grid), "UnidirectionalSequenceLSTMOptions",
+             {"fusedActivationFunction": 4, "cellClip": float(net.rng.choice([0, 0, 1.5]))})
+
+
+def svdf(net: Net) -> None:
+    """The state is an input, and another one an output."""
+    depth, rank, units, memory = net.pick(1, 5, 9), net.pick(1, 2), net.pick(1, 3, 4), net.pick(1, 2, 5)
+    dtype = DTYPES[net.pick(0, 1, 1)]
+    x = net.input([1, depth], zero=net.zero(np.int8), scale=float(np.exp(net.rng.uniform(-5, -1))))
+    features = net.constant(net.rng.integers(-127, 128, (rank * units, depth)), np.int8, [0.01], [0])
+    most, unit = np.iinfo(dtype).max, 0.01 if dtype == np.int8 else 1e-4
+    times = net.constant(net.rng.integers(-most, most + 1, (rank * units, memory)), dtype, [unit], [0])
+    state = net.state([1, rank * units * memory], dtype, scale=unit, zero=net.pick(0, -7) if dtype == np.int8 else 0)
+    bias = net.constant(net.rng.integers(-90000, 90000, units), np.int32, [unit * unit], [0])
+    y = net.tensor([1, units], scale=float(np.exp(net.rng.uniform(-4, 0))), zero=net.zero(np.int8))
+    net.step("SVDF", [x, features, times, bias, state], y, "SVDFOptions", {"rank": rank, "fusedActivationFunction": 1})
+
+
 ALL = [convolution, grouped, extreme, depthwise, transpose_conv, fully_connected, pool, mean, reduction, pad, softmax,
        log_softmax, unary, wide_function, elu, hard_swish, quantize, add, elementwise, squared_difference, prelu,
-       concatenation, pack, transpose, strided_slice, slice_of, blocks, gather, resize_nearest, resize_bilinear, matmul]
+       concatenation, pack, transpose, strided_slice, slice_of, blocks, gather, resize_nearest, resize_bilinear, matmul,
+       lstm]
+STREAMING = [svdf]
+"""Operators whose state becomes an input and an output of the model."""

@@ -29,6 +29,11 @@ class Net:
         self.specs[-1].name = f"x{len(self.inputs)}"
         return self.inputs[-1]
 
+    def state(self, shape: Sequence[int], dtype: type, *, scale: float, zero: int = 0) -> int:
+        """A variable that one operator keeps between inferences."""
+        self.specs.append(Spec(list(shape), dtype, [scale], [zero], variable=True))
+        return len(self.specs) - 1
+
     def constant(self, data: np.ndarray, dtype: type, scale: Sequence[float] = (), zero: Sequence[int] = (),
                  axis: int = 0) -> int:
         """A constant; without ``scale`` it holds plain numbers."""

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from one_operator import twin_of
 from side_by_side import Net
+
+from tinyfuse.integer.model import load_model
+from tinyfuse.integer.twin import Twin
 
 STEP = 20
 """Codes that one value of an input moves, to both sides."""
@@ -101,8 +103,27 @@ def reduce_max(net: Net) -> None:
     net.step("REDUCE_MAX", [image(net, 2, 2, 1), axes], net.tensor([1, 2]), "ReducerOptions", {"keepDims": False})
 
 
+def lstm(net: Net) -> None:
+    """Gates far from their limits, so that 40 codes are nearly a straight line."""
+    weights = [net.constant(net.rng.integers(-127, 128, (2, 2)), np.int8, [0.006], [0]) for _ in range(8)]
+    bias = [net.constant(net.rng.integers(-90, 90, 2), np.int32, [0.001], [0]) for _ in range(4)]
+    hidden, cell = (net.state([1, 2], dtype, scale=scale) for dtype, scale in ((np.int8, 0.002), (np.int16, 2.0**-12)))
+    net.step("UNIDIRECTIONAL_SEQUENCE_LSTM", [net.input([1, 3, 2], scale=0.01), *weights, -1, -1, -1, *bias, -1, -1,
+                                              hidden, cell, -1, -1, -1, -1], net.tensor([1, 3, 2], scale=0.002),
+             "UnidirectionalSequenceLSTMOptions", {"fusedActivationFunction": 4})
+
+
+def svdf(net: Net) -> None:
+    features = net.constant(net.rng.integers(-127, 128, (4, 3)), np.int8, [0.003], [0])
+    times = net.constant(net.rng.integers(-127, 128, (4, 3)), np.int8, [0.01], [0])
+    bias = net.constant(np.array([30, -20]), np.int32, [0.002], [0])
+    net.step("SVDF", [net.input([1, 3]), features, times, bias, net.state([1, 12], np.int8, scale=0.2)],
+             net.tensor([1, 2], scale=0.4), "SVDFOptions", {"rank": 2, "fusedActivationFunction": 1})
+
+
 CASES = [transpose_conv, grouped, matmul, matmul_turned, prelu, squared_difference, hard_swish, elu, log_softmax,
-         resize_nearest, resize_bilinear, gather, depth_to_space, pack, total, reduce_max]
+         resize_nearest, resize_bilinear, gather, depth_to_space, pack, total, reduce_max,
+         lstm, svdf]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -110,8 +131,8 @@ def test_it_is_the_slope_of_the_codes(case: Callable[[Net], None]) -> None:
     """Every value of every input moves alone; functions with a kink or a largest value get codes far from them."""
     net = Net(np.random.default_rng(3))
     case(net)
-    twin = twin_of(net.data())
-    codes = {net.specs[index].name: _spread(net, net.specs[index].shape) for index in net.inputs}
+    twin = Twin(load_model(net.data(), name="net").graph)
+    codes = {name: _spread(net, twin.graph.tensors[index].shape) for name, index in twin.inputs.items()}
     weights = net.rng.normal(size=net.specs[net.steps[-1].outputs[0]].shape[1:]).astype(np.float32)
     _, found = twin.gradient(codes, lambda out, rows: np.broadcast_to(weights, out.shape), [*codes])
     for name, gradient in found.items():

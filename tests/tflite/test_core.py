@@ -298,9 +298,9 @@ def test_unsupported_operators_are_named_first() -> None:
     x, y = Spec((1, 4), scale=[0.1], name="x"), Spec((1, 4), scale=[0.1], name="y")
     model = flatbuffer.read(build([x, y, Spec((0,)), Spec((1,), np.int32, [], [])],
                                   [Step("VAR_HANDLE", [], [3], "VarHandleOptions", {"sharedName": b"state"}),
-                                   Step("SVDF", [0, 2], [1], "SVDFOptions")], [0], [1]), "test")
+                                   Step("RNN", [0, 2], [1], "RNNOptions")], [0], [1]), "test")
     model.subgraphs[0].tensors[3].type = 13
-    with pytest.raises(ModelError, match=r"^file: operator 0 \(SVDF\) is not supported; build the network "
+    with pytest.raises(ModelError, match=r"^file: operator 0 \(RNN\) is not supported; build the network "
                                          "without, from what `tinyfuse ls operators` lists"):
         load_model(flatbuffer.write(model), name="file")
 

@@ -13,6 +13,7 @@ from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.integer.operators import OPERATORS
 from tinyfuse.nn import objectives, zoo
 from tinyfuse.quantize.recipe import BITS
+from tinyfuse.tflite.filter_state import SVDF_STATE
 from tinyfuse.tflite.lowering import LOWERED
 
 HELP = "list models, objectives, recipes, attacks, executors, operators of a .tflite, cores, boards or data sources"
@@ -21,7 +22,7 @@ EXAMPLES = """\
 """
 NAMES: dict[str, Iterable[str]] = {
     "models": zoo.ZOO, "attacks": ATTACKS, "executors": EXECUTORS, "cores": CORES, "boards": BOARDS, "data": SOURCES,
-    "objectives": objectives.describe(), "operators": sorted({*OPERATORS, *LOWERED}),
+    "objectives": objectives.describe(), "operators": sorted({*OPERATORS, *LOWERED} - {SVDF_STATE}),
     "recipes": [f"{scheme}{bits}" for scheme in ("w", "minmax") for bits in BITS]}
 
 

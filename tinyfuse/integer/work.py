@@ -87,6 +87,16 @@ def _fully_connected(operator: Operator, given: list[Shape], found: Shape) -> Wo
     return Work(weights * math.prod(given[0]) // given[1][-1], weights)
 
 
+def _lstm(operator: Operator, given: list[Shape], found: Shape) -> Work:
+    """Four gates, each of what is new and of what was computed in the step before."""
+    weights = 4 * found[-1] * (given[0][-1] + found[-1])
+    return Work(math.prod(found[:-1]) * weights, weights, math.prod(found[:-1]))
+
+
+def _svdf(operator: Operator, given: list[Shape], found: Shape) -> Work:
+    return Work(math.prod(given[1]) + math.prod(given[2]), math.prod(given[1]) + math.prod(given[2]))
+
+
 def _batch_matmul(operator: Operator, given: list[Shape], found: Shape) -> Work:
     return Work(math.prod(found) * max(given[0][-2:]))
 
@@ -104,5 +114,6 @@ _FOUR_AXES = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "AVERAGE_POOL_2D
 _KINDS: dict[str, tuple[int, Callable[[Operator, list[Shape], Shape], Work]]] = {
     "CONV_2D": (1, _convolution), "DEPTHWISE_CONV_2D": (1, _depthwise), "TRANSPOSE_CONV": (2, _transpose_conv),
     "FULLY_CONNECTED": (1, _fully_connected), "BATCH_MATMUL": (1, _batch_matmul), "AVERAGE_POOL_2D": (0, _pool),
-    "MAX_POOL_2D": (0, _pool)}
+    "MAX_POOL_2D": (0, _pool), "UNIDIRECTIONAL_SEQUENCE_LSTM": (1, _lstm), "SVDF": (2, _svdf),
+    "SVDF_STATE": (2, _svdf)}
 """Builtin name -> the last input whose shape counts, and what finds the work from the shapes of inputs and output."""

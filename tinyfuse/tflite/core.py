@@ -14,6 +14,7 @@ from tinyfuse.tflite import flatbuffer
 from tinyfuse.tflite.batch import Shapes, sample_shapes, with_shapes
 from tinyfuse.tflite.edges import Edge, Stripped, stripped
 from tinyfuse.tflite.editing import add_integers, operator_code
+from tinyfuse.tflite.filter_state import expose_filters, hide_filters
 from tinyfuse.tflite.graph import Graph
 from tinyfuse.tflite.names import port_names
 from tinyfuse.tflite.reading import check_operators, indices, simplified, typed_graph
@@ -56,6 +57,7 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
     try:
         own = len(model.subgraphs[0].inputs if model.subgraphs[0].inputs is not None else ())
         variables = expose_state(model)
+        memories = expose_filters(model)
         check_operators(model, supported)
         read = typed_graph(model, name)
         whole = simplified(read)
@@ -69,9 +71,9 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
         raise ModelError(f"{name}: {error}") from error
     chosen = _chosen(graph, output)
     edges = {graph.tensors[index].name: edge for index, edge in found.edges.items()}
-    changed = (_with_axes_inside(model) or variables or found.removed or shapes or chosen.outputs != graph.outputs or
-               len(model.subgraphs) > 1)
-    return Core(chosen, _written(model, replace(found, graph=chosen), shapes) if changed else data, edges,
+    changed = (_with_axes_inside(model) or variables or memories or found.removed or shapes or
+               chosen.outputs != graph.outputs or len(model.subgraphs) > 1)
+    return Core(chosen, _written(model, replace(found, graph=chosen), shapes, memories) if changed else data, edges,
                 tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs[:own]),
                 (*variables, *(operator.name for operator in read.operators)))
 
@@ -103,7 +105,7 @@ def _chosen(graph: Graph, output: str | None) -> Graph:
     return replace(graph, outputs=(first, *(index for index in graph.outputs if index != first)))
 
 
-def _written(model: Any, found: Stripped, shapes: Shapes) -> bytes:
+def _written(model: Any, found: Stripped, shapes: Shapes, memories: dict[int, int]) -> bytes:
     """The ``.tflite`` of ``found``, made of the object tree that the file was read into."""
     raw, graph = model.subgraphs[0], found.graph
     _reshape(model, shapes)
@@ -111,7 +113,8 @@ def _written(model: Any, found: Stripped, shapes: Shapes) -> bytes:
     for operator in raw.operators:
         operator.inputs = np.array([found.same.get(int(index), int(index)) for index in
                                     (() if operator.inputs is None else operator.inputs)], np.int32)
-    raw.inputs, raw.outputs = np.array(graph.inputs, np.int32), np.array(graph.outputs, np.int32)
+    raw.inputs = np.array(graph.inputs, np.int32)
+    raw.outputs = np.array(hide_filters(model, graph.outputs, memories), np.int32)
     model.signatureDefs = None  # of tensors that are gone
     if not any(flatbuffer.operator_name(model, operator) in _CALLING for operator in raw.operators):
         model.subgraphs = [raw]

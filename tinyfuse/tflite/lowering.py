@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyfuse.core.errors import ModelError
+from tinyfuse.tflite.filter_state import filters_split
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _NO_SCALE = np.empty(0, np.float32), np.empty(0, np.int64)
@@ -128,5 +129,5 @@ def _unpack(made: _Made, operator: Operator) -> Iterator[Operator]:
 
 LOWERED: dict[str, Callable[[_Made, Operator], Iterator[Operator]]] = {
     "EXPAND_DIMS": _reshape, "SQUEEZE": _reshape, "SLICE": _slice, "SPLIT": _split, "SPLIT_V": _split_by_sizes,
-    "UNPACK": _unpack}
+    "SVDF": lambda made, operator: filters_split(operator), "UNPACK": _unpack}
 """Builtin name -> what stands for it."""

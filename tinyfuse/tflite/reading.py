@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ MAX_VERSION = 32  # of an operator; the schema counts up to 14 so far
 MAX_RANK = 6
 MAX_ELEMENTS = 1 << 24
 MAX_TOTAL_BYTES = 128 << 20  # of all tensors together, far beyond any microcontroller
+_STATES = {"UNIDIRECTIONAL_SEQUENCE_LSTM": (18, 19), "SVDF": (4,)}
+"""Operators that write some of their inputs: the states that they keep."""
 _DILATED = "SPACE_TO_BATCH_ND"
 _UNUSED = Tensor(-1, "", (), np.dtype(np.int8), np.empty(0, np.float32), np.empty(0, np.int64), 0, None)
 """In the place of a tensor that nothing refers to."""
@@ -109,6 +112,7 @@ def typed_graph(model: Any, name: str) -> Graph:
     inputs, outputs = indices(raw.inputs), indices(raw.outputs)
     users = {index: operator for operator in reversed(operators) for index in (*operator.inputs, *operator.outputs)}
     wanted = sorted({index for index in (*users, *inputs, *outputs) if 0 <= index < len(raw.tensors)})
+    states = _states(operators)
     total = 0
     tensors = [_UNUSED] * len(raw.tensors)
     for index in wanted:
@@ -117,7 +121,7 @@ def typed_graph(model: Any, name: str) -> Graph:
             total += math.prod(shape) * dtype.itemsize
             if total > MAX_TOTAL_BYTES:
                 raise ModelError(f"its tensors need more than {MAX_TOTAL_BYTES} bytes; use a smaller model")
-            tensors[index] = _tensor(model, index, shape, dtype)
+            tensors[index] = _tensor(model, index, shape, dtype, is_state=index in states)
         except ModelError as error:
             user = users.get(index)
             raise ModelError(f"operator {user.index} ({user.name}): {error}" if user else str(error)) from error
@@ -161,18 +165,37 @@ def _shape(tensor: Any, *, is_input: bool) -> tuple[int, ...]:
     return shape
 
 
-def _tensor(model: Any, index: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+def _tensor(model: Any, index: int, shape: tuple[int, ...], dtype: np.dtype[Any], *, is_state: bool) -> Tensor:
     raw = model.subgraphs[0].tensors[index]
     name, quantization = display(raw.name), raw.quantization
-    if raw.sparsity is not None or raw.isVariable or raw.externalBuffer or raw.variantTensors:
+    if raw.sparsity is not None or (raw.isVariable and not is_state) or raw.externalBuffer or raw.variantTensors:
         raise ModelError(f"tensor '{name}' is sparse, variable or stored elsewhere; only plain tensors are supported: "
                          "convert the model without these")
     scale: Any = None if quantization is None or dtype == np.float32 else quantization.scale
     zero: Any = None if quantization is None or dtype == np.float32 else quantization.zeroPoint
-    return Tensor(index, name, shape, dtype, np.array(() if scale is None else scale, np.float32),
-                  np.array(() if zero is None else zero, np.int64),
-                  0 if quantization is None else int(quantization.quantizedDimension),
-                  _content(model, raw, shape, dtype))
+    zeros = np.array(() if zero is None else zero, np.int64)
+    content = (_initial_state(name, shape, dtype, zeros) if raw.isVariable and index not in indices(
+        model.subgraphs[0].inputs) else _content(model, raw, shape, dtype))
+    return Tensor(index, name, shape, dtype, np.array(() if scale is None else scale, np.float32), zeros,
+                  0 if quantization is None else int(quantization.quantizedDimension), content)
+
+
+def _states(operators: Sequence[Operator]) -> set[int]:
+    """Tensors that hold the state of one operator, and that no other one reads."""
+    read = Counter(index for operator in operators for index in operator.inputs)
+    found = {index for operator in operators for index in (operator.inputs[place] for place in
+                                                          _STATES.get(operator.name, ()))}
+    return {index for index in found if index >= 0 and read[index] == 1}
+
+
+def _initial_state(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], zeros: np.ndarray) -> np.ndarray:
+    """What TFLite Micro writes into a variable tensor when it is reset: the zero point of int8 codes, else 0."""
+    if dtype not in (np.int8, np.int16):
+        raise ModelError(f"tensor '{name}' is a variable of type {dtype}; variables of integer kernels are int8 or "
+                         "int16: convert the model to int8")
+    found = np.full(shape, zeros[0] if dtype == np.int8 and len(zeros) else 0, dtype)
+    found.setflags(write=False)
+    return found
 
 
 def _check_buffer(model: Any, tensor: Any) -> None:

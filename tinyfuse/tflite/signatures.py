@@ -56,7 +56,9 @@ SIGNATURES = {
     "SOFTMAX": Signature(1, 1, "SoftmaxOptions"),
     "STRIDED_SLICE": Signature(4, 4, "StridedSliceOptions"),
     "SUB": Signature(2, 2, "SubOptions"),
+    "SVDF": Signature(5, 5, "SVDFOptions"),
     "TRANSPOSE_CONV": Signature(3, 4, "TransposeConvOptions"),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": Signature(24, 24, "UnidirectionalSequenceLSTMOptions"),
     "UNPACK": Signature(1, 1, "UnpackOptions"),
 }
 _ANY = Signature(1, _MANY)

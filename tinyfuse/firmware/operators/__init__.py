@@ -19,6 +19,7 @@ from tinyfuse.firmware.operators import (
     plain_conv,
     pointwise,
     pooling,
+    recurrent,
     reduce,
     softmax,
     transpose_conv,
@@ -27,7 +28,7 @@ from tinyfuse.firmware.operators.base import BUILDERS, Kernel, Layer
 from tinyfuse.integer.twin import Twin
 
 __all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "convolution", "elementwise", "layers_of", "layout",
-           "log_softmax", "matmul", "moves", "plain_conv", "pointwise", "pooling", "reduce", "softmax",
+           "log_softmax", "matmul", "moves", "plain_conv", "pointwise", "pooling", "recurrent", "reduce", "softmax",
            "transpose_conv"]
 
 

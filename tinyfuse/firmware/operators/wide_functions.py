@@ -42,7 +42,6 @@ class SigmoidWide(Kernel):
     size: int
     multiplier: int
     shift: int
-    bits: int
     tangent: int
     header = "tny_sigmoid_wide.h"
     kind = "sigmoid_wide"
@@ -50,11 +49,15 @@ class SigmoidWide(Kernel):
     in_place = True
 
     def shared(self) -> tuple[str, ...]:
-        title = "/* The logistic function of k / 24, in units of 2^-16. */\n"
-        return (title + array("uint16_t", "sigmoids", SIGMOIDS),)
+        return (sigmoid_table(),)
 
     def members(self, number: int) -> Mapping[str, object]:
-        return {"sigmoids": "sigmoids", "multiplier": self.multiplier, "shift": self.shift, "bits": self.bits}
+        return {"sigmoids": "sigmoids", "multiplier": self.multiplier, "shift": self.shift}
+
+
+def sigmoid_table() -> str:
+    """Write the samples that all kernels with a logistic function of 16 bits share."""
+    return ("/* The logistic function of k / 24, in units of 2^-16. */\n" + array("uint16_t", "sigmoids", SIGMOIDS))
 
 
 def wide_function(graph: Graph, operator: Operator) -> Kernel:
@@ -62,8 +65,7 @@ def wide_function(graph: Graph, operator: Operator) -> Kernel:
     source, target = in_and_out(graph, operator)
     name = target.name, (source.index,), target.index, int(np.prod(target.shape))
     if operator.name in ("LOGISTIC", "TANH"):
-        tangent = int(operator.name == "TANH")
-        return SigmoidWide(*name, *argument_scale(operator, source), 9 - tangent, tangent)
+        return SigmoidWide(*name, *argument_scale(operator, source), int(operator.name == "TANH"))
     negative, positive, zero_in, zero_out, low, high = _SLOPES[operator.name](operator, source, target)
     return Slopes(*name, negative, positive, zero_in, zero_out, low, high)
 

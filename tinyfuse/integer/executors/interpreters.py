@@ -45,16 +45,17 @@ class RowExecutor:
     def _collected(self, session: RemoteSession, codes: Codes, indices: Sequence[int],
                    tick: Tick) -> dict[int, np.ndarray]:
         """Collect the codes [n, ...] of the tensors ``indices``, for all samples one after the other."""
-        columns = list(self.model.columns(codes).values())
-        tensors, count = [self.model.graph.tensors[index] for index in indices], len(columns[0])
+        given = self.model.columns(codes)
+        columns, count = list(given.values()), len(next(iter(given.values())))
+        tensors = [self.model.graph.tensors[index] for index in indices if index not in given]
         found = {tensor.index: np.empty((count, *tensor.shape[1:]), tensor.dtype) for tensor in tensors}
         bytes_a_row = 1 + sum(array[:1].nbytes for array in (*columns, *found.values()))
         rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // bytes_a_row))
         for start in range(0, count, rows):
             part = slice(start, min(start + rows, count))
-            answers = session.run([column[part, None] for column in columns], indices)
+            answers = session.run([column[part, None] for column in columns], [tensor.index for tensor in tensors])
             for tensor, answer in zip(tensors, answers, strict=True):
                 found[tensor.index][part] = np.frombuffer(answer, tensor.dtype).reshape(-1, *tensor.shape[1:])
             for _ in range(part.start, part.stop):
                 tick()
-        return found
+        return {**given, **found}

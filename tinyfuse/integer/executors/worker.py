@@ -58,7 +58,8 @@ class TflmSession:
             intrepreter_config=configs.kPreserveAllTensors if every else configs.kAllocationRecording)
 
     def invoke(self, columns: Sequence[np.ndarray]) -> None:
-        """Run one sample: codes [1, ...] in the order of the graph's inputs."""
+        """Run one sample, from the state after a reset: codes [1, ...] in the order of the graph's inputs."""
+        self._interpreter.reset()
         for place, codes in enumerate(columns):
             self._interpreter.set_input(codes, place)
         self._interpreter.invoke()
@@ -77,7 +78,7 @@ class LiteRtSession:
                  resolver: str) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        self._inputs = inputs
+        self._inputs, self._outputs = inputs, {index: place for place, index in enumerate(outputs)}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
             # One thread: more make batch-1 inference many times slower when processes share the cores.
@@ -86,11 +87,15 @@ class LiteRtSession:
         self._interpreter.allocate_tensors()
 
     def invoke(self, columns: Sequence[np.ndarray]) -> None:
+        self._interpreter.reset_all_variables()
         for index, codes in zip(self._inputs, columns, strict=True):
             self._interpreter.set_tensor(index, codes)
         self._interpreter.invoke()
 
     def get(self, index: int) -> np.ndarray:
+        """Return the codes of one tensor after the last run; outputs go by their place."""
+        if index in self._outputs:
+            index = self._interpreter.get_output_details()[self._outputs[index]]["index"]
         return np.array(self._interpreter.get_tensor(index))
 
 

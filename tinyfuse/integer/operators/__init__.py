@@ -15,6 +15,7 @@ from tinyfuse.integer.operators import (  # noqa: F401
     hard_swish,
     layout,
     log_softmax,
+    lstm,
     mean,
     pack,
     pooling,
@@ -25,6 +26,7 @@ from tinyfuse.integer.operators import (  # noqa: F401
     sigmoid,
     softmax,
     squared_difference,
+    svdf,
     table,
     transpose_conv,
 )

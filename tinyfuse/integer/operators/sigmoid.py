@@ -24,10 +24,7 @@ _MOST_MULTIPLIER = 0xFFFF  # a larger one overflows the 32-bit product with a 16
 def _logistic(operator: Operator, graph: Graph) -> Node:
     source, target = _tensors(operator, graph)
     if source.dtype == np.int16:
-        argument = _argument(operator, source)
-        found = _interpolated(argument, 9, 0x7FFF << 10)
-        codes = np.where(argument >= 0, found + (1 << 9), (1 << 25) - found + (1 << 9) - 1) >> 10
-        return _int16_table(source, codes, _logistic_slope)
+        return _int16_table(source, logistic_codes(_argument(operator, source)), _logistic_slope)
     if target.zero != -128:
         raise ModelError(f"'{target.name}': LOGISTIC needs output zero point -128, not {target.zero}")
     return _int8_table(operator, source, logistic, output_bits=8, zero=-128, slope=_logistic_slope)
@@ -37,11 +34,20 @@ def _logistic(operator: Operator, graph: Graph) -> Node:
 def _tanh(operator: Operator, graph: Graph) -> Node:
     source, _ = _tensors(operator, graph)
     if source.dtype == np.int16:
-        argument = _argument(operator, source)
-        found = _interpolated(argument, 8, 0xFFFF << 8) - (1 << 23)  # tanh(x) = 2 * sigmoid(2x) - 1
-        codes = np.where(argument >= 0, found + (1 << 7), -found + (1 << 7) - 1) >> 8
-        return _int16_table(source, codes, _tanh_slope)
+        return _int16_table(source, tanh_codes(_argument(operator, source)), _tanh_slope)
     return _int8_table(operator, source, tanh, output_bits=7, zero=0, slope=_tanh_slope)
+
+
+def logistic_codes(argument: np.ndarray) -> np.ndarray:
+    """Compute 2^15 times the logistic function of ``argument`` in units of 1 / (3 * 4096)."""
+    found = _interpolated(argument, 9, 0x7FFF << 10)
+    return np.where(argument >= 0, found + (1 << 9), (1 << 25) - found + (1 << 9) - 1) >> 10
+
+
+def tanh_codes(argument: np.ndarray) -> np.ndarray:
+    """Compute 2^15 times the hyperbolic tangent of ``argument`` in units of 1 / (3 * 4096): 2 * sigmoid(2x) - 1."""
+    found = _interpolated(argument, 8, 0xFFFF << 8) - (1 << 23)
+    return np.where(argument >= 0, found + (1 << 7), -found + (1 << 7) - 1) >> 8
 
 
 def _tensors(operator: Operator, graph: Graph) -> tuple[Tensor, Tensor]:
