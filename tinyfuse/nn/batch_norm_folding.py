@@ -73,6 +73,11 @@ def deployed_layers(model: Any) -> list[Any]:
     return [layer for layer in model.layers if type(layer).__name__ in WEIGHTED or layer.name in lone]
 
 
+def other_layers(model: Any) -> list[Any]:
+    """List the layers whose weights are deployed as they are, such as learnt positions."""
+    return [layer for layer in model.layers if layer.weights and type(layer).__name__ not in (*WEIGHTED, NORM)]
+
+
 def without_batch_norm(model: Any) -> Any:
     """Build the functional ``model`` anew as it is deployed: same names, fresh weights, biases to fold into."""
     import tf_keras
@@ -109,6 +114,8 @@ def folded(model: Any) -> Any:
     found = without_batch_norm(model)
     for layer in deployed_layers(model):
         set_kernel(found.get_layer(layer.name), *folded_weights(layer))
+    for layer in other_layers(model):
+        found.get_layer(layer.name).set_weights(layer.get_weights())
     return found
 
 

@@ -5,7 +5,7 @@ A width belongs to what a convolution or dense layer hands on after its ReLU or 
 tensors have the codes of what they are made of; where both sides of a CONCATENATION differ, the narrower one is
 requantised to the grid of the wider, and where values of either sign meet, all of them to a grid of both signs. Inputs
 and logits have the int8 codes that every recipe gives them: an adversary has one grid. So have products and curves
-(MUL, LOGISTIC, TANH, HARD_SWISH, LEAKY_RELU, SOFTMAX), which also read int8.
+(MUL, BATCH_MATMUL, LOGISTIC, TANH, HARD_SWISH, LEAKY_RELU, SOFTMAX), which also read int8.
 
 - Below 8 bits the codes lie in [-128, -128 + 2^b - 1], because the kernel cuts there: a fused RELU6 whose scale is
   6/(2^b - 1) in the unit of :mod:`tinyfuse.quantize.tensor_units`. The cut is the calibrated maximum, of tensors that
@@ -37,6 +37,7 @@ from tinyfuse.quantize.tensor_units import (
     WEIGHTED,
     copy_tensor,
     new_operator,
+    recode_constant,
     sources,
     unit_classes,
 )
@@ -253,7 +254,7 @@ class _Writer:
                 made = copy_tensor(self.model, source, tensors[source].name + b"/joined")
                 tensors[made].type = target.type
                 set_scale(tensors[made], target.quantization.scale, target.quantization.zeroPoint)
-                self.operators.append(new_operator(self.model, "Quantize", 2, [source], made))
+                self._requantise(source, made)
             read.append(made)
         operator.inputs = np.array(read, np.int32)
         return target
@@ -267,9 +268,14 @@ class _Writer:
         if key not in self.casts:
             made = copy_tensor(self.model, index, source.name + (b"/int16" if wide else b"/int8"))
             self._grid(made, wide, scale)
-            self.operators.append(new_operator(self.model, "Quantize", 2, [index], made))
+            self._requantise(index, made)
             self.casts[key] = made
         return self.casts[key]
+
+    def _requantise(self, index: int, made: int) -> None:
+        """Let the tensor ``made`` hold the values of ``index`` on its own grid: by QUANTIZE, or at once if constant."""
+        if not recode_constant(self.model, index, made):
+            self.operators.append(new_operator(self.model, "Quantize", 2, [index], made))
 
     def _target(self, operator: Any, wide: bool) -> None:
         """Set the grid of what a convolution, dense layer or ADD makes."""

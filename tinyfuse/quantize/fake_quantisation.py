@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyfuse.core.backend import model_optimization, tensorflow
 from tinyfuse.data.samples import Samples
-from tinyfuse.nn.batch_norm_folding import without_batch_norm
+from tinyfuse.nn.batch_norm_folding import other_layers, without_batch_norm
 from tinyfuse.nn.kernels import attribute, columns, own_axes, set_kernel
 from tinyfuse.nn.origin import parents
 from tinyfuse.quantize.folded_layers import folded_layers
@@ -128,6 +128,8 @@ def fake_quantised(network: Any, recipe: Recipe, calibration: Samples) -> Any:
 
     model = tf_keras.models.clone_model(network, clone_function=wrapped)
     ranges = _ranges(network, calibration)
+    for layer in other_layers(network):
+        model.get_layer(layer.name).set_weights(layer.get_weights())
     for name, config in configs.items():
         wanted = (attribute(config.kind), "bias") if config.parts else ("output_min", "output_max")
         variables = _variables(model, name, *wanted)
@@ -181,6 +183,8 @@ def snapped(model: Any, network: Any) -> tuple[Any, dict[str, tuple[np.ndarray, 
     Also returns by layer name these codes (int16 [o, ..., i]) and float32 scales [o], those of the forward pass.
     """
     plain, used = without_batch_norm(network), {}
+    for layer in other_layers(network):
+        plain.get_layer(layer.name).set_weights(model.get_layer(layer.name).get_weights())
     for layer in model.layers:
         config = getattr(layer, "quantize_config", None)
         if config and config.parts:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.core.errors import ConversionError
-from tinyfuse.tflite.editing import operator_code, set_scale
+from tinyfuse.tflite.editing import constant, operator_code, set_constant, set_scale
 from tinyfuse.tflite.flatbuffer import operator_name, schema
 
 
@@ -40,8 +40,8 @@ CUT = 6.0  # the label at which RELU6 cuts
 MOVING = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "RESHAPE", "EXPAND_DIMS", "SQUEEZE", "PAD", "TRANSPOSE",
           "CONCATENATION", "STRIDED_SLICE", "RESIZE_NEAREST_NEIGHBOR")
 """Operators whose output has the codes of what they read."""
-REAL = ("MUL", "LOGISTIC", "TANH", "HARD_SWISH", "SOFTMAX")
-_MANY = ("ADD", "SUB", "MUL", "CONCATENATION")
+REAL = ("MUL", "BATCH_MATMUL", "LOGISTIC", "TANH", "HARD_SWISH", "SOFTMAX")
+_MANY = ("ADD", "SUB", "MUL", "BATCH_MATMUL", "CONCATENATION")
 _TYING = ("ADD", "SUB", "QUANTIZE", "LEAKY_RELU", "RELU", *MOVING)
 
 
@@ -75,6 +75,24 @@ def copy_tensor(model: Any, index: int, name: bytes) -> int:
     tensors.append(copy.copy(tensors[index]))
     tensors[-1].name = name
     return len(tensors) - 1
+
+
+def recode_constant(model: Any, index: int, made: int) -> bool:
+    """Give tensor ``made``, int8 or int16, the values of the constant int8 tensor ``index`` in its own type and grid.
+
+    Returns False, and does nothing, if ``index`` is no constant.
+    """
+    source, target = (model.subgraphs[0].tensors[one] for one in (index, made))
+    if model.buffers[source.buffer].data is None:
+        return False
+    (given, zero), (scale, new_zero) = ((float(one.quantization.scale[0]), int(one.quantization.zeroPoint[0]))
+                                        for one in (source, target))
+    dtype = np.int16 if target.type == schema().TensorType.INT16 else np.int8
+    real = (constant(model, source, np.int8).astype(np.float64) - zero) * given
+    codes = np.clip(np.rint(real / scale) + new_zero, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+    set_constant(model, target, codes, np.array([scale]))
+    set_scale(target, np.array([scale]), np.array([new_zero]))
+    return True
 
 
 def new_operator(model: Any, kind: str, version: int, inputs: Sequence[int], output: int) -> Any:

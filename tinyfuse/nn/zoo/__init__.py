@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.samples import Input
+from tinyfuse.nn.zoo.fusion_operators import FUSION_OPERATORS
+from tinyfuse.nn.zoo.localiser import localiser
 from tinyfuse.nn.zoo.mlperf_tiny import MLPERF_TINY
 from tinyfuse.nn.zoo.resnet8 import DIGIT_NETWORKS, keras
+from tinyfuse.nn.zoo.token_layout import token_layout
+from tinyfuse.nn.zoo.transformer import mmt
 
-Builder = Callable[[Mapping[str, Any], int], Any]
+Builder = Callable[..., Any]
 """f({input name: tensor [n, *shape]}, classes) -> logits [n, classes]; it may ignore inputs."""
 
 MAX_INPUT_VALUES = 1 << 22
 MAX_CLASSES = 1 << 12
-ZOO: dict[str, Builder] = {**DIGIT_NETWORKS, **MLPERF_TINY}
+ZOO: dict[str, Builder] = {**DIGIT_NETWORKS, **FUSION_OPERATORS, "mmt": mmt, "localiser": localiser, **MLPERF_TINY}
+OF_TOKENS = ("mmt",)
+"""Networks that are also told how the values of each input lie, by :mod:`tinyfuse.nn.zoo.token_layout`."""
 FUSIONS = ("early", "intermediate", "late")
 """Networks of several inputs that a bench takes by default."""
 SMOKE = {"models": ("image", "early"), "mixes": ("image6-audio8-shared8",)}
@@ -54,8 +60,9 @@ def build(name: str, inputs: Sequence[Input], classes: int, *, seed: int = 0) ->
     tf_keras.backend.clear_session()
     tf_keras.utils.set_random_seed(seed)
     tensors = {one.name: tf_keras.Input(one.shape, name=one.name) for one in inputs}
+    known = ({one.name: token_layout(one) for one in inputs},) if name in OF_TOKENS else ()
     try:
-        return tf_keras.Model(tensors, ZOO[name](tensors, classes), name=name)
+        return tf_keras.Model(tensors, ZOO[name](tensors, classes, *known), name=name)
     except ValueError as error:  # what Keras raises for a shape that a layer cannot take
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"network '{name}' cannot take the inputs {shapes}: {reason}") from error
