@@ -80,6 +80,7 @@ def _train(network: Network, recipe: Recipe, dataset: Dataset, config: TrainConf
     # The accuracies are those of the rounded network.
     found = save_network(replace(trained, model=plain), path, dict(network.table) | {
         "float_sha256": network.sha256, "folded": True, "recipe": recipe.to_table(),
+        **({"objective": dict(trained.facts)} if trained.facts else {}),
         QAT: asdict(config) | {"best_epoch": trained.best_epoch, "seconds": round(trained.seconds, 1)}})
     checkpoint.unlink(missing_ok=True)
     return found
