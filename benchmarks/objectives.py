@@ -88,9 +88,9 @@ ENTRIES: Mapping[str, Entry] = {
     "minsim": Entry("minsim"),
     "exfmem": Entry("minsim+exfmem"),
     "crmt": Entry("crmt"),
-    "crmt-head": Entry("crmt", {"crmt": {"steps": "head"}}),
-    "crmt-step1": Entry("crmt", {"crmt": {"steps": "1"}}),
-    "crmt-step2": Entry("crmt", {"crmt": {"steps": "2"}}),
+    "crmt-head": Entry("crmt", {"crmt": {"steps": "none"}}),
+    "crmt-step1": Entry("crmt", {"crmt": {"steps": "first"}}),
+    "crmt-step2": Entry("crmt", {"crmt": {"steps": "second"}}),
     "crmt+mixup": Entry("crmt+mixup"),
     "fgsm": Entry("adversarial", {"adversarial": against()}),
     "n-fgsm": Entry("adversarial", {"adversarial": against("n-fgsm")}),
@@ -104,7 +104,7 @@ ENTRIES: Mapping[str, Entry] = {
     "drawn": Entry("adversarial", {"adversarial": against(attacked="drawn")}),
     "drawn-pgd": Entry("adversarial", {"adversarial": against("pgd", "drawn")}),
     "drawn+single": Entry("single+adversarial", {"adversarial": against(attacked="drawn")}),
-    "drawn+crmt1": Entry("crmt+adversarial", {"adversarial": against(attacked="drawn"), "crmt": {"steps": "1"}}),
+    "drawn+crmt1": Entry("crmt+adversarial", {"adversarial": against(attacked="drawn"), "crmt": {"steps": "first"}}),
 }
 
 

@@ -151,7 +151,7 @@ def test_an_interrupted_training_ends_alike(trained: Network, senses: Dataset, t
 
 
 @pytest.mark.parametrize(("steps", "term", "second"), [("first", True, False), ("second", False, True),
-                                                       ("none", False, False)])
+                                                       ("head", False, False)])
 def test_each_step_can_be_left_out(steps: str, term: bool, second: bool, run_of: Callable[..., Run]) -> None:
     run = run_of("crmt", crmt={"steps": steps})
     step = run.step(*batch_of(run), SEED)

@@ -21,7 +21,7 @@ from tinyfuse.nn.objectives.crmt_weights import AIMS, JOINT, Scored, enlarge
 from tinyfuse.nn.objectives.objective import Forward, Step, Work
 from tinyfuse.nn.objectives.run import Run
 
-STEPS = ("both", "first", "second", "none")
+STEPS = ("both", "first", "second", "head")
 CHUNK = 100
 DIGITS = 6
 FAR = 1e9
@@ -32,7 +32,7 @@ class Crmt:
     """Settings of CRMT.
 
     ``weight``: of the loss on margins beside the cross-entropy (the paper's rho). ``steps``: "both", "first" or
-    "second" alone, or "none": the orthogonal head only (the paper's OJT). ``radius``: what step 2 enlarges; see
+    "second" alone, or "head": the orthogonal head only (the paper's OJT). ``radius``: what step 2 enlarges; see
     :func:`tinyfuse.nn.objectives.crmt_weights.enlarge`. ``samples``: training samples whose radii step 2 enlarges;
     ``slope_samples``: those whose gradients estimate Lipschitz constants.
     """
@@ -55,7 +55,10 @@ class Crmt:
 
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
-        run.view.need_branches("crmt")
+        run.view.need_streams("crmt")
+        if self.steps in ("both", "second") and run.view.streams is not run.view.rows:
+            raise UsageError(f"crmt: step 2 needs features that depend on one input each, and of '{run.view.model.name}' "
+                             "all inputs reach them; set crmt.steps=first")
         return CrmtWork(self, run)
 
 
@@ -79,19 +82,19 @@ class CrmtWork(Work):
 
     def __init__(self, settings: Crmt, run: Run) -> None:
         self.settings, self.run = settings, run
-        self.orthogonal = OrthogonalHead(run.view, run.view.rows, run.seed)
+        self.orthogonal = OrthogonalHead(run.view, run.view.streams, run.seed)
         self.variables = self.orthogonal.variables
-        self.branches = tuple(run.view.rows)
+        self.branches = tuple(run.view.streams)
 
     def head(self, forward: Forward) -> Any:
         """Compute the logits of the orthogonal head."""
-        return self.orthogonal.logits(forward.features)
+        return self.orthogonal.logits(self.run.view.of_streams(forward.features))
 
     def term(self, step: Step) -> Any | None:
         """Compute the loss of step 1 on margins."""
         if self.settings.steps not in ("both", "first"):
             return None
-        scores = self.orthogonal.scores(step.forward.features)
+        scores = self.orthogonal.scores(self.run.view.of_streams(step.forward.features))
         return self.settings.weight * step.targets.mean(lambda labels: margin_losses(scores, labels))
 
     def publish(self) -> None:
