@@ -1,0 +1,41 @@
+"""Training with rounded weights goes on with the objective that the network was trained with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyfuse.data import Dataset
+from tinyfuse.nn.network import Network
+from tinyfuse.nn.objectives.adversarial import AdversarialWork
+from tinyfuse.nn.train import TrainConfig
+from tinyfuse.nn.train_or_load import train_or_load
+from tinyfuse.quantize import qat
+from tinyfuse.quantize.folded_layers import folded_layers
+from tinyfuse.quantize.recipe import read_recipe
+from tinyfuse.quantize.weight_codes import quantize
+
+
+def test_rounded_weights_are_trained_against_the_same_adversary(senses: Dataset, tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"adversarial": {"budget": {"eye": 0.1, "ear": 0.05}, "attacked": "drawn"}}
+    config = TrainConfig(epochs=1, batch_size=20, objective="adversarial", settings=settings)
+    network = train_or_load("small-late", senses, config, tmp_path / "float")
+    rounded, seen = [], AdversarialWork.batch
+
+    def batch(work: Any, batch: Any, targets: Any, seed: Any) -> Any:
+        rounded.append(any("quantize_wrapper" in type(layer).__name__.lower() or hasattr(layer, "quantize_config")
+                           for layer in work.run.model.layers))
+        return seen(work, batch, targets, seed)
+
+    monkeypatch.setattr(AdversarialWork, "batch", batch)
+    found: Network = qat.train_or_load(network, read_recipe("w4-qat"), senses, tmp_path / "rounded", epochs=1)
+    assert rounded == [True]  # traced once, on the rounded network
+    assert found.table["qat"]["objective"] == "adversarial"
+    assert found.table["qat"]["settings"]["adversarial"]["budget"] == {"eye": 0.1, "ear": 0.05}
+    for layer in folded_layers(found.model):
+        codes = quantize(layer.kernel, layer.slices(read_recipe("w4-qat")), least_scale=np.zeros(len(layer.bias)))
+        assert np.abs(codes.values).max() <= 7
