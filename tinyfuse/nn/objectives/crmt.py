@@ -22,6 +22,7 @@ from tinyfuse.nn.objectives.objective import Forward, Step, Work
 from tinyfuse.nn.objectives.run import Run
 
 STEPS = ("both", "first", "second", "head")
+FIRST, SECOND = STEPS[:2], (STEPS[0], STEPS[2])
 CHUNK = 100
 DIGITS = 6
 FAR = 1e9
@@ -57,8 +58,8 @@ class Crmt:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
         run.view.need_streams("crmt")
         if self.steps in ("both", "second") and run.view.streams is not run.view.rows:
-            raise UsageError(f"crmt: step 2 needs features that depend on one input each, and of '{run.view.model.name}' "
-                             "all inputs reach them; set crmt.steps=first")
+            raise UsageError(f"crmt: step 2 needs features that depend on one input each, and in "
+                             f"'{run.view.model.name}' all inputs reach them; set crmt.steps=first")
         return CrmtWork(self, run)
 
 
@@ -92,7 +93,7 @@ class CrmtWork(Work):
 
     def term(self, step: Step) -> Any | None:
         """Compute the loss of step 1 on margins."""
-        if self.settings.steps not in ("both", "first"):
+        if self.settings.steps not in FIRST:
             return None
         scores = self.orthogonal.scores(self.run.view.of_streams(step.forward.features))
         return self.settings.weight * step.targets.mean(lambda labels: margin_losses(scores, labels))
@@ -103,7 +104,7 @@ class CrmtWork(Work):
 
     def finish(self) -> Mapping[str, Any]:
         """Set the weights anew (step 2) and tell what that did."""
-        if self.settings.steps not in ("both", "second"):
+        if self.settings.steps not in SECOND:
             return {}
         scored = self.scored(self.run.dataset.train)
         before = np.stack([np.asarray(self.orthogonal.weights[one], np.float64) for one in self.branches])

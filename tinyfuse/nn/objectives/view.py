@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.nn.objectives.objective import Forward
 from tinyfuse.nn.origin import origins, parents
+from tinyfuse.nn.zoo.transformer import STREAM
 
 
 class View:
@@ -36,6 +38,12 @@ class View:
         """Names of the inputs of ``branch``."""
         return tuple(branch.split("+"))
 
+    def pieces(self) -> list[tuple[str, str]]:
+        """List the layers whose outputs, side by side, are what the head reads, in order: (name, branch)."""
+        reached = origins(self.model)
+        names = [tensor._keras_history.layer.name for tensor in _joined(self._last.input)] if self.rows else []
+        return [(name, "+".join(reached[name])) for name in names]
+
     def need_branches(self, what: str, least: int = 2) -> None:
         """Raise UsageError unless at least ``least`` branches meet in a linear head, and each input in one alone."""
         names = [name for branch in self.branches for name in self.inputs_of(branch)]
@@ -46,6 +54,36 @@ class View:
                  if len(self.branches) < least else f"its branches {', '.join(self.branches)} share inputs")
         raise UsageError(f"{what} needs a network whose last layer is dense and reads features of each input apart, "
                          f"as late fusion does; of '{self.model.name}' {found}")
+
+    @cached_property
+    def streams(self) -> Mapping[str, np.ndarray]:
+        """Rows, int [d], of the head's kernel by branch, or by input where the builder of the network names them.
+
+        A transformer over all inputs has a class token for each: features that are one input's by construction, though
+        all inputs reach them.
+        """
+        named = {STREAM.format(name): name for name in self.model.input_shape}
+        pieces, place, found = self.pieces(), 0, dict[str, np.ndarray]()
+        if not pieces or any(name not in named for name, _ in pieces):
+            return self.rows
+        for name, _ in pieces:
+            width = int(self.model.get_layer(name).output.shape[-1])
+            found[named[name]] = np.arange(place, place + width)
+            place += width
+        return found
+
+    def of_streams(self, features: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Turn features [n, d] by branch into those by stream."""
+        if self.streams is self.rows:
+            return features
+        tf, order = tensorflow(), np.argsort(np.concatenate([*self.rows.values()]))
+        joined = tf.gather(tf.concat([features[branch] for branch in self.rows], 1), order, axis=1)
+        return {stream: tf.gather(joined, rows, axis=1) for stream, rows in self.streams.items()}
+
+    def need_streams(self, what: str) -> None:
+        """Raise UsageError unless the head reads features of each input apart, by data flow or by construction."""
+        if self.streams is self.rows:
+            self.need_branches(what)
 
     def layers(self, branch: str) -> list[str]:
         """Names of the layers that inputs of ``branch`` reach and no others."""
@@ -67,8 +105,6 @@ class View:
 
     def split(self, joined: Any) -> dict[str, Any]:
         """Split what the head reads, [n, features], by branch."""
-        from tinyfuse.core.backend import tensorflow
-
         return {branch: tensorflow().gather(joined, rows, axis=1) for branch, rows in self.rows.items()}
 
     def means(self, features: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
