@@ -124,7 +124,8 @@ def describe_training(trained: Trained, dataset: Dataset, config: TrainConfig) -
     return {"model": trained.name, "classes": list(dataset.classes),
             "training": asdict(config) | {"best_epoch": trained.best_epoch, "seconds": round(trained.seconds, 1)},
             "data": asdict(dataset.table()), "fitted": dict(dataset.fitted), "front_ends": dict(dataset.front_ends),
-            "inputs": encode(dataset.inputs), **({"objective": dict(trained.facts)} if trained.facts else {})}
+            "inputs": encode(dataset.inputs), **({"objective": dict(trained.facts)} if trained.facts else {}),
+            **({"own": True} if trained.own else {})}
 
 
 def save_network(trained: Trained, path: str | Path, table: Mapping[str, Any]) -> Network:

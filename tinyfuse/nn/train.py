@@ -72,6 +72,7 @@ class Trained:
     """A trained network: ``model`` returns logits; accuracies are fractions on whole parts.
 
     An objective may have another measure instead of the accuracy. ``facts``: what its parts tell, by their names.
+    ``own``: a part added layers to ``model``, so that it is no longer the network called ``name``.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Trained:
     test_accuracy: float
     seconds: float
     facts: Mapping[str, Any] = field(default_factory=dict)
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
     weights.
     """
     check_outputs(title, model, dataset, config)
-    steps = steps_per_epoch(dataset, config)
+    steps, given = steps_per_epoch(dataset, config), model
+    for part in config.parts:
+        model = part.rebuild(model) if hasattr(part, "rebuild") else model
     run = Run(model, dataset, config.parts, config.seed, config.epochs, steps, config.batch_size, config.learning_rate,
               lambda line: report(f"{title}: {line}"))
     step, optimizer = _train_step(run, config)
@@ -164,7 +168,7 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
         variable.assign(value)
     facts = run.finish()
     return Trained(title, model, progress.best_epoch, run.measure(dataset.validation), run.measure(dataset.test),
-                   progress.seconds, facts)
+                   progress.seconds, facts, own=model is not given)
 
 
 def _train_step(run: Run, config: TrainConfig) -> tuple[Any, Any]:

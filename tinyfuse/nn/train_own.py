@@ -96,7 +96,7 @@ def train_own(name: str, dataset: Dataset, config: TrainConfig, folder: str | Pa
     identity = {"model": start.title, "source": start.source, "start": _digest(start.model)}
     trained = fit(start.title, start.model, dataset, config, identity, checkpoint=checkpoint, tick=tick, report=report)
     network = save_network(trained, path, describe_training(trained, dataset, config) | {
-        "own": start.own, "softmax": start.softmax, "source": start.source, "folded": start.folded})
+        "own": start.own or trained.own, "softmax": start.softmax, "source": start.source, "folded": start.folded})
     checkpoint.unlink(missing_ok=True)
     return network
 

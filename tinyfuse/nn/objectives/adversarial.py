@@ -17,6 +17,7 @@ from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.samples import Samples
 from tinyfuse.nn.objectives.objective import Targets, Work
+from tinyfuse.nn.objectives.overfitting import Monitor
 from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.objectives.training_threat import Budget, TrainingThreat, climbed, pgd
 
@@ -79,6 +80,8 @@ class AdversarialWork(Work):
         self.settings, self.run = settings, run
         self.threat = TrainingThreat.of(run.inputs, settings.budget, settings.norm, settings.mask, settings.name)
         self._score = RobustScore(run, self.threat, settings.attacked == "drawn")
+        self._monitor = Monitor(run, self.threat)
+        self.state = self._monitor.state
 
     def batch(self, batch: Mapping[str, Any], targets: Targets, seed: Any) -> tuple[Mapping[str, Any], Targets]:
         """Attack ``batch``."""
@@ -118,6 +121,14 @@ class AdversarialWork(Work):
     def score(self, samples: Samples) -> float | None:
         """Return the accuracy under the attack that the network is trained against."""
         return self._score(samples)
+
+    def epoch_end(self, epoch: int) -> str | None:
+        """Name catastrophic overfitting where it begins."""
+        return self._monitor.check(epoch)
+
+    def finish(self) -> Mapping[str, Any]:
+        """Return what the monitor found."""
+        return self._monitor.facts()
 
 
 class RobustScore:

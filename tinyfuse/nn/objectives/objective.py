@@ -146,7 +146,10 @@ class Work:
 
 
 class Part(Protocol):
-    """A part of an objective: a frozen dataclass whose fields are its settings."""
+    """A part of an objective: a frozen dataclass whose fields are its settings.
+
+    One that adds layers to a network has also ``rebuild(model) -> model``, which is called before all else.
+    """
 
     name: ClassVar[str]
 

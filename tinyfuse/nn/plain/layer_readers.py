@@ -14,8 +14,9 @@ from tinyfuse.nn.plain.layer_call import Call
 PASSING = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout")
 IGNORED = ("ActivityRegularization", "InputLayer")
 SAVE = "or save it with model.export(FOLDER) and give that SavedModel, whose graph is read instead"
-KNOWN = ("convolutions (depthwise, separable, transposed), Dense, BatchNormalization, pooling, Add, Multiply, "
-         "Concatenate, Reshape and the activations relu, relu6, leaky_relu, sigmoid, tanh, hard_swish, swish, softmax")
+KNOWN = ("convolutions (depthwise, separable, transposed), Dense, BatchNormalization, pooling, Add, Subtract, "
+         "Multiply, Concatenate, Reshape and the activations relu, relu6, leaky_relu, sigmoid, tanh, hard_swish, "
+         "swish, softmax")
 WAYS_OUT = {
     "Lambda": f"code from a file is not run; use a layer of its own for what it does, {SAVE}",
     "LayerNormalization": "use BatchNormalization, which costs nothing on the chip",
@@ -243,7 +244,7 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(("Conv2DTranspose", "Conv1DTranspose"), _transposed),
     **dict.fromkeys(("MaxPooling2D", "MaxPooling1D", "AveragePooling2D", "AveragePooling1D"), _pool),
     **dict.fromkeys((f"Global{kind}Pooling{rank}D" for kind in ("Average", "Max") for rank in (1, 2)), _whole_pool),
-    **dict.fromkeys(("Add", "Multiply"), _join),
+    **dict.fromkeys(("Add", "Subtract", "Multiply"), _join),
     **dict.fromkeys(("ZeroPadding2D", "ZeroPadding1D"), _padding),
     **dict.fromkeys(("UpSampling2D", "UpSampling1D"), _upsampling),
     **dict.fromkeys(PASSING, _passing),
