@@ -49,11 +49,11 @@ SUM = "/sum"
 _LOWEST = -128  # the code of zero of a ReLU's int8 output
 _LARGEST = {True: (1 << 15) - 1, False: 127}
 _EIGHT_BITS = (*REAL, "LEAKY_RELU")
-_KNOWN = (*WEIGHTED, "ADD", *MOVING, "QUANTIZE", *_EIGHT_BITS)
+_KNOWN = (*WEIGHTED, "ADD", "SUB", *MOVING, "QUANTIZE", *_EIGHT_BITS)
 # Operator versions that know int16 activations and the type of their bias; older runtimes refuse the file.
-_VERSIONS = {"CONV_2D": 8, "FULLY_CONNECTED": 11, "DEPTHWISE_CONV_2D": 5, "TRANSPOSE_CONV": 4, "ADD": 3, "MEAN": 3,
-             "AVERAGE_POOL_2D": 3, "MAX_POOL_2D": 3, "CONCATENATION": 3, "PAD": 3, "TRANSPOSE": 5, "STRIDED_SLICE": 4,
-             "RESIZE_NEAREST_NEIGHBOR": 4}
+_VERSIONS = {"CONV_2D": 8, "FULLY_CONNECTED": 11, "DEPTHWISE_CONV_2D": 5, "TRANSPOSE_CONV": 4, "ADD": 3, "SUB": 5,
+             "MEAN": 3, "AVERAGE_POOL_2D": 3, "MAX_POOL_2D": 3, "CONCATENATION": 3, "PAD": 3, "TRANSPOSE": 5,
+             "STRIDED_SLICE": 4, "RESIZE_NEAREST_NEIGHBOR": 4}
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class _Writer:
             self.operators.append(operator)
             if wide:
                 operator.opcodeIndex = operator_code(self.model, name, _VERSIONS.get(name, 1))
-            if wide and name == "ADD":
+            if wide and name in ("ADD", "SUB"):
                 operator.builtinOptions.potScaleInt16 = False
             elif wide and name in WEIGHTED and name not in LONG_BIAS:
                 # LiteRT reads the bias as int64 unless it is told.

@@ -12,13 +12,18 @@ import tensorflow as tf
 
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data import Dataset
-from tinyfuse.nn.network import load_network
+from tinyfuse.integer.compare import compare
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import dequantize, load_model, random_codes
+from tinyfuse.nn.network import Network, load_network
 from tinyfuse.nn.objectives import memory
 from tinyfuse.nn.objectives.exfmem import ExFMem, IstaWork, RidgeWork
 from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.predict import predict
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.train_or_load import train_or_load
+from tinyfuse.quantize.convert import Baseline, baseline, convert
+from tinyfuse.quantize.recipe import read_recipe
 
 Make = Callable[..., Run]
 SMALL = {"columns": 6, "steps": 2}
@@ -45,6 +50,34 @@ def test_training_fills_the_memory_at_half_time_and_the_file_holds_it(senses: Da
     np.testing.assert_array_equal(kernels[0], kernels[1])  # training left them as they are
     rebuilt = ExFMem(**SMALL).rebuild(again.model)
     assert rebuilt is again.model and not rebuilt.get_layer("eye_memory_up_1").trainable_weights
+
+
+@pytest.fixture(scope="module")
+def remembering(senses: Dataset) -> tuple[Network, Baseline]:
+    """An untrained network whose memories are full, and its int8 graph."""
+    from tinyfuse.nn import zoo
+
+    model = ExFMem(columns=12, steps=3).rebuild(zoo.build("small-late", senses.inputs, 3))
+    run = Run(model, senses, (ExFMem(columns=12, steps=3, fill=0.0),), 0, 2, 3)
+    run.works[0].epoch_start(0)
+    network = Network("remembering", model, senses.inputs, senses.classes, {"sha256": "0" * 64}, Path("one.keras"))
+    return network, baseline(network, senses.train)
+
+
+@pytest.mark.parametrize("recipe", ["w8a8", "w4a8", "w6a7", "w8a9"])
+def test_integers_of_a_memory_are_those_of_tflm(recipe: str, remembering: tuple[Network, Baseline], senses: Dataset,
+                                                tmp_path: Path) -> None:
+    network, base = remembering
+    found = convert(base, read_recipe(recipe))
+    (tmp_path / "remembering.tflite").write_bytes(found.data)
+    model = load_model(tmp_path / "remembering.tflite")
+    operators = {operator.name for operator in model.graph.operators}
+    assert operators <= {"RESHAPE", "FULLY_CONNECTED", "ADD", "SUB", "CONCATENATION", "QUANTIZE", "RELU"}
+    assert compare(model, ["twin", "tflm"], random_codes(model, 8, seed=1)).differences[0].differing == 0
+    codes = open_executor(model, "twin").run(model.codes_of(senses.test.inputs))
+    exact = predict(network.model, senses.test)
+    allowed = {"w8a8": 0.03, "w8a9": 0.03}.get(recipe, 0.5) * np.abs(exact).max()
+    assert np.abs(dequantize(codes, model.output) - exact).max() < allowed
 
 
 def test_the_memory_holds_features_of_each_class_at_length_one(run_of: Make, senses: Dataset) -> None:
