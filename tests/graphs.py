@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import graph_operators  # noqa: F401
+import graph_rare  # noqa: F401
 import graph_shapes  # noqa: F401
 import numpy as np
 from graph_net import ENTRIES, GraphNet

@@ -55,8 +55,9 @@ static inline void tny_elementwise(const tny_elementwise_t *of, const void *firs
   TNY_ENTER(of->layer);
   for (uint32_t index = 0, row = 0; index < count; row++) {
     int32_t i = tny_row_start(of->sizes, of->first_steps, row), j = tny_row_start(of->sizes, of->second_steps, row);
+    const int narrow = what == TNY_PRELU ? 0 : wide; /* alpha is int8 in any case */
     for (const uint32_t end = index + width; index < end; index++, i += step, j += other) {
-      const int32_t a = tny_load(first, (size_t)i, wide), b = tny_load(second, (size_t)j, wide);
+      const int32_t a = tny_load(first, (size_t)i, wide), b = tny_load(second, (size_t)j, narrow);
       int32_t code = a;
       if (what == TNY_MINIMUM || what == TNY_MAXIMUM) {
         code = (what == TNY_MINIMUM) == (a < b) ? a : b;

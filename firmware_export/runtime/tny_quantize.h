@@ -1,4 +1,4 @@
-/* The same numbers on another grid: QUANTIZE between int8 and int16 tensors. */
+/* The same numbers on another grid: QUANTIZE between int8 and int16 tensors, or to int32. */
 #ifndef TNY_QUANTIZE_H
 #define TNY_QUANTIZE_H
 
@@ -6,7 +6,8 @@
 
 typedef struct {
   tny_scale_t scale;
-  int16_t zero_in, zero_out, low, high;
+  int32_t zero_out, low, high;
+  int16_t zero_in;
   uint16_t layer, tensor;
 } tny_quantize_t;
 

@@ -1,4 +1,4 @@
-/* Codes of int8 or, where `wide` is 1, int16 tensors, and the arithmetic of kernels that need not be fast.
+/* Codes of int8 tensors, or int16 ones where `wide` is 1, or int32 ones where it is 2, and the arithmetic of kernels that need not be fast.
  *
  * `wide` is a constant of each call, so that a program with one type of tensors carries the code for that one only.
  */
@@ -9,12 +9,17 @@
 
 TNY_INLINE int32_t tny_load(const void *codes, size_t i, int wide)
 {
+  if (wide == 2) {
+    return ((const int32_t *)codes)[i];
+  }
   return wide ? ((const int16_t *)codes)[i] : ((const int8_t *)codes)[i];
 }
 
 TNY_INLINE void tny_store(void *codes, size_t i, int32_t code, int wide)
 {
-  if (wide) {
+  if (wide == 2) {
+    ((int32_t *)codes)[i] = code;
+  } else if (wide) {
     ((int16_t *)codes)[i] = (int16_t)code;
   } else {
     ((int8_t *)codes)[i] = (int8_t)code;

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from emitted import COMPILER, RUNTIME, differing
 from operator_cases import ALL
+from rare_cases import RARE
 from side_by_side import Net
 
 from tinyfuse.firmware.operators import BUILDERS
@@ -22,7 +23,8 @@ CASES, TOGETHER = 10, 8
 
 
 @pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")
-@pytest.mark.parametrize("cases", [ALL[start:start + TOGETHER] for start in range(0, len(ALL), TOGETHER)])
+@pytest.mark.parametrize("cases", [(ALL + RARE)[start:start + TOGETHER] for start in
+                                   range(0, len(ALL + RARE), TOGETHER)])
 def test_random_cases(cases: list[Callable[[Net], None]], tmp_path: Path) -> None:
     net = Net(np.random.default_rng(0))
     for case in cases * CASES:

@@ -121,9 +121,38 @@ def svdf(net: Net) -> None:
              net.tensor([1, 2], scale=0.4), "SVDFOptions", {"rank": 2, "fusedActivationFunction": 1})
 
 
+def mirror_pad(net: Net) -> None:
+    pads = net.constant(np.array([[0, 0], [1, 2], [2, 0]]), np.int32)
+    net.step("MIRROR_PAD", [image(net, 3, 3), pads], net.tensor([1, 6, 5]), "MirrorPadOptions", {"mode": 0})
+
+
+def broadcast_to(net: Net) -> None:
+    shape = net.constant(np.array([1, 2, 3, 2]), np.int32)
+    net.step("BROADCAST_TO", [image(net, 2, 1, 2), shape], net.tensor([1, 2, 3, 2]))
+
+
+def l2_normalization(net: Net) -> None:
+    net.step("L2_NORMALIZATION", [image(net, 2, 4)], net.tensor([1, 2, 4], scale=1 / 128), "L2NormOptions")
+
+
+def cumsum(net: Net) -> None:
+    axis = net.constant(np.array(1), np.int32)
+    net.step("CUMSUM", [image(net, 4, 2), axis], net.tensor([1, 4, 2], scale=0.4), "CumsumOptions",
+             {"exclusive": True, "reverse": True})
+
+
+def add_n(net: Net) -> None:
+    net.step("ADD_N", [image(net, 2, 2), image(net, 2, 2)], net.tensor([1, 2, 2], scale=0.2), "AddNOptions")
+
+
+def select(net: Net) -> None:
+    condition = net.constant(np.array([True, False, False, True]), np.bool_)
+    net.step("SELECT_V2", [condition, image(net, 3, 4), image(net, 3, 4)], net.tensor([1, 3, 4]), "SelectV2Options")
+
+
 CASES = [transpose_conv, grouped, matmul, matmul_turned, prelu, squared_difference, hard_swish, elu, log_softmax,
          resize_nearest, resize_bilinear, gather, depth_to_space, pack, total, reduce_max,
-         lstm, svdf]
+         lstm, svdf, mirror_pad, broadcast_to, l2_normalization, cumsum, add_n, select]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from one_operator import differing
 from operator_cases import ALL
+from rare_cases import RARE
 from side_by_side import Net
 
 CASES, SAMPLES = 24, 4
@@ -26,7 +27,7 @@ def codes(rng: np.random.Generator, net: Net) -> list[np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("case", ALL)
+@pytest.mark.parametrize("case", ALL + RARE)
 def test_no_value_differs(case: Callable[[Net], None]) -> None:
     rng = np.random.default_rng(5)
     net = Net(rng)

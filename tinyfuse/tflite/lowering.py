@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.tflite.filter_state import filters_split
-from tinyfuse.tflite.graph import Graph, Operator, Tensor
+from tinyfuse.tflite.graph import Graph, Operator, Option, Tensor
 
 _NO_SCALE = np.empty(0, np.float32), np.empty(0, np.int64)
 
@@ -71,8 +71,8 @@ class _Made:
         for size, output in zip(sizes, operator.outputs, strict=True):
             begin = self.constant([start if one == axis else 0 for one in range(len(shape))])
             end = self.constant([start + size if one == axis else shape[one] for one in range(len(shape))])
-            masks = {"begin_mask": 0, "end_mask": 0, "ellipsis_mask": 0, "new_axis_mask": 0,
-                     "shrink_axis_mask": 1 << axis if dropped else 0}
+            masks: dict[str, Option] = {"begin_mask": 0, "end_mask": 0, "ellipsis_mask": 0, "new_axis_mask": 0,
+                     "shrink_axis_mask": 1 << axis if dropped else 0, "of": operator.name}
             yield Operator(operator.index, "STRIDED_SLICE", (source, begin, end, strides), (output,), masks)
             start += size
 
@@ -119,7 +119,8 @@ def _slice(made: _Made, operator: Operator) -> Iterator[Operator]:
         raise ModelError(f"from {begins[:8]}, sizes of {sizes[:8]}; they must lie in {list(shape)}")
     cut = [made.constant(values) for values in (begins, ends, [1] * len(shape))]
     masks = dict.fromkeys(("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"), 0)
-    yield replace(operator, name="STRIDED_SLICE", inputs=(operator.inputs[0], *cut), options=masks)
+    yield replace(operator, name="STRIDED_SLICE", inputs=(operator.inputs[0], *cut),
+                  options={**masks, "of": operator.name})
 
 
 def _unpack(made: _Made, operator: Operator) -> Iterator[Operator]:

@@ -32,12 +32,16 @@ SIGNATURES = {
     **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "LOGISTIC", "TANH"), Signature(1, 1)),
     **dict.fromkeys(("ELU", "HARD_SWISH", "LOG_SOFTMAX"), Signature(1, 1)),
     **dict.fromkeys(("MINIMUM", "MAXIMUM", "PAD", "PRELU", "SQUARED_DIFFERENCE", "TRANSPOSE"), Signature(2, 2)),
-    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX"), Signature(2, 2, "ReducerOptions")),
+    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), Signature(2, 2, "ReducerOptions")),
     **dict.fromkeys(("SHAPE", "RANK", "SQUEEZE", "CAST"), Signature(1, 1)),
-    **dict.fromkeys(("ARG_MAX", "EXPAND_DIMS", "FILL", "SPLIT"), Signature(2, 2)),
+    **dict.fromkeys(("ARG_MAX", "ARG_MIN", "EXPAND_DIMS", "FILL", "SPLIT"), Signature(2, 2)),
     **dict.fromkeys(("SLICE", "SPLIT_V"), Signature(3, 3)),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), Signature(1, 1, "Pool2DOptions")),
+    **dict.fromkeys(("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"), Signature(2, 2)),
+    **dict.fromkeys(("LOGICAL_AND", "LOGICAL_OR", "REVERSE_V2", "BROADCAST_TO"), Signature(2, 2)),
     "ADD": Signature(2, 2, "AddOptions"),
+    "ADD_N": Signature(2, _MANY),
+    "CUMSUM": Signature(2, 2, "CumsumOptions"),
     "BATCH_MATMUL": Signature(2, 2, "BatchMatMulOptions"),
     "CONCATENATION": Signature(1, _MANY, "ConcatenationOptions"),
     "CONV_2D": Signature(2, 3, "Conv2DOptions"),
@@ -46,6 +50,10 @@ SIGNATURES = {
     "DEPTH_TO_SPACE": Signature(1, 1, "DepthToSpaceOptions"),
     "SPACE_TO_DEPTH": Signature(1, 1, "SpaceToDepthOptions"),
     "FULLY_CONNECTED": Signature(2, 3, "FullyConnectedOptions"),
+    "L2_NORMALIZATION": Signature(1, 1, "L2NormOptions"),
+    "LOGICAL_NOT": Signature(1, 1),
+    "MIRROR_PAD": Signature(2, 2, "MirrorPadOptions"),
+    "SELECT_V2": Signature(3, 3),
     "LEAKY_RELU": Signature(1, 1, "LeakyReluOptions"),
     "MUL": Signature(2, 2, "MulOptions"),
     "PACK": Signature(1, _MANY, "PackOptions"),
@@ -62,6 +70,8 @@ SIGNATURES = {
     "UNPACK": Signature(1, 1, "UnpackOptions"),
 }
 _ANY = Signature(1, _MANY)
+_WHOLE = ("ADD_N", "CONCATENATION", "PACK", "SELECT_V2")
+"""Operators that need all their inputs."""
 
 
 def check_inputs(operator: str, inputs: tuple[int, ...]) -> None:
@@ -70,7 +80,7 @@ def check_inputs(operator: str, inputs: tuple[int, ...]) -> None:
     if not signature.least <= len(inputs) <= signature.most:
         number = f"{signature.least}" if signature.least == signature.most else f"{signature.least} to {signature.most}"
         raise ModelError(f"{len(inputs)} inputs, but it takes {number}")
-    needed = {"CONCATENATION": len(inputs), "PACK": len(inputs), "TRANSPOSE_CONV": 3}.get(operator, 2)
+    needed = len(inputs) if operator in _WHOLE else {"TRANSPOSE_CONV": 3}.get(operator, 2)
     if -1 in inputs[:needed]:
         raise ModelError(f"its input {inputs.index(-1)} is missing")
 

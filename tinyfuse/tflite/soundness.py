@@ -10,7 +10,7 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 QUANTISED = (np.dtype(np.int8), np.dtype(np.int16))
-COMPUTED = ("int8", "int16", "int32", "int64", "float32")
+COMPUTED = ("int8", "int16", "int32", "int64", "float32", "bool")
 """Types of computed tensors that an executor knows."""
 PASSING = {"CONCATENATION", "DEQUANTIZE", "PAD", "PADV2", "QUANTIZE", "RESHAPE", "STRIDED_SLICE", "TRANSPOSE"}
 """Operators without arithmetic: a graph of these alone is no float model."""

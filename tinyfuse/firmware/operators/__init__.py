@@ -5,8 +5,6 @@ The twin's operators are the proven arithmetic, so the constants are read off th
 
 from __future__ import annotations
 
-import numpy as np
-
 from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.operators import (
     bilinear,
@@ -14,6 +12,7 @@ from tinyfuse.firmware.operators import (
     elementwise,
     layout,
     log_softmax,
+    logic,
     matmul,
     moves,
     plain_conv,
@@ -22,14 +21,15 @@ from tinyfuse.firmware.operators import (
     recurrent,
     reduce,
     softmax,
+    sums,
     transpose_conv,
 )
-from tinyfuse.firmware.operators.base import BUILDERS, Kernel, Layer
+from tinyfuse.firmware.operators.base import BUILDERS, ITEMS, Kernel, Layer
 from tinyfuse.integer.twin import Twin
 
 __all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "convolution", "elementwise", "layers_of", "layout",
-           "log_softmax", "matmul", "moves", "plain_conv", "pointwise", "pooling", "recurrent", "reduce", "softmax",
-           "transpose_conv"]
+           "log_softmax", "logic", "matmul", "moves", "plain_conv", "pointwise", "pooling", "recurrent", "reduce",
+           "softmax", "sums", "transpose_conv"]
 
 
 def layers_of(twin: Twin) -> list[Layer]:
@@ -44,9 +44,9 @@ def _layer(twin: Twin, number: int) -> Layer:
         raise ModelError(f"{title} has no firmware kernel; supported: {', '.join(sorted(BUILDERS))}")
     for index in (*step.inputs, operator.outputs[0]):
         tensor = twin.graph.tensors[index]
-        if tensor.dtype not in (np.int8, np.int16):
-            raise ModelError(f"{title}: '{tensor.name}' is {tensor.dtype}; the firmware computes int8 and int16 "
-                             "tensors: convert the model with 8-bit or 16-bit activations")
+        if tensor.dtype.name not in ITEMS:
+            raise ModelError(f"{title}: '{tensor.name}' is {tensor.dtype}; the firmware computes "
+                             f"{', '.join(ITEMS)} tensors: convert the model with 8-bit or 16-bit activations")
     try:
         return BUILDERS[operator.name](twin.graph, operator, step.node)
     except ModelError as error:

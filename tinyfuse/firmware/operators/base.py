@@ -181,6 +181,10 @@ def in_and_out(graph: Graph, operator: Operator) -> tuple[Tensor, Tensor]:
     return graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
 
 
+ITEMS = {"int8": 0, "bool": 0, "int16": 1, "int32": 2}
+"""Types of tensors, as :func:`is_wide` tells them."""
+
+
 def is_wide(tensor: Tensor) -> int:
-    """Tell int16 codes (1) from int8 codes (0), as the kernels take it."""
-    return int(tensor.dtype == np.int16)
+    """Tell int32 values (2) from int16 codes (1) and bytes (0), as the kernels take it."""
+    return ITEMS[tensor.dtype.name]

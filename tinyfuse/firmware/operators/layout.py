@@ -35,7 +35,7 @@ class Join(Kernel):
     def calls(self, number: int, at: Place, scratch: str) -> tuple[str, ...]:
         if self.aliased is not None:
             return ()
-        item, target = 1 + self.wide, at(self.target)
+        item, target = 1 << self.wide, at(self.target)
         row, starts = sum(self.widths), accumulate(self.widths, initial=0)
         copies = [f"tny_copy({at(part)}, {target} + {start * item}, {row * item}, {width * item}, {self.rows});"
                   for part, width, start in zip(self.sources, self.widths, starts, strict=False)]

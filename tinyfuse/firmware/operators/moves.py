@@ -1,4 +1,4 @@
-"""STRIDED_SLICE, TRANSPOSE, GATHER, RESIZE_NEAREST_NEIGHBOR, DEPTH_TO_SPACE, SPACE_TO_DEPTH: codes that move."""
+"""STRIDED_SLICE, TRANSPOSE, BROADCAST_TO, GATHER, RESIZE_NEAREST_NEIGHBOR, MIRROR_PAD and more: codes that move."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.c_text import array, comment
 from tinyfuse.firmware.operators.base import Kernel, in_and_out, is_wide, register
 from tinyfuse.firmware.operators.layout import Join
-from tinyfuse.firmware.operators.walk import Steps, contiguous, is_whole, members, walk
-from tinyfuse.integer.operators import blocks, gather, layout, resize_nearest
+from tinyfuse.firmware.operators.walk import AXES, Steps, broadcast, contiguous, is_whole, members, walk
+from tinyfuse.integer.operators import blocks, broadcast_to, gather, layout, mirror_pad, resize_nearest
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 
@@ -62,6 +63,39 @@ def _blocks(graph: Graph, operator: Operator, node: blocks.Blocks) -> Kernel:
     steps = contiguous(node.parts)
     return _moved(source, target, tuple(node.parts[axis - 1] for axis in node.order),
                   tuple(steps[axis - 1] for axis in node.order), 0)
+
+
+@register("BROADCAST_TO")
+def _repeat(graph: Graph, operator: Operator, node: broadcast_to.Repeat) -> Kernel:
+    source, target = in_and_out(graph, operator)
+    return _moved(source, target, target.shape, broadcast(source.shape, target.shape), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Take(Kernel):
+    """Codes at ``places`` of each axis, counted in codes."""
+
+    places: tuple[np.ndarray, ...] = field(repr=False)
+    wide: int
+    header = "tny_take.h"
+    kind = "take"
+    call = "tny_take", "wide"
+
+    def tables(self, number: int) -> str:
+        return f"/* {comment(self.name)} */\n" + array("uint32_t", f"places{number}", np.concatenate(self.places))
+
+    def members(self, number: int) -> Mapping[str, object]:
+        return {**members(sizes=map(len, self.places)), "places": f"places{number}"}
+
+
+@register("MIRROR_PAD", "REVERSE_V2")
+def _take(graph: Graph, operator: Operator, node: mirror_pad.Take) -> Take:
+    source, target = in_and_out(graph, operator)
+    found = [places * step for places, step in zip(node.places, contiguous(source.shape)[1:], strict=True)]
+    if len(found) > AXES:
+        raise ModelError(f"'{target.name}' has {len(found)} axes beside the batch; the firmware knows at most {AXES}")
+    return Take(target.name, (source.index,), target.index, (*([np.zeros(1, int)] * (AXES - len(found))), *found),
+                is_wide(target))
 
 
 @dataclass(frozen=True, eq=False)

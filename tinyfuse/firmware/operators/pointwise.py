@@ -14,9 +14,8 @@ from tinyfuse.firmware.operators.base import Kernel, Pair, in_and_out, is_wide, 
 from tinyfuse.firmware.operators.elementwise import Scales, elementwise
 from tinyfuse.firmware.operators.wide_functions import wide_function
 from tinyfuse.firmware.scale import Scale, fits, scale_of
-from tinyfuse.integer.arithmetic import TYPE_RANGE
 from tinyfuse.integer.operators import binary
-from tinyfuse.integer.operators.table import Table
+from tinyfuse.integer.operators.table import CODES, Table
 from tinyfuse.tflite.graph import Graph, Operator
 
 ADD_SHIFT = binary.LEFT_SHIFT[np.dtype(np.int8)]
@@ -62,8 +61,12 @@ class Quantize(Kernel):
     wide_out: int
     header = "tny_quantize.h"
     kind = "quantize"
-    described = "scale", "zero_in", "zero_out", "low", "high"
     call = "tny_quantize", "size", "wide_in", "wide_out"
+
+    def members(self, number: int) -> Mapping[str, object]:
+        low, high, zero = ("INT32_MIN" if value == -(1 << 31) else value for value in
+                           (self.low, self.high, self.zero_out))
+        return {"scale": self.scale, "zero_in": self.zero_in, "zero_out": zero, "low": low, "high": high}
 
     @property
     def replaceable(self) -> tuple[int, ...]:
@@ -74,7 +77,7 @@ class Quantize(Kernel):
 @register("QUANTIZE")
 def _quantize(graph: Graph, operator: Operator, node: Any) -> Quantize:
     source, target = in_and_out(graph, operator)
-    low, high = TYPE_RANGE[target.dtype]
+    low, high = CODES[target.dtype]
     scale = scale_of(float(source.scale[0]) / float(target.scale[0]))
     return Quantize(target.name, (source.index,), target.index, int(np.prod(target.shape)), scale,
                     int(source.zero_point[0]), int(target.zero_point[0]), low, high, is_wide(source), is_wide(target))

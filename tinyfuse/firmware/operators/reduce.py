@@ -1,4 +1,4 @@
-"""MEAN, SUM and REDUCE_MAX over any axes; a mean over neighbouring ones, as in global average pooling, is quicker."""
+"""MEAN, SUM, REDUCE_MAX and REDUCE_MIN over any axes; a mean over neighbouring ones, as in global pooling, is fast."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Mean(Kernel):
 
 @dataclass(frozen=True, eq=False)
 class Reduce(Kernel):
-    """The sum of codes, rescaled, or the ``largest`` of them; ``kept`` and ``gone``: sizes and steps of axes."""
+    """The sum of codes, rescaled, or (``what`` 1, 2) their largest or smallest; ``kept``, ``gone``: sizes, steps."""
 
     kept: tuple[Steps, Steps]
     gone: tuple[Steps, Steps]
@@ -45,11 +45,11 @@ class Reduce(Kernel):
     low: int
     high: int
     wide: int
-    largest: int
+    what: int
     header = "tny_reduce.h"
     kind = "reduce"
     described = "scale", "zero_in", "zero_out", "low", "high"
-    call = "tny_reduce", "wide", "largest"
+    call = "tny_reduce", "wide", "what"
 
     def members(self, number: int) -> Mapping[str, object]:
         (sizes, steps), (reduced_sizes, reduced_steps) = self.kept, self.gone
@@ -71,11 +71,11 @@ def _mean(graph: Graph, operator: Operator, node: mean.Mean) -> Kernel:
                 node.zero_in, node.zero_out, node.low, node.high, wide)
 
 
-@register("REDUCE_MAX")
+@register("REDUCE_MAX", "REDUCE_MIN")
 def _largest(graph: Graph, operator: Operator, node: reduce_max.ReduceMax) -> Reduce:
     source, target = in_and_out(graph, operator)
     return Reduce(target.name, (source.index,), target.index, *_split(source, node.axes), Scale(0, 0), 0, 0, 0, 0,
-                  is_wide(source), 1)
+                  is_wide(source), 2 if node.smallest else 1)
 
 
 def _split(source: Tensor, axes: tuple[int, ...]) -> tuple[tuple[Steps, Steps], tuple[Steps, Steps]]:

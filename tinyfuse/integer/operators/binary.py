@@ -13,6 +13,9 @@ from tinyfuse.integer.arithmetic import TYPE_RANGE, clamp, quantize_multiplier, 
 from tinyfuse.integer.operators.base import fused_range, need_batch_axis, need_centred, need_one_scale, register
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
+_SECOND_TYPE = {"PRELU": np.dtype(np.int8)}
+"""Of operators whose second operand has one type, whatever the others have."""
+_OTHER = {"PRELU": ", but int8 for alpha"}
 _MOST_AXES = 6  # that TFLite Micro broadcasts over
 LEFT_SHIFT = {np.dtype(np.int8): 20, np.dtype(np.int16): 15}
 """Bits of headroom that sums are computed with."""
@@ -167,10 +170,11 @@ def _tensors(operator: Operator, graph: Graph) -> tuple[list[Tensor], Tensor]:
     if all(source.data is not None for source in sources):
         raise ModelError(f"'{target.name}': {operator.name} of two constants; at least one must be computed, so fold "
                          "it into its result")
-    for tensor in (*sources, target):
-        if tensor.dtype not in TYPE_RANGE or tensor.dtype != target.dtype:
+    for place, tensor in enumerate((*sources, target)):
+        wanted = _SECOND_TYPE.get(operator.name, target.dtype) if place == 1 else target.dtype
+        if tensor.dtype not in TYPE_RANGE or tensor.dtype != wanted:
             raise ModelError(f"'{tensor.name}': {operator.name} of {tensor.dtype} to {target.dtype} is not supported; "
-                             "use int8 or int16 throughout")
+                             f"use int8 or int16 throughout{_OTHER.get(operator.name, '')}")
         need_one_scale(operator, tensor)
         if tensor.data is None:
             need_batch_axis(operator, tensor)

@@ -13,8 +13,9 @@ from tinyfuse.integer.operators.base import Node, constant, need_shape, register
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 _MOVABLE = same_type("int8", "int16", "float32")
-_MOST_AXES = {"TRANSPOSE": 5, "PAD": 5, "PADV2": 5, "STRIDED_SLICE": 4}
-"""What TFLite Micro's kernels take."""
+_MOST_AXES = {"TRANSPOSE": 5, "PAD": 5, "PADV2": 5, "STRIDED_SLICE": 4, "SLICE": 5, "UNPACK": 6, "SPLIT": 6,
+              "SPLIT_V": 6}
+"""What TFLite Micro's kernels take; of those that became a STRIDED_SLICE, by their option `of`."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,10 @@ def _transpose(operator: Operator, graph: Graph) -> Node:
 def _strided_slice(operator: Operator, graph: Graph) -> Node:
     source, target = source_and_target(operator, graph, same_type("int8", "int16", "int32", "float32"))
     begins, stops, strides = (constant(operator, graph, place).ravel().tolist() for place in (1, 2, 3))
-    if not len(begins) == len(stops) == len(strides) == len(source.shape) <= _MOST_AXES["STRIDED_SLICE"]:
+    most = _MOST_AXES.get(str(operator.options.get("of")), _MOST_AXES["STRIDED_SLICE"])
+    if not len(begins) == len(stops) == len(strides) == len(source.shape) <= most:
         raise ModelError(f"'{target.name}': STRIDED_SLICE of {list(source.shape)} needs a begin, an end and a stride "
-                         f"for each of at most {_MOST_AXES['STRIDED_SLICE']} axes")
+                         f"for each of at most {most} axes")
     if any(operator.options.get(key) for key in ("ellipsis_mask", "new_axis_mask", "offset")):
         raise ModelError(f"'{target.name}': STRIDED_SLICE with an ellipsis, a new axis or an offset is not supported")
     dropped = [_masked(operator, "shrink_axis_mask", axis) for axis in range(len(begins))]

@@ -14,7 +14,8 @@ from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, clamp, wra
 from tinyfuse.integer.operators.base import Node, need_centred, need_one_scale, register, rescaled_codes, unary_tensors
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
-_RANGE = TYPE_RANGE | {np.dtype(np.int32): (-(1 << 31), (1 << 31) - 1)}
+CODES = TYPE_RANGE | {np.dtype(np.int32): (-(1 << 31), (1 << 31) - 1)}
+"""The first and last value of each type."""
 
 
 class Table:
@@ -45,7 +46,7 @@ def every_code(source: Tensor) -> np.ndarray:
 def clamped(source: Tensor, target: Tensor, unclamped: np.ndarray, slope: float | np.ndarray,
             low: int | None = None, high: int | None = None) -> Table:
     """Make the table of ``unclamped`` int64 values that a clamp to [low, high] follows (default: all output codes)."""
-    first, last = _RANGE[target.dtype]
+    first, last = CODES[target.dtype]
     values, inside = clamp(unclamped, first if low is None else low, last if high is None else high, target.dtype)
     return Table(source.dtype, values, np.where(inside, slope, 0.0))
 
@@ -99,7 +100,7 @@ class FromFloat:
         with np.errstate(over="ignore"):
             quotient = (inputs[0] / self.scale).astype(np.float64)
         rounded = np.copysign(np.floor(np.abs(np.nan_to_num(quotient)) + 0.5), quotient)
-        unclamped = np.clip(rounded, *_RANGE[np.dtype(np.int32)]) + self.zero_point
+        unclamped = np.clip(rounded, *CODES[np.dtype(np.int32)]) + self.zero_point
         return clamp(unclamped, self.low, self.high, self.dtype)
 
     def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:

@@ -1,0 +1,130 @@
+"""Random cases of operators that few networks have, for graphs of many side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+from operator_cases import DTYPES
+from side_by_side import Net
+
+
+def shaped(net: Net, most: int = 4) -> list[int]:
+    """A shape of two to ``most`` axes, of which the first is the batch."""
+    return [1, *(int(size) for size in net.rng.integers(1, 6, net.pick(*range(1, most))))]
+
+
+def smaller(net: Net, shape: list[int]) -> list[int]:
+    """``shape`` with a size of 1 along some axes."""
+    return [1 if net.pick(0, 0, 1) else size for size in shape]
+
+
+def mirror_pad(net: Net) -> None:
+    mode, shape = net.pick(0, 1), shaped(net)
+    pads = [[0, 0], *([int(net.rng.integers(0, size + mode)) for _ in "ab"] for size in shape[1:])]
+    net.step("MIRROR_PAD", [net.input(shape), net.constant(np.array(pads), np.int32)],
+             net.tensor([size + sum(pair) for size, pair in zip(shape, pads, strict=True)]), "MirrorPadOptions",
+             {"mode": mode})
+
+
+def reverse(net: Net) -> None:
+    shape, dtype = shaped(net), DTYPES[net.pick(0, 1)]
+    first = net.pick(*range(1, len(shape)))
+    axes = np.arange(first, net.pick(*range(first, len(shape))) + 1)
+    net.step("REVERSE_V2", [net.input(shape, dtype), net.constant(axes, np.int32)], net.tensor(shape, dtype))
+
+
+def broadcast_to(net: Net) -> None:
+    shape, dtype = shaped(net, 5), DTYPES[net.pick(0, 1)]
+    net.step("BROADCAST_TO", [net.input(smaller(net, shape), dtype), net.constant(np.array(shape), np.int32)],
+             net.tensor(shape, dtype))
+
+
+def arg_max(net: Net) -> None:
+    shape, name = shaped(net), ("ARG_MAX", "ARG_MIN")[net.pick(0, 1)]
+    axis = net.pick(*range(1, len(shape)))
+    given = net.constant(np.array(net.pick(axis, axis - len(shape))), np.int32)
+    net.step(name, [net.input(shape), given], net.tensor(shape[:axis] + shape[axis + 1:], np.int32, scale=1.0),
+             "ArgMaxOptions" if name == "ARG_MAX" else "ArgMinOptions", {"outputType": 2})
+
+
+def l2_normalization(net: Net) -> None:
+    shape = shaped(net)
+    net.step("L2_NORMALIZATION", [net.input(shape, zero=net.zero(np.int8))], net.tensor(shape, scale=1 / 128),
+             "L2NormOptions")
+
+
+def reduce_min(net: Net) -> None:
+    shape = shaped(net)
+    net.step("REDUCE_MIN", [net.input(shape), net.constant(np.array([1]), np.int32)], net.tensor([1, 1, *shape[2:]]),
+             "ReducerOptions", {"keepDims": True})
+
+
+def wide_prelu(net: Net) -> None:
+    """Slopes are int8 all the same."""
+    shape = shaped(net)
+    alpha = net.constant(net.rng.integers(-128, 128, smaller(net, shape)[1:]), np.int8, [0.01], [net.zero(np.int8)])
+    net.step("PRELU", [net.input(shape, np.int16, scale=0.001), alpha],
+             net.tensor(shape, np.int16, scale=float(net.rng.uniform(0.0005, 0.005))))
+
+
+def truth(net: Net, shape: list[int]) -> int:
+    """Truth values of ``shape``: a tensor without a scale."""
+    index = net.tensor(shape, np.bool_)
+    net.specs[index].scale = net.specs[index].zero_point = []
+    return index
+
+
+def compared(net: Net, shape: list[int]) -> int:
+    """Truth values that a comparison makes."""
+    name = str(net.rng.choice(["EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"]))
+    scales = [float(scale) for scale in net.rng.uniform(0.01, 0.9, 2)]
+    first = net.input(shape, scale=scales[0], zero=net.zero(np.int8))
+    second = net.input(smaller(net, shape), scale=scales[net.pick(0, 1)], zero=net.zero(np.int8))
+    return net.step(name, [first, second], truth(net, shape))
+
+
+def select(net: Net) -> None:
+    """Two comparisons, or one turned round, choose; one choice may be constant."""
+    shape, dtype = shaped(net), DTYPES[net.pick(0, 1)]
+    chosen = compared(net, shape)
+    if net.pick(0, 1):
+        chosen = net.step("LOGICAL_NOT", [chosen], truth(net, shape))
+    else:
+        chosen = net.step(("LOGICAL_AND", "LOGICAL_OR")[net.pick(0, 1)], [chosen, compared(net, shape)],
+                          truth(net, shape))
+    small = smaller(net, shape)
+    either = [net.input(shape, dtype), net.constant(net.rng.integers(-128, 128, small), dtype, [0.1], [0])
+              if net.pick(0, 1) else net.input(small, dtype)]
+    net.step("SELECT_V2", [chosen, *either[::net.pick(1, -1)]], net.tensor(shape, dtype), "SelectV2Options")
+
+
+def add_n(net: Net) -> None:
+    shape, zero = shaped(net), net.zero(np.int8)
+    parts = [net.input(shape, zero=zero) for _ in range(net.pick(2, 3))]
+    if net.pick(0, 1):
+        parts.append(net.constant(net.rng.integers(-128, 128, shape), np.int8, [0.1], [zero]))
+    net.step("ADD_N", parts, net.tensor(shape, scale=float(net.rng.uniform(0.05, 0.5)), zero=net.zero(np.int8)),
+             "AddNOptions")
+
+
+def cumsum(net: Net) -> None:
+    shape = shaped(net)
+    axis = net.constant(np.array(net.pick(*range(1, len(shape)))), np.int32)
+    net.step("CUMSUM", [net.input(shape, zero=net.zero(np.int8)), axis],
+             net.tensor(shape, scale=float(net.rng.uniform(0.05, 0.5)), zero=net.zero(np.int8)), "CumsumOptions",
+             {"exclusive": bool(net.pick(0, 1)), "reverse": bool(net.pick(0, 1))})
+
+
+def slice_of_five(net: Net) -> None:
+    """One axis more than STRIDED_SLICE takes."""
+    begins, sizes = (net.constant(np.array(values), np.int32) for values in ([0, 1, 1, 0, 1], [1, 1, 2, 2, 2]))
+    net.step("SLICE", [net.input([1, 2, 3, 2, 3]), begins, sizes], net.tensor([1, 1, 2, 2, 2]), "SliceOptions")
+
+
+def to_int32(net: Net) -> None:
+    dtype = DTYPES[net.pick(0, 1)]
+    net.step("QUANTIZE", [net.input([1, 9], dtype)], net.tensor([1, 9], np.int32, scale=float(net.rng.uniform(
+        1e-5, 1e-2)), zero=net.pick(0, 70000)), "QuantizeOptions")
+
+
+RARE = [mirror_pad, reverse, broadcast_to, arg_max, l2_normalization, reduce_min, wide_prelu, select, add_n, cumsum,
+        slice_of_five, to_int32]
