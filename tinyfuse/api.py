@@ -82,7 +82,7 @@ def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Da
 
 
 def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
-           epsilon: float | Mapping[str, float] | None = None, codes: int | None = None, norm: str = "linf",
+           epsilon: float | Mapping[str, float] | None = None, codes: int | None = None, norm: str | None = None,
            threat: str = "codes", mask: Mapping[str, np.ndarray] | None = None, samples: int = 100,
            executors: Sequence[str] | None = None, source: str | Path | None = None, ensemble: bool = False,
            save: str | Path | None = None, output: str = "", signature: str = "", **settings: Any) -> AttackRows:
@@ -90,8 +90,10 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
 
     ``modality``: "all" inputs, or names separated by commas. ``epsilon`` is one budget, or one for each attacked input,
     in its own units (default: 0.03 of the range of its values); ``codes`` is a budget in whole codes of an integer
-    model instead. ``threat`` (integer models): "codes", "real" or "naive", see threats/code_threats.py. ``settings``
-    are those of the attack: steps, step_size, loss, random_start, restarts, seed, queries, ...
+    model instead. ``norm``: "linf", "l2", "l2-joint" (one ball for all attacked inputs, in units of their budgets) or
+    "l2-steps"; by default the first that the attack is defined for. ``threat`` (integer models): "codes", "real" or
+    "naive", see threats/code_threats.py. ``settings`` are those of the attack: steps, step_size, loss, random_start,
+    restarts, seed, queries, ...
 
     A ``.tflite`` needs no network: its twin is attacked, and ``executors`` judge the same codes again (default: TFLite
     Micro, where it is installed); with ``tflm`` among them, a single differing code is a :class:`ParityError`. With
@@ -104,6 +106,7 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     from tinyfuse.study.attack import AttackTask
 
     path, plan = Path(model), attack_of(attack, settings)
+    norm = plan.norm_or_default(norm)
     executors = _default_executors() if executors is None else executors
     check_attack(path, plan, threat, executors, source, ensemble, codes)
     task = AttackTask(plan, dataset, samples, modality, epsilon, codes, norm, threat, mask or {})
@@ -123,6 +126,7 @@ def profile(model: str | Path, dataset: Dataset, suite: str = "standard", *, mod
     from tinyfuse.study.attack import AttackTask
 
     plan = profile_named(suite)
+    plan.check_norm(norm)
     plan = plan if steps is None else plan.with_steps(steps)
     task = AttackTask(plan, dataset, samples, modality, epsilon, None, norm, threat)
     return _attacked(Path(model), task, (), None, False, save, (output, signature))
@@ -196,6 +200,7 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
         raise UsageError(f"{path}: smallest budgets are counted in codes, so give a .tflite")
     if not isinstance(plan, SampleAttack):
         raise UsageError(f"smallest budgets are those of single samples and one model, which {attack} is not about")
+    plan.check_norm("linf")
     own, dataset = _model_and_data(path, dataset)
     attacked = attacked_by(modality, [one.name for one in own.inputs])
     return SmallestBudgets.of(study.minimal_budget(

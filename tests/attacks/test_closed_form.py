@@ -179,5 +179,5 @@ def test_unknown_modalities_and_attacks_are_refused(linear: Build, samples: Draw
     clean, labels = samples(2)
     with pytest.raises(UsageError, match=r"attacks 'adio' \(did you mean 'audio'\?\), but 'linear' has the inputs"):
         FGSM().run(linear(), clean, labels, analytic.threat("linf", {"adio": 0.1}))
-    with pytest.raises(UsageError, match=r"unknown attack 'fgms' \(did you mean 'fgsm'\?\); use one of fgsm, pgd"):
-        attack_of("fgms")
+    with pytest.raises(UsageError, match=r"unknown attack 'pdg' \(did you mean 'pgd'\?\); use one of fgsm, fgm, pgd"):
+        attack_of("pdg")

@@ -27,7 +27,9 @@ from tinyfuse.integer.model import load_model
 from tinyfuse.nn.network import Network, load_network
 from tinyfuse.study import minimal_budget, row_text
 from tinyfuse.study.attack import AttackResult
+from tinyfuse.study.rows import SAMPLE_SEED
 from tinyfuse.threats.code_threats import reachable
+from tinyfuse.threats.norms import norm_of
 
 COUNT = 20
 Attack = Callable[..., AttackResult]
@@ -52,7 +54,7 @@ def attack(model: Path, tiny_dataset: Dataset) -> Attack:
     """`api.attack` on the integers, with few samples and steps."""
 
     def run(**settings: Any) -> AttackResult:
-        free = settings.get("attack") in ("fgsm", "square", "corners", "universal")
+        free = settings.get("attack") in ("fgsm", "fgm", "square", "corners", "universal", "universal-pgd")
         return api.attack(model, tiny_dataset, **{"samples": COUNT, **({} if free else {"steps": 3}), **settings})
 
     return run
@@ -95,6 +97,27 @@ def row_of(**changes: Any) -> Row:
 ])
 def test_a_sentence_names_threat_model_origin_and_mask(changes: Row, note: Any, words: str) -> None:
     assert words in row_text.sentence(row_of(**changes), note)
+
+
+@pytest.mark.parametrize(("settings", "norm"), [
+    ({"attack": "pgd", "norm": "l2-joint", "epsilon": {"image": 3.0, "audio": 1.0}}, "l2-joint"),
+    ({"attack": "fgm", "epsilon": 3.0}, "l2"),
+    ({"attack": "universal-pgd", "epsilon": 1.0, "epochs": 2, "train_samples": 30}, "l2-steps"),
+])
+def test_integers_are_attacked_in_euclidean_balls(attack: Attack, model: Path, tiny_dataset: Dataset, settings: Any,
+                                                  norm: str) -> None:
+    """Rows name the norm, the codes are TFLite Micro's verdict, and a joint budget is spent jointly."""
+    found = attack(**settings, samples=10)
+    rows = attacked(found.rows, executor="tflm")
+    assert {row["norm"] for row in rows} == {norm} and all(validate(row) for row in found.rows)
+    assert np.array_equal(broken_in(model, found.made), found.made["broken"])
+    if norm == "l2-joint":
+        integer = load_model(model)
+        clean = integer.codes_of(tiny_dataset.test.balanced(10, seed=SAMPLE_SEED).inputs)
+        change = {port.name: (found.made[port.name] - clean[port.name].astype(float)) * port.scale
+                  for port in integer.inputs}
+        shares = norm_of(norm).shares(change, settings["epsilon"])
+        assert 0.5 < shares.max() <= 1 + 1e-6
 
 
 def test_saved_codes_break_what_they_are_said_to_break(attack: Attack, model: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tinyfuse.core.errors import UsageError
 from tinyfuse.core.strict import encode
 from tinyfuse.data.samples import Batch
 from tinyfuse.threats.code_grid import Grids
+from tinyfuse.threats.norms import NORMS, norm_of
 from tinyfuse.threats.threat import Threat
 
 
@@ -32,8 +33,9 @@ class Attack:
 
     ``gradient_free``: it asks a target for nothing but logits. ``iterative``: it takes steps of a length in input
     units. ``in_suites``: it attacks one target sample by sample, so it may stand in a profile. ``needs_float``: it runs
-    on an integer model with its float network beside. ``one_for_all``: one perturbation serves a whole set. ``least``:
-    the smallest value of each setting that is a number. An unknown loss, or a number that is smaller or not finite, is
+    on an integer model with its float network beside. ``one_for_all``: one perturbation serves a whole set. ``norms``:
+    those that it is defined for, its own default first. ``least``: the smallest value of each setting that is a number.
+    An unknown loss, or a number that is smaller or not finite, is
     a UsageError.
     """
 
@@ -44,6 +46,7 @@ class Attack:
     in_suites: ClassVar[bool] = False
     needs_float: ClassVar[bool] = False
     one_for_all: ClassVar[bool] = False
+    norms: ClassVar[tuple[str, ...]] = tuple(NORMS)
 
     def __post_init__(self) -> None:
         check_loss(getattr(self, "loss", CROSS_ENTROPY))
@@ -61,6 +64,17 @@ class Attack:
     def settings(self) -> dict[str, Any]:
         """Return the name and every setting that is not None, for a row; :func:`attack_of` reads it back."""
         return {"name": self.name, **encode(self)}
+
+    def check_norm(self, norm: str) -> None:
+        """Raise UsageError unless the attack is defined for ``norm``."""
+        if norm not in self.norms:
+            raise UsageError(f"{self.name}: the norm is {norm}; this attack is defined for {' and '.join(self.norms)}")
+
+    def norm_or_default(self, norm: str | None) -> str:
+        """Return ``norm``, or the attack's own default; raise UsageError if it is unknown or not defined for it."""
+        chosen = norm_of(norm or self.norms[0]).name
+        self.check_norm(chosen)
+        return chosen
 
     def step_lengths(self, threat: Threat, grids: Grids | None) -> dict[str, float]:
         """Return the length of its steps by input in the units of ``threat``; empty where they are not fixed."""
@@ -87,6 +101,7 @@ class SampleAttack(Attack, ABC):
         if not (self.gradient_free or hasattr(target, "gradient")):
             raise UsageError(f"'{target.name}' on {target.executor} has no gradients, which {self.name} needs; use one "
                              f"of {', '.join(name for name, kind in ATTACKS.items() if kind.gradient_free)}")
+        self.check_norm(threat.norm.name)
         check_request(target, batch, labels, [threat])
         labels, places = np.asarray(labels), np.arange(len(labels))
         ids = places if sample_ids is None else np.asarray(sample_ids)

@@ -13,7 +13,7 @@ from tinyfuse.attacks.attack import SampleAttack, at_least
 from tinyfuse.attacks.oracle import Oracle, Problem
 from tinyfuse.attacks.query_search import Search
 from tinyfuse.data.samples import Batch
-from tinyfuse.threats.norms import Streams
+from tinyfuse.threats.random_draws import Streams
 from tinyfuse.threats.threat import Threat
 
 _PAIRS_AT_ONCE = 5
@@ -81,9 +81,8 @@ class NES(SampleAttack):
               rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """Yield two opposite probes around what the target sees of ``point``, each brought into the threat."""
         threat, at = search.threat, search.legal(point, rows)[1]
-        change = {name: threat.norm.noise(self.noise, streams[name], rows,
-                                          threat.attackable(name, at[name].shape[1:]), size, whole=threat.lattice)
-                  for name, size in _shares(threat, self.probe).items()}
+        masks = {name: threat.attackable(name, at[name].shape[1:]) for name in threat.attacked}
+        change = threat.norm.noises(self.noise, streams, rows, masks, _shares(threat, self.probe), whole=threat.lattice)
         for sign in (np.float32(1), np.float32(-1)):
             yield search.legal({name: at[name] + sign * change[name] for name in change}, rows)[1]
 

@@ -134,8 +134,7 @@ def minimal_shares(target: Target, batch: Batch, labels: np.ndarray, threat: Thr
     shares = np.geomspace(finest, 1.0, levels)
 
     def spent(point: Batch, clean: Batch) -> np.ndarray:
-        return np.asarray(np.max([threat.norm.size(point[name] - clean[name]) / threat.budget[name]
-                                  for name in threat.attacked if threat.budget[name]], axis=0))
+        return threat.norm.shares({name: point[name] - clean[name] for name in threat.attacked}, threat.budget)
 
     ladder = Ladder(levels, lambda k: replace(threat, budget={name: value * float(shares[k - 1])
                                                               for name, value in threat.budget.items()}),

@@ -42,11 +42,23 @@ class FGSM(GradientAttack):
 
 
 @dataclass(frozen=True)
+class FGM(FGSM):
+    """:class:`FGSM` in a Euclidean norm: x + epsilon * g / ||g||, one step of the whole budget.
+
+    In the joint norm the length is that of the gradients of all attacked inputs together (Yang et al. 2024).
+    """
+
+    name = "fgm"
+    norms = ("l2", "l2-joint", "l2-steps")
+
+
+@dataclass(frozen=True)
 class PGD(GradientAttack):
     """``steps`` steps up ``loss``, projected after each (Madry et al. 2018).
 
-    ``step_size`` is in input units and at most the budget, by default 2.5 epsilon / steps; on codes it is a whole
-    number of them for a given size and at least one code otherwise, as rounding would undo less. Numerically
+    ``step_size`` is in input units and at most the budget, by default 2.5 epsilon / steps (in a joint ball it is the
+    step of the input with the largest budget, and those of others are shorter in proportion to theirs); on codes it is
+    a whole number of them for a given size and at least one code otherwise, as rounding would undo less. Numerically
     CleverHans 4.0's ``projected_gradient_descent``.
 
     ``restarts`` runs in all; the first starts at the clean point unless ``random_start``, the others at points that
@@ -69,9 +81,17 @@ class PGD(GradientAttack):
             least = 1.0 if threat.lattice else 0.0
             wanted = {name: max(2.5 * epsilon / self.steps, least) for name, epsilon in threat.budget.items()}
         else:
-            wanted = {name: float(max(1, grids[name].budget(self.step_size))) if threat.lattice and grids
-                      else self.step_size for name in threat.attacked}
+            wanted = self._given_lengths(self.step_size, threat, grids)
         return {name: min(wanted[name], epsilon) for name, epsilon in threat.budget.items()}
+
+    def _given_lengths(self, size: float, threat: Threat, grids: Grids | None) -> dict[str, float]:
+        """Return steps of ``size`` in input units; in a joint ball that of the largest budget, others in proportion."""
+        codes = grids if threat.lattice and grids else None
+        real = {name: epsilon * (codes[name].scale if codes else 1.0) for name, epsilon in threat.budget.items()}
+        largest = max(real.values())
+        sizes = {name: size * (epsilon / largest if threat.norm.joint and largest else 1.0)
+                 for name, epsilon in real.items()}
+        return {name: float(max(1, codes[name].budget(one))) for name, one in sizes.items()} if codes else sizes
 
     def climb(self, problem: Problem) -> Climb:
         """Run all restarts; with survivors only, each on what no iterate has broken yet."""
@@ -101,11 +121,11 @@ class PGD(GradientAttack):
             Query, Any, tuple[dict[str, np.ndarray], np.ndarray]]:
         for _ in range(self.steps):
             gradient = yield from at.gradient(self.loss)
-            direction = self._direction(gradient, at.velocity)
+            direction = self._direction(gradient, at)
             at.point = at.threat.project(at.threat.ascend(at.point, direction, lengths), at.clean)
         return (yield from at.arrive())
 
-    def _direction(self, gradient: Batch, velocity: dict[str, np.ndarray]) -> Batch:
+    def _direction(self, gradient: Batch, at: Climbers) -> Batch:
         return gradient
 
 
@@ -113,19 +133,23 @@ class PGD(GradientAttack):
 class MIM(PGD):
     """The momentum iterative method (Dong et al. 2018): steps along decay * velocity + gradient / mean |gradient|.
 
-    ``momentum`` is the decay; gradients are divided by their mean size per sample and input.
+    ``momentum`` is the decay; gradients are divided by their mean size per sample and input, in a joint ball by that of
+    all inputs together.
     """
 
     name = "mim"
     least = at_least(**PGD.least, momentum=0)
     momentum: float = 1.0
 
-    def _direction(self, gradient: Batch, velocity: dict[str, np.ndarray]) -> Batch:
+    def _direction(self, gradient: Batch, at: Climbers) -> Batch:
+        means = {name: np.abs(values).mean(axis=tuple(range(1, values.ndim))) for name, values in gradient.items()}
+        if at.threat.norm.joint:
+            means = dict.fromkeys(means, np.mean(list(means.values()), axis=0))
         for name, values in gradient.items():
-            mean = np.abs(values).mean(axis=tuple(range(1, values.ndim)), keepdims=True)
+            mean = means[name].reshape(-1, *([1] * (values.ndim - 1)))
             scaled = np.divide(values, mean, out=np.zeros_like(values), where=mean > 0)
-            velocity[name] = np.float32(self.momentum) * velocity.get(name, np.float32(0)) + scaled
-        return velocity
+            at.velocity[name] = np.float32(self.momentum) * at.velocity.get(name, np.float32(0)) + scaled
+        return at.velocity
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,16 @@ from typing import Any
 
 from tinyfuse.attacks.attack import ATTACKS, Attack, SampleAttack, register
 from tinyfuse.attacks.evolution import NES, SPSA
-from tinyfuse.attacks.pgd import DIVA, FGSM, MIM, PGD
+from tinyfuse.attacks.pgd import DIVA, FGM, FGSM, MIM, PGD
 from tinyfuse.attacks.query_search import Corners
 from tinyfuse.attacks.square import Square
 from tinyfuse.attacks.universal import Universal
+from tinyfuse.attacks.universal_pgd import UniversalPGD
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.strict import decode
+from tinyfuse.threats.norms import norm_of
 
-for _kind in (FGSM, PGD, MIM, Square, Corners, NES, SPSA, Universal, DIVA):
+for _kind in (FGSM, FGM, PGD, MIM, Square, Corners, NES, SPSA, Universal, UniversalPGD, DIVA):
     register(_kind)
 
 
@@ -42,6 +44,13 @@ class Profile:
     def steps(self) -> int:
         """The largest number of steps of any attack."""
         return max(getattr(attack, "steps", 1) for attack in self.attacks)
+
+    def check_norm(self, norm: str) -> None:
+        """Raise UsageError for an unknown ``norm``, or one that an attack of the suite is not defined for."""
+        for attack in self.attacks:
+            if norm_of(norm).name not in attack.norms:
+                raise UsageError(f"profile {self.name}: {attack.name} is defined for {' and '.join(attack.norms)}, not "
+                                 f"for {norm}; choose another profile, or single attacks")
 
     def with_steps(self, steps: int) -> Profile:
         """Return the same suite with other numbers of steps; the literature's protocol stays what it is."""

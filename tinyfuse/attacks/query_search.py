@@ -13,7 +13,8 @@ from tinyfuse.attacks.losses import margin
 from tinyfuse.attacks.oracle import Oracle, Problem
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.samples import Batch
-from tinyfuse.threats.norms import NOISE_KINDS, Streams
+from tinyfuse.threats.norm import NOISE_KINDS
+from tinyfuse.threats.random_draws import Streams
 
 _ON_A_TIE = float(np.finfo(np.float64).tiny)
 
@@ -117,8 +118,7 @@ class Corners(SampleAttack):
         streams = {name: search.streams(name) for name in threat.attacked}
         masks = {name: threat.attackable(name, values.shape[1:]) for name, values in search.clean.items()}
         for rows in search.rounds(self.draws):
-            point = {name: search.clean[name][rows] + threat.norm.noise(self.kind, streams[name], rows, masks[name],
-                                                                        epsilon, whole=threat.lattice)
-                     for name, epsilon in threat.budget.items()}
+            noise = threat.norm.noises(self.kind, streams, rows, masks, threat.budget, whole=threat.lattice)
+            point = {name: search.clean[name][rows] + change for name, change in noise.items()}
             search.ask(search.legal(point, rows)[1], rows)
         return search.outcome()

@@ -33,6 +33,7 @@ class Square(SampleAttack):
 
     name = "square"
     gradient_free = True
+    norms = ("linf",)
     least = at_least(queries=2, seed=0)
     queries: int = 1000
     share: float = 0.8
@@ -44,8 +45,7 @@ class Square(SampleAttack):
             raise UsageError(f"square: share is {self.share}; give a share of the coordinates, above 0 and at most 1")
 
     def solve(self, problem: Problem, oracle: Oracle) -> Adversarial:
-        if not problem.threat.norm.per_coordinate:
-            raise UsageError(f"square: the threat is {problem.threat.norm}; this attack is defined for linf")
+        self.check_norm(problem.threat.norm.name)
         search = Search(self.name, self.seed, problem, oracle)
         if len(search.unbroken()):
             held, proposals = _Held(search), self.queries - 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from tinyfuse.data.samples import Batch
 from tinyfuse.threats.audit import audit
 from tinyfuse.threats.threat import Threat
 
-_FULL_VOTE = 0.0  # no floor under the length of a gradient: a confident sample has as much of a say as any other
+FULL_VOTE = 0.0  # no floor under the length of a gradient: a confident sample has as much of a say as any other
 _NUDGE = np.float32(1 + 2.0**-20)  # keeps k codes at k where scaling to the ball in float32 made them 0.9999999 k
 
 
@@ -56,7 +57,30 @@ class Perturbation:
 
 
 @dataclass(frozen=True)
-class Universal(Attack):
+class OneForAll(Attack, ABC):
+    """An attack that makes one perturbation for a whole set; ``train_samples`` of the training data are to make it."""
+
+    one_for_all = True
+    train_samples: int = 200
+
+    def run(self, target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat) -> Perturbation:
+        """Make the perturbation on all samples of ``batch`` (float32 [n, ...] by input; ``labels`` int [n]).
+
+        Raises what :meth:`SampleAttack.run` raises.
+        """
+        self.check_norm(threat.norm.name)
+        check_request(target, batch, labels, [threat])
+        oracle = Oracle(target, batch, np.asarray(labels), threat.attacked)
+        oracle.focus()
+        return self.solve(oracle, batch, np.asarray(labels), threat)
+
+    @abstractmethod
+    def solve(self, oracle: Oracle, batch: Batch, labels: np.ndarray, threat: Threat) -> Perturbation:
+        """Make the perturbation on all samples of ``batch``, which is that of ``oracle``."""
+
+
+@dataclass(frozen=True)
+class Universal(OneForAll):
     """The perturbation that breaks most of the samples of a set at once.
 
     Each of ``epochs`` visits all samples in batches of about ``batch_size``, in an order drawn from ``seed``. At a
@@ -67,31 +91,21 @@ class Universal(Attack):
     samples are broken. On a lattice it stays at least one code. The box clips each sample; its gradient counts as if it
     had not. After each epoch the whole set is judged, and the best delta is kept: most samples broken that were right
     when clean, then the highest mean loss; 0 is the first candidate. Costs epochs * n gradients and (epochs + 1) * n
-    forward passes. ``train_samples`` of the training data are to make it, others to judge it.
+    forward passes.
 
     On a lattice delta moves in fractions, and what is queried and returned is truncated to whole codes, the same for
     every sample; so an L2 budget far below the root of the number of coordinates moves little.
     """
 
     name = "universal"
-    one_for_all = True
     least = at_least(epochs=1, step=0, batch_size=1, seed=0, train_samples=1)
     epochs: int = 10
     step: float = 1.0
     batch_size: int = 100
     loss: str = CROSS_ENTROPY
     seed: int = 0
-    train_samples: int = 200
 
-    def run(self, target: DifferentiableTarget, batch: Batch, labels: np.ndarray, threat: Threat) -> Perturbation:
-        """Make the perturbation on all samples of ``batch`` (float32 [n, ...] by input; ``labels`` int [n]).
-
-        Raises what :meth:`SampleAttack.run` raises.
-        """
-        check_request(target, batch, labels, [threat])
-        labels = np.asarray(labels)
-        oracle = Oracle(target, batch, labels, threat.attacked)
-        oracle.focus()
+    def solve(self, oracle: Oracle, batch: Batch, labels: np.ndarray, threat: Threat) -> Perturbation:
         count, batches, every = len(labels), -(-len(labels) // self.batch_size), np.arange(len(labels))
         delta = {name: np.zeros_like(batch[name][:1]) for name in threat.attacked}
         clean = oracle.logits(batch, every)
@@ -100,14 +114,14 @@ class Universal(Attack):
             order = np.random.default_rng([self.seed, epoch]).permutation(count)
             for part, rows in enumerate(np.array_split(order, batches)):
                 clean_part = {name: batch[name][rows] for name in delta}
-                seen = perturbed(clean_part, threat.take(rows), _realised(delta, threat))
+                seen = perturbed(clean_part, threat.take(rows), realised(delta, threat))
                 step = self.step * (1 - (epoch * batches + part) / (self.epochs * batches))
                 delta = _moved(delta, oracle.gradient(seen, rows, self.loss).wrt, threat, step)
-            realised = _realised(delta, threat)
-            after = oracle.logits(perturbed(batch, threat, realised), every)
-            best = max(best, (self._worth(labels, clean, after), realised, after), key=lambda candidate: candidate[0])
+            seen = realised(delta, threat)
+            after = oracle.logits(perturbed(batch, threat, seen), every)
+            best = max(best, (self._worth(labels, clean, after), seen, after), key=lambda candidate: candidate[0])
         _, delta, after = best
-        verdict = _verdict(batch, threat, labels, clean, after, perturbed(batch, threat, delta))
+        verdict = verdict_of(batch, threat, labels, clean, after, perturbed(batch, threat, delta))
         return Perturbation(threat, delta, verdict, count * (2 * self.epochs + 1))
 
     def _worth(self, labels: np.ndarray, clean: np.ndarray, after: np.ndarray) -> tuple[int, float]:
@@ -140,23 +154,24 @@ def judge(target: Target, batch: Batch, labels: np.ndarray, threat: Threat, delt
                              f"given: {given}")
     labels, point = np.asarray(labels), perturbed(batch, threat, delta)
     clean, after = (checked_logits(target, at, labels) for at in (batch, point))
-    return _verdict(batch, threat, labels, clean, after, point)
+    return verdict_of(batch, threat, labels, clean, after, point)
 
 
 def _moved(delta: Batch, gradient: Batch, threat: Threat, step: float) -> dict[str, np.ndarray]:
     """Return ``delta`` after one step along the mean vote of the samples that ``gradient`` belongs to."""
-    norm, moved = threat.norm, {}
-    for name, slope in threat.masked(gradient).items():
-        epsilon = threat.budget[name]
+    norm, budget = threat.norm, threat.budget
+    votes = {name: values.mean(axis=0, keepdims=True, dtype=np.float64)
+             for name, values in norm.directions(threat.masked(gradient), budget, FULL_VOTE).items()}
+    change = {}
+    # Votes are in units of the budgets already, so here all budgets count alike.
+    for name, direction in norm.directions(votes, dict.fromkeys(votes, 1.0), FULL_VOTE).items():
         # On a lattice at least one code, but never beyond the budget.
-        length = max(step * epsilon, min(1.0, epsilon)) if threat.lattice and step > 0 else step * epsilon
-        votes = norm.direction(slope, _FULL_VOTE).mean(axis=0, keepdims=True, dtype=np.float64)
-        change = delta[name] + np.float32(length) * norm.direction(votes, _FULL_VOTE).astype(np.float32)
-        moved[name] = norm.project(change, epsilon)
-    return moved
+        least = min(1.0, budget[name]) if threat.lattice and step > 0 else 0.0
+        change[name] = delta[name] + np.float32(max(step * budget[name], least)) * direction.astype(np.float32)
+    return norm.shrunk(change, budget)
 
 
-def _verdict(batch: Batch, threat: Threat, labels: np.ndarray, clean: np.ndarray, after: np.ndarray,
+def verdict_of(batch: Batch, threat: Threat, labels: np.ndarray, clean: np.ndarray, after: np.ndarray,
              point: dict[str, np.ndarray]) -> Verdict:
     """Return the flags from logits ``clean`` and ``after`` once all of ``point`` is found legal."""
     audit(point, batch, threat)
@@ -164,6 +179,6 @@ def _verdict(batch: Batch, threat: Threat, labels: np.ndarray, clean: np.ndarray
                    np.asarray(clean.argmax(axis=1) != after.argmax(axis=1)), point)
 
 
-def _realised(delta: Mapping[str, np.ndarray], threat: Threat) -> dict[str, np.ndarray]:
+def realised(delta: Mapping[str, np.ndarray], threat: Threat) -> dict[str, np.ndarray]:
     """Return ``delta`` as samples see it: on a lattice truncated to whole codes, before it is added to any of them."""
     return {name: np.trunc(values * _NUDGE) if threat.lattice else values for name, values in delta.items()}

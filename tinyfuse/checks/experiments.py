@@ -138,11 +138,7 @@ def _fgsm_equals_one_step(subject: ProbeSubject) -> Measured:
 
 def _unbounded(subject: ProbeSubject) -> Measured:
     """Anything but 0 is hidden gradients or a bug."""
-    free = {}
-    for name in subject.threat.attacked:
-        low, high = subject.threat.box[name]
-        longest = np.sqrt(subject.batch[name][0].size) if subject.threat.norm.name == "l2" else 1.0
-        free[name] = float(np.max(high) - np.min(low)) * float(longest)
+    free = {name: _full_range(subject, name) for name in subject.threat.attacked}
     broken = _broken_by_two_losses(subject, max(40, subject.steps), replace(subject.threat, budget=free))
     return Measured(float(np.mean(~broken)), subject.n)
 
@@ -154,10 +150,11 @@ def _broken_by_two_losses(subject: ProbeSubject, steps: int, threat: Threat) -> 
 
 
 def _full_range(subject: ProbeSubject, name: str) -> float:
-    """The largest change that the box of an input allows, in the norm of the threat."""
+    """An epsilon that allows any change that stays in the box of an input, whatever else changes."""
     low, high = subject.threat.box[name]
-    longest = np.sqrt(subject.batch[name][0].size) if subject.threat.norm.name == "l2" else 1.0
-    return float(np.max(high) - np.min(low)) * float(longest)
+    coordinates = sum(subject.batch[attacked][0].size for attacked in subject.threat.attacked)
+    longest = 1.0 if subject.threat.norm.per_coordinate else float(np.sqrt(coordinates))
+    return float(np.max(high) - np.min(low)) * longest
 
 
 def _noise(subject: ProbeSubject) -> Measured:
@@ -189,10 +186,10 @@ def _on_linear_model(subject: ProbeSubject, *, certified: bool) -> Measured | No
 
 def _black_box_only(subject: ProbeSubject) -> Measured:
     rows = np.flatnonzero(~_broken_by_two_losses(subject, subject.steps, subject.threat))
-    searches = (Square(queries=BLACK_BOX_QUERIES), Corners(draws=NOISE_DRAWS)) if len(rows) else ()
     broken = np.zeros(len(rows), bool)
-    for search in searches:
-        broken |= subject.attacked(search, rows=rows).broken
+    for search in (Square(queries=BLACK_BOX_QUERIES), Corners(draws=NOISE_DRAWS)):
+        if len(rows) and subject.threat.norm.name in search.norms:
+            broken |= subject.attacked(search, rows=rows).broken
     return Measured(float(broken.sum() / subject.n), subject.n,
                     f"square with {BLACK_BOX_QUERIES} queries, {NOISE_DRAWS} random corners")
 

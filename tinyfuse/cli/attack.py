@@ -56,8 +56,9 @@ def add(parser: argparse.ArgumentParser) -> None:
                         help="a float network (trained here, or your own .keras, .h5, SavedModel, float .tflite), or "
                         "an integer .tflite that is attacked itself, through its twin")
     what = parser.add_argument_group("attack")
-    what.add_argument("--attack", help=f"{', '.join(ATTACKS)} (default pgd). universal: one perturbation, made on "
-                      "training samples, for all test samples; diva: inputs that the integers get wrong while the "
+    what.add_argument("--attack", help=f"{', '.join(ATTACKS)} (default pgd). fgm: fgsm in L2; universal: one "
+                      "perturbation, made on training samples, for all test samples (universal-pgd: as the code of Li "
+                      "et al. 2022 makes it); diva: inputs that the integers get wrong while the "
                       "float network stays right")
     what.add_argument("--profile", metavar="NAME", help=f"a whole suite instead: {', '.join(PROFILES)}")
     what.add_argument("--modality", default="all", metavar="NAME[,NAME...]|all", help="inputs to attack (default all)")
@@ -65,7 +66,8 @@ def add(parser: argparse.ArgumentParser) -> None:
                       help="budget such as 0.03 or 8/255, or one for each input, in its own units (default: 0.03 of "
                            "the range of its values)")
     what.add_argument("--codes", type=options.positive, metavar="K", help="budget of K whole codes instead (.tflite)")
-    what.add_argument("--norm", help="linf (default) or l2")
+    what.add_argument("--norm", help="linf (default), l2, l2-joint (one ball for all attacked inputs, in units of "
+                      "their epsilons) or l2-steps (a ball for each step along an input's first axis)")
     what.add_argument("--threat", choices=("codes", "real", "naive"),
                       help="what the adversary of a .tflite writes: codes (default), real values that the device "
                            "rounds, or naively rounded inputs of the float network that leave the ball")
@@ -112,7 +114,7 @@ def _refuse_ignored(args: argparse.Namespace, settings: set[str]) -> None:
             raise UsageError("--threat is about the codes of a .tflite; a float network takes real values")
 
 
-def _check_inputs(args: argparse.Namespace) -> None:
+def _check_inputs(args: argparse.Namespace, norm: str) -> None:
     """Name a wrong input, budget or mask before data and TensorFlow are loaded.
 
     The inputs are those of the table beside the model. Without one, a ``.tflite`` itself knows their names.
@@ -127,7 +129,7 @@ def _check_inputs(args: argparse.Namespace) -> None:
     inputs = [decode(Input, one, str(beside), ModelError) for one in described] if isinstance(described, list) else []
     if inputs:
         attacked = attacked_by(args.modality, [one.name for one in inputs])
-        budget_of(inputs, attacked, args.epsilon, args.norm or "linf")
+        budget_of(inputs, attacked, args.epsilon, norm)
         masks_of(args.mask or [], inputs)
     elif integer:
         names = [port.name for port in load_model(path).inputs]
@@ -145,18 +147,21 @@ def run(args: argparse.Namespace) -> int:
     _refuse_ignored(args, names)
     settings = {name: getattr(args, name) for name in sorted(names) if getattr(args, name) is not None}
     attack = args.attack or "pgd"
+    norm = args.norm or "linf"
     if args.profile:
-        profile(args.profile)
+        profile(args.profile).check_norm(norm)
     else:
-        api.check_attack(Path(args.model), attack_of(attack, settings), args.threat or "codes", args.executor or (),
+        plan = attack_of(attack, settings)
+        norm = "linf" if args.minimal else plan.norm_or_default(args.norm)
+        api.check_attack(Path(args.model), plan, args.threat or "codes", args.executor or (),
                          args.source, args.ensemble, None if args.minimal else args.codes)
     options.need_network_or_model(args.model)
     if args.source:
         options.need_network(args.source)
-    _check_inputs(args)
+    _check_inputs(args, norm)
     dataset = load_from(args)
     common: dict[str, Any] = {"modality": args.modality, "samples": args.samples}
-    made = {"epsilon": args.epsilon, "norm": args.norm or "linf", "threat": args.threat or "codes", "save": args.save,
+    made = {"epsilon": args.epsilon, "norm": norm, "threat": args.threat or "codes", "save": args.save,
             "output": args.output, "signature": args.signature}
     if args.profile:
         suite = api.profile(args.model, dataset, args.profile, steps=args.steps, **common, **made)

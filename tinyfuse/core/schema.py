@@ -66,7 +66,8 @@ class OutcomeRow(CommonRow):
     source: Annotated[str, "the precision whose gradients made the inputs; another one than precision means transfer"]
     inputs: Annotated[dict[str, float], "what the network looks at: by name the width of its range of values"]
     attacked: Annotated[list[str], "names of the inputs that were attacked"]
-    norm: Annotated[Literal["", "linf", "l2"], "norm of the budget: linf or l2"]
+    norm: Annotated[Literal["", "linf", "l2", "l2-joint", "l2-steps"],
+                    "norm of the budget: linf, l2, l2-joint (all inputs in one ball) or l2-steps (each step of time)"]
     budget: Annotated[dict[str, float], "ε of each attacked input, in its own units"]
     threat: Annotated[Literal["", "real", "codes", "naive"], "threat model: codes (G), real (R) or naive (N)"]
     mask: Annotated[str, "where the inputs may be changed; empty: everywhere"]

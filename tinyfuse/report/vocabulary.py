@@ -14,8 +14,10 @@ from tinyfuse.study.worst_case import FLOAT_EXECUTOR, INTEGER_EXECUTOR, Accuracy
 from tinyfuse.threats.modes import ALL
 
 NOTHING, NOT_MEASURED = "–", "n/m"
-NORMS = {"linf": "L∞", "l2": "L2"}
-NORM_TEXTS = {"linf": "L∞ (every value moves by at most ε)", "l2": "L2 (the whole change has length at most ε)"}
+NORMS = {"linf": "L∞", "l2": "L2", "l2-joint": "joint L2", "l2-steps": "L2 by step"}
+NORM_TEXTS = {"linf": "L∞ (every value moves by at most ε)", "l2": "L2 (the whole change has length at most ε)",
+              "l2-joint": "joint L2 (the changes of all inputs, each in units of its ε, have a length of at most 1)",
+              "l2-steps": "L2 by step (the change of each step along the first axis has length at most ε)"}
 KINDS = {
     "G": "the adversary writes the integer codes of the sensor, each within floor(ε / scale) codes of the clean one",
     "R": "the adversary changes real values by at most ε, then the device rounds them to codes",

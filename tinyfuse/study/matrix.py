@@ -68,6 +68,8 @@ class Matrix:
                 _check_choice(name, value, allowed)
         if "codes" not in self.threats:
             raise UsageError("matrix: threats without 'codes', which every figure of an integer model is about; add it")
+        for suite in self.suites():
+            suite.check_norm(self.norm)
         for one in fields(self):
             value = getattr(self, one.name)
             least = 0 if one.name in _MAY_BE_NONE else 1

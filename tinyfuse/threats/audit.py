@@ -9,7 +9,7 @@ import numpy as np
 from tinyfuse.core.errors import TinyfuseError, UsageError
 from tinyfuse.data.samples import Batch
 from tinyfuse.threats.code_grid import Grids, InputGrid
-from tinyfuse.threats.norms import FLOAT32_STEP
+from tinyfuse.threats.norm import FLOAT32_STEP
 from tinyfuse.threats.threat import Bound, Threat
 
 
@@ -21,7 +21,7 @@ def audit(candidate: Batch, clean: Batch, threat: Threat, grids: Grids | None = 
     the device's codes of ``clean``; the L-inf budget is then whole codes and has no tolerance. Raises TinyfuseError for
     a wrong shape, budget, box, code range or mask, and for a change of an input that had to stay bit for bit.
     """
-    found = {}
+    found, changes = {}, {}
     for name in dict.fromkeys((*(clean if grids is None else grids), *threat.attacked)):
         for batch in (candidate, clean):
             if name not in batch:
@@ -30,7 +30,20 @@ def audit(candidate: Batch, clean: Batch, threat: Threat, grids: Grids | None = 
         change = _change(name, candidate[name], clean[name], threat, grid)
         if change is not None:
             found[name] = _size(name, change, threat, grid)
+            changes[name] = change if grid is None else change * grid.scale
+    if threat.norm.joint:
+        _check_joint(changes, threat)
     return found
+
+
+def _check_joint(changes: Batch, threat: Threat) -> None:
+    """Check that the inputs together stay within the ball that they share."""
+    shares = threat.norm.shares(changes, threat.budget)
+    slack = [_tolerance(threat, name, change) / threat.budget[name] for name, change in changes.items()
+             if threat.budget[name]]
+    if not shares.max(initial=0.0) <= 1 + float(np.sqrt(np.square(slack).sum())):
+        _fail("' and '".join(changes), f"spend {shares.max():.9g} of their joint budget at sample "
+              f"{int(shares.argmax())}", f"the norm {threat.norm} allows 1")
 
 
 def _change(name: str, candidate: np.ndarray, clean: np.ndarray, threat: Threat,

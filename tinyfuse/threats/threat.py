@@ -11,7 +11,9 @@ import numpy as np
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data.samples import Batch, Input
-from tinyfuse.threats.norms import GRADIENT_FLOOR, Norm, generator, norm_of
+from tinyfuse.threats.norm import GRADIENT_FLOOR, Norm
+from tinyfuse.threats.norms import norm_of
+from tinyfuse.threats.random_draws import generator
 
 Bound = float | np.ndarray
 LATTICE_SLACK = 2.0**-12
@@ -22,7 +24,8 @@ LATTICE_SLACK = 2.0**-12
 class Threat:
     """What the adversary may do to each sample.
 
-    ``budget``: epsilon by attacked input, each of which has its own ball (L2: its own length per sample). ``box``: by
+    ``budget``: epsilon by attacked input, each of which has its own ball (L2: its own length per sample); in the norm
+    "l2-joint" they share one, in units of their epsilons. ``box``: by
     attacked input its lowest and highest values, numbers or arrays that broadcast to the batch [n, ...]. ``mask``: by
     input an array of 0 and 1 that broadcasts to one sample; 1 = attackable. ``lattice``: inputs are whole numbers, the
     codes of an integer model (see code_threats.py). An unknown norm, an empty, negative or NaN budget, low >= high, and
@@ -124,9 +127,8 @@ class Threat:
         ball by an ulp, as in CleverHans' ``clip_eta``.
         """
         delta = self.masked({name: adversarial[name] - clean[name] for name in self.attacked})
-        inside = {name: self.boxed(name, clean[name] + self.norm.project(delta[name], self.budget[name]))
-                  for name in self.attacked}
-        return {**clean, **inside}
+        return {**clean, **{name: self.boxed(name, clean[name] + change)
+                            for name, change in self.norm.shrunk(delta, self.budget).items()}}
 
     def ascend(self, point: Batch, gradient: Batch, lengths: Mapping[str, float],
                floor: float = GRADIENT_FLOOR) -> dict[str, np.ndarray]:
@@ -135,8 +137,8 @@ class Threat:
         The mask is applied before normalising, so an L2 step spends its whole length on attackable coordinates.
         """
         masked = self.masked({name: gradient[name].astype(point[name].dtype) for name in self.attacked})
-        moved = {name: self.boxed(name, point[name] + np.asarray(lengths[name], point[name].dtype)
-                                  * self.norm.direction(masked[name], floor)) for name in self.attacked}
+        moved = {name: self.boxed(name, point[name] + np.asarray(lengths[name], point[name].dtype) * direction)
+                 for name, direction in self.norm.directions(masked, self.budget, floor).items()}
         return {**point, **moved}
 
     def realise(self, point: Batch, clean: Batch) -> dict[str, np.ndarray]:
@@ -147,27 +149,25 @@ class Threat:
         """
         if not self.lattice:
             return dict(point)
-        whole = {}
-        for name in self.attacked:
-            change = point[name] - clean[name]
-            moved = np.trunc(change + np.copysign(np.float32(LATTICE_SLACK), change))
-            outside = self.norm.size(moved) > self.budget[name]
-            moved[outside] = np.trunc(change[outside])
-            whole[name] = clean[name] + moved.astype(clean[name].dtype)
-        return {**point, **whole}
+        change = {name: point[name] - clean[name] for name in self.attacked}
+        moved = {name: np.trunc(values + np.copysign(np.float32(LATTICE_SLACK), values))
+                 for name, values in change.items()}
+        for name, outside in self.norm.beyond(moved, self.budget).items():
+            moved[name][outside] = np.trunc(change[name][outside])
+        return {**point, **{name: clean[name] + values.astype(clean[name].dtype) for name, values in moved.items()}}
 
     def random_point(self, clean: Batch, *, seed: int, sample_ids: np.ndarray,
                      restart: int = 0) -> dict[str, np.ndarray]:
         """Return ``clean`` moved to a uniformly random point of the ball of each attacked input, then projected.
 
-        The point depends on (seed, sample id, input, restart) alone: batching, order and the other inputs change
-        nothing, and the direction is the same for every epsilon. ``sample_ids``: int [n], >= 0.
+        The point depends on (seed, sample id, input, restart) alone: batching, order and, in balls that are not joint,
+        the other inputs change nothing; the direction is the same for every epsilon. ``sample_ids``: int [n], >= 0.
         """
-        moved = {}
-        for name in self.attacked:
-            mask = self.attackable(name, clean[name].shape[1:])
-            unit = [self.norm.draw(generator(seed, int(sample), name, restart), mask) for sample in sample_ids]
-            moved[name] = clean[name] + np.float32(self.budget[name]) * np.stack(unit)
+        masks = {name: self.attackable(name, clean[name].shape[1:]) for name in self.attacked}
+        units = [self.norm.draws({name: generator(seed, int(sample), name, restart) for name in masks}, masks)
+                 for sample in sample_ids]
+        moved = {name: clean[name] + np.float32(self.budget[name]) * np.stack([unit[name] for unit in units])
+                 for name in masks}
         return self.project({**clean, **moved}, clean)
 
     def describe(self) -> dict[str, str | float | bool]:

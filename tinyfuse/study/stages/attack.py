@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import DIVA, Attack, DifferentiableTarget, SampleAttack, Universal, misclassified
+from tinyfuse.attacks import DIVA, Attack, DifferentiableTarget, SampleAttack, misclassified
 from tinyfuse.attacks.profiles import Profile
 from tinyfuse.attacks.suite import Cell, CellKey, run_suite
+from tinyfuse.attacks.universal import OneForAll
 from tinyfuse.attacks.universal import judge as judge_delta
 from tinyfuse.checks.experiments import ProbeSubject, measure
 from tinyfuse.core.results import row_key
@@ -68,7 +69,7 @@ def _results(study: CellStudy, target: DifferentiableTarget, beside: Differentia
     for cell in study.problem[0]:
         if cell.key not in known:
             tick(f"{cell.mode} {cell.epsilon:g}")
-            if isinstance(plan, Universal):
+            if isinstance(plan, OneForAll):
                 yield cell.key, _universal_result(study, plan, target, cell)
             else:
                 yield cell.key, _attack_result(study, plan, target, beside, cell)
@@ -106,7 +107,7 @@ def _attack_result(study: CellStudy, attack: Attack, target: DifferentiableTarge
     return _arrays(study, broken, point, verdicts, found.queries, zero_gradient=found.zero_gradient)
 
 
-def _universal_result(study: CellStudy, attack: Universal, target: DifferentiableTarget,
+def _universal_result(study: CellStudy, attack: OneForAll, target: DifferentiableTarget,
                       cell: Cell) -> dict[str, np.ndarray]:
     """Make one perturbation on training samples and judge it on those of the study."""
     learnt = study.log.scope.dataset.train.balanced(attack.train_samples, seed=SAMPLE_SEED)
