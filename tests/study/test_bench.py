@@ -56,15 +56,15 @@ bits = 5
 TIMED = ("seconds", "train_seconds")
 
 
-def command(folder: Path) -> list[str]:
+def command(folder: Path, jobs: int = 1) -> list[str]:
     (folder.parent / "fine.toml").write_text(FINE)
     (folder.parent / "matrix.toml").write_text(MATRIX.replace("FINE", str(folder.parent / "fine.toml")))
     return [sys.executable, "-m", "tinyfuse.bench", "--limit", "150", "--matrix", str(folder.parent / "matrix.toml"),
-            "--out", str(folder), "--jobs", "2"]
+            "--out", str(folder), "--jobs", str(jobs)]
 
 
-def finish(folder: Path) -> str:
-    return subprocess.run(command(folder), capture_output=True, text=True, check=True).stdout
+def finish(folder: Path, jobs: int = 1) -> str:
+    return subprocess.run(command(folder, jobs), capture_output=True, text=True, check=True).stdout
 
 
 def facts(folder: Path) -> dict[str, dict[str, Any]]:
@@ -82,7 +82,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("finished") / "run"
-    return folder, finish(folder)
+    return folder, finish(folder, jobs=2)  # what is killed below runs in one process: the rows are the same
 
 
 def killed_when(folder: Path, ready: Any) -> None:

@@ -23,7 +23,7 @@ Tensors = Mapping[str, Any]
 Budget = Mapping[str, float] | float
 
 
-def budgets(budget: Budget, inputs: Sequence[Input], what: str) -> dict[str, float]:
+def budgets(budget: Budget, inputs: Sequence[Input], norm: str, what: str) -> dict[str, float]:
     """Return epsilon by input from one number for all or a table of some; UsageError for one that is not legal."""
     names = [one.name for one in inputs]
     given = dict.fromkeys(names, float(budget)) if isinstance(budget, (int, float)) else dict(budget)
@@ -31,7 +31,8 @@ def budgets(budget: Budget, inputs: Sequence[Input], what: str) -> dict[str, flo
         if name not in names:
             raise UsageError(f"{what}: budget for '{name}'{nearest(name, names)}; the network's inputs are "
                              f"{', '.join(names)}")
-        span = next(one.high - one.low for one in inputs if one.name == name)
+        found = next(one for one in inputs if one.name == name)
+        span = found.span * (1.0 if norm == "linf" else math.sqrt(math.prod(found.shape)))  # the box's largest change
         if not (math.isfinite(value) and value >= 0):
             raise UsageError(f"{what}: epsilon of '{name}' is {value}; give a finite number >= 0")
         if value >= span:
@@ -61,7 +62,7 @@ class TrainingThreat:
         """Build the threat of the part ``what`` on ``inputs``; ``masks`` are texts such as ``mic=valid``."""
         if norm not in NORMS:
             raise UsageError(f"{what}: unknown norm '{norm}'{nearest(norm, NORMS)}; choose one of {', '.join(NORMS)}")
-        given = budgets(budget, inputs, what)
+        given = budgets(budget, inputs, norm, what)
         found = masks_of(masks, inputs)
         for name in found:
             if name not in given:
