@@ -71,7 +71,7 @@ class Analysis(ABC):
             if value is not None and not smallest <= value < float("inf"):
                 raise UsageError(f"{self.name}: {name} is {value}; give at least {smallest:g}")
 
-    def steps(self, subject: AnalysisSubject, samples: Samples) -> int:
+    def work(self, subject: AnalysisSubject, samples: Samples) -> int:
         """Tell how often :meth:`run` calls ``advance`` in all; 0: it takes a moment."""
         return 0
 

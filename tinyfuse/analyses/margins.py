@@ -96,7 +96,7 @@ class Margins(Analysis):
     )
     slope_samples: int = 200
 
-    def steps(self, subject: AnalysisSubject, samples: Samples) -> int:
+    def work(self, subject: AnalysisSubject, samples: Samples) -> int:
         return chunks(len(samples)) + chunks(min(self.slope_samples, len(subject.dataset.train)))
 
     def run(self, subject: AnalysisSubject, samples: Samples, advance: Advance) -> Iterable[Finding]:

@@ -63,7 +63,7 @@ def _rows_of(analysis: Analysis, subject: AnalysisSubject, samples: Samples, sto
     done = _key(common, DONE, {})
     if not store.has(done):
         began = time.monotonic()
-        with progress(analysis.name, analysis.steps(subject, samples)) as advance:
+        with progress(analysis.name, analysis.work(subject, samples)) as advance:
             for finding in analysis.run(subject, samples, advance):
                 store.append(_row(common, finding))
         took = round(time.monotonic() - began, 3)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from tinyfuse.analyses.attention_map import keras_map, twin_map
 from tinyfuse.analyses.head import Head, head_of_network, head_of_twin
 from tinyfuse.attacks.target import DifferentiableTarget
 from tinyfuse.attacks.targets.anomaly import float_target
@@ -96,12 +97,21 @@ def _apart(subject: AnalysisSubject) -> bool:
     return head is not None and len(set(names)) == len(names)
 
 
+def _has_map(subject: AnalysisSubject) -> bool:
+    if subject.twin is not None:
+        return twin_map(subject.twin) is not None
+    return subject.network is not None and keras_map(subject.network.model) is not None
+
+
 NEEDS: dict[str, tuple[Callable[[AnalysisSubject], bool], str]] = {
     "float": (lambda one: one.network is not None, "a float network"),
     "integer": (lambda one: one.twin is not None, "an integer .tflite"),
     "head": (lambda one: one.head is not None, "a last layer that is dense and linear"),
     "branches": (lambda one: _apart(one) and one.head is not None and len(one.head.branches) > 1,
                  "a last layer that is dense, linear and reads features of each input apart, as late fusion does"),
+    "axes": (lambda one: any(each.axes for each in one.inputs), "an input whose axes (bands, frames, rows) are named"),
+    "map": (_has_map, "a map inside: a softmax over places, as the network localiser has"),
+    "several": (lambda one: len(one.inputs) > 1, "two inputs or more"),
     "apart": (_apart, "a last layer that is dense and linear, and inputs that each reach it by one branch"),
 }
 """What an analysis may need, by name: whether a model has it, and what it is in words."""

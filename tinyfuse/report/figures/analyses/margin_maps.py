@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_TEXTS = 12
 """Classes up to which every cell of a heat map holds its number."""
+_RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 @figures_of("margins")
@@ -68,7 +69,11 @@ def _maps(rows: Sequence[Row], key: str, colours: str, *, log: bool = False) -> 
         for axis, panel in zip(axes, panels, strict=True):
             image = _draw(axis, tables[panel], names, colours, every, log=log)
             axis.set_title(short(panel))
-        figure.colorbar(image, ax=list(axes), shrink=0.9, pad=0.02, format=lambda value, _: f"{value:g}")
+        bar = figure.colorbar(image, ax=list(axes), shrink=0.9, pad=0.02, format=lambda value, _: f"{value:g}")
+        if log:
+            low, high = image.get_clim()
+            bar.set_ticks([tick for tick in _RATIOS if low <= tick <= high])
+        bar.minorticks_off()
     return figure
 
 
