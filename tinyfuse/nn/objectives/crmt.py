@@ -57,7 +57,7 @@ class Crmt:
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
         run.view.need_streams("crmt")
-        if self.steps in ("both", "second") and run.view.streams is not run.view.rows:
+        if self.steps in SECOND and run.view.streams is not run.view.rows:
             raise UsageError(f"crmt: step 2 needs features that depend on one input each, and in "
                              f"'{run.view.model.name}' all inputs reach them; set crmt.steps=first")
         return CrmtWork(self, run)
