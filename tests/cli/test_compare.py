@@ -68,7 +68,7 @@ def test_a_model_of_other_inputs_is_one_line(foreign: Path, tiny_dataset: Datase
     for verb in (["compare"], ["attack", "--samples", "10"]):
         assert cli.main([verb[0], str(foreign), *verb[1:]]) == 1
         said = capsys.readouterr().err.replace("\n", " ")
-        assert "takes 'x' [5], but the data have 'image' [28, 28, 1]" in said
+        assert "takes 'x' [5], which the data lack; they have 'image' [28, 28, 1]" in said
 
 
 def test_a_mismatch_of_twin_and_tflm_is_exit_code_3(foreign: Path, monkeypatch: pytest.MonkeyPatch,

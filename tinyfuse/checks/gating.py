@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from tinyfuse.checks.firmware_cost import check_firmware
 from tinyfuse.checks.run_checks import Flag, gate
 from tinyfuse.core.errors import GateError, ParityError
+from tinyfuse.core.faults import FAULT
 from tinyfuse.core.results import ResultStore, Row
 
-ATTACK_STAGE = "attack"
-"""Stage of a failed row of a model that could not be attacked."""
+ATTACK_STAGE, CONVERT_STAGE = "attack", "convert"
+"""Stages of failed rows: a model could not be attacked; a recipe could not be applied, or does not fit the network."""
 
 
 def check_run(store: ResultStore, flags: Sequence[Flag]) -> None:
@@ -18,8 +19,8 @@ def check_run(store: ResultStore, flags: Sequence[Flag]) -> None:
 
     Raises:
         ParityError: the twin, or the firmware, does not compute the codes of TFLite Micro.
-        GateError: a model could not be attacked, its firmware could not be run, or a check ended in an error other
-            than D; see :func:`tinyfuse.checks.run_checks.gate`.
+        GateError: a model could not be attacked, its firmware could not be run, a check ended in an error other than
+            D (see :func:`tinyfuse.checks.run_checks.gate`), or a fault of ours kept a model from being converted.
     """
     for row in store.rows("parity"):
         if row["differing"]:
@@ -30,11 +31,25 @@ def check_run(store: ResultStore, flags: Sequence[Flag]) -> None:
     for row in unattacked(store.rows()):
         raise GateError(f"{row['model']} {row['precision']} could not be attacked, so it has no figures to trust: "
                         f"{row['reason']}")
+    for row in unconverted(store.rows()):
+        raise GateError(f"{row['model']} {row['precision']} was not converted: {row['reason']}")
     failed = gate(flags)
     if failed:
         first = failed[0]
         raise GateError(f"{len(failed)} checks failed, so some figures must not be trusted; the first: {first.model} "
                         f"{first.precision}: {first.text} (check {first.code}; all are in the report)")
+
+
+def unconverted(rows: Sequence[Row]) -> list[Row]:
+    """Return the failed rows of recipes that a fault of ours kept from conversion, in the last attempt too."""
+    found = {}
+    for row in rows:
+        line = (row["model"], row.get("precision"), row["seed"])
+        if row["kind"] == "model":
+            found.pop(line, None)
+        elif row["kind"] == "failed" and row["stage"] == CONVERT_STAGE and row["reason"].startswith(FAULT):
+            found[line] = row
+    return list(found.values())
 
 
 def unattacked(rows: Sequence[Row]) -> list[Row]:

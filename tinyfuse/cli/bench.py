@@ -11,6 +11,7 @@ from tinyfuse.cli import options
 from tinyfuse.core import provenance
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import UsageError
+from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.results import ResultStore
 from tinyfuse.core.run_log import RunLog
 from tinyfuse.data.samples import PARTS
@@ -75,7 +76,7 @@ def _work(job: Run, jobs: int, facts: provenance.RunFacts) -> None:
     """Bring ``job`` to its end."""
     from tinyfuse.study.sweep import sweep
 
-    with RunLog(job.folder, lambda: len(job.store), facts) as log:
+    with faults_logged(job.folder), RunLog(job.folder, lambda: len(job.store), facts) as log:
         log.finish(sweep(job, jobs=jobs, after_stage=log.write))
 
 

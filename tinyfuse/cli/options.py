@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import ModelError, TinyfuseError, UsageError
+from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.files import open_plain
 from tinyfuse.nn import zoo
 from tinyfuse.nn.zoo.user import KERAS, TFLITE, check_network_file, foreign_file
@@ -108,9 +109,10 @@ def cores() -> int:
 
 
 def guarded(action: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run ``action``; a user's mistake becomes one line on stderr and its exit code."""
+    """Run ``action``; a user's mistake, and a fault of ours, become one line on stderr and an exit code."""
     try:
-        return action(args)
+        with faults_logged():
+            return action(args)
     except TinyfuseError as error:
         return _said(f"tinyfuse: {error}", error.exit_code)
     except BrokenPipeError:

@@ -46,6 +46,10 @@ class GateError(TinyfuseError):
     exit_code = 4
 
 
+class FaultError(TinyfuseError):
+    """Something that must not happen did: a fault of tinyfuse, whose traceback is in a log file."""
+
+
 class UsageError(TinyfuseError):
     """The command line or an argument is wrong."""
 

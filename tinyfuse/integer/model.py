@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse.core.errors import InputsError, ModelError, UsageError
+from tinyfuse.core.errors import InputsError, ModelError, UsageError, nearest
 from tinyfuse.core.files import read_limited
 from tinyfuse.data.samples import Batch
 from tinyfuse.tflite.core import read_core
@@ -83,12 +83,20 @@ class IntegerModel:
 
         Raises :class:`InputsError` if one of its inputs is missing or has another shape.
         """
-        if any(port.name not in inputs or inputs[port.name].shape[1:] != port.shape[1:] for port in self.inputs):
-            wanted = " and ".join(f"'{port.name}' {list(port.shape[1:])}" for port in self.inputs)
-            given = " and ".join(f"'{name}' {list(values.shape[1:])}" for name, values in inputs.items())
-            raise InputsError(f"{self.name} takes {wanted}, but the data have {given or 'nothing'}; give data with the "
-                              "inputs of the model, or a model of these data")
+        for port in self.inputs:
+            if port.name not in inputs or inputs[port.name].shape[1:] != port.shape[1:]:
+                raise InputsError(f"{self.name} {self._misfit(port, inputs)}")
         return {port.name: port.grid.quantise(inputs[port.name]) for port in self.inputs}
+
+    def _misfit(self, port: Port, inputs: Batch) -> str:
+        """Say how ``port`` and the inputs of the data differ."""
+        wanted, given = list(port.shape[1:]), {name: list(values.shape[1:]) for name, values in inputs.items()}
+        if port.name in given:
+            return (f"takes '{port.name}' as {wanted}, but the data have it as {given[port.name]}; bring the data to "
+                    "that shape, or give a model of these data")
+        have = " and ".join(f"'{name}' {shape}" for name, shape in given.items()) or "nothing"
+        return (f"takes '{port.name}' {wanted}, which the data lack{nearest(port.name, given)}; they have {have}: give "
+                "data with the inputs of the model, or a model of these data")
 
     def columns(self, codes: Codes) -> dict[int, np.ndarray]:
         """Return the codes of all inputs by tensor index, as :func:`input_tensors` checks them."""

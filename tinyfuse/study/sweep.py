@@ -17,6 +17,7 @@ from tinyfuse.checks.gating import ATTACK_STAGE
 from tinyfuse.core import toml
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import DataError, ParityError, RecipeError, TinyfuseError
+from tinyfuse.core.faults import log_fault
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.data import Samples
 from tinyfuse.integer.model import load_model
@@ -108,13 +109,15 @@ def attack_all(run: Run, networks: Sequence[Network], files: Mapping[str, Sequen
 
 @contextmanager
 def _failing(run: Run, network: Network, precision: str) -> Iterator[None]:
-    """Turn what makes the figures of one subject worthless into a failed row."""
+    """Turn what makes the figures of one subject worthless, a fault of ours included, into a failed row."""
     try:
         yield
-    except (DataError, ParityError):
+    except (DataError, ParityError, OSError):
         raise
     except TinyfuseError as error:
         run.store.append(failed_row(run, network, precision, ATTACK_STAGE, str(error)))
+    except Exception as error:
+        run.store.append(failed_row(run, network, precision, ATTACK_STAGE, log_fault(error, run.folder)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tinyfuse.checks.gating import CONVERT_STAGE
 from tinyfuse.core import toml
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import ConversionError, ModelError, ParityError, TinyfuseError, UsageError
+from tinyfuse.core.faults import log_fault
 from tinyfuse.core.files import sha256_hex, write_bytes, write_text
 from tinyfuse.core.results import Row, row_key
 from tinyfuse.core.strict import encode
@@ -109,8 +111,11 @@ def convert_network(run: Run, network: Network, tick: Callable[[str], None] = la
         if found is None:
             try:
                 found = converter.publish(recipe)
-            except TinyfuseError as error:
-                run.store.append(failed_row(run, network, recipe.name, "convert", str(error)))
+            except OSError:
+                raise
+            except Exception as error:
+                reason = str(error) if isinstance(error, TinyfuseError) else log_fault(error, run.folder)
+                run.store.append(failed_row(run, network, recipe.name, CONVERT_STAGE, reason))
                 continue
         made.append(found)
         if not run.store.has(_row_key(run, network, found)):

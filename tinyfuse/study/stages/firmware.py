@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tinyfuse.checks.firmware_cost import BROKEN_STAGE, LACKING_STAGE, MEASURED_ON
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import ModelError, TinyfuseError
+from tinyfuse.core.faults import log_fault
 from tinyfuse.core.results import Row, row_key
 from tinyfuse.core.workers import in_parallel
 from tinyfuse.firmware.cores import CORES
@@ -61,6 +62,10 @@ def _rows(run: Run, network: Network, made: IntegerFile, missing: Mapping[str, S
     except TinyfuseError as error:
         stage = LACKING_STAGE if isinstance(error, ModelError) else BROKEN_STAGE
         return [failed_row(run, network, made.recipe.name, stage, str(error))]
+    except OSError:
+        raise
+    except Exception as error:
+        return [failed_row(run, network, made.recipe.name, BROKEN_STAGE, log_fault(error, run.folder))]
     return [{"key": key, "model": network.name, "precision": made.recipe.name,
              **measured_fields(setup, costs[setup.core.name]), "file_sha256": made.table["sha256"],
              "seed": run.seed, "data_checksum": run.dataset.checksum} for key, setup in missing.items()]
