@@ -60,13 +60,13 @@ def grid_of(places: int, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def truth_on_grid(region: np.ndarray, places: int) -> np.ndarray:
-    """Bring true regions bool [n, height, width, ...] to the places of a map, bool [n, places]: half inside counts."""
+    """Tell how much of each place of a map, float64 [n, places], lies in true regions bool [n, height, width, ...]."""
     height, width = region.shape[1:3]
     rows, columns = grid_of(places, region.shape[1:])
     cell = (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
     inside = (cell.ravel()[:, None] == np.arange(places)).astype(np.float64)
     flat = region.reshape(len(region), height * width, -1).mean(axis=2)
-    return np.asarray(flat @ inside / inside.sum(axis=0) >= 0.5)
+    return np.asarray(flat @ inside / inside.sum(axis=0))
 
 
 def map_of_keras(model: Any, tensor: Any, batch_size: int) -> tuple[Map, DifferentiableTarget]:
@@ -141,15 +141,15 @@ def log_shares(share: np.ndarray, region: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def pointing(share: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Tell, bool [n], whether the largest place of a map [n, places] lies in the ``truth`` bool [n, places]."""
-    return np.asarray(truth[np.arange(len(share)), share.argmax(axis=1)])
+    """Tell, bool [n], whether the largest place of a map [n, places] lies by more than half in the ``truth``."""
+    return np.asarray(truth[np.arange(len(share)), share.argmax(axis=1)] > 0.5)
 
 
 def mass_inside(share: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Compute the share of each map [n, places] that lies in the ``truth``."""
+    """Compute the share of each map [n, places] that lies in the ``truth`` float [n, places]."""
     return np.asarray((share * truth).sum(axis=1) / np.maximum(share.sum(axis=1), np.finfo(float).tiny))
 
 
 def with_truth(batch: Mapping[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
-    """Add the true regions bool [n, places] to a batch."""
+    """Add the true regions float [n, places] to a batch."""
     return {**batch, TRUTH: truth.astype(np.float32)}

@@ -177,9 +177,13 @@ def _pool(call: Call) -> Value:
 
 
 def _whole_pool(call: Call) -> Value:
-    x = call.builder.as_line(call.x, call.name) if "1D" in call.kind else call.x
-    return call.builder.whole_pool(call.name, x, "Average" if "Average" in call.kind else "Max",
-                                   keep=bool(call.setting("keepdims", False)))
+    x, keep = call.x, bool(call.setting("keepdims", False))
+    if call.setting("data_format", "channels_last") != "channels_last":
+        if "2D" in call.kind or keep:
+            raise ModelError(f"layer '{call.name}' has channels first; build it with data_format='channels_last'")
+        x = call.builder.add("Permute", f"{call.name}_turned", call.builder.plain(x, call.name), dims=(2, 1))
+    x = call.builder.as_line(x, call.name) if "1D" in call.kind else x
+    return call.builder.whole_pool(call.name, x, "Average" if "Average" in call.kind else "Max", keep=keep)
 
 
 def _join(call: Call) -> Value:
