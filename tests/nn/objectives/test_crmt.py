@@ -165,8 +165,12 @@ def test_each_step_can_be_left_out(steps: str, term: bool, second: bool, run_of:
 
 
 def test_lipschitz_estimates_are_the_steepest_gradients(run_of: Callable[..., Run]) -> None:
-    """A branch is relu(A x): on samples whose units are all on, the gradient of score k is (W A)_k."""
-    run = run_of("crmt")
+    """A branch is relu(A x): on samples whose units are all on, the gradient of score k is (W A)_k.
+
+    Inputs count in units of their budgets.
+    """
+    budget = {"eye": 0.5, "ear": 2.0}
+    run = run_of("crmt", crmt={"budget": budget, "slope_samples": 6})
     for name in ("eye", "ear"):
         run.model.get_layer(f"{name}_dense").bias.assign(np.full(5, 100.0))
     work: Any = run.works[0]
@@ -174,7 +178,7 @@ def test_lipschitz_estimates_are_the_steepest_gradients(run_of: Callable[..., Ru
     for place, name in enumerate(("eye", "ear")):
         rows = orthonormal(work.orthogonal.directions[name]).numpy()
         slopes = np.linalg.norm(rows @ run.model.get_layer(f"{name}_dense").kernel.numpy().T, axis=1)
-        np.testing.assert_allclose(scored.slopes[place], slopes, rtol=1e-5)
+        np.testing.assert_allclose(scored.slopes[place], budget[name] * slopes, rtol=1e-5)
     ahead = scored.ahead(np.full((2, 3), 0.1))
     run.publish()
     logits = predict(run.model, run.dataset.train.balanced(60, seed=0))
@@ -202,6 +206,8 @@ def test_rounded_training_goes_on_with_the_rounded_folded_head(trained: Network,
     ("small-late", {"steps": "frist"}, "unknown steps 'frist' .did you mean 'first'"),
     ("small-late", {"radius": "single"}, "unknown radius 'single'.* joint, least, balanced"),
     ("small-late", {"weight": -1.0}, "weight -1.0"),
+    ("small-late", {"budget": {"eye": 0.1}}, "step 2 measures radii in it, so give .* for each of eye, ear"),
+    ("small-late", {"budget": {"eye": 0.1, "ears": 0.1}}, "budget for 'ears' .did you mean 'ear'"),
     ("small-late", {"samples": 0}, "at least one sample")])
 def test_what_crmt_cannot_do_is_one_line(network: str, settings: Any, words: str, senses: Dataset) -> None:
     with pytest.raises(UsageError, match=words):

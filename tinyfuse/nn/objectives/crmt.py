@@ -7,7 +7,7 @@ it is the paper's CRMT-AT or CRMT-Mix: both steps' loss is that of the batch as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,11 +15,12 @@ import numpy as np
 
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError, nearest
-from tinyfuse.data.samples import Samples
+from tinyfuse.data.samples import Input, Samples
 from tinyfuse.nn.objectives.crmt_head import OrthogonalHead
 from tinyfuse.nn.objectives.crmt_weights import AIMS, JOINT, Scored, enlarge
 from tinyfuse.nn.objectives.objective import Forward, Step, Work
 from tinyfuse.nn.objectives.run import Run
+from tinyfuse.nn.objectives.training_threat import Budget
 
 STEPS = ("both", "first", "second", "head")
 FIRST, SECOND = STEPS[:2], (STEPS[0], STEPS[2])
@@ -34,14 +35,16 @@ class Crmt:
 
     ``weight``: of the loss on margins beside the cross-entropy (the paper's rho). ``steps``: "both", "first" or
     "second" alone, or "head": the orthogonal head only (the paper's OJT). ``radius``: what step 2 enlarges; see
-    :func:`tinyfuse.nn.objectives.crmt_weights.enlarge`. ``samples``: training samples whose radii step 2 enlarges;
-    ``slope_samples``: those whose gradients estimate Lipschitz constants.
+    :func:`tinyfuse.nn.objectives.crmt_weights.enlarge`. ``budget``: the unit of radii, one for all inputs or by input;
+    with that of an adversary, an input that it may change more counts as steeper. ``samples``: training samples whose
+    radii step 2 enlarges; ``slope_samples``: those whose gradients estimate Lipschitz constants.
     """
 
     name: ClassVar[str] = "crmt"
     weight: float = 2.0
     steps: str = "both"
     radius: str = JOINT
+    budget: Budget = 1.0
     samples: int = 2000
     slope_samples: int = 200
 
@@ -61,6 +64,20 @@ class Crmt:
             raise UsageError(f"crmt: step 2 needs features that depend on one input each, and in "
                              f"'{run.view.model.name}' all inputs reach them; set crmt.steps=first")
         return CrmtWork(self, run)
+
+
+def units(budget: Budget, inputs: Sequence[Input]) -> dict[str, float]:
+    """Return the unit of radii by input; UsageError unless each of ``inputs`` has one."""
+    names = [one.name for one in inputs]
+    given = dict.fromkeys(names, float(budget)) if isinstance(budget, (int, float)) else dict(budget)
+    for name in given:
+        if name not in names:
+            raise UsageError(f"crmt: budget for '{name}'{nearest(name, names)}; the network's inputs are "
+                             f"{', '.join(names)}")
+    if not all(0 < given.get(name, 0) < float("inf") for name in names):
+        raise UsageError(f"crmt: budget {budget}: step 2 measures radii in it, so give a finite number above 0 for "
+                         f"each of {', '.join(names)}")
+    return given
 
 
 def margin_losses(scores: Mapping[str, Any], labels: Any) -> Any:
@@ -83,6 +100,7 @@ class CrmtWork(Work):
 
     def __init__(self, settings: Crmt, run: Run) -> None:
         self.settings, self.run = settings, run
+        self.units = units(settings.budget, run.inputs) if settings.steps in SECOND else {}
         self.orthogonal = OrthogonalHead(run.view, run.view.streams, run.seed)
         self.variables = self.orthogonal.variables
         self.branches = tuple(run.view.streams)
@@ -127,7 +145,7 @@ class CrmtWork(Work):
         compute = tf.function(self._scores)
         parts = [compute(batch) for batch in _batches(chosen)]
         scores = [np.concatenate([np.asarray(part[one], np.float64) for part in parts]) for one in self.branches]
-        fewer = chosen.take(slice(0, self.settings.slope_samples))
+        fewer = chosen.balanced(min(self.settings.slope_samples, len(chosen)), seed=run.seed)
         return Scored(np.stack(scores), chosen.label, self._steepest(fewer), self.orthogonal.bias)
 
     def _scores(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +154,8 @@ class CrmtWork(Work):
     def _steepest(self, samples: Samples) -> np.ndarray:
         """Compute the largest L2 norm, [branches, classes], of gradients of scores s_k^m by the branch's inputs.
 
-        A branch has inputs of its own, so that one backward pass serves all branches.
+        Inputs count in units of their budgets. A branch has inputs of its own, so that one backward pass serves all
+        branches.
         """
         tf, view = tensorflow(), self.run.view
 
@@ -145,7 +164,8 @@ class CrmtWork(Work):
                 tape.watch(batch)
                 total = tf.add_n([tf.gather(one, k, axis=1) for one in self._scores(batch).values()])
             found = tape.gradient(total, batch, unconnected_gradients="zero")
-            squares = {name: tf.reduce_sum(tf.reshape(one, [len(one), -1]) ** 2, 1) for name, one in found.items()}
+            squares = {name: tf.reduce_sum(tf.reshape(unit * found[name], [len(found[name]), -1]) ** 2, 1)
+                       for name, unit in self.units.items()}
             return [tf.sqrt(tf.add_n([squares[name] for name in view.inputs_of(branch)])) for branch in self.branches]
 
         classes, compute = len(self.orthogonal.bias), tf.function(sizes)
