@@ -1,7 +1,9 @@
 """The figures of analyses, by the name of the analysis."""
 
 from tinyfuse.report.figures.analyses import (  # noqa: F401  (they register themselves)
+    bars,
     bound_curves,
+    budget_curves,
     feature_hulls,
     margin_maps,
     shape_scatter,
