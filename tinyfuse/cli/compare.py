@@ -21,7 +21,7 @@ EXAMPLES = """\
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.tflite", help="any integer model of supported operators")
     parser.add_argument("--executor", action="append", metavar="NAME",
-                        help=f"one of {', '.join(EXECUTORS)}; repeatable (default: all)")
+                        help=f"one of {', '.join(EXECUTORS)}; repeatable (default: all that can run it)")
     parser.add_argument("--random", type=options.positive, metavar="N", help="N random inputs instead, of any model")
     parser.add_argument("--samples", type=options.positive, default=50, metavar="N", help="default 50 test samples")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyfuse.core.console import progress
-from tinyfuse.core.errors import InputsError, ParityError, UsageError
+from tinyfuse.core.errors import InputsError, ModelError, ParityError, UsageError
 from tinyfuse.integer.executors import EXECUTORS, check_executor, open_executor
+from tinyfuse.integer.executors.installed import is_here
 from tinyfuse.integer.model import Codes, IntegerModel, random_codes
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Difference:
 class Comparison:
     """Every two executors of ``model`` side by side on ``data`` (in words), and the accuracy of each on labelled data.
 
-    ``outputs``: output codes [n, k] by executor.
+    ``outputs``: output codes [n, k] by executor. ``left_out``: why an executor that nobody asked for is missing.
     """
 
     model: str
@@ -73,10 +74,12 @@ class Comparison:
     outputs: Mapping[str, np.ndarray] = field(repr=False)
     data: str = "the given codes"
     accuracy: Mapping[str, float] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values: one entry for every two executors."""
         return {"model": self.model, "data": self.data, "accuracy": dict(self.accuracy),
+                "left_out": dict(self.left_out),
                 "differences": [{**vars(one), "tensors": [vars(tensor) for tensor in one.tensors]}
                                 for one in self.differences]}
 
@@ -85,6 +88,7 @@ class Comparison:
         lines = [f"{self.model} on {self.data}", *(line for difference in self.differences
                                                    for line in difference.text())]
         lines += [f"{name}: {100 * share:.2f} % correct" for name, share in self.accuracy.items()]
+        lines += [f"without {name}: {reason}" for name, reason in self.left_out.items()]
         return "\n".join(lines) + "\n"
 
     def check(self) -> None:
@@ -138,17 +142,22 @@ def _difference(a: str, b: str, tensors: Sequence[TensorDifference], outputs: Ma
 
 def compare_model(model: IntegerModel, executors: Sequence[str] | None, dataset: Dataset | None, *, samples: int,
                   seed: int) -> Comparison:
-    """Compare ``executors`` (default: all) on test ``samples`` of ``dataset``, or on random codes without one.
+    """Compare ``executors`` on test ``samples`` of ``dataset``, or on random codes without one.
 
-    Raises :class:`InputsError` if the model takes other inputs than the data have.
+    By default those that are installed and can run the model; the others are named with their reasons. Raises
+    :class:`InputsError` if the model takes other inputs than the data have.
     """
     from tinyfuse.integer.twin import Twin
 
-    chosen = list(dict.fromkeys(executors or EXECUTORS))
+    chosen = list(dict.fromkeys(executors or filter(is_here, EXECUTORS)))
     for name in chosen:
         check_executor(name)
     # Interpreters trust a file and may end their process on a hostile one; what the twin accepts is sound.
     Twin(model.graph)
+    left_out = {} if executors else _unable(model, chosen)
+    chosen = [name for name in chosen if name not in left_out]
+    if len(chosen) < 2 and left_out:
+        raise ModelError(f"{model.name}: {'; '.join(left_out.values())}")
     labels = None
     if dataset is None:
         codes, data = random_codes(model, samples, seed=seed), f"{samples} random inputs (seed {seed})"
@@ -163,4 +172,15 @@ def compare_model(model: IntegerModel, executors: Sequence[str] | None, dataset:
         found = compare(model, chosen, codes, tick=advance)
     accuracy = {} if labels is None else {name: float(np.mean(output.argmax(1) == labels))
                                           for name, output in found.outputs.items()}
-    return replace(found, data=data, accuracy=accuracy)
+    return replace(found, data=data, accuracy=accuracy, left_out=left_out)
+
+
+def _unable(model: IntegerModel, names: Sequence[str]) -> dict[str, str]:
+    """Those of ``names`` that cannot run ``model``, with what they say to one sample."""
+    codes, found = random_codes(model, 1, seed=0), dict[str, str]()
+    for name in names:
+        try:
+            open_executor(model, name).tensors(codes)
+        except ModelError as error:
+            found[name] = str(error).removeprefix(f"{model.name}: ")
+    return found
