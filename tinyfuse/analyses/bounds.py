@@ -12,7 +12,7 @@ samples, a lower bound of the constant, it is an estimate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,21 +24,21 @@ from tinyfuse.analyses.margins import integration_factors, own_steepness, steepn
 from tinyfuse.analyses.subject import AnalysisSubject
 from tinyfuse.attacks.attack import at_least
 from tinyfuse.data.samples import Samples
+from tinyfuse.nn.objectives.crmt_weights import joint_radii
 
 ALL = "all inputs"
+HUGE = 1e200
+"""What a quotient by 0 is taken for."""
 
 
-def radii(logits: np.ndarray, labels: np.ndarray, terms: Iterable[np.ndarray]) -> np.ndarray:
+def radii(logits: np.ndarray, labels: np.ndarray, terms: Sequence[np.ndarray]) -> np.ndarray:
     """Compute the radius float64 [n] from ``logits`` [n, classes] and ``terms`` [classes, classes], one a branch.
 
     Entry (y, k) of a term says how fast this branch moves z_y - z_k. 0 where another class is ahead, inf where no
     branch moves anything.
     """
-    rows, speed = np.arange(len(labels)), np.sqrt(sum(term**2 for term in terms))[labels]
-    ahead = logits[rows, labels][:, None] - logits
-    found = np.divide(ahead, speed, out=np.where(ahead > 0, np.inf, 0.0), where=speed > 0)
-    found[rows, labels] = np.inf
-    return np.asarray(np.maximum(found.min(axis=1), 0.0))
+    found = joint_radii(logits[np.arange(len(labels)), labels][:, None] - logits, np.stack(terms), labels)
+    return np.where(found > HUGE, np.inf, np.maximum(found, 0.0))
 
 
 def row_terms(own: np.ndarray) -> np.ndarray:

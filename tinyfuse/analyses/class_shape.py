@@ -70,7 +70,7 @@ class ClassShape(Analysis):
         Quantity("attacked accuracy", "accuracy under attack", "", "of the same samples"),
         Quantity("drop", "drop rate", "", "share of the clean accuracy that the attack takes away"),
         Quantity("rank correlation", "rank correlation with the drop", "", "Spearman's, over classes: below 0, denser "
-                 "or more convex classes lose less; none where all classes are alike", ("measure",)),
+                 "or more convex classes lose less; none where all classes are alike; n counts classes", ("measure",)),
         Quantity("p value", "p of that correlation", "", "share of 4999 permutations with at least that correlation",
                  ("measure",)),
     )
@@ -106,7 +106,7 @@ class ClassShape(Analysis):
             usable = np.isfinite(values)
             if usable.any():
                 of = {"branch": what[1]} if what[0] == "density" else {"place": what[1], "mixed": what[2]}
-                yield Finding(what[0], of, float(values[usable].mean()), int(usable.sum()))
+                yield Finding(what[0], of, float(values[usable].mean()), len(train))
             found = rank_correlation(values, drop)
             for quantity, value in zip(("rank correlation", "p value"), found or (), strict=False):
                 yield Finding(quantity, {"measure": " ".join(what)}, value, int(np.isfinite(values + drop).sum()))

@@ -166,7 +166,7 @@ class SensitivityRow(CommonRow):
     n: Annotated[int, "clean training samples"]
     attacked_samples: Annotated[int, "attacked training samples"]
     steps: Annotated[int, "steps of PGD"]
-    epsilon: Annotated[float, "budget of PGD"]
+    epsilon: Annotated[float | dict[str, float], "budget of PGD, for every input or by input"]
 
 
 class HessianRow(CommonRow):
@@ -198,7 +198,7 @@ class TrialRow(CommonRow):
     macs: Annotated[int, "multiply-accumulates of one inference"]
     profile: Annotated[str, "name of the suite of attacks"]
     steps: Annotated[int, "steps of its iterated attacks"]
-    epsilon: Annotated[float, "L-inf budget of each attacked input"]
+    epsilon: Annotated[float | dict[str, float], "L-inf budget of each attacked input, or by input"]
     part: Annotated[str, "part of the data that was judged"]
     n: Annotated[int, "number of samples"]
     survivors: Annotated[dict[str, str], "clean, and by mode of attack: still correct, sample by sample"]
@@ -206,7 +206,7 @@ class TrialRow(CommonRow):
 
 
 class AnalysisRow(CommonRow):
-    """One figure that an analysis found of one model; docs/analyses.md says what each ``quantity`` means.
+    """One figure that an analysis found of one model; docs/rows.md says what each ``quantity`` means.
 
     ``of``: what it is about, such as {"input": "mic", "class": "yes"}. ``value`` is null where there is none, such as the
     density of a class without spread. ``each`` goes sample by sample, in the order of the judged samples. The last row
@@ -218,7 +218,7 @@ class AnalysisRow(CommonRow):
     executor: Annotated[Executor, "what was analysed"]
     analysis: Annotated[str, "which analysis"]
     settings: Annotated[dict[str, Any], "every setting of it"]
-    quantity: Annotated[str, "what was measured; analyses.md explains each"]
+    quantity: Annotated[str, "what was measured; all are listed below"]
     of: Annotated[dict[str, str], "what the figure is about: input, class, layer, ... by name"]
     value: Annotated[float | None, "what was measured; null: there is none"]
     low: Annotated[float | None, "lower end of its 95 % interval, where there is one"]

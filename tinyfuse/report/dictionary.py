@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from tinyfuse.analyses import ANALYSES
 from tinyfuse.core.schema import MEANINGS, SCHEMAS
 from tinyfuse.report.columns import COLUMNS, Column
 from tinyfuse.report.summary import branches_among, modes_among
@@ -22,6 +23,8 @@ _KINDS = {"model": "one network in one precision: what its file costs, and the p
           "analysis": "one figure that `tinyfuse analyse` found",
           "failed": "what could not be trained, converted or evaluated"}
 _PARTS = {"low": "lower end of its 95 % interval", "high": "upper end of its 95 % interval", "n": "number of samples"}
+_QUANTITIES = ("What each `quantity` is; every analysis ends with `seconds`, how long it took. Figures of single "
+               "classes, layers or\nbudgets stand beside those of the whole; `of` tells them apart.\n")
 _COMMON = ("key", "model", "seed", "data_checksum")
 
 
@@ -34,7 +37,15 @@ def dictionary() -> str:
         parts.append(f"### `{kind}`\n\n{text[0].upper()}{text[1:]}.\n")
         if kind != "clean":
             parts.append(_table(*_fields(kind, [name for name in MEANINGS[kind] if name not in _COMMON])))
+        if kind == "analysis":
+            parts += [_QUANTITIES, _table(["quantity", "analysis", "unit", "meaning"], _quantities())]
     return "\n".join(parts)
+
+
+def _quantities() -> Iterator[list[str]]:
+    for name, kind in ANALYSES.items():
+        yield from ([one.name, name, one.unit, f"{one.title}: {one.meaning}".replace("|", "\\|")]
+                    for one in kind.quantities)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
