@@ -40,6 +40,19 @@ def _smallest(net: GraphNet, x: int) -> int | None:
                     "ReducerOptions", {"keepDims": True})
 
 
+@entry("ABS")
+def _absolute(net: GraphNet, x: int) -> int:
+    scale = net.scale() if net.chance(0.3) else float(net.specs[x].scale[0]) * 2.0 ** float(net.rng.uniform(-4, 4))
+    return net.step("ABS", [x], net.beside(x, scale=scale), "AbsOptions")
+
+
+@entry("RSQRT")
+def _rsqrt(net: GraphNet, x: int) -> int | None:
+    if net.specs[x].dtype != np.int8 or (net.specs[x].zero_point[0] != -128 and net.chance(0.9)):
+        return None
+    return net.step("RSQRT", [x], net.beside(x))
+
+
 @entry("L2_NORMALIZATION")
 def _length(net: GraphNet, x: int) -> int | None:
     if net.specs[x].dtype != np.int8 or not 2 <= len(net.specs[x].shape) <= 4:

@@ -46,6 +46,18 @@ def arg_max(net: Net) -> None:
              "ArgMaxOptions" if name == "ARG_MAX" else "ArgMinOptions", {"outputType": 2})
 
 
+def absolute(net: Net) -> None:
+    dtype, scale = DTYPES[net.pick(0, 1)], float(np.exp(net.rng.uniform(-4, 0)))
+    net.step("ABS", [net.input([1, 90], dtype, scale=scale, zero=net.zero(dtype))],
+             net.tensor([1, 90], dtype, scale=scale * net.pick(1, 2) / net.pick(1, 3), zero=net.zero(dtype)),
+             "AbsOptions")
+
+
+def rsqrt(net: Net) -> None:
+    net.step("RSQRT", [net.input([1, 300], scale=float(np.exp(net.rng.uniform(-9, 3))), zero=-128)],
+             net.tensor([1, 300], scale=float(np.exp(net.rng.uniform(-7, 1))), zero=net.zero(np.int8)))
+
+
 def l2_normalization(net: Net) -> None:
     shape = shaped(net)
     net.step("L2_NORMALIZATION", [net.input(shape, zero=net.zero(np.int8))], net.tensor(shape, scale=1 / 128),
@@ -126,5 +138,5 @@ def to_int32(net: Net) -> None:
         1e-5, 1e-2)), zero=net.pick(0, 70000)), "QuantizeOptions")
 
 
-RARE = [mirror_pad, reverse, broadcast_to, arg_max, l2_normalization, reduce_min, wide_prelu, select, add_n, cumsum,
-        slice_of_five, to_int32]
+RARE = [absolute, rsqrt, mirror_pad, reverse, broadcast_to, arg_max, l2_normalization, reduce_min, wide_prelu, select, add_n,
+        cumsum, slice_of_five, to_int32]

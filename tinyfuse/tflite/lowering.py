@@ -87,7 +87,21 @@ def _reshape(made: _Made, operator: Operator) -> Iterator[Operator]:
         place = axis + len(shape) + 1 if axis < 0 else axis
         if not 0 <= place <= len(shape) or found != [*shape[:place], 1, *shape[place:]]:
             raise ModelError(f"a new axis {axis} of {shape} does not give {found}; convert the model again")
+    else:
+        _check_squeezed(operator, list(made.tensors[operator.inputs[0]].shape),
+                        list(made.tensors[operator.outputs[0]].shape))
     yield replace(operator, name="RESHAPE", inputs=operator.inputs[:1], options={})
+
+
+def _check_squeezed(operator: Operator, shape: list[int], found: list[int]) -> None:
+    """Raise unless the axes that the options name, or else all of size 1, leave the shape of the output."""
+    named = [int(axis) for axis in str(operator.options.get("squeeze_dims", "")).split()]
+    axes = [axis + len(shape) if axis < 0 else axis for axis in named] or [
+        axis for axis, size in enumerate(shape) if size == 1]
+    if any(not 0 <= axis < len(shape) or shape[axis] != 1 for axis in axes) or found != [
+            size for axis, size in enumerate(shape) if axis not in axes]:
+        raise ModelError(f"without the axes {named or 'of size 1'} {shape} does not give {found}; convert the model "
+                         "again")
 
 
 def _split(made: _Made, operator: Operator) -> Iterator[Operator]:

@@ -17,6 +17,8 @@ _EXTENTS = ("stride_h", "stride_w", "dilation_h_factor", "dilation_w_factor", "f
 _ENUMS = {"padding": "Padding", "fused_activation_function": "ActivationFunctionType",
           "quantized_bias_type": "TensorType", "weights_format": "FullyConnectedOptionsWeightsFormat"}
 _MANY = 1 << 10
+_LISTS = {"squeeze_dims"}
+"""Options that are lists of integers, kept as words."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Signature:
 
 
 SIGNATURES = {
-    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "LOGISTIC", "TANH"), Signature(1, 1)),
+    **dict.fromkeys(("ABS", "RSQRT", "QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "LOGISTIC", "TANH"), Signature(1, 1)),
     **dict.fromkeys(("ELU", "HARD_SWISH", "LOG_SOFTMAX"), Signature(1, 1)),
     **dict.fromkeys(("MINIMUM", "MAXIMUM", "PAD", "PRELU", "SQUARED_DIFFERENCE", "TRANSPOSE"), Signature(2, 2)),
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), Signature(2, 2, "ReducerOptions")),
@@ -86,14 +88,20 @@ def check_inputs(operator: str, inputs: tuple[int, ...]) -> None:
 
 
 def scalar_options(operator: str, given: Any) -> Mapping[str, Option]:
-    """Read the scalars of ``given`` (an options object of the schema, or None) in snake case, enums by name."""
+    """Read the scalars of ``given`` (an options object of the schema, or None) in snake case, enums by name.
+
+    The list ``squeeze_dims`` is read as words.
+    """
     wanted = SIGNATURES.get(operator, _ANY).options
     if wanted and type(given).__name__ != f"{wanted}T":
         found = "no options" if given is None else type(given).__name__[:-1]
         raise ModelError(f"{found}, but it needs {wanted}; convert the model again")
     options = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): value
                for name, value in ({} if given is None else vars(given)).items()}
-    return {key: _checked(key, value) for key, value in options.items() if isinstance(value, (int, float, bool))}
+    found = {key: _checked(key, value) for key, value in options.items() if isinstance(value, (int, float, bool))}
+    for key in _LISTS & options.keys():
+        found[key] = " ".join(str(int(one)) for one in (() if options[key] is None else options[key]))
+    return found
 
 
 def _checked(key: str, value: Option) -> Option:

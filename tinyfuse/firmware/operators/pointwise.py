@@ -39,7 +39,7 @@ class Unary(Kernel):
         return {"results": f"results{number}"}
 
 
-@register("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "ELU", "HARD_SWISH")
+@register("ABS", "RSQRT", "RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "ELU", "HARD_SWISH")
 def _unary(graph: Graph, operator: Operator, node: Table) -> Kernel:
     source, target = in_and_out(graph, operator)
     if is_wide(source):

@@ -1,4 +1,4 @@
-"""Functions of int16 codes, for which a table would be too large: RELU, RELU6, LEAKY_RELU, LOGISTIC and TANH."""
+"""Functions of int16 codes, for which a table would be too large: ABS, RELU, RELU6, LEAKY_RELU, LOGISTIC, TANH."""
 
 from __future__ import annotations
 
@@ -36,6 +36,19 @@ class Slopes(Kernel):
 
 
 @dataclass(frozen=True, eq=False)
+class AbsoluteWide(Kernel):
+    """The sizes of ``size`` codes, rescaled."""
+
+    size: int
+    scale: Scale
+    header = "tny_absolute.h"
+    kind = "absolute"
+    described = ("scale",)
+    call = "tny_absolute", "size"
+    in_place = True
+
+
+@dataclass(frozen=True, eq=False)
 class SigmoidWide(Kernel):
     """LOGISTIC or (``tangent``) TANH of ``size`` codes; ``multiplier`` and ``shift`` lead to the table's units."""
 
@@ -66,6 +79,8 @@ def wide_function(graph: Graph, operator: Operator) -> Kernel:
     name = target.name, (source.index,), target.index, int(np.prod(target.shape))
     if operator.name in ("LOGISTIC", "TANH"):
         return SigmoidWide(*name, *argument_scale(operator, source), int(operator.name == "TANH"))
+    if operator.name == "ABS":
+        return AbsoluteWide(*name, scale_of(source.unit / target.unit))
     negative, positive, zero_in, zero_out, low, high = _SLOPES[operator.name](operator, source, target)
     return Slopes(*name, negative, positive, zero_in, zero_out, low, high)
 

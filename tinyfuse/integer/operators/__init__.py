@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinyfuse.integer.operators import (  # noqa: F401
+    absolute,
     arg_max,
     batch_matmul,
     binary,
@@ -28,6 +29,7 @@ from tinyfuse.integer.operators import (  # noqa: F401
     reduce_max,
     resize_bilinear,
     resize_nearest,
+    rsqrt,
     running_sum,
     sigmoid,
     softmax,
