@@ -65,7 +65,7 @@ class OrthogonalHead:
         named = {one.name.split(":")[0].rsplit("/", 1)[-1]: one for one in last.weights}
         # Not ``layer.kernel``, which under quantisation-aware training is a rounded tensor.
         self._kernel, self._bias = named["kernel"], named.get("bias")
-        self._rounded = _rounding(last)
+        self._rounded = weight_rounding(last)
         kernel = np.asarray(self._kernel)
         for branch, places in rows.items():
             if len(places) < kernel.shape[1]:
@@ -115,7 +115,7 @@ class OrthogonalHead:
         self._kernel.assign(self.folded())
 
 
-def _rounding(layer: Any) -> Any:
+def weight_rounding(layer: Any) -> Any:
     """Return f(kernel) -> the kernel as ``layer`` computes with it: rounded under quantisation-aware training."""
     config = getattr(layer, "quantize_config", None)
     quantizers = config.get_weights_and_quantizers(layer.layer) if config else []
