@@ -21,6 +21,12 @@ DONE = "seconds"
 """The quantity of the last row of each analysis: it is complete, and took that long."""
 
 
+def describe() -> list[str]:
+    """Return a line for each analysis, with its settings and their defaults."""
+    return [" ".join([name, *(f"{name}.{key}={value}" for key, value in encode(kind()).items())])
+            for name, kind in ANALYSES.items()]
+
+
 def analyses_of(names: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[Analysis]:
     """Return the analyses ``names`` (none: all of them), with ``settings`` by name; UsageError if one is unknown."""
     chosen = list(dict.fromkeys(names)) or list(ANALYSES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
+from tinyfuse.analyses.run_analyses import describe
 from tinyfuse.attacks import ATTACKS
 from tinyfuse.data.sources import SOURCES
 from tinyfuse.firmware.boards import BOARDS
@@ -16,13 +17,14 @@ from tinyfuse.quantize.recipe import BITS
 from tinyfuse.tflite.filter_state import SVDF_STATE
 from tinyfuse.tflite.lowering import LOWERED
 
-HELP = "list models, objectives, recipes, attacks, executors, operators of a .tflite, cores, boards or data sources"
+HELP = ("list models, objectives, recipes, attacks, analyses, executors, operators of a .tflite, cores, boards or data "
+        "sources")
 EXAMPLES = """\
   tinyfuse ls boards
 """
 NAMES: dict[str, Iterable[str]] = {
-    "models": zoo.ZOO, "attacks": ATTACKS, "executors": EXECUTORS, "cores": CORES, "boards": BOARDS, "data": SOURCES,
-    "objectives": objectives.describe(), "operators": sorted({*OPERATORS, *LOWERED} - {SVDF_STATE}),
+    "models": zoo.ZOO, "analyses": describe(), "attacks": ATTACKS, "executors": EXECUTORS, "cores": CORES, "boards": BOARDS,
+    "data": SOURCES, "objectives": objectives.describe(), "operators": sorted({*OPERATORS, *LOWERED} - {SVDF_STATE}),
     "recipes": [f"{scheme}{bits}" for scheme in ("w", "minmax") for bits in BITS]}
 
 

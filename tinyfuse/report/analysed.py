@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 SECONDS = Quantity("seconds", "seconds it took", "s", "how long the analysis took")
 PAGE = "analyses.html"
-_HEADS = ("analysis", "quantity", "of", "value", "95 % interval", "status", "n")
+INTERVAL = "95 % interval"
+_HEADS = ("analysis", "quantity", "of", "value", INTERVAL, "status", "n")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,8 +66,7 @@ def figures(rows: Sequence[Row]) -> Iterator[Plot]:
 def write_page(rows: Sequence[Row], folder: str | Path) -> Path:
     """Write ``analyses.html`` into ``folder``: every analysis with its figures and rows; return its path."""
     path = Path(folder) / PAGE
-    write_text(path, page_text("analyses.html.j2", heads=_HEADS[1:], sections=[_section(group)
-                                                                                for group in groups(rows)]))
+    write_text(path, page_text("analyses.html.j2", sections=[_section(group) for group in groups(rows)]))
     return path
 
 
@@ -80,10 +80,18 @@ def _section(rows: Sequence[Row]) -> dict[str, Any]:
     return {"model": first["model"], "precision": first["precision"], "executor": first["executor"],
             "analysis": first["analysis"], "title": kind.title if kind else first["analysis"],
             "settings": _pairs(first["settings"]) or "none", "pictures": pictures,
-            "headlines": [_cells(row)[1:] for row in rows if _is_headline(row)],
-            "details": [_cells(row)[1:] for row in rows if not _is_headline(row)],
+            "headlines": _shown([row for row in rows if _is_headline(row)]),
+            "details": _shown([row for row in rows if not _is_headline(row)]),
             "meanings": [(_quantity(row).title, _quantity(row).meaning) for name in used
                          for row in [next(row for row in rows if row["quantity"] == name)]]}
+
+
+def _shown(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return heads and rows of a table of one analysis; without intervals there is no column of them."""
+    lines = [_cells(row)[1:] for row in rows]
+    kept = [place for place, head in enumerate(_HEADS[1:]) if head != INTERVAL or any(line[place] for line in lines)]
+    heads, *shown = ([line[place] for place in kept] for line in (_HEADS[1:], *lines))
+    return {"heads": heads, "lines": shown}
 
 
 def _quantity(row: Row) -> Quantity:
