@@ -268,14 +268,16 @@ def test_names_without_a_signature(given: list[bytes], names: list[str]) -> None
     assert set(codes) == set(names)
 
 
-def test_one_input_needs_no_name_and_two_need_their_own() -> None:
+def test_one_input_needs_no_name_and_those_of_one_name_go_by_position() -> None:
     specs, step = dense()
     model = flatbuffer.read(build(specs, [step], [0], [1]), "test")
     model.subgraphs[0].tensors[0].name = None
     assert load_model(flatbuffer.write(model)).inputs[0].name == "input"
-    specs = [Spec((1, 4), scale=[0.1], name="x"), Spec((1, 4), scale=[0.1], name="x"), Spec((1, 4), scale=[0.1])]
-    with pytest.raises(ModelError, match="its inputs are named 'x', 'x'; give each a name of its own"):
-        load_model(build(specs, [Step("ADD", [0, 1], [2], "AddOptions")], [0, 1], [2]))
+    specs = [Spec((1, 4), scale=[0.1], name=name) for name in ("x", "x_1", "x")] + [Spec((1, 4), scale=[0.1])] * 2
+    found = load_model(build(specs, [Step("ADD", [0, 1], [3], "AddOptions"), Step("ADD", [3, 2], [4], "AddOptions")],
+                             [0, 1, 2], [4]))
+    assert [port.name for port in found.inputs] == ["x_0", "x_1", "x_2"]
+    assert set(exact(found)) == {"x_0", "x_1", "x_2"}
 
 
 def test_what_no_kernel_reads_is_not_judged() -> None:

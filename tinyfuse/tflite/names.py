@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
-
-from tinyfuse.core.errors import ModelError
 
 SHOWN = 60
 """Characters of a name in messages and comments."""
@@ -35,17 +34,23 @@ def port_names(model: Any, indices: Sequence[int], kind: str) -> list[str]:
 
     The names are those of the signature, as the network's author gave them; else those of the tensors, without what
     the converter put around them. One that has no name is called after its kind, several ones with numbers behind.
-
-    Raises :class:`ModelError` if two have the same name.
+    Where several have the same name, each has its position among all of the kind behind it.
     """
     tensors = model.subgraphs[0].tensors
     signature = _signature(model, kind)
     found = [signature.get(index, "") or _own_name(tensors[index].name) for index in indices]
     numbered = kind if len(indices) == 1 else f"{kind}_%d"
     found = [name or (numbered % place if "%" in numbered else numbered) for place, name in enumerate(found)]
-    if len(set(found)) < len(found):
-        raise ModelError(f"its {kind}s are named {', '.join(repr(display(name)) for name in found[:8])}; give each a "
-                         f"name of its own, as {kind}s are bound by name")
+    return _distinct(found)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """``names`` with their positions behind those that occur several times; "x", "y", "x" become "x_0", "y", "x_2"."""
+    found, counts = [], Counter(names)
+    for place, name in enumerate(names):
+        while counts[name] > 1 or name in found:
+            name = f"{name}_{place}"
+        found.append(name)
     return found
 
 

@@ -98,10 +98,11 @@ def scalar_options(operator: str, given: Any) -> Mapping[str, Option]:
         raise ModelError(f"{found}, but it needs {wanted}; convert the model again")
     options = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): value
                for name, value in ({} if given is None else vars(given)).items()}
-    found = {key: _checked(key, value) for key, value in options.items() if isinstance(value, (int, float, bool))}
+    read: dict[str, Option] = {key: _checked(key, value) for key, value in options.items()
+                               if isinstance(value, (int, float, bool))}
     for key in _LISTS & options.keys():
-        found[key] = " ".join(str(int(one)) for one in (() if options[key] is None else options[key]))
-    return found
+        read[key] = " ".join(str(int(one)) for one in (() if options[key] is None else options[key]))
+    return read
 
 
 def _checked(key: str, value: Option) -> Option:
