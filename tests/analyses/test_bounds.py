@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -185,15 +186,24 @@ def _each(finding: Finding) -> np.ndarray:
     return np.asarray(finding.each, float)
 
 
-def test_a_layer_that_nothing_is_known_about_has_no_constant() -> None:
+def test_layers_without_a_constant_and_copies_by_broadcasting() -> None:
     import tf_keras
     from tf_keras import layers
 
-    inputs = {name: tf_keras.Input((4,), name=name) for name in ("a", "b")}
-    gated = layers.Multiply(name="gate")([layers.Dense(3)(inputs["a"]), layers.Dense(3)(inputs["a"])])
-    joined = layers.Concatenate()([gated, layers.Dense(3)(inputs["b"])])
+    def constant(middle: Callable[[Any], Any]) -> float:
+        inputs = {name: tf_keras.Input((1,), name=name) for name in ("a", "b")}
+        joined = layers.Concatenate()([middle(inputs["a"]), layers.Dense(1)(inputs["b"])])
+        return branch_constants(tf_keras.Model(inputs, layers.Dense(2)(joined)))["a"]
+
+    def copied(x: Any) -> Any:  # x + 2 x, once for each of nine places
+        nine = layers.Dense(9, kernel_initializer="ones")(x)
+        return layers.Add()([nine, layers.Dense(1, kernel_initializer=tf_keras.initializers.Constant(2))(x)])
+
+    assert constant(copied) == pytest.approx(9)  # (1 + 2) sqrt(9)
     with pytest.raises(UnboundedError, match="Multiply 'gate'"):
-        branch_constants(tf_keras.Model(inputs, layers.Dense(2)(joined)))
+        constant(lambda x: layers.Multiply(name="gate")([x, x]))
+    with pytest.raises(UnboundedError, match="jumps"):
+        constant(layers.ReLU(threshold=0.5))
 
 
 def test_estimates_of_a_linear_network_are_exact() -> None:

@@ -61,11 +61,20 @@ def _constant(layer: Any, before: Sequence[float]) -> float:
     if not any(before):  # the branch does not reach it
         return 0.0
     kind = type(layer).__name__
+    if kind == "Concatenate":
+        return math.hypot(*before) * ROUNDING
     if kind in _JOINING:
-        return _JOINING[kind](before)
+        return _JOINING[kind](_spread(layer, before))
     if len(before) != 1 or kind not in _CONSTANTS:
         raise UnboundedError(f"{kind} '{layer.name}'")
     return before[0] * _CONSTANTS[kind](layer) * _slope(layer)
+
+
+def _spread(layer: Any, before: Sequence[float]) -> list[float]:
+    """Bound how fast the inputs of ``layer`` move once they are all copied to the shape of its output."""
+    size = math.prod(layer.output_shape[1:])
+    return [one * math.sqrt(size / math.prod(shape[1:])) * ROUNDING
+            for one, shape in zip(before, layer.input_shape, strict=True)]
 
 
 def _slope(layer: Any) -> float:
@@ -114,6 +123,8 @@ def _of_slope(layer: Any) -> float:
 
 
 def _of_relu(layer: Any) -> float:
+    if layer.threshold:
+        raise UnboundedError(f"ReLU '{layer.name}', which jumps at its threshold")
     return max(1.0, abs(float(layer.negative_slope)))
 
 
@@ -128,10 +139,8 @@ def _one(layer: Any) -> float:
 
 
 _JOINING: Mapping[str, Callable[[Sequence[float]], float]] = {
-    "Add": lambda before: sum(before) * ROUNDING, "Subtract": lambda before: sum(before) * ROUNDING,
-    "Average": lambda before: sum(before) / len(before) * ROUNDING,
-    "Concatenate": lambda before: math.hypot(*before) * ROUNDING,
-    "Maximum": lambda before: math.hypot(*before) * ROUNDING, "Minimum": lambda before: math.hypot(*before) * ROUNDING}
+    "Add": sum, "Subtract": sum, "Average": lambda before: sum(before) / len(before),
+    "Maximum": lambda before: math.hypot(*before), "Minimum": lambda before: math.hypot(*before)}
 _CONSTANTS: Mapping[str, Callable[[Any], float]] = {
     "Conv2D": _of_convolution, "DepthwiseConv2D": _of_depthwise, "Conv2DTranspose": _of_transposed,
     "Dense": lambda layer: dense_norm(kernel_of(layer)), "AveragePooling2D": _of_average, "MaxPooling2D": _of_maximum,

@@ -23,8 +23,9 @@ EXAMPLES = """\
   tinyfuse ls boards
 """
 NAMES: dict[str, Iterable[str]] = {
-    "models": zoo.ZOO, "analyses": describe(), "attacks": ATTACKS, "executors": EXECUTORS, "cores": CORES, "boards": BOARDS,
-    "data": SOURCES, "objectives": objectives.describe(), "operators": sorted({*OPERATORS, *LOWERED} - {SVDF_STATE}),
+    "models": zoo.ZOO, "analyses": describe(), "attacks": ATTACKS, "executors": EXECUTORS, "cores": CORES,
+    "boards": BOARDS, "data": SOURCES, "objectives": objectives.describe(),
+    "operators": sorted({*OPERATORS, *LOWERED} - {SVDF_STATE}),
     "recipes": [f"{scheme}{bits}" for scheme in ("w", "minmax") for bits in BITS]}
 
 
