@@ -4,7 +4,8 @@ Training against attacks can silence an input: the network then withstands every
 listens. So each input is heard alone, the others at their training mean. Of some networks a mean is a misleading input
 (the mean of pictures looks like one class), so an input that seems silent is heard a second time: the logits are
 averaged over training samples of the other inputs. With a linear head on features of each input that is the answer for
-the others at their mean feature.
+the others at their mean feature. Some networks need all inputs at once; so of an input that still seems silent it is
+told what the network loses when that input comes from a sample of another class: if nothing, it is not listened to.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Logits = Callable[[Batch], np.ndarray]
 REFERENCES = 10
 """Training samples whose other inputs are averaged over, classes as equal as possible."""
 MOST_SAMPLES = 200
+ALONE, SWAPPED = "alone", "swapped"
+"""Kinds of probes."""
 JOINT, CHANCE = "all", "none"
 """In the names of probes in the place of an input: all of them, and what no input gives (input names exclude both)."""
 CHUNK = 1000
@@ -62,10 +65,19 @@ def chance(labels: np.ndarray) -> float:
     return float(np.bincount(labels).max() / len(labels))
 
 
+def of_other_classes(labels: np.ndarray) -> np.ndarray:
+    """Choose for each sample one of another class, int [n]; of a class with more than half of all some keep theirs."""
+    order = np.argsort(labels, kind="stable")
+    found = np.empty(len(labels), np.int64)
+    found[order] = np.roll(order, len(labels) // 2)
+    return found
+
+
 def hear_each(logits: Logits, batch: Batch, labels: np.ndarray, means: Batch,
               references: Batch) -> Iterator[tuple[str, Measured]]:
-    """Yield (input, accuracy from it alone), then those of all inputs and of none (chance).
+    """Yield ("alone-" and an input, accuracy from it alone), then those of all inputs and of none (chance).
 
+    Of an input that seems silent also "swapped-" and its name: the accuracy when it is of samples of other classes.
     ``batch`` [n, ...], ``means`` [...] and ``references`` [r, ...] in what ``logits`` takes, of all inputs.
     """
     from tinyfuse.checks.experiments import Measured
@@ -81,9 +93,12 @@ def hear_each(logits: Logits, batch: Batch, labels: np.ndarray, means: Batch,
             again = right(mean_answer(logits, batch, (name,), references))
             said = f"{alone:.1%} with the others at their training mean, {again:.1%} averaged over training samples"
             alone = max(alone, again)
-        yield name, Measured(alone, n, said)
-    yield JOINT, Measured(right(logits(batch)), n, "all inputs as they are")
-    yield CHANCE, Measured(luck, n, "share of the most frequent class")
+        yield f"{ALONE}-{name}", Measured(alone, n, said)
+        if at_chance(alone, n, luck):
+            swapped = {**batch, name: batch[name][of_other_classes(labels)]}
+            yield f"{SWAPPED}-{name}", Measured(right(logits(swapped)), n, f"{name} of samples of other classes")
+    yield f"{ALONE}-{JOINT}", Measured(right(logits(batch)), n, "all inputs as they are")
+    yield f"{ALONE}-{CHANCE}", Measured(luck, n, "share of the most frequent class")
 
 
 def at_chance(accuracy: float, n: int, luck: float) -> bool:

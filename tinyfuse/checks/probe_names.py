@@ -24,11 +24,12 @@ MEANINGS: dict[str, str] = {
     "certificate": "samples of n broken although a sound certificate, a closed form, rules it out; 0 is right",
     "label-source": "1 if the attack used true labels, 0 if it used the model's own answers",
     "alone": "accuracy from one input alone, the others at their training mean; of \"all\" of them; \"none\": chance",
+    "swapped": "accuracy when an input comes from samples of other classes, where it seems silent alone",
     "padding-share": "share of the perturbation's L1 size that lies in constant padding",
 }
 """Kind -> what ``value`` means. ``detail`` of a row says where (input, budget, attack) and is quoted."""
 
-PER_INPUT = ("zero-gradient", "alone")
+PER_INPUT = ("zero-gradient", "alone", "swapped")
 """Kinds with the name of an input behind them."""
 
 
@@ -43,4 +44,4 @@ def meaning(name: str) -> str:
     if kind_of(name) == "alone" and one:
         beside = {"all": "accuracy from all inputs", "none": "chance: the share of the most frequent class"}
         return beside.get(one, f"accuracy from {one} alone, the others at their training mean")
-    return said.replace("coordinate", f"coordinate of {one}") if one else said
+    return said.replace("coordinate", f"coordinate of {one}").replace("an input", one) if one else said
