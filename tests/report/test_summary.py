@@ -14,8 +14,11 @@ from row_makers import BOTH, model, outcome
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.results import Row, epsilon_of, unpack_survivors
 from tinyfuse.core.statistics import mcnemar
-from tinyfuse.report.summary import summarise
+from tinyfuse.report.advice import attack_text
+from tinyfuse.report.bench_page import render_page
+from tinyfuse.report.summary import as_table, summarise
 from tinyfuse.report.tables import write_csv
+from tinyfuse.report.view import view_of
 from tinyfuse.study.latest_rows import latest_rows
 from tinyfuse.study.worst_case import last_iterate, reference_epsilon, worst_case
 from tinyfuse.threats.modes import mode_name, modes_of
@@ -212,3 +215,23 @@ def test_csv_has_one_line_per_recipe(tmp_path: Path) -> None:
 def test_nothing_evaluated() -> None:
     """An empty run is no crash."""
     assert summarise([]) == [] and latest_rows([]) == ([], [])
+
+
+def test_budgets_by_input_have_one_line_with_the_part_of_each_mode() -> None:
+    small, large = {"image": 0.1, "audio": 0.02}, {"image": 0.2, "audio": 0.1}
+    rows = [outcome([1, 1, 1, 1])]
+    for budget, right in ((small, {"image": 3, "audio": 2, "all": 2}), (large, {"image": 1, "audio": 1, "all": 0})):
+        rows += [outcome(np.arange(4) < correct, attacked=modes_of(BOTH)[mode], epsilon=budget)
+                 for mode, correct in right.items()]
+    assert reference_epsilon(rows) == small
+    (line,) = summarise(rows, epsilon=large)
+    assert {mode: found.value for mode, found in line.robust.items()} == {"image": 0.25, "audio": 0.25, "all": 0.0}
+    (line,) = summarise(rows)
+    assert {mode: found.value for mode, found in line.robust.items()} == {"image": 0.75, "audio": 0.5, "all": 0.5}
+    view = view_of(rows)
+    assert view.budgets == [small, large]
+    page = render_page(view)
+    for text in ("ε = image 0.1, audio 0.02", "image 0.1, audio 0.02; image 0.2, audio 0.1"):
+        assert text in page
+    assert as_table(line)["epsilon"] == small
+    assert "every value of audio by up to 0.02" in attack_text("audio", line)

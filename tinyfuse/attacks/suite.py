@@ -35,7 +35,10 @@ Tick = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One mode of attack at one budget; ``threat`` is in the units of the target's inputs."""
+    """One mode of attack at one budget; ``threat`` is in the units of the target's inputs.
+
+    ``epsilon`` orders the budgets: in every mode, what a smaller one allows a larger one does.
+    """
 
     mode: str
     epsilon: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tinyfuse.checks.firmware_cost import check_firmware
 from tinyfuse.checks.run_checks import Flag, gate
@@ -42,7 +43,7 @@ def check_run(store: ResultStore, flags: Sequence[Flag]) -> None:
 
 def unconverted(rows: Sequence[Row]) -> list[Row]:
     """Return the failed rows of recipes that a fault of ours kept from conversion, in the last attempt too."""
-    found = {}
+    found: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         line = (row["model"], row.get("precision"), row["seed"])
         if row["kind"] == "model":

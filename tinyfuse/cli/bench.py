@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +41,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--matrix", metavar="FILE.toml", help="what to run; keys that are not given have the defaults")
     what.add_argument("--quick", action="store_true", help="a small matrix that ends within a minute")
+    parser.add_argument("--epsilon", type=options.budgets, metavar="E|NAME=E,...",
+                        help="the one budget of the attacks instead of the matrix's, or one for each input in its own "
+                             "units")
     parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/ and the name of the data)")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                         help="go on with what the folder holds (default); --no-resume refuses a folder with results")
@@ -54,6 +59,9 @@ def run(args: argparse.Namespace) -> int:
     from tinyfuse.study.matrix import Matrix, quick, read_matrix
 
     matrix = read_matrix(args.matrix) if args.matrix else quick() if args.quick else Matrix()
+    if args.epsilon is not None:
+        epsilon = dict(args.epsilon) if isinstance(args.epsilon, Mapping) else args.epsilon
+        matrix = dataclasses.replace(matrix, epsilons=(epsilon,), raw_epsilons=())
     asked = {name: value for name, value in vars(args).items() if name not in ("jobs", "json", "resume")}
     # Of recipes that are files, what they hold counts, not their names.
     recipes = [recipe.to_table() for recipe in matrix.recipes_for(("first", "second"))]

@@ -25,7 +25,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--columns", action="store_true",
                         help="print what every column of summary.csv and every field of results.jsonl means")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown instead")
-    parser.add_argument("--epsilon", type=options.budget, help="budget of the table's robust columns")
+    parser.add_argument("--epsilon", type=options.budgets, metavar="E|NAME=E,...",
+                        help="budget of the table's robust columns")
 
 
 def run(args: argparse.Namespace) -> int:

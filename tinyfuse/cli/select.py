@@ -38,7 +38,8 @@ def add(parser: argparse.ArgumentParser) -> None:
                         help="leave a layer (or pattern of layers), an input or shared at this width; repeatable")
     parser.add_argument("--methods", metavar="NAMES", type=lambda one: tuple(one.split(",")) if one != "none" else (),
                         help="how weights are rounded: mse, gptq and bias, separated by commas, or none (default all)")
-    parser.add_argument("--epsilon", type=options.budget, help="L-inf budget of the attacks (default 0.03)")
+    parser.add_argument("--epsilon", type=options.budgets, metavar="E|NAME=E,...",
+                        help="L-inf budget of the attacks, or one for each input in its own units (default 0.03)")
     parser.add_argument("--out", metavar="DIR", help="folder of rows, models and report (default runs/select-MODEL)")
     parser.add_argument("--epochs", type=options.positive, help="of the training of a model given by name (default 12)")
     parser.add_argument("--quick", action="store_true", help="few samples and widths: a smoke run within three minutes")

@@ -13,6 +13,7 @@ from tinyfuse.report.figures.style import is_uniform
 from tinyfuse.report.summary import LineCurves, SummaryRow
 from tinyfuse.report.vocabulary import number
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR, Accuracy
+from tinyfuse.threats.budgets import epsilon_text
 from tinyfuse.threats.modes import ALL
 
 _NEAR_BEST = 0.01
@@ -104,7 +105,7 @@ def _cheapest(one: _Candidate) -> tuple[float, ...]:
 def _candidate(line: SummaryRow, curves: Curves) -> _Candidate:
     found = curves.get((line.model, line.precision), LineCurves())
     at = {mode: point.survivors for mode, points in found.own.items() for point in points
-          if point.epsilon == line.epsilon}
+          if point.is_at(line.epsilon)}
     clean = {"clean": found.clean[max(found.clean)]} if found.clean else {}
     flash = line.firmware.flash_bytes if line.firmware else None
     assert line.clean is not None
@@ -168,7 +169,8 @@ def attack_text(mode: str, line: SummaryRow) -> str:
     """Say what an adversary does: "when an adversary changes every value of audio by up to 0.03"."""
     what, rounded = "all inputs" if mode == ALL else mode, line.robust_real.get(mode)
     before = f" (on {100 * rounded.value:.1f} % before the device rounds it to codes)" if rounded else ""
-    return f"when an adversary may change every value of {what} by up to {line.epsilon:g}{before}"
+    own = line.epsilon.get(mode, line.epsilon) if isinstance(line.epsilon, Mapping) else line.epsilon or 0.0
+    return f"when an adversary may change every value of {what} by up to {epsilon_text(own)}{before}"
 
 
 def with_interval(share: Accuracy) -> str:

@@ -22,9 +22,10 @@ from tinyfuse.report.tables import html_table, write_csv
 from tinyfuse.report.view import RunView, load
 from tinyfuse.report.vocabulary import common_letters, interval, kinds_of, without_letters
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR
+from tinyfuse.threats.budgets import Epsilon, epsilon_text
 
 
-def render(run_dir: str | Path, *, epsilon: float | None = None, view: RunView | None = None) -> Path:
+def render(run_dir: str | Path, *, epsilon: Epsilon | None = None, view: RunView | None = None) -> Path:
     """Write ``report/index.html`` and ``summary.csv`` for a run folder, finished or not; return the path of the page.
 
     ``epsilon``: the budget of the table's robust columns (default: `tinyfuse.study.worst_case.reference_epsilon`).
@@ -98,8 +99,7 @@ def _numbers(view: RunView, what: str, tracks: Sequence[tuple[str, str, Track]])
     rows = []
     for precision, name, track in tracks:
         for mode, points in track.items():
-            found = {point.epsilon: point.accuracy for point in points}
-            rows.append([precision, name, mode, str(points[0].accuracy.n),
-                         *(interval(found.get(budget)) for budget in view.budgets)])
+            found = [next((point.accuracy for point in points if point.is_at(budget)), None) for budget in view.budgets]
+            rows.append([precision, name, mode, str(points[0].accuracy.n), *map(interval, found)])
     return {"title": "Numbers, %", "texts": 3, "rows": rows,
-            "head": ["precision", what, "attacked", "n", *(f"ε = {budget:g}" for budget in view.budgets)]}
+            "head": ["precision", what, "attacked", "n", *(f"ε = {epsilon_text(budget)}" for budget in view.budgets)]}

@@ -5,7 +5,7 @@ A new column is one entry of :data:`COLUMNS`. Columns of a selection are made of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
@@ -14,6 +14,7 @@ from tinyfuse.checks.firmware_cost import MEASURED_ON
 from tinyfuse.report.summary import SummaryRow, branches_among, modes_among
 from tinyfuse.report.vocabulary import KINDS, NOT_MEASURED, NOTHING, kib, mega, number, percent
 from tinyfuse.study.worst_case import Accuracy
+from tinyfuse.threats.budgets import epsilon_text
 
 ACCURACY, DIFFERENCE = ("low", "high", "n"), ("low", "high")
 """Further columns of summary.csv beside a value: the ends of its 95 % interval, and the number of samples."""
@@ -160,7 +161,8 @@ COLUMNS: list[Column] = [
              lambda line, core=core: line.firmware and line.firmware.instructions.get(core), mega,
              f"instructions of one inference on the emulated core {core}", f"instructions_{core}",
              missing=_unmeasured, spare=2) for core in MEASURED_ON),
-    _csv("epsilon", "the budget of the robust accuracies"),
+    _csv("epsilon", "the budget of the robust accuracies: a number, or one for each input",
+         lambda line: epsilon_text(line.epsilon) if isinstance(line.epsilon, Mapping) else line.epsilon),
     Column("float", "%", attrgetter("clean_float"), percent, "the float network", "clean_float", ACCURACY,
            group="clean", own=attrgetter("is_float")),
     _robust("float", "robust_float", "the float network, attacked with its own gradients", "",

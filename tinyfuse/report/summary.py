@@ -25,6 +25,7 @@ from tinyfuse.study.worst_case import (
     reference_epsilon,
     worst_case,
 )
+from tinyfuse.threats.budgets import Epsilon
 from tinyfuse.threats.modes import ALL, mode_name, modes_of
 
 LITERATURE = "paper"
@@ -69,7 +70,7 @@ class SummaryRow:
     model: str
     precision: str
     seed: int
-    epsilon: float | None
+    epsilon: Epsilon | None
     inputs: tuple[str, ...] = ()
     bits: Mapping[str, float] = field(default_factory=dict)
     weight_bits_mean: float | None = None
@@ -142,12 +143,12 @@ def branches_among(lines: Sequence[SummaryRow]) -> list[str]:
     return sorted(dict.fromkeys([*named, *known]), key=lambda branch: branch == SHARED)
 
 
-def summarise(rows: Iterable[Row], *, epsilon: float | None = None, norm: str = "linf",
+def summarise(rows: Iterable[Row], *, epsilon: Epsilon | None = None, norm: str = "linf",
               executor: str = INTEGER_EXECUTOR, flags: Sequence[Flag] | None = None) -> list[SummaryRow]:
     """Make one line per (model, precision, seed), models as in the rows: float first, then by mean weight bits.
 
-    ``epsilon`` is the budget of the robust columns (default: `reference_epsilon`), ``executor`` the integer
-    truth. ``flags`` come from `run_checks`, which runs here when they are not given.
+    ``epsilon`` is the budget of the robust columns, by input or for all (default: `reference_epsilon`), ``executor``
+    the integer truth. ``flags`` come from `run_checks`, which runs here when they are not given.
     """
     known = list(rows)
     marks = run_checks(known) if flags is None else flags
@@ -222,11 +223,11 @@ class LineCurves:
         return self.clean_accuracy(next((points[0].accuracy.n for points in self.own.values()), None))
 
 
-def _at(epsilon: float | None, track: Track) -> dict[str, CurvePoint]:
-    return {mode: point for mode, points in track.items() for point in points if point.epsilon == epsilon}
+def _at(epsilon: Epsilon | None, track: Track) -> dict[str, CurvePoint]:
+    return {mode: point for mode, points in track.items() for point in points if point.is_at(epsilon)}
 
 
-def _line(rows: Sequence[Row], before: LineCurves, after: LineCurves, epsilon: float | None) -> SummaryRow:
+def _line(rows: Sequence[Row], before: LineCurves, after: LineCurves, epsilon: Epsilon | None) -> SummaryRow:
     facts: Row = next((row for row in reversed(rows) if row["kind"] == "model"), {})
     judged: Row = next((row for row in rows if row["kind"] in ("clean", "attack")), {})
     compared = [row for row in rows if row["kind"] == "parity" and {row["a"], row["b"]} == {INTEGER_EXECUTOR, "tflm"}]

@@ -126,7 +126,7 @@ def transfer_tables(view: RunView) -> list[dict[str, Any]]:
 def _left(view: RunView, rows: Sequence[Row], line: SummaryRow, mode: str) -> Accuracy | None:
     """Return what ``rows`` leave correct on ``line`` at the budget of the table."""
     points = worst_case(rows, line.model, line.precision, line.executor, mode, norm=view.norm)
-    return next((point.accuracy for point in points if point.epsilon == view.epsilon), None)
+    return next((point.accuracy for point in points if point.is_at(view.epsilon)), None)
 
 
 def _inputs_of(rows: Sequence[Row], line: SummaryRow, source: str, example: Row) -> list[Row]:

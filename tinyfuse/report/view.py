@@ -11,12 +11,13 @@ from tinyfuse.checks.line_rows import by_line
 from tinyfuse.checks.run_checks import Flag, Gap, coverage, run_checks
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.provenance import RunFacts, read_run
-from tinyfuse.core.results import ResultStore, Row, epsilon_of
+from tinyfuse.core.results import ResultStore, Row
 from tinyfuse.report.summary import LineCurves, SummaryRow, summarise
 from tinyfuse.report.vocabulary import NORMS
 from tinyfuse.study.latest_rows import latest_rows
 from tinyfuse.study.stages.examples import Example, read_examples
-from tinyfuse.study.worst_case import FLOAT_EXECUTOR, INTEGER_EXECUTOR, reference_epsilon
+from tinyfuse.study.worst_case import FLOAT_EXECUTOR, INTEGER_EXECUTOR, budgets_among, reference_epsilon
+from tinyfuse.threats.budgets import Epsilon, Spent
 from tinyfuse.threats.modes import mode_name
 
 
@@ -32,7 +33,7 @@ class RunView:
     rows: Sequence[Row]
     facts: RunFacts | None
     norm: str
-    epsilon: float | None
+    epsilon: Epsilon | None
     seed: int
     flags: Sequence[Flag]
     gaps: Sequence[Gap]
@@ -65,9 +66,9 @@ class RunView:
         return [row for row in self.rows if row["seed"] == self.seed]
 
     @property
-    def budgets(self) -> list[float]:
+    def budgets(self) -> list[Spent]:
         """The budgets that were attacked in the norm of the page."""
-        return sorted({epsilon_of(row) for row in self.rows if row["kind"] == "attack" and row["norm"] == self.norm})
+        return budgets_among(self.rows, self.norm)
 
     @property
     def models(self) -> list[str]:
@@ -75,7 +76,7 @@ class RunView:
         return list(dict.fromkeys(line.model for line in self.summary))
 
 
-def load(run_dir: str | Path, *, epsilon: float | None = None, store: ResultStore | None = None) -> RunView:
+def load(run_dir: str | Path, *, epsilon: Epsilon | None = None, store: ResultStore | None = None) -> RunView:
     """Read ``run.json`` and ``results.jsonl`` of a run folder; either may be missing, but not both.
 
     ``store``: the rows, where they have been read.
@@ -99,7 +100,7 @@ def load(run_dir: str | Path, *, epsilon: float | None = None, store: ResultStor
 
 
 def view_of(rows: Iterable[Row], facts: RunFacts | None = None, *, notes: Iterable[str] = (),
-            epsilon: float | None = None) -> RunView:
+            epsilon: Epsilon | None = None) -> RunView:
     """Derive the view from rows in memory; ``epsilon`` is the budget of the table's robust columns."""
     known, scope_notes = latest_rows(rows)
     norms = {row["norm"] for row in known if row["kind"] == "attack"}

@@ -11,6 +11,7 @@ from tinyfuse.checks.firmware_cost import MEASURED_ON
 from tinyfuse.core.results import Row
 from tinyfuse.report.summary import SummaryRow, modes_among
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR, INTEGER_EXECUTOR, Accuracy
+from tinyfuse.threats.budgets import epsilon_text
 from tinyfuse.threats.modes import ALL
 
 NOTHING, NOT_MEASURED = "–", "n/m"
@@ -121,7 +122,7 @@ def notes(lines: Sequence[SummaryRow], scope: str, further: Sequence[str]) -> li
     if cleans:
         parts.append(f"clean %: n={span(accuracy.n for accuracy in cleans)}, widest 95 % interval {widest(cleans)}")
     if epsilon is not None and shown:
-        parts.append(f"robust %: worst case at ε={epsilon:g} with {either(measured(lines))} attacked, "
+        parts.append(f"robust %: worst case at ε={epsilon_text(epsilon)} with {either(measured(lines))} attacked, "
                      f"n={span(accuracy.n for accuracy in shown)}, widest 95 % interval {widest(shown)}")
     judge = integer_judge(lines)
     parts.append("float in keras" + (f", integers in {judge}" if judge else ""))

@@ -113,7 +113,7 @@ def trials(study: SelectionStudy, recipes: Sequence[Recipe], tick: Callable[[str
     tables = {each.name: json.dumps(each.to_table(), sort_keys=True) for each in recipes}
 
     def measure(missing: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
-        judge = partial(run_trial, samples=samples, inputs=study.network.inputs, suite=suite, epsilon=epsilon)
+        judge = partial(run_trial, samples=samples, inputs=study.network.inputs, suite=suite, budget=study.budget)
         for key, found in study.each(judge, {key: (made[name].data, name) for key, name in missing.items()}):
             name = missing[key]
             tick(name)
@@ -128,7 +128,7 @@ def trials(study: SelectionStudy, recipes: Sequence[Recipe], tick: Callable[[str
 
 
 def run_trial(data: bytes, name: str, *, samples: Samples, inputs: Sequence[Input], suite: Profile,
-              epsilon: float) -> dict[str, Any]:
+              budget: Mapping[str, float]) -> dict[str, Any]:
     """Judge the ``.tflite`` in ``data`` on its twin, clean and attacked by ``suite`` in every mode (threat model G).
 
     Returns the measured fields of :class:`tinyfuse.core.schema.TrialRow`.
@@ -142,8 +142,9 @@ def run_trial(data: bytes, name: str, *, samples: Samples, inputs: Sequence[Inpu
     cells: list[Cell] = []
     batch: Batch = {}
     for mode, names in modes_of([one.name for one in inputs]).items():
-        threat, batch = code_problem(Threat.of(inputs, dict.fromkeys(names, epsilon)), real, model.grids, "codes")
-        cells.append(Cell(mode, epsilon, threat))
+        wanted = Threat.of(inputs, {name: budget[name] for name in names})
+        threat, batch = code_problem(wanted, real, model.grids, "codes")
+        cells.append(Cell(mode, max(budget.values()), threat))
     outcomes = run_suite(target, batch, labels, cells, suite, by_attack=False)
     survivors = {"clean": ~misclassified(target.logits(batch), labels),
                  **{outcome.cell.mode: ~outcome.broken for outcome in outcomes}}

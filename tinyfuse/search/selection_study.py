@@ -22,7 +22,8 @@ from tinyfuse.quantize.convert import MIN_CALIBRATION_SAMPLES, Baseline, Convers
 from tinyfuse.quantize.recipe import Recipe
 from tinyfuse.search.groups import Part, Unit, fixed_widths, parts_of, units_of
 from tinyfuse.search.settings import Settings
-from tinyfuse.study.rows import SAMPLE_SEED
+from tinyfuse.study.rows import SAMPLE_SEED, check_names
+from tinyfuse.threats.budgets import spread
 
 PART = "validation"
 """Candidates are chosen on samples that no weight was fitted to (they chose the epoch of the float network); the test
@@ -54,10 +55,17 @@ class SelectionStudy:
         if self.network.table.get("recipe"):
             raise UsageError(f"{self.network.path} was trained for one recipe, so its widths are chosen already; give "
                              f"the float network {self.network.name}.keras")
+        names = self.network.input_names
+        check_names(self.settings.epsilon if isinstance(self.settings.epsilon, Mapping) else names, names)
         for one in self.network.inputs:
-            if not one.span / 255 <= self.settings.epsilon <= one.span:
-                raise UsageError(f"epsilon {self.settings.epsilon:g}; for the input '{one.name}' it lies between one "
+            if not one.span / 255 <= self.budget[one.name] <= one.span:
+                raise UsageError(f"epsilon {self.budget[one.name]:g}; for the input '{one.name}' it lies between one "
                                  f"input code, {one.span / 255:g}, and its range, {one.span:g}")
+
+    @property
+    def budget(self) -> dict[str, float]:
+        """The epsilon of each input."""
+        return spread(self.settings.epsilon, self.network.input_names)
 
     def claim(self) -> None:
         """Make the folder this study's own; :class:`UsageError` if it holds a selection that this one cannot go on."""

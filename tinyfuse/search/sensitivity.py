@@ -32,8 +32,9 @@ Place = tuple[str, int]
 def sensitivities(study: SelectionStudy) -> dict[Place, Row]:
     """Measure the criteria of every place: rows by part and width."""
     settings = study.settings
-    asked = {"n": settings.sensitivity_samples, "attacked_samples": settings.attacked_samples,
-             "steps": settings.sensitivity_steps, "epsilon": settings.epsilon}
+    asked: dict[str, Any] = {
+        "n": settings.sensitivity_samples, "attacked_samples": settings.attacked_samples,
+        "steps": settings.sensitivity_steps, "epsilon": settings.epsilon}
     places = [("", REFERENCE), *((part.name, bits) for part in study.parts for bits in settings.widths
                                  if bits != REFERENCE)]
     made = {place: study.convert(_alone(study, *place)).data for place in places}
@@ -43,7 +44,7 @@ def sensitivities(study: SelectionStudy) -> dict[Place, Row]:
     def measure(missing: Mapping[str, Place]) -> Iterator[tuple[str, Row]]:
         samples, attacked = (study.judged("train", int(asked[name])) for name in ("n", "attacked_samples"))
         judge = partial(measured, samples=samples, wanted=predict(study.network.model, samples), attacked=attacked,
-                        inputs=study.network.inputs, steps=settings.sensitivity_steps, epsilon=settings.epsilon)
+                        inputs=study.network.inputs, steps=settings.sensitivity_steps, budget=study.budget)
         tasks = {key: (made[place], " ".join(map(str, place))) for key, place in missing.items()}
         with progress("sensitivity", len(tasks)) as advance:
             for key, found in study.each(judge, tasks):
@@ -61,14 +62,14 @@ def _alone(study: SelectionStudy, part: str, bits: int) -> Recipe:
 
 
 def measured(data: bytes, name: str, *, samples: Samples, wanted: np.ndarray, attacked: Samples,
-             inputs: Sequence[Input], steps: int, epsilon: float) -> dict[str, Any]:
+             inputs: Sequence[Input], steps: int, budget: Mapping[str, float]) -> dict[str, Any]:
     """Measure the criteria of the ``.tflite`` in ``data``, each larger for a worse network.
 
     ``wanted``: the float network's logits float32 [n, k] on ``samples``. ``mse``: mean squared difference of the
     logits from these. ``kl``: mean Kullback-Leibler divergence of the softmax from theirs, in nats. ``cosine``: mean
     of 1 - cos of the two. ``margin``: mean of the runner-up's logit minus the label's. ``attacked_loss``: by input
     the mean cross-entropy in nats of the strongest inputs that PGD finds from the samples ``attacked``, with so many
-    ``steps`` at L-inf ``epsilon`` on that input alone.
+    ``steps`` at its L-inf ``budget`` on that input alone.
     """
     model = load_model(data, name=name)
     target = TwinTarget(model)
@@ -76,8 +77,8 @@ def measured(data: bytes, name: str, *, samples: Samples, wanted: np.ndarray, at
     logits = target.logits({key: values.astype(np.float32) for key, values in codes.items()})
     return {"mse": float(np.mean((logits - wanted)**2)), "kl": _kl(wanted, logits), "cosine": _cosine(wanted, logits),
             "margin": float(margin(logits, samples.label)[0].mean()),
-            "attacked_loss": {one.name: _attacked_loss(target, attacked, Threat.of(inputs, {one.name: epsilon}), steps)
-                              for one in inputs}}
+            "attacked_loss": {one.name: _attacked_loss(target, attacked, Threat.of(
+                inputs, {one.name: budget[one.name]}), steps) for one in inputs}}
 
 
 def _kl(wanted: np.ndarray, logits: np.ndarray) -> float:

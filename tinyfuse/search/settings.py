@@ -10,6 +10,7 @@ from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.core.strict import decode, encode
 from tinyfuse.quantize.recipe import BITS, METHODS, QAT
+from tinyfuse.threats.budgets import Spent, check_epsilons
 
 Objective = Literal["robust", "clean"]
 POST_TRAINING = tuple(name for name in METHODS if name != QAT)
@@ -23,8 +24,8 @@ class Settings:
 
     Sensitivity is measured on training samples, on ``attacked_samples`` of them by PGD, and curvature with
     ``hessian_probes`` vectors. Candidates have their trial on held-out samples, the ``finalists`` are judged there with
-    all checks, and what is chosen on test samples. ``epsilon`` is L-inf. A candidate that loses more than
-    ``clean_loss`` of clean accuracy against 8 bits is not chosen for robustness.
+    all checks, and what is chosen on test samples. ``epsilon`` is L-inf, one number or one for each input. A candidate
+    that loses more than ``clean_loss`` of clean accuracy against 8 bits is not chosen for robustness.
     """
 
     objective: Objective = "robust"
@@ -33,7 +34,7 @@ class Settings:
     grid: tuple[int, ...] = (6, 7, 8, 9)
     fixed: tuple[tuple[str, int], ...] = ()
     methods: tuple[str, ...] = POST_TRAINING
-    epsilon: float = 0.03
+    epsilon: Spent = 0.03
     clean_loss: float = 0.005
     calibration_samples: int = 200
     sensitivity_samples: int = 200
@@ -55,6 +56,7 @@ class Settings:
                              f"{', '.join(MEASURED_ON)}")
         if not 0 <= self.clean_loss <= 1:
             raise UsageError(f"clean loss {self.clean_loss:g}; it lies between 0 and 1")
+        check_epsilons((self.epsilon,), "selection")
         for field in fields(self):
             value, least = getattr(self, field.name), 2 if field.name == "hessian_probes" else 1
             if isinstance(value, int) and value < least:

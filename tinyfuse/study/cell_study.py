@@ -16,6 +16,7 @@ from tinyfuse.attacks.suite import Cell, CellKey
 from tinyfuse.core.files import load_arrays, save_arrays, sha256_hex
 from tinyfuse.data import Batch, Input, Samples
 from tinyfuse.study.rows import AttackSettings, OutcomeLog, Subject
+from tinyfuse.threats.budgets import largest
 from tinyfuse.threats.code_grid import Grids
 from tinyfuse.threats.code_threats import code_problem
 from tinyfuse.threats.threat import Threat
@@ -77,7 +78,8 @@ class ThreatModel:
 class CellStudy:
     """``plan`` against ``subject`` on ``samples``, in each of ``modes`` (by name: attacked inputs) at each budget.
 
-    One of ``budgets`` gives the epsilon of every input that a mode attacks. ``made_by`` and ``source`` name the models
+    One of ``budgets`` gives the epsilon of every input that a mode attacks; its largest one names it in the key of a
+    cell, so of two budgets one is smaller in every input. ``made_by`` and ``source`` name the models
     whose gradients are used, where they are not the subject alone. What is saved in ``points`` never changes.
     ``carried``: by cell, bool [n] of samples that are broken for another reason, such as a threat whose every input is
     legal here.
@@ -105,13 +107,13 @@ class CellStudy:
         """The budget by attacked input of every cell: modes of fewer inputs first, budgets rising."""
         cells: dict[CellKey, dict[str, float]] = {}
         for mode, names in sorted(self.modes.items(), key=lambda item: len(item[1])):
-            rungs = [{name: float(budget[name]) for name in names} for budget in self.budgets]
-            cells |= {(mode, max(rung.values())): rung for rung in sorted(rungs, key=lambda rung: max(rung.values()))}
+            cells |= {(mode, largest(budget)): {name: float(budget[name]) for name in names}
+                      for budget in sorted(self.budgets, key=largest)}
         return cells
 
     @property
     def keys(self) -> list[CellKey]:
-        """All cells by mode and largest budget."""
+        """All cells by mode and the largest epsilon of their budget on all inputs."""
         return list(self.budget_of)
 
     @cached_property

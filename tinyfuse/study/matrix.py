@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.nn import zoo
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.quantize.recipe import Recipe, mix_name, read_recipe
+from tinyfuse.threats.budgets import Spent, check_epsilons
 from tinyfuse.threats.code_threats import DOMAINS
 from tinyfuse.threats.norms import NORMS
 
@@ -28,15 +28,15 @@ class Matrix:
     """One sweep. ``recipes`` (names, files or tables) apply to every network, ``mixes`` to those of several inputs.
 
     Without ``mixes`` a network gets one for each of its inputs, with 6 bits for it and 8 for the others. ``epsilons``
-    are budgets in input units, the same for each attacked input; ``steps`` are those of the iterated attacks of every
-    profile but "paper". ``raw_epsilons`` (default: ``epsilons``) are those of the uncarried curve that the checks need.
-    ``executors`` judge clean samples beside the twin, which is always there. ``threats``: threat models of integer
-    models, "codes" (G, always) and "real" (R, beside it). Numbers of test samples, classes balanced: ``attack_samples``
-    are attacked, ``clean_samples`` judged clean; ``raw_samples`` and ``probe_samples`` are those of them that the
-    checks attack again without short cuts, 0 for none. ``parity_samples`` adversarial inputs of each integer model run
-    on TFLite Micro as well. ``transfer_from``: recipes (or "float") whose adversarial inputs are replayed on the other
-    ones. ``epochs``: by default those of the networks that come with the package if they were trained on the same data,
-    else 5. The defaults take two cores some minutes.
+    are budgets in input units, numbers for every attacked input or tables by input; ``steps`` are those of the iterated
+    attacks of every profile but "paper". ``raw_epsilons`` (default: ``epsilons``) are those of the uncarried curve that
+    the checks need. ``executors`` judge clean samples beside the twin, which is always there. ``threats``: threat
+    models of integer models, "codes" (G, always) and "real" (R, beside it). Numbers of test samples, classes balanced:
+    ``attack_samples`` are attacked, ``clean_samples`` judged clean; ``raw_samples`` and ``probe_samples`` are those of
+    them that the checks attack again without short cuts, 0 for none. ``parity_samples`` adversarial inputs of each
+    integer model run on TFLite Micro as well. ``transfer_from``: recipes (or "float") whose adversarial inputs are
+    replayed on the other ones. ``epochs``: by default those of the networks that come with the package if they were
+    trained on the same data, else 5. The defaults take two cores some minutes.
     """
 
     models: tuple[str, ...] = zoo.FUSIONS
@@ -46,8 +46,8 @@ class Matrix:
     profiles: tuple[str, ...] = ("standard",)
     threats: tuple[str, ...] = DOMAINS
     norm: str = "linf"
-    epsilons: tuple[float, ...] = (0.03,)
-    raw_epsilons: tuple[float, ...] = ()
+    epsilons: tuple[Spent, ...] = (0.03,)
+    raw_epsilons: tuple[Spent, ...] = ()
     steps: int = 5
     transfer_from: tuple[str, ...] = ("float",)
     attack_samples: int = 200
@@ -68,16 +68,15 @@ class Matrix:
                 _check_choice(name, value, allowed)
         if "codes" not in self.threats:
             raise UsageError("matrix: threats without 'codes', which every figure of an integer model is about; add it")
-        for suite in self.suites():
-            suite.check_norm(self.norm)
         for one in fields(self):
             value = getattr(self, one.name)
             least = 0 if one.name in _MAY_BE_NONE else 1
             if one.type in ("int", "int | None") and value is not None and value < least:
                 raise UsageError(f"matrix: {one.name} is {value!r}; a whole number of at least {least} is expected")
-        for epsilon in (*self.epsilons, *self.raw_epsilons):
-            if not 0 <= epsilon < math.inf:
-                raise UsageError(f"matrix: epsilon {epsilon!r}; a number of at least 0 is expected")
+        for suite in self.suites():
+            suite.check_norm(self.norm)
+        for epsilons in (self.epsilons, self.raw_epsilons):
+            check_epsilons(epsilons, "matrix")
         if not (self.models and self.epsilons and self.profiles):
             raise UsageError("matrix: models, profiles and epsilons need at least one entry each")
         names = [recipe.name for recipe in self.recipes_for(())]

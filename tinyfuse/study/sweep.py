@@ -28,7 +28,7 @@ from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.quantize.minmax import simulate
 from tinyfuse.study.cell_study import CellStudy, PointFolder, ThreatModel
 from tinyfuse.study.pretrained import config_for, take
-from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget
+from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget, check_names
 from tinyfuse.study.run import Run
 from tinyfuse.study.stages.alone import probe_alone
 from tinyfuse.study.stages.attack import Tick, attack_cells, probe
@@ -38,6 +38,7 @@ from tinyfuse.study.stages.exchange import Judge, replay
 from tinyfuse.study.stages.firmware import measure_all
 from tinyfuse.study.stages.rejudge import Interpreters, Pending, pending_clean, pending_parity, write_samples
 from tinyfuse.study.worst_case import FLOAT, FLOAT_EXECUTOR, INTEGER_EXECUTOR
+from tinyfuse.threats.budgets import spread
 from tinyfuse.threats.code_grid import Grids
 from tinyfuse.threats.code_threats import covers
 from tinyfuse.threats.modes import modes_of
@@ -51,8 +52,10 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
     ``after_stage`` is called once the folder has accepted the networks, and after each stage. Returns the peak
     memory in MiB of the largest worker process.
     """
+    names = [one.name for one in run.dataset.inputs]
     for epsilon in (*run.matrix.epsilons, *run.matrix.raw_epsilons):
-        check_budget(run.dataset.inputs, {one.name: epsilon for one in run.dataset.inputs}, run.matrix.norm)
+        check_names(epsilon if isinstance(epsilon, Mapping) else names, names)
+        check_budget(run.dataset.inputs, spread(epsilon, names), run.matrix.norm)
     networks = train_all(run)
     run = replace(run, dataset=run.dataset.as_trained(networks[0].table, str(networks[0].path)))
     after_stage()
@@ -216,7 +219,7 @@ class NetworkAttacks:
         if suite.name == "raw":
             count, epsilons = matrix.raw_samples, matrix.raw_epsilons or epsilons
         threats = ThreatModel(self.network.inputs, matrix.norm, "real" if grids is None else "codes", grids)
-        return CellStudy(subject, suite, threats, modes_of(names), tuple(dict.fromkeys(names, one) for one in epsilons),
+        return CellStudy(subject, suite, threats, modes_of(names), tuple(spread(one, names) for one in epsilons),
                          run.judged(count), run.log, PointFolder(run.samples))
 
     def _attack(self, subject: Subject, target: KerasTarget | TwinTarget, tick: Tick = lambda note: None) -> Attacked:

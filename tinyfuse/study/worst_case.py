@@ -11,6 +11,7 @@ from tinyfuse.checks.line_rows import budget_of, clean_survivors, mode_of, survi
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.results import Row, epsilon_of
 from tinyfuse.core.statistics import wilson
+from tinyfuse.threats.budgets import Epsilon, Spent, is_part, whole_budgets
 
 FLOAT = "float"
 FLOAT_EXECUTOR = "keras"
@@ -37,8 +38,12 @@ class CurvePoint:
 
     @property
     def epsilon(self) -> float:
-        """The largest budget of an input."""
+        """The largest epsilon of an attacked input."""
         return max(self.budget.values())
+
+    def is_at(self, budget: Epsilon | None) -> bool:
+        """Whether the inputs attacked here had their part of ``budget``."""
+        return budget is not None and is_part(self.budget, budget)
 
 
 def accuracy_of(survivors: np.ndarray) -> Accuracy:
@@ -89,7 +94,12 @@ def last_iterate(rows: Iterable[Row], model: str, precision: str, executor: str,
             for row in sorted(_one_population(chosen, None, None), key=epsilon_of)]
 
 
-def reference_epsilon(rows: Iterable[Row], *, norm: str = "linf") -> float | None:
+def budgets_among(rows: Iterable[Row], norm: str) -> list[Spent]:
+    """Return the budgets on all inputs that ``rows`` were attacked with, by rising epsilon."""
+    return whole_budgets(row["budget"] for row in rows if row["kind"] == "attack" and row["norm"] == norm)
+
+
+def reference_epsilon(rows: Sequence[Row], *, norm: str = "linf") -> Spent | None:
     """Find the budget that tells recipes apart best: where the attacked float networks are on average nearest to 50 %.
 
     Far smaller budgets leave every recipe near its clean accuracy, far larger ones near zero. Of equally
@@ -98,11 +108,13 @@ def reference_epsilon(rows: Iterable[Row], *, norm: str = "linf") -> float | Non
     """
     attacks = [row for row in rows if row["kind"] == "attack" and row["norm"] == norm]
     chosen = [row for row in attacks if row["executor"] == FLOAT_EXECUTOR] or attacks
-    by_budget: dict[float, list[float]] = {}
-    for row in chosen:
-        by_budget.setdefault(epsilon_of(row), []).append(row["accuracy"])
-    distances = {budget: abs(float(np.mean(found)) - 0.5) for budget, found in by_budget.items()}
-    return min(sorted(distances), key=distances.__getitem__, default=None)
+    best, nearest = None, float(np.inf)
+    for budget in budgets_among(rows, norm):
+        found = [row["accuracy"] for row in chosen if is_part(row["budget"], budget)]
+        distance = abs(float(np.mean(found)) - 0.5) if found else np.inf
+        if distance < nearest:
+            best, nearest = budget, distance
+    return best
 
 
 def _one_population(attacks: Sequence[Row], n: int | None, threat: str | None) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,8 @@ def _figure(view: RunView, titles: Sequence[str], rows: Sequence[_Row], *, legen
         for panel, title in zip(axes[0], titles, strict=True):
             panel.set_title(title)
         for panel in axes[-1]:
-            panel.set_xlabel(f"ε ({NORMS.get(view.norm, view.norm)}, units of the inputs)")
+            several = "; of several inputs the largest" * any(isinstance(one, Mapping) for one in view.budgets)
+            panel.set_xlabel(f"ε ({NORMS.get(view.norm, view.norm)}, units of the inputs{several})")
         for place in range(legends):
             shown = [rows[place]] if legends > 1 else rows
             looks = {one.label: one.look for _, panels in shown for curves in panels for one in curves if one.points}

@@ -14,6 +14,7 @@ from tinyfuse.report.summary import SummaryRow
 from tinyfuse.report.vocabulary import percent
 from tinyfuse.search.record import SelectionRecord, Trial, part_bits
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR
+from tinyfuse.threats.budgets import Epsilon, epsilon_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ class _Row:
     chance: float
 
 
-def width_figure(lines: Sequence[SummaryRow], *, epsilon: float | None) -> Figure | None:
+def width_figure(lines: Sequence[SummaryRow], *, epsilon: Epsilon | None) -> Figure | None:
     """Draw heat maps over the bits of two inputs: clean above, worst robust below, one column per fusion and pair.
 
     A cell shows the measured recipe with the widest other layers; hatched cells were not measured.
@@ -56,7 +57,7 @@ def width_figure(lines: Sequence[SummaryRow], *, epsilon: float | None) -> Figur
         return None
     rows = [_width_row("clean accuracy (%)", usable, columns, lambda line: line.clean.value if line.clean else None)]
     if any(line.worst_robust is not None for line in usable):
-        rows.append(_width_row(f"worst robust acc. (%) at ε = {epsilon:g}", usable, columns,
+        rows.append(_width_row(f"worst robust acc. (%) at ε = {epsilon_text(epsilon or 0.0)}", usable, columns,
                                lambda line: line.worst_robust))
     return _figure(rows, 1.4 + 2.8 * len(columns), 0.5 + 2.7 * len(rows))
 

@@ -12,6 +12,7 @@ from tinyfuse.report.figures.style import INK, MUTED, Look, legend_mark, looks_o
 from tinyfuse.report.summary import SummaryRow, modes_among
 from tinyfuse.search.rank import front
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR, Accuracy
+from tinyfuse.threats.budgets import Epsilon, epsilon_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ class _Point:
     accuracy: Accuracy
 
 
-def size_figure(lines: Sequence[SummaryRow], *, epsilon: float | None) -> Figure | None:
+def size_figure(lines: Sequence[SummaryRow], *, epsilon: Epsilon | None) -> Figure | None:
     """Draw accuracy with its 95 % interval against size: a row for clean and each mode (G), a column per network.
 
     Size is the flash of the exported firmware, or packed weights (hollow marks) where that was not measured. Dashed:
@@ -59,7 +60,8 @@ def size_figure(lines: Sequence[SummaryRow], *, epsilon: float | None) -> Figure
             else:
                 panel.remove()
         flash = {point.is_flash for points in drawn.values() for point in points}
-        labels = ["clean accuracy (%)", *(f"{mode} attacked\nrobust acc. (%) at ε = {epsilon:g}" for mode in rows[1:])]
+        labels = ["clean accuracy (%)", *(f"{mode} attacked\nrobust acc. (%) at ε = {_own(epsilon, mode)}"
+                                          for mode in rows[1:])]
         _label(axes, drawn, models, labels, FLASH if True in flash else PACKED)
         shown = {point.precision for points in drawn.values() for point in points}
         marks = [legend_mark(name, *look) for name, look in looks.items() if name in shown]
@@ -68,6 +70,11 @@ def size_figure(lines: Sequence[SummaryRow], *, epsilon: float | None) -> Figure
                                legend_mark("Pareto line", MUTED, line="-", linewidth=1.0)],
                       loc="outside lower center", ncols=4)
     return figure
+
+
+def _own(epsilon: Epsilon | None, mode: str) -> str:
+    """Write the budget of what a mode attacks."""
+    return epsilon_text(epsilon.get(mode, epsilon) if isinstance(epsilon, Mapping) else epsilon or 0.0)
 
 
 def _share(line: SummaryRow, what: str) -> Accuracy | None:

@@ -14,6 +14,7 @@ from tinyfuse.report.figures.sizes import PACKED, draw_step
 from tinyfuse.report.figures.style import COLOURS, INK, MUTED, legend_mark, new_figure, short, style
 from tinyfuse.search.record import SelectionRecord, Trial
 from tinyfuse.study.worst_case import Accuracy
+from tinyfuse.threats.budgets import epsilon_text
 from tinyfuse.threats.modes import ALL
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def front_figure(found: SelectionRecord) -> Figure:
 
 def _front_panels(found: SelectionRecord) -> list[tuple[str, Callable[[Trial], str]]]:
     """Axis label of each panel, and what a trial shows there."""
-    at = f"(%) at ε = {found.settings.epsilon:g}"
+    at = f"(%) at ε = {epsilon_text(found.settings.epsilon)}"
     alone = found.modes[0] if len(found.modes) == 1 else "weakest input"
     every: list[tuple[str, Callable[[Trial], str]]] = [(f"all attacked {at}", lambda trial: ALL)]
     return [(f"{alone} attacked {at}", lambda trial: trial.weakest), *(every if ALL in found.modes else []),

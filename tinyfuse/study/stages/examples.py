@@ -88,7 +88,8 @@ def write_examples(run: Run, study: CellStudy, real: KerasTarget, twin: TwinTarg
             sound, rate = _sound(run, one.name, row, study.samples)
             arrays |= {f"clean_{one.name}": study.samples.inputs[one.name][row],
                        f"attacked_{one.name}": points[0][one.name][row], f"sound_{one.name}": sound}
-            facts.append(ExampleFacts(one, study.subject.model, study.subject.precision, key[1],
+            facts.append(ExampleFacts(one, study.subject.model, study.subject.precision,
+                                      study.budget_of[key][one.name],
                                       classes[int(study.samples.label[row])], int(study.saved(key)["broken"].sum()),
                                       len(both), verdicts, rate))
     text = json.dumps({"made_by": made_by, "examples": encode(tuple(facts))})
