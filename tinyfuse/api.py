@@ -85,7 +85,8 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
            epsilon: float | Mapping[str, float] | None = None, codes: int | None = None, norm: str | None = None,
            threat: str = "codes", mask: Mapping[str, np.ndarray] | None = None, samples: int = 100,
            executors: Sequence[str] | None = None, source: str | Path | None = None, ensemble: bool = False,
-           save: str | Path | None = None, output: str = "", signature: str = "", **settings: Any) -> AttackRows:
+           save: str | Path | None = None, output: str = "", signature: str = "", around_memory: bool = False,
+           **settings: Any) -> AttackRows:
     """Attack a float network or a ``.tflite`` with its own gradients; return result rows.
 
     ``modality``: "all" inputs, or names separated by commas. ``epsilon`` is one budget, or one for each attacked input,
@@ -101,6 +102,7 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     and replayed. ``ensemble`` takes the mean of the gradients of both; the attack "diva" looks for inputs that the
     integers alone get wrong. "universal" is one perturbation made on ``train_samples`` of the training part. ``save``:
     an ``.npz`` file for ``made``. ``output`` and ``signature`` choose one of several of somebody's float network.
+    ``around_memory``: gradients take the memory of a network trained with "exfmem" for the identity (BPDA).
     """
     from tinyfuse.attacks import attack_of
     from tinyfuse.study.attack import AttackTask
@@ -109,18 +111,19 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     norm = plan.norm_or_default(norm)
     executors = _default_executors() if executors is None else executors
     check_attack(path, plan, threat, executors, source, ensemble, codes)
-    task = AttackTask(plan, dataset, samples, modality, epsilon, codes, norm, threat, mask or {})
+    task = AttackTask(plan, dataset, samples, modality, epsilon, codes, norm, threat, mask or {}, around_memory)
     return _attacked(path, task, executors, source, ensemble or plan.needs_float, save, (output, signature))
 
 
 def profile(model: str | Path, dataset: Dataset, suite: str = "standard", *, modality: str = "all",
             epsilon: float | Mapping[str, float] | None = None, norm: str = "linf", threat: str = "codes",
             steps: int | None = None, samples: int = 100, save: str | Path | None = None, output: str = "",
-            signature: str = "") -> AttackRows:
+            signature: str = "", around_memory: bool = False) -> AttackRows:
     """Run a ``suite`` of attacks ("paper", "standard", "strong") on a ``.keras`` network or a ``.tflite``; return rows.
 
     A sample is robust if nothing in the suite breaks it, in ``modality`` or in one that changes less. ``steps``: those
     of the iterated attacks, if not the profile's own (the paper's are fixed). ``save``: an ``.npz`` file for ``made``.
+    ``around_memory``: as of :func:`attack`.
     """
     from tinyfuse.attacks.profiles import profile as profile_named
     from tinyfuse.study.attack import AttackTask
@@ -128,7 +131,7 @@ def profile(model: str | Path, dataset: Dataset, suite: str = "standard", *, mod
     plan = profile_named(suite)
     plan.check_norm(norm)
     plan = plan if steps is None else plan.with_steps(steps)
-    task = AttackTask(plan, dataset, samples, modality, epsilon, None, norm, threat)
+    task = AttackTask(plan, dataset, samples, modality, epsilon, None, norm, threat, around_memory=around_memory)
     return _attacked(Path(model), task, (), None, False, save, (output, signature))
 
 
@@ -141,6 +144,9 @@ def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: st
 
     if save is not None and Path(save).suffix != ".npz":
         raise UsageError(f"{save}: attacked inputs are saved as .npz; give a name that ends so")
+    if task.around_memory and not is_network(path) and (together or source is None):
+        raise UsageError(f"{path}: gradients go around the memory of a float network; give that, or as the --source of "
+                         "inputs that are replayed on these integers")
     if is_network(path):
         network, dataset = _network_and_data(path, task.dataset, *choice)
         result = attack_network(network, replace(task, dataset=dataset))

@@ -74,6 +74,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--mask", action="append", metavar="NAME=AXIS:A-B|NAME=valid",
                       help="attack only there, such as mic=time:10-14; valid: no padding; repeatable")
     what.add_argument("--ensemble", action="store_true", help="use the mean gradient of a .tflite and its network")
+    what.add_argument("--around-memory", action="store_true",
+                      help="let gradients take the memory of a network trained with exfmem for the identity; attack it "
+                           "with and without")
     what.add_argument("--minimal", action="store_true",
                       help="find each sample's smallest budget in codes instead (.tflite; --codes is the largest)")
     settings = parser.add_argument_group("settings of single attacks, with their defaults")
@@ -96,7 +99,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _refuse_ignored(args: argparse.Namespace, settings: set[str]) -> None:
     """Raise UsageError for an option that another one leaves without effect."""
     idle = {"profile": {"attack", "codes", "mask", "ensemble", "executor", "source", "minimal", *settings} - {"steps"},
-            "minimal": {"epsilon", "norm", "threat", "ensemble", "executor", "source", "save"}, "codes": {"epsilon"}}
+            "minimal": {"epsilon", "norm", "threat", "ensemble", "executor", "source", "save", "around_memory"},
+            "codes": {"epsilon"}}
 
     def given(name: str) -> bool:
         return getattr(args, name) is not None and getattr(args, name) is not False
@@ -162,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = load_from(args)
     common: dict[str, Any] = {"modality": args.modality, "samples": args.samples}
     made = {"epsilon": args.epsilon, "norm": norm, "threat": args.threat or "codes", "save": args.save,
-            "output": args.output, "signature": args.signature}
+            "output": args.output, "signature": args.signature, "around_memory": args.around_memory}
     if args.profile:
         suite = api.profile(args.model, dataset, args.profile, steps=args.steps, **common, **made)
         return _print_rows(suite, as_json=args.json)

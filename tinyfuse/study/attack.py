@@ -27,6 +27,7 @@ from tinyfuse.data import Batch, Dataset, Input, Samples
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.executors.installed import ORACLE, is_here
 from tinyfuse.nn.network import Network
+from tinyfuse.nn.objectives.memory import with_identity_gradient
 from tinyfuse.nn.objectives.reconstruction import auc
 from tinyfuse.study.cell_study import CellStudy, ThreatModel
 from tinyfuse.study.rows import (
@@ -76,6 +77,7 @@ class AttackTask:
     ``modality``: "all" inputs, or names separated by commas. ``epsilon``: one budget, or one for each attacked input,
     in its own units (default: a share of the range of its values); or ``codes``, whole codes of an integer model.
     ``world``: threat model of an integer model, "codes" (G), "real" (R) or "naive" (N: on the float network only).
+    ``around_memory``: gradients of a float network take its memory of features for the identity.
     """
 
     plan: Attack | Profile
@@ -87,6 +89,7 @@ class AttackTask:
     norm: str = "linf"
     world: str = "codes"
     mask: Mapping[str, np.ndarray] = field(default_factory=dict)
+    around_memory: bool = False
 
     @cached_property
     def samples(self) -> Samples:
@@ -127,14 +130,21 @@ class ModelSubject:
 
 def attack_network(network: Network, task: AttackTask) -> AttackResult:
     """Attack a float ``network``: rows clean, any iterate, last iterate; or clean and those of a suite."""
-    target = float_target(network, task.dataset, batch_size=min(KERAS_BATCH, task.count))
+    target = _target(network, task)
     study = _attacked_network(network, target, task)
     return _with_auc(_result(study), study, target)
+
+
+def _target(network: Network, task: AttackTask) -> KerasTarget:
+    """Make the target of a float ``network``."""
+    attacked = replace(network, model=with_identity_gradient(network.model)) if task.around_memory else network
+    return float_target(attacked, task.dataset, batch_size=min(KERAS_BATCH, task.count))
 
 
 def _attacked_network(network: Network, target: KerasTarget, task: AttackTask) -> CellStudy:
     subject = Subject.of(network, FLOAT, FLOAT_EXECUTOR, network.sha256)
     study = task.study(subject, network.seed, network.inputs)
+    study = replace(study, source=f"{FLOAT}-around-memory") if task.around_memory else study
     _judge(study, study.subject, CLEAN, target.logits(task.samples.inputs))
     probe_alone(study.log, study.subject, target, task.samples)
     attack_cells(study, target)
@@ -194,7 +204,7 @@ def replay_on_model(model: ModelSubject, network: Network, task: AttackTask,
     """
     integer, grids, keys = model.twin.model, model.twin.model.grids, list[str]()
     budget = task.budget(model.inputs, grids)
-    target = float_target(network, task.dataset, batch_size=min(KERAS_BATCH, task.count))
+    target = _target(network, task)
     study = _attacked_network(network, target, replace(task, epsilon=budget, codes=None))
     start = {name: values.astype(np.float32) for name, values in integer.codes_of(task.samples.inputs).items()}
     for executor in executors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tinyfuse
+from tinyfuse.attacks import PGD
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data import Dataset
 from tinyfuse.integer.compare import compare
@@ -24,6 +27,7 @@ from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.quantize.convert import Baseline, baseline, convert
 from tinyfuse.quantize.recipe import read_recipe
+from tinyfuse.study.attack import AttackTask, attack_network
 
 Make = Callable[..., Run]
 SMALL = {"columns": 6, "steps": 2}
@@ -46,7 +50,7 @@ def test_training_fills_the_memory_at_half_time_and_the_file_holds_it(senses: Da
     np.testing.assert_array_equal(predict(again.model, senses.test), predict(network.model, senses.test))
     accuracy = np.mean(predict(again.model, senses.test).argmax(1) == senses.test.label)
     assert accuracy == network.table["accuracy"]["test"]
-    kernels = [again.model.get_layer(f"eye_memory_up_{step}").get_weights()[0] for step in (1, 2)]
+    kernels = [again.model.get_layer(f"eye_memory_{name}").get_weights()[0] for name in ("up_1", "up_2")]
     np.testing.assert_array_equal(kernels[0], kernels[1])  # training left them as they are
     rebuilt = ExFMem(**SMALL).rebuild(again.model)
     assert rebuilt is again.model and not rebuilt.get_layer("eye_memory_up_1").trainable_weights
@@ -60,7 +64,8 @@ def remembering(senses: Dataset) -> tuple[Network, Baseline]:
     model = ExFMem(columns=12, steps=3).rebuild(zoo.build("small-late", senses.inputs, 3))
     run = Run(model, senses, (ExFMem(columns=12, steps=3, fill=0.0),), 0, 2, 3)
     run.works[0].epoch_start(0)
-    network = Network("remembering", model, senses.inputs, senses.classes, {"sha256": "0" * 64}, Path("one.keras"))
+    network = Network("remembering", model, senses.inputs, senses.classes,
+                      {"sha256": "0" * 64, "training": {"seed": 0}}, Path("one.keras"))
     return network, baseline(network, senses.train)
 
 
@@ -78,6 +83,18 @@ def test_integers_of_a_memory_are_those_of_tflm(recipe: str, remembering: tuple[
     exact = predict(network.model, senses.test)
     allowed = {"w8a8": 0.03, "w8a9": 0.03}.get(recipe, 0.5) * np.abs(exact).max()
     assert np.abs(dequantize(codes, model.output) - exact).max() < allowed
+
+
+def test_attacks_go_through_the_memory_or_around_it_and_rows_say_which(remembering: tuple[Network, Baseline],
+                                                                       senses: Dataset, tmp_path: Path) -> None:
+    task = AttackTask(PGD(steps=3), senses, 20, epsilon=0.1)
+    through, around = (attack_network(remembering[0], replace(task, around_memory=way)) for way in (False, True))
+    assert [row["source"] for row in through.rows[1:]] == ["float", "float"]
+    assert [row["source"] for row in around.rows[1:]] == ["float-around-memory"] * 2
+    assert through.rows[0] == around.rows[0]  # clean
+    assert not np.array_equal(through.made["eye"], around.made["eye"])
+    with pytest.raises(UsageError, match=r"gradients go around the memory of a float network; give that, or as the"):
+        tinyfuse.attack(tmp_path / "one.tflite", senses, around_memory=True)
 
 
 def test_the_memory_holds_features_of_each_class_at_length_one(run_of: Make, senses: Dataset) -> None:

@@ -77,7 +77,8 @@ def _remembering(phi: Any, prefix: str, columns: int, steps: int) -> Any:
 
     A step is h <- S(h + s D^T (phi - D h), s t) with the soft threshold S(z, t) = relu(z - t) - relu(-z - t). Its two
     halves have a dense layer each, with s D^T and -s D^T as kernels and -s t as bias: the difference phi - D h is
-    rounded on its own, where I - s D^T D in one kernel would lose all but its diagonal at 8 bits.
+    rounded on its own, where I - s D^T D in one kernel would lose all but its diagonal at 8 bits. -h is subtracted
+    where h is added, for TensorFlow cannot optimise the ReLU of a sum with a dense layer.
     """
     from tf_keras import layers
 
@@ -85,19 +86,21 @@ def _remembering(phi: Any, prefix: str, columns: int, steps: int) -> Any:
         return layers.Dense(units, use_bias=bias, kernel_initializer="zeros", trainable=False,
                             name=f"{prefix}_memory_{name}")(read)
 
-    size, code = int(phi.shape[-1]), None
+    size, rest = int(phi.shape[-1]), phi
+    code: Any = None
+    opposite: Any = None
     for step in range(1, steps + 1):
-        def named(kind: str, number: int = step) -> str:
-            return f"{prefix}_memory_{kind}_{number}"
+        def minus(kind: str, one: Any, other: Any, number: int = step) -> Any:
+            return layers.Subtract(name=f"{prefix}_memory_{kind}_{number}")([one, other])
 
-        rest = phi if code is None else layers.Subtract(name=named("rest"))([phi, dense(size, f"seen_{step}", code,
-                                                                                       False)])
+        if code is not None:
+            rest = minus("rest", phi, dense(size, f"seen_{step}", code, False))
         up, down = (dense(columns, f"{way}_{step}", rest, True) for way in ("up", "down"))
         if code is not None:
-            up = layers.Add(name=named("rise"))([code, up])
-            down = layers.Subtract(name=named("fall"))([down, code])
-        code = layers.Subtract(name=named("code"))([layers.ReLU(name=named("positive"))(up),
-                                                    layers.ReLU(name=named("negative"))(down)])
+            up, down = minus("rise", up, opposite), minus("fall", down, code)
+        positive, negative = (layers.ReLU(name=f"{prefix}_memory_{kind}_{step}")(half)
+                              for kind, half in (("positive", up), ("negative", down)))
+        code, opposite = minus("code", positive, negative), minus("opposite", negative, positive)
     restored = layers.Dense(size, use_bias=False, kernel_initializer="zeros", trainable=False,
                             name=f"{prefix}{RESTORED}")(code)
     return layers.Add(name=f"{prefix}_memory_sum")([phi, restored])
