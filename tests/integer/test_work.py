@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from one_operator import Spec, Step, build, twin_of
+from side_by_side import Net
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.work import MOST_PRODUCTS, MOST_TAPS, MOST_WEIGHTS
@@ -31,6 +32,18 @@ def products(size: int, depth: int) -> bytes:
     return build(specs, [Step("BATCH_MATMUL", [0, 1], [2], "BatchMatMulOptions")], [0, 1], [2])
 
 
+def sequence(steps: int) -> bytes:
+    """An LSTM of one unit."""
+    net = Net(np.random.default_rng(0))
+    weights = [net.constant(np.ones((1, 1)), np.int8, [0.01], [0]) for _ in range(8)]
+    bias = [net.constant(np.ones(1), np.int32, [0.001], [0]) for _ in range(4)]
+    hidden, cell = net.state([1, 1], np.int8, scale=0.01), net.state([1, 1], np.int16, scale=2.0**-12)
+    net.step("UNIDIRECTIONAL_SEQUENCE_LSTM", [net.input([1, steps, 1]), *weights, -1, -1, -1, *bias, -1, -1, hidden,
+                                              cell, -1, -1, -1, -1], net.tensor([1, steps, 1], scale=0.01),
+             "UnidirectionalSequenceLSTMOptions", {"fusedActivationFunction": 4})
+    return net.data()
+
+
 def transposed(size: int, kernel: int) -> bytes:
     specs = [Spec((4,), np.int32, [], [], data=np.array([1, size, size, 1])), Spec((1, size, size, 1)),
              Spec((1, kernel, kernel, 1), data=np.ones((1, kernel, kernel, 1))), Spec((1, size, size, 1))]
@@ -45,6 +58,7 @@ def transposed(size: int, kernel: int) -> bytes:
     (convolution(1024, 64), "multiply-accumulates", MOST_PRODUCTS),
     (convolution(512, 2, dilation=2000), "multiply-accumulates", MOST_PRODUCTS),
     (convolution(1, 17, dilation=4000), "weights", MOST_WEIGHTS),
+    (sequence(20_000), "taps", MOST_TAPS),
     (convolution(2, 3, dilation=400, channels=16, copies=4), "weights", MOST_WEIGHTS),
     (pool(300, 300, 3), "taps of poolings", MOST_TAPS)])
 def test_too_much_work_is_refused_from_the_shapes(data: bytes, what: str, most: int) -> None:

@@ -14,10 +14,12 @@ from tinyfuse.tflite.graph import Graph, Operator
 
 MOST_PRODUCTS = 1 << 32
 """Multiply-accumulates of one inference; a window of a pooling counts as one product for each place."""
-MOST_WEIGHTS = 1 << 24
+MOST_WEIGHTS = 1 << 22
 """Weights with the zeros that a dilation puts between them; a file that stores more may have twice what it stores."""
 MOST_TAPS = 1 << 17
-"""Places of all windows that are served one after the other: of poolings, depthwise and transposed convolutions."""
+"""Places of all windows that are served one after the other: of poolings, depthwise and transposed convolutions. A step
+of an LSTM counts as STEP_TAPS."""
+STEP_TAPS = 16
 
 
 Shape = tuple[int, ...]
@@ -44,7 +46,7 @@ def check_work(graph: Graph) -> None:
 
 
 _NAMES = ("multiply-accumulates", "weights (with the zeros of dilations)",
-          "taps of poolings, depthwise and transposed convolutions")
+          "taps of poolings, depthwise and transposed convolutions (and LSTM steps)")
 
 
 def _stored(graph: Graph) -> int:
@@ -90,7 +92,8 @@ def _fully_connected(operator: Operator, given: list[Shape], found: Shape) -> Wo
 def _lstm(operator: Operator, given: list[Shape], found: Shape) -> Work:
     """Four gates, each of what is new and of what was computed in the step before."""
     weights = 4 * found[-1] * (given[0][-1] + found[-1])
-    return Work(math.prod(found[:-1]) * weights, weights, math.prod(found[:-1]))
+    steps = math.prod(found[:-1])
+    return Work(steps * weights, weights, STEP_TAPS * steps)
 
 
 def _svdf(operator: Operator, given: list[Shape], found: Shape) -> Work:
