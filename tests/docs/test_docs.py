@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tinyfuse.analyses import ANALYSES
 from tinyfuse.attacks import ATTACKS
 from tinyfuse.checks.run_checks import CHECKS, LEVELS
 from tinyfuse.cli import main as cli
@@ -28,7 +29,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 SLOW = ("bench", "select")
 """Verbs that tests of their own run from end to end; here their commands are parsed."""
 WITH_DATA = ("train", "quantize", "attack", "compare", "analyse", "select", "export", "bench")
-REGISTRIES: list[Any] = [ATTACKS, BUILDERS, COLUMNS, PARTS, OPERATORS, SOURCES, ZOO]
+REGISTRIES: list[Any] = [ANALYSES, ATTACKS, BUILDERS, COLUMNS, PARTS, OPERATORS, SOURCES, ZOO]
 CHEAP = {"train": ["--epochs", "1"], "quantize": ["--calibration-samples", "20"], "attack": ["--samples", "4"],
          "compare": ["--samples", "4"], "analyse": ["--samples", "8"], "export": ["--vectors", "4"]}
 
