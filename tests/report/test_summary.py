@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,4 @@ def test_budgets_by_input_have_one_line_with_the_part_of_each_mode() -> None:
         assert text in page
     assert as_table(line)["epsilon"] == small
     assert "every value of audio by up to 0.02" in attack_text("audio", line)
+    assert "may change audio by up to 0.02 in joint L2" in attack_text("audio", replace(line, norm="l2-joint"))

@@ -32,7 +32,8 @@ from tinyfuse.search.settings import Settings
 
 SMALL = Settings(widths=(3, 8), grid=(3, 8), granularity="modality", methods=(), sensitivity_samples=20,
                  attacked_samples=10, sensitivity_steps=2, hessian_samples=20, hessian_probes=2, trial_samples=10,
-                 trial_steps=2, finalists=1, final_samples=20, final_steps=2, test_samples=20, calibration_samples=20)
+                 trial_steps=2, finalists=1, final_samples=20, final_steps=2, test_samples=20, calibration_samples=20,
+                 epsilon={"image": 0.03, "audio": 0.02})
 BUDGET = parse_budget("flash=60kB")
 Tried = tuple[dict[str, Candidate], dict[str, Judged]]
 
@@ -131,7 +132,7 @@ def test_again_nothing_is_measured(found: Selection, network: Network, tiny_data
 def test_another_epsilon_in_the_folder_is_refused(found: Selection, network: Network, tiny_dataset: Dataset) -> None:
     """Its rows would be compared with those of the first."""
     other = study_in(found.folder, network, tiny_dataset, SMALL.changed(epsilon=0.02))
-    with pytest.raises(UsageError, match=r"epsilon = 0.03, but 0.02 is asked for; give another --out"):
+    with pytest.raises(UsageError, match=r"epsilon = \{'image': 0.03, 'audio': 0.02\}, but 0.02 is asked for; give another"):
         choose(other, BUDGET)
 
 

@@ -11,7 +11,7 @@ from tinyfuse.core.statistics import mcnemar
 from tinyfuse.nn.origin import SHARED
 from tinyfuse.report.figures.style import is_uniform
 from tinyfuse.report.summary import LineCurves, SummaryRow
-from tinyfuse.report.vocabulary import number
+from tinyfuse.report.vocabulary import NORMS, number
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR, Accuracy
 from tinyfuse.threats.budgets import epsilon_text
 from tinyfuse.threats.modes import ALL
@@ -170,7 +170,9 @@ def attack_text(mode: str, line: SummaryRow) -> str:
     what, rounded = "all inputs" if mode == ALL else mode, line.robust_real.get(mode)
     before = f" (on {100 * rounded.value:.1f} % before the device rounds it to codes)" if rounded else ""
     own = line.epsilon.get(mode, line.epsilon) if isinstance(line.epsilon, Mapping) else line.epsilon or 0.0
-    return f"when an adversary may change every value of {what} by up to {epsilon_text(own)}{before}"
+    how = (f"every value of {what} by up to {epsilon_text(own)}" if line.norm == "linf" else
+           f"{what} by up to {epsilon_text(own)} in {NORMS.get(line.norm, line.norm)}")
+    return f"when an adversary may change {how}{before}"
 
 
 def with_interval(share: Accuracy) -> str:

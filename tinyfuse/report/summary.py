@@ -55,7 +55,7 @@ class SummaryRow:
 
     ``inputs``: what the network looks at. ``bits``: mean weight bits by branch. ``executor`` judged the line: Keras for
     the float network and for weights rounded in a float network, otherwise the integer executor. Robust accuracies are
-    worst cases at ``epsilon`` by mode of attack; one that was not measured is absent. ``robust_integer`` is threat
+    worst cases at ``epsilon`` in ``norm`` by mode of attack; one that was not measured is absent. ``robust_integer`` is threat
     model G (the adversary writes codes), ``robust_real`` R (real values that the device rounds), ``transfer`` what
     inputs made on the float network leave. ``rerun`` inputs that the twin judged were run on TFLite Micro as well,
     where ``differing`` output codes were others; exact means 0.
@@ -95,6 +95,7 @@ class SummaryRow:
     firmware: FirmwareCost | None = None
     flags: tuple[str, ...] = ()
     pareto: bool = False
+    norm: str = "linf"
 
     @property
     def is_float(self) -> bool:
@@ -162,7 +163,7 @@ def summarise(rows: Iterable[Row], *, epsilon: Epsilon | None = None, norm: str 
         after = LineCurves() if precision == FLOAT else LineCurves.of(found, judge, norm)
         cost = None if precision == FLOAT or judge == FLOAT_EXECUTOR else firmware_cost(
             found, lacking.get((model, precision, seed), ""))
-        summary.append(replace(_line(found, before, after, budget), executor=judge, firmware=cost,
+        summary.append(replace(_line(found, before, after, budget), executor=judge, firmware=cost, norm=norm,
                                flags=letters(marks, (model, precision, seed))))
     models = list(dict.fromkeys(line.model for line in summary))
     return sorted(_mark_pareto(summary), key=lambda line: (
