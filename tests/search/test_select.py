@@ -132,7 +132,7 @@ def test_again_nothing_is_measured(found: Selection, network: Network, tiny_data
 def test_another_epsilon_in_the_folder_is_refused(found: Selection, network: Network, tiny_dataset: Dataset) -> None:
     """Its rows would be compared with those of the first."""
     other = study_in(found.folder, network, tiny_dataset, SMALL.changed(epsilon=0.02))
-    with pytest.raises(UsageError, match=r"epsilon = \{'image': 0.03, 'audio': 0.02\}, but 0.02 is asked for; give another"):
+    with pytest.raises(UsageError, match=r"epsilon = \{'image': 0.03, 'audio': 0.02\}, but 0.02 is asked"):
         choose(other, BUDGET)
 
 

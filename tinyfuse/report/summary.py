@@ -55,9 +55,9 @@ class SummaryRow:
 
     ``inputs``: what the network looks at. ``bits``: mean weight bits by branch. ``executor`` judged the line: Keras for
     the float network and for weights rounded in a float network, otherwise the integer executor. Robust accuracies are
-    worst cases at ``epsilon`` in ``norm`` by mode of attack; one that was not measured is absent. ``robust_integer`` is threat
-    model G (the adversary writes codes), ``robust_real`` R (real values that the device rounds), ``transfer`` what
-    inputs made on the float network leave. ``rerun`` inputs that the twin judged were run on TFLite Micro as well,
+    worst cases at ``epsilon`` in ``norm`` by mode of attack; one that was not measured is absent. ``robust_integer`` is
+    threat model G (the adversary writes codes), ``robust_real`` R (real values that the device rounds), ``transfer``
+    what inputs made on the float network leave. ``rerun`` inputs that the twin judged were run on TFLite Micro as well,
     where ``differing`` output codes were others; exact means 0.
     ``paired``: integers (G) against float on the same samples, "clean" and by mode. ``agreement`` is the share of clean
     samples on which both are right or both wrong. ``pareto``: no deployable recipe of the same model is at least as
