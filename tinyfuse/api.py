@@ -37,20 +37,25 @@ def train(name: str, dataset: Dataset, *, out: str | Path, output: str = "", sig
     path of a trained network that goes on; ``output`` and ``signature`` choose one of several. ``settings`` are those
     of :class:`tinyfuse.nn.train.TrainConfig`: epochs, batch_size, learning_rate, seed, objective, patience,
     class_weights, augment. An interrupted run goes on where it stopped; a network that is already there is returned as
-    it is.
+    it is. A network that does not listen to one of its inputs is said to.
     """
     from tinyfuse.nn import zoo
     from tinyfuse.nn.train import TrainConfig, steps_per_epoch
     from tinyfuse.nn.train_or_load import train_or_load
     from tinyfuse.nn.train_own import train_own
     from tinyfuse.nn.zoo.user import Choice
+    from tinyfuse.study.stages.alone import collapse_of
 
     config = TrainConfig(**settings)
     with progress(f"training {name}", config.epochs * steps_per_epoch(dataset, config)) as advance:
         if name not in zoo.names():
-            return train_own(name, dataset, config, out, choice=Choice(output, signature), tick=advance,
-                             report=console.print).path
-        return train_or_load(name, dataset, config, out, tick=advance, report=console.print).path
+            network = train_own(name, dataset, config, out, choice=Choice(output, signature), tick=advance,
+                                report=console.print)
+        else:
+            network = train_or_load(name, dataset, config, out, tick=advance, report=console.print)
+    if said := collapse_of(network, dataset):
+        console.print(said, style="bold red", markup=False)
+    return network.path
 
 
 def convert(network: str | Path, recipe: str | Path, dataset: Dataset, **options: Any) -> Path:
