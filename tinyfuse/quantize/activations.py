@@ -5,7 +5,7 @@ A width belongs to what a convolution or dense layer hands on after its ReLU or 
 tensors have the codes of what they are made of; where both sides of a CONCATENATION differ, the narrower one is
 requantised to the grid of the wider, and where values of either sign meet, all of them to a grid of both signs. Inputs
 and logits have the int8 codes that every recipe gives them: an adversary has one grid. So have products and curves
-(MUL, BATCH_MATMUL, LOGISTIC, TANH, HARD_SWISH, LEAKY_RELU, SOFTMAX), which also read int8.
+(MUL, BATCH_MATMUL, LOGISTIC, TANH, HARD_SWISH, LEAKY_RELU, SOFTMAX), which also read int8: 8 bits or fewer.
 
 - Below 8 bits the codes lie in [-128, -128 + 2^b - 1], because the kernel cuts there: a fused RELU6 whose scale is
   6/(2^b - 1) in the unit of :mod:`tinyfuse.quantize.tensor_units`. The cut is the calibrated maximum, of tensors that
@@ -149,10 +149,9 @@ def _code_bits(model: Any, own: Mapping[int, int]) -> dict[int, int]:
 
 def _check_eight(graph: Any, name: str, read: Mapping[int, int]) -> None:
     for index, bits in read.items():
-        if bits != 8:
+        if bits == _WIDE_BITS:
             raise ConversionError(f"{name} reads '{graph.tensors[index].name.decode()}', which would have {bits} bits; "
-                                  "give the layers that make it 8 activation bits, with a rule for them in a recipe "
-                                  "file")
+                                  "give the layers that make it 8 activation bits or fewer, by a rule in a recipe file")
 
 
 def _wide(model: Any, bits: Mapping[int, int]) -> set[int]:
@@ -279,17 +278,21 @@ class _Writer:
 
     def _target(self, operator: Any, wide: bool) -> None:
         """Set the grid of what a convolution, dense layer or ADD makes."""
-        index, graph = int(operator.outputs[0]), self.model.subgraphs[0]
+        made = index = int(operator.outputs[0])
+        target, kinds = self.model.subgraphs[0].tensors[index], schema().ActivationFunctionType
+        if wide and index in self._kept_int8:
+            made = copy_tensor(self.model, index, target.name + b"/int16")
+            operator.outputs = np.array([made], np.int32)
+            self.operators.append(new_operator(self.model, "Quantize", 2, [made], index))
         if index in self.cuts:
-            operator.builtinOptions.fusedActivationFunction = schema().ActivationFunctionType.RELU6
-            self._grid(index, wide, self.cuts[index] / ((1 << self.own[index]) - 1))
+            operator.builtinOptions.fusedActivationFunction = kinds.RELU6
+            self._grid(made, wide, self.cuts[index] / ((1 << self.own[index]) - 1))
+            if made != index:
+                self._grid(index, False, self.cuts[index] / ((1 << min(self.own[index], 8)) - 1))
         elif wide:
-            made = index
-            if index in self._kept_int8:
-                made = copy_tensor(self.model, index, graph.tensors[index].name + b"/int16")
-                operator.outputs = np.array([made], np.int32)
-                self.operators.append(new_operator(self.model, "Quantize", 2, [made], index))
-            self._grid(made, wide, max(map(abs, _reach(graph.tensors[index]))) / _LARGEST[wide])
+            self._grid(made, wide, max(map(abs, _reach(target))) / _LARGEST[wide])
+        elif _rectified(operator):  # it fills int8: the end of the codes cuts, at 6 or before, in any unit
+            operator.builtinOptions.fusedActivationFunction = kinds.RELU
 
     def _grid(self, index: int, wide: bool, scale: float) -> None:
         tensor, types = self.model.subgraphs[0].tensors[index], schema().TensorType

@@ -28,6 +28,7 @@ from tinyfuse.quantize.input_grids import name_inputs
 from tinyfuse.quantize.recipe import QAT, Recipe, from_table
 from tinyfuse.quantize.refinement import Refinement, input_moments
 from tinyfuse.quantize.tensor_units import LONG_BIAS, WEIGHTED, copy_tensor, new_operator, places, relabel, sources
+from tinyfuse.quantize.unit_changes import change_units
 from tinyfuse.quantize.weight_codes import Codes, LayerSize, layer_size
 from tinyfuse.tflite import flatbuffer
 from tinyfuse.tflite.editing import constant, drop_unused, set_constant, set_scale
@@ -141,7 +142,7 @@ def convert(base: Baseline, recipe: Recipe) -> Conversion:
             sizes.append(layer_size(layer.name, written, pixels[id(operator)], depthwise=layer.depthwise))
         operators.append(operator)
     graph.operators = operators
-    units = relabel(model, cuts) if cuts else {}
+    units = relabel(model, cuts, change_units(model, cuts)) if cuts else {}
     if base.softmax:
         _add_softmax(model)
     model.description = f"tinyfuse {base.model} {recipe.name}".encode()

@@ -3,7 +3,8 @@
 A fused RELU6 cuts at the label 6. Multiply the scale of a tensor by 6 / r and its RELU6 cuts at the real value r, on
 exactly the code that is wanted. ADD, CONCATENATION, AVERAGE_POOL_2D, RESHAPE and QUANTIZE relate their tensors by
 these scales, so that all tensors they connect form a class with one unit; between classes stand convolutions and dense
-layers, whose weight scales take up the quotient. No code changes. Inputs and outputs keep their real unit.
+layers, whose weight scales take up the quotient. No code changes. Inputs and outputs keep their real unit; see
+:mod:`tinyfuse.quantize.unit_changes` for where they meet a clamp.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.errors import ConversionError
 from tinyfuse.tflite.editing import constant, operator_code, set_constant, set_scale
 from tinyfuse.tflite.flatbuffer import operator_name, schema
 
@@ -42,7 +42,7 @@ MOVING = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "RESHAPE", "EXPAND_DIMS", "S
 """Operators whose output has the codes of what they read."""
 REAL = ("MUL", "BATCH_MATMUL", "LOGISTIC", "TANH", "HARD_SWISH", "SOFTMAX")
 _MANY = ("ADD", "SUB", "MUL", "BATCH_MATMUL", "CONCATENATION")
-_TYING = ("ADD", "SUB", "QUANTIZE", "LEAKY_RELU", "RELU", *MOVING)
+TYING = ("ADD", "SUB", "QUANTIZE", "LEAKY_RELU", "RELU", *MOVING)
 
 
 def places(model: Any, operator: Any) -> Places:
@@ -116,24 +116,23 @@ def unit_classes(model: Any) -> dict[int, int]:
 
     for operator in model.subgraphs[0].operators:
         target, read = find(int(operator.outputs[0])), [find(tensor) for tensor in sources(model, operator)]
-        if operator_name(model, operator) in _TYING:
+        if operator_name(model, operator) in TYING:
             parent.update(dict.fromkeys(read, target))
     return {tensor: find(tensor) for tensor in parent}
 
 
-def relabel(model: Any, cuts: Mapping[int, float]) -> dict[str, float]:
+def relabel(model: Any, cuts: Mapping[int, float], changes: Sequence[Any] = ()) -> dict[str, float]:
     """Write each class of tensors in the unit in which its RELU6 cut at the real values ``cuts``, by tensor index.
 
-    All cuts of a class are equal. Returns by layer the factor on its weight scales. ConversionError for a cut in the
-    class of a tensor that keeps its real unit.
+    All cuts of a class are equal. ``changes``: the operators of :func:`tinyfuse.quantize.unit_changes.change_units`.
+    Returns by layer the factor on its weight scales.
     """
     graph, roots = model.subgraphs[0], unit_classes(model)
     factors = {roots[tensor]: CUT / cut for tensor, cut in cuts.items()}
-    for index, what in _real(model).items():
-        if roots[index] in factors:
-            raise ConversionError(f"the unit of '{graph.tensors[index].name.decode()}' is that of activations with a "
-                                  f"clamp, but {what} keep their unit: give these activations 8 bits")
     unit = {tensor: factors.get(root, 1.0) for tensor, root in roots.items()}
+    for operator in changes:
+        read, one = map(int, operator.inputs)
+        unit[one] = unit[int(operator.outputs[0])] / unit[read]
     for tensor, factor in unit.items():
         _scale(graph.tensors[tensor], factor)
     found = {}
@@ -147,15 +146,14 @@ def relabel(model: Any, cuts: Mapping[int, float]) -> dict[str, float]:
     return found
 
 
-def _real(model: Any) -> dict[int, str]:
-    """Find the tensors that keep their real unit, and what they are in words."""
+def real_tensors(model: Any) -> list[int]:
+    """List the tensors that keep their real unit: inputs, outputs, and those of products and curves."""
     graph = model.subgraphs[0]
-    found = {int(index): "inputs and outputs" for index in (*graph.inputs, *graph.outputs)}
+    found = [*map(int, graph.inputs), *map(int, graph.outputs)]
     for operator in graph.operators:
-        name = operator_name(model, operator)
-        if name in REAL:
-            found |= dict.fromkeys([*sources(model, operator), int(operator.outputs[0])], f"the tensors of {name}")
-    return found
+        if operator_name(model, operator) in REAL:
+            found += [*sources(model, operator), int(operator.outputs[0])]
+    return list(dict.fromkeys(found))
 
 
 def layer_of(weights: Any) -> str:
