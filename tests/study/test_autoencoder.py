@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import autoencoders
@@ -9,8 +10,13 @@ import pytest
 
 import tinyfuse
 from tinyfuse.core.errors import UsageError
+from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
+from tinyfuse.report.view import load
+from tinyfuse.study.matrix import Matrix
 from tinyfuse.study.row_text import sentence
+from tinyfuse.study.run import Run
+from tinyfuse.study.sweep import sweep
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +60,25 @@ def test_data_without_two_kinds_are_one_line(machine: Dataset, integers: Path) -
 
     with pytest.raises(UsageError, match=r"returns its input again, .* the data has 3 classes"):
         tinyfuse.attack(integers, replace(machine, classes=("a", "b", "c")), samples=10)
+
+
+def test_a_matrix_judges_autoencoders_too(machine: Dataset, network: Path, integers: Path, tmp_path: Path,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normal samples and anomalies are told apart by float, twin and LiteRT, and attacks undo it."""
+    matrix = Matrix(models=("anomaly-detection",), recipes=("w6",), epsilons=(0.2,), steps=3, attack_samples=20,
+                    clean_samples=20, parity_samples=20, calibration_samples=40, proof_samples=4, epochs=6,
+                    batch_size=20, learning_rate=0.01, objective="reconstruction", transfer_from=(), threats=("codes",))
+    monkeypatch.setattr("tinyfuse.study.sweep.measure_all", lambda *told, **more: None)  # compilers take seconds
+    store, models = ResultStore(tmp_path / "results.jsonl"), tmp_path / "models"
+    models.mkdir()
+    for path in (network, integers):
+        for file in (path, path.with_suffix(".toml")):
+            shutil.copy(file, models)
+    sweep(Run(tmp_path, models, matrix, machine, 0, store), jobs=1)
+    assert not store.rows("failed")
+    clean = {row["executor"]: row["accuracy"] for row in store.rows("clean")}
+    assert set(clean) == {"keras", "twin", "litert"} and min(clean.values()) > 0.8
+    attacked = {row["executor"]: row["accuracy"] for row in store.rows("attack", criterion="union")}
+    assert set(attacked) == {"keras", "twin"} and max(attacked.values()) < min(clean.values()) - 0.2
+    assert [row["differing"] for row in store.rows("parity")] == [0]
+    assert load(tmp_path).lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from tinyfuse.attacks.profiles import PROFILES, Profile, profile
 from tinyfuse.core import strict, toml
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.integer.executors import EXECUTORS
-from tinyfuse.nn import zoo
+from tinyfuse.nn import objectives, zoo
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.quantize.recipe import Recipe, mix_name, read_recipe
 from tinyfuse.threats.budgets import Spent, check_epsilons
@@ -36,7 +36,8 @@ class Matrix:
     them that the checks attack again without short cuts, 0 for none. ``parity_samples`` adversarial inputs of each
     integer model run on TFLite Micro as well. ``transfer_from``: recipes (or "float") whose adversarial inputs are
     replayed on the other ones. ``epochs``: by default those of the networks that come with the package if they were
-    trained on the same data, else 5. The defaults take two cores some minutes.
+    trained on the same data, else 5. ``objective`` and ``settings`` (of its parts) train all networks; autoencoders
+    have the objective "reconstruction". The defaults take two cores some minutes.
     """
 
     models: tuple[str, ...] = zoo.FUSIONS
@@ -60,6 +61,8 @@ class Matrix:
     epochs: int | None = None
     batch_size: int = TrainConfig.batch_size
     learning_rate: float = TrainConfig.learning_rate
+    objective: str = TrainConfig.objective
+    settings: objectives.Settings = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -73,6 +76,7 @@ class Matrix:
             least = 0 if one.name in _MAY_BE_NONE else 1
             if one.type in ("int", "int | None") and value is not None and value < least:
                 raise UsageError(f"matrix: {one.name} is {value!r}; a whole number of at least {least} is expected")
+        objectives.parts_of(self.objective, self.settings)
         for suite in self.suites():
             suite.check_norm(self.norm)
         for epsilons in (self.epsilons, self.raw_epsilons):

@@ -90,9 +90,12 @@ def take(name: str, dataset: Dataset, config: TrainConfig, folder: Path, *, retr
 
 def _difference(table: Mapping[str, Any], config: TrainConfig) -> str:
     """Say what tells a training with ``config`` here from that of ``table``; empty if nothing does."""
+    defaults = asdict(TrainConfig())
     for key, value in asdict(config).items():
-        if table["training"].get(key) != value:
-            return f"it was trained with {key} = {table['training'].get(key)}, and {value} is asked for"
+        # A setting that the table does not know was not there when the network was trained.
+        known = table["training"].get(key, defaults[key])
+        if known != value:
+            return f"it was trained with {key} = {known}, and {value} is asked for"
     here = provenance.versions()
     for package, version in trained_list().versions.items():
         found = here.get(package, "not installed")

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import FGSM, PGD, KerasTarget, TwinTarget, misclassified
+from tinyfuse.attacks import FGSM, PGD, KerasTarget, misclassified
 from tinyfuse.attacks.profiles import Profile
 from tinyfuse.attacks.suite import CellKey
+from tinyfuse.attacks.targets.anomaly import IntegerTarget, float_target, twin_target
 from tinyfuse.checks.gating import ATTACK_STAGE
 from tinyfuse.core import toml
 from tinyfuse.core.console import console, progress
@@ -72,7 +73,8 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
 def train_all(run: Run) -> list[Network]:
     """Train the networks of the matrix into ``run.models``, or take them from there or from the package."""
     matrix, networks = run.matrix, []
-    settings = {"batch_size": matrix.batch_size, "learning_rate": matrix.learning_rate, "seed": run.seed}
+    settings = {"batch_size": matrix.batch_size, "learning_rate": matrix.learning_rate, "seed": run.seed,
+                "objective": matrix.objective, "settings": matrix.settings}
     for name in matrix.models:
         zoo.check_name(name)
     for name in matrix.models:
@@ -127,7 +129,7 @@ def _failing(run: Run, network: Network, precision: str) -> Iterator[None]:
 class Attacked:
     """A subject after the attacks in its own units (G of an integer model); ``source`` is replayed on other models."""
 
-    target: KerasTarget | TwinTarget
+    target: KerasTarget | IntegerTarget
     studies: list[CellStudy]
     source: CellStudy
 
@@ -175,7 +177,7 @@ class NetworkAttacks:
         for file in files:
             with _failing(run, network, file.recipe.name):
                 found[file.recipe.name] = self._attack(file.subject(network, INTEGER_EXECUTOR),
-                                                       TwinTarget(load_model(file.path)), tick)
+                                                       twin_target(load_model(file.path), run.dataset), tick)
         self._replay(found, Judge(subject, target.logits))
         for file in files:
             if file.recipe.name in found:
@@ -203,14 +205,15 @@ class NetworkAttacks:
         """Save for each input what an attack on it looks like: on 8 bits, or else on the first integer model."""
         suites = [suite for suite in self.run.matrix.suites() if not suite.last_iterate]
         for file in sorted(files, key=lambda file: file.recipe.name != "w8")[:1] if suites else ():
-            twin = TwinTarget(load_model(file.path))
+            twin = twin_target(load_model(file.path), self.run.dataset)
             study = self._study(file.subject(self.network, INTEGER_EXECUTOR), suites[0], twin.grids)
             if all(study.name(key) in study.points for key in study.keys):
                 write_examples(self.run, study, self._float_target(self.network.model), twin, self.network.classes)
 
     def _float_target(self, model: Any) -> KerasTarget:
-        """Open a ``tf_keras`` model with the inputs of the network, to be attacked."""
-        return KerasTarget(model, batch_size=min(KERAS_BATCH, self.run.matrix.attack_samples))
+        """Open a ``tf_keras`` model with the inputs and outputs of the network, to be attacked."""
+        return float_target(replace(self.network, model=model), self.run.dataset,
+                            batch_size=min(KERAS_BATCH, self.run.matrix.attack_samples))
 
     def _study(self, subject: Subject, suite: Profile, grids: Grids | None) -> CellStudy:
         """Set up ``suite`` against ``subject`` on this run's samples, in codes (G) where there are ``grids``."""
@@ -222,7 +225,8 @@ class NetworkAttacks:
         return CellStudy(subject, suite, threats, modes_of(names), tuple(spread(one, names) for one in epsilons),
                          run.judged(count), run.log, PointFolder(run.samples))
 
-    def _attack(self, subject: Subject, target: KerasTarget | TwinTarget, tick: Tick = lambda note: None) -> Attacked:
+    def _attack(self, subject: Subject, target: KerasTarget | IntegerTarget,
+                tick: Tick = lambda note: None) -> Attacked:
         """Judge clean samples, run every suite on ``target``, and probe it."""
         self._judge_clean(subject, target)
         probe_alone(self.run.log, subject, target, self.run.judged(self.run.matrix.attack_samples))
@@ -236,7 +240,7 @@ class NetworkAttacks:
             probe(self.run, target, studies)
         return Attacked(target, studies, source)
 
-    def _judge_clean(self, subject: Subject, target: KerasTarget | TwinTarget) -> None:
+    def _judge_clean(self, subject: Subject, target: KerasTarget | IntegerTarget) -> None:
         """Judge as many clean samples as are attacked, as the matrix wants, and of a float network all."""
         counts = {self.run.matrix.attack_samples, self.run.matrix.clean_samples}
         for count in sorted(counts if target.grids else {*counts, len(self.run.everything)}):
@@ -272,11 +276,11 @@ class NetworkAttacks:
         count, studies = self.run.matrix.parity_samples, [*attacked.studies, *rounded]
         digest = sha256_hex(" ".join(study.digest(key) for study in studies for key in study.keys).encode())
         stem = self.run.samples / f"parity__{made.path.stem}__{count}__{digest[:12]}"
-        assert isinstance(attacked.target, TwinTarget)
+        assert not isinstance(attacked.target, KerasTarget)
         return list(pending_parity(self.run, self.network, made, write_samples(stem, attacked.target, studies, count)))
 
 
-def _correct(target: KerasTarget | TwinTarget, samples: Samples) -> np.ndarray:
+def _correct(target: KerasTarget | IntegerTarget, samples: Samples) -> np.ndarray:
     """Find which samples ``target`` classifies correctly as they are, bool [n]."""
     real, grids = samples.inputs, target.grids
     batch = real if grids is None else {name: grid.quantise(real[name]).astype(np.float32)

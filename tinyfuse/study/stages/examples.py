@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import KerasTarget, TwinTarget
+from tinyfuse.attacks import KerasTarget
 from tinyfuse.attacks.suite import CellKey
+from tinyfuse.attacks.targets.anomaly import IntegerTarget
 from tinyfuse.checks.line_rows import clean_survivors
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import load_arrays, save_arrays
@@ -64,7 +65,7 @@ class Example:
     sound: np.ndarray
 
 
-def write_examples(run: Run, study: CellStudy, real: KerasTarget, twin: TwinTarget,
+def write_examples(run: Run, study: CellStudy, real: KerasTarget, twin: IntegerTarget,
                    classes: Sequence[str]) -> None:
     """Choose one sample for each input that ``study`` attacks alone, and save them in the folder of ``run``.
 

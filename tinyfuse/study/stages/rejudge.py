@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import TwinTarget, misclassified
+from tinyfuse.attacks import misclassified
 from tinyfuse.attacks.suite import CellKey
+from tinyfuse.attacks.targets.anomaly import AnomalyTwin, IntegerTarget, read_out, twin_target
 from tinyfuse.core.files import load_arrays, save_arrays
 from tinyfuse.core.provenance import peak_memory_mib
 from tinyfuse.core.results import row_key
@@ -63,7 +64,8 @@ def pending_clean(run: Run, network: Network, files: Iterable[IntegerFile]) -> I
             subject = made.subject(network, executor)
             key = outcome_key(subject, run.log.scope, CLEAN, len(run.judged(count)), network.sha256)
             if not run.store.has(key):
-                work = functools.partial(_judge_clean, str(made.path), executor, str(clean_path(run, count)))
+                work = functools.partial(_judge_clean, str(made.path), executor, str(clean_path(run, count)),
+                                         _threshold(run, made))
                 yield Pending(key, subject, str(made.path), count * made.table["macs"], work, network.sha256)
 
 
@@ -80,7 +82,7 @@ def pending_parity(run: Run, network: Network, made: IntegerFile, samples: Mappi
             yield Pending(key, subject, str(made.path), run.matrix.parity_samples * made.table["macs"], work)
 
 
-def write_samples(stem: Path, target: TwinTarget, studies: Sequence[CellStudy], count: int) -> dict[str, Path]:
+def write_samples(stem: Path, target: IntegerTarget, studies: Sequence[CellStudy], count: int) -> dict[str, Path]:
     """Choose ``count`` adversarial inputs, evenly over modes and budgets, and save their codes with the twin's outputs.
 
     Where the attacks left fewer, corners of the balls with random signs fill up, in a file of their own. Returns the
@@ -101,7 +103,7 @@ def write_samples(stem: Path, target: TwinTarget, studies: Sequence[CellStudy], 
     return paths
 
 
-def _write(path: Path, target: TwinTarget, codes: dict[str, np.ndarray]) -> None:
+def _write(path: Path, target: IntegerTarget, codes: dict[str, np.ndarray]) -> None:
     if not path.exists():
         output = target.twin.run(codes)
         save_arrays(path, {**{name: values.astype(np.int16) for name, values in codes.items()},
@@ -180,11 +182,19 @@ def _measured(key: str, work: Callable[[], Any]) -> tuple[str, Any, float, float
     return key, work(), time.monotonic() - began, peak_memory_mib()
 
 
-def _judge_clean(model: str, executor: str, clean: str) -> np.ndarray:
+def _threshold(run: Run, made: IntegerFile) -> float | None:
+    """Return the threshold of the anomaly score of an autoencoder; None for a model that returns classes."""
+    target = twin_target(load_model(made.path), run.dataset)
+    return target.threshold if isinstance(target, AnomalyTwin) else None
+
+
+def _judge_clean(model: str, executor: str, clean: str, threshold: float | None) -> np.ndarray:
     """Return which samples in the file ``clean`` an executor classifies correctly, bool [n]."""
     opened, inputs = load_model(model), load_arrays(clean, "label")
-    label = inputs.pop("label")
-    logits = dequantize(open_executor(opened, executor).run(opened.codes_of(inputs)), opened.output)
+    label, codes = inputs.pop("label"), opened.codes_of(inputs)
+    outputs = open_executor(opened, executor).run(codes)
+    logits = (dequantize(outputs, opened.output) if threshold is None else
+              read_out(AnomalyTwin(opened, threshold), outputs, codes))
     return ~misclassified(logits, label)
 
 
