@@ -1,9 +1,11 @@
 """Random graphs, and damaged ones, in the twin and in TFLite Micro: values compared, differing, refusals by reason.
 
-    python benchmarks/graph_fuzz.py [--graphs 100000] [--seed 0] [--mutants | --firmware] [--jobs 1] [--log FILE]
+    python benchmarks/graph_fuzz.py [--graphs 100000] [--seed 0] [--mutants | --edges | --firmware] [--jobs 1]
+                                    [--log FILE]
 
 Each graph is drawn from its seed (tests/graphs.py) and judged in a process that is watched: one that crashes, or takes
 longer than a minute, is counted and followed by a new one. ``--mutants`` damages each file before it is judged;
+``--edges`` puts float and uint8 edges and batches around it, and judges the outputs of the whole file;
 ``--firmware`` compiles the exported C with sanitizers and compares its output codes with TFLite Micro's. What is done
 stands in the log, block by block; the same command goes on from there. Exit code 3: something differs, crashed or hung.
 """
@@ -26,7 +28,7 @@ from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
-BLOCK = {"graphs": 250, "mutants": 250, "firmware": 20}
+BLOCK = {"graphs": 250, "mutants": 250, "edges": 250, "firmware": 20}
 SECONDS, MOST_NAMED = 60.0, 40
 
 
@@ -37,6 +39,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first graph (default 0)")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--mutants", action="store_const", dest="kind", const="mutants", help="damage each file")
+    kinds.add_argument("--edges", action="store_const", dest="kind", const="edges", help="judge whole files")
     kinds.add_argument("--firmware", action="store_const", dest="kind", const="firmware", help="judge the exported C")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="default: runs/graph_fuzz_KIND.jsonl")
@@ -170,6 +173,14 @@ def _mutant(seed: int) -> Iterator[tuple[str, Any]]:
         yield f"seed {seed}", judge(data)
 
 
+def _edges(seed: int) -> Iterator[tuple[str, Any]]:
+    from graph_edges import judge_whole
+    from graphs import make_case
+
+    case = make_case(seed)
+    yield f"seed {seed} ({', '.join(case.operators)})", judge_whole(case, 1 + seed % 3)
+
+
 def _firmware(seed: int) -> Iterator[tuple[str, Any]]:
     from graphs import make_case
     from verdicts import judge_firmware
@@ -179,7 +190,7 @@ def _firmware(seed: int) -> Iterator[tuple[str, Any]]:
         yield f"seed {seed} ({', '.join(case.operators)})", judge_firmware(case.data, case.codes, Path(work))
 
 
-_JUDGES: dict[str, Callable[[int], Iterator[tuple[str, Any]]]] = {"graphs": _graph, "mutants": _mutant,
+_JUDGES: dict[str, Callable[[int], Iterator[tuple[str, Any]]]] = {"graphs": _graph, "mutants": _mutant, "edges": _edges,
                                                                   "firmware": _firmware}
 
 if __name__ == "__main__":

@@ -29,5 +29,5 @@ def test_damaged_graphs_are_exact_or_refused() -> None:
 
 
 def test_the_generator_draws_every_operator() -> None:
-    drawn = {name for seed in range(400) for name in make_case(seed).operators}
-    assert drawn == set(ENTRIES)
+    drawn = {name for seed in range(600) for name in make_case(seed).operators}
+    assert drawn >= set(ENTRIES)

@@ -13,11 +13,14 @@ from tinyfuse.tflite.graph import Graph, Operator, Tensor
 Shapes = Mapping[int, tuple[int, ...]]
 MAX_RANK = 6  # with the axis that is added
 _POINTWISE = frozenset({
-    "ADD", "DEQUANTIZE", "ELU", "FULLY_CONNECTED", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "LOG_SOFTMAX", "MAXIMUM",
-    "MINIMUM", "MUL", "QUANTIZE", "RELU", "RELU6", "RESHAPE", "SOFTMAX", "SUB", "TANH"})
+    "ABS", "ADD", "DEQUANTIZE", "ELU", "FULLY_CONNECTED", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC",
+    "LOG_SOFTMAX", "L2_NORMALIZATION", "MAXIMUM", "MINIMUM", "MUL", "QUANTIZE", "RELU", "RELU6", "RESHAPE", "RSQRT",
+    "SOFTMAX", "SQUARED_DIFFERENCE", "SUB", "TANH"})
 """Operators that compute the same with an axis of size 1 before all others."""
-_ALIKE = _POINTWISE | {"AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "PAD", "PADV2", "PRELU",
-                       "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TRANSPOSE_CONV"}
+_ALIKE = _POINTWISE | {"AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "DEPTH_TO_SPACE", "EQUAL", "GREATER",
+                       "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "MAX_POOL_2D",
+                       "MIRROR_PAD", "NOT_EQUAL", "PAD", "PADV2", "PRELU", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR",
+                       "SELECT_V2", "SPACE_TO_DEPTH", "TRANSPOSE_CONV"}
 """Operators that compute each sample of a batch alike if their outputs hold as many as their inputs."""
 
 
@@ -71,6 +74,17 @@ def _axes_are_inner(operator: Operator, graph: Graph, source: Tensor) -> bool:
     return bool(axes) and all(axis % len(source.shape) for axis in axes)
 
 
+def _all_computed(operator: Operator, graph: Graph, source: Tensor) -> bool:
+    """A constant would have to hold the same for every sample."""
+    return all(graph.tensors[index].data is None for index in operator.inputs)
+
+
+def _matrices_are_inner(operator: Operator, graph: Graph, source: Tensor) -> bool:
+    """Both operands have an axis before their matrices."""
+    return all(len(graph.tensors[index].shape) > 2 or graph.tensors[index].data is not None
+               for index in operator.inputs) and len(source.shape) > 2
+
+
 def _first_axis_stays(operator: Operator, graph: Graph, source: Tensor) -> bool:
     return _numbers(operator, graph, 1)[:1] == [0]
 
@@ -86,5 +100,7 @@ def _first_axis_is_whole(operator: Operator, graph: Graph, source: Tensor) -> bo
 
 
 _BY_AXIS: Mapping[str, Callable[[Operator, Graph, Tensor], bool]] = {
-    "CONCATENATION": _axis_is_inner, "MEAN": _axes_are_inner, "SUM": _axes_are_inner, "REDUCE_MAX": _axes_are_inner,
-    "REDUCE_MIN": _axes_are_inner, "TRANSPOSE": _first_axis_stays, "STRIDED_SLICE": _first_axis_is_whole}
+    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "ARG_MAX", "ARG_MIN", "CUMSUM", "REVERSE_V2"),
+                    _axes_are_inner),
+    "ADD_N": _all_computed, "BATCH_MATMUL": _matrices_are_inner, "CONCATENATION": _axis_is_inner,
+    "PACK": _axis_is_inner, "TRANSPOSE": _first_axis_stays, "STRIDED_SLICE": _first_axis_is_whole}

@@ -91,7 +91,7 @@ def _check_computed(tensor: Tensor, maker: Operator | None) -> None:
         raise ModelError(f"'{tensor.name}'{made} is uint8, as in models of TensorFlow 1, which TFLite Micro's kernels "
                          "no longer take: convert the float network again to int8 (uint8 inputs and outputs are no "
                          "hindrance)")
-    if tensor.dtype.name not in COMPUTED:
+    if tensor.dtype.name not in COMPUTED or (tensor.dtype == np.bool_ and maker is None):
         raise ModelError(f"'{tensor.name}'{made} is {tensor.dtype}; supported are {', '.join(COMPUTED)}: convert the "
                          "model to int8")
     if len(tensor.scale) and 0 < tensor.unit < SMALLEST_SCALE:

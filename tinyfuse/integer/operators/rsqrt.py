@@ -14,6 +14,7 @@ from tinyfuse.integer.operators.table import clamped, every_code
 from tinyfuse.tflite.graph import Graph, Operator
 
 _BITS = 20  # of the root's fraction
+_MOST_RIGHT = 31  # bits of a shift to the right
 
 
 @register("RSQRT")
@@ -25,12 +26,16 @@ def _rsqrt(operator: Operator, graph: Graph) -> Node:
         raise ModelError(f"'{source.name}' has zero point {source.zero}; RSQRT needs {low}, for TFLite Micro ends an "
                          "inference with a code below the zero point: convert the model with a range that begins at 0")
     values = every_code(source) - source.zero
-    multiplier, shift = quantize_multiplier(1.0 / (math.sqrt(source.unit) * target.unit))
+    real = 1.0 / (math.sqrt(source.unit) * target.unit)
+    multiplier, shift = quantize_multiplier(real)
+    if multiplier and shift - _BITS < -_MOST_RIGHT:
+        raise ModelError(f"'{target.name}': RSQRT rescales by {real:.6g}; TFLite Micro's arithmetic is defined from "
+                         f"2^{_BITS - _MOST_RIGHT} on: give the tensors smaller scales")
     roots = rescaled(np.int64(1), *(np.asarray(one) for one in _shifted(values)))
-    unclamped = wrapped(rescaled(roots, multiplier, max(shift - _BITS, -31 - _BITS)) + target.zero)
+    unclamped = wrapped(rescaled(roots, multiplier, shift - _BITS) + target.zero)
     unclamped[values == 0] = high
-    real = np.maximum(values, 1) * source.unit
-    slope = np.where(values > 0, -0.5 * real**-1.5 * source.unit / target.unit, 0.0)
+    given = np.maximum(values, 1) * source.unit
+    slope = np.where(values > 0, -0.5 * given**-1.5 * source.unit / target.unit, 0.0)
     return clamped(source, target, unclamped, slope)
 
 

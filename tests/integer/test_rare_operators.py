@@ -1,0 +1,58 @@
+"""What operators that few networks have refuse: cases for which TFLite Micro computes nothing, or something undefined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from rare_cases import truth
+from side_by_side import Net
+
+from tinyfuse.core.errors import ModelError
+from tinyfuse.integer.model import load_model
+from tinyfuse.integer.twin import Twin
+
+
+def rsqrt_below_zero(net: Net) -> None:
+    net.step("RSQRT", [net.input([1, 4], zero=-100)], net.tensor([1, 4]))
+
+
+def rsqrt_of_huge_scales(net: Net) -> None:
+    net.step("RSQRT", [net.input([1, 4], scale=1e6, zero=-128)], net.tensor([1, 4], scale=1e6))
+
+
+def coarse_comparison(net: Net) -> None:
+    chosen = net.step("LESS", [net.input([1, 4], scale=1.5), net.input([1, 4])], truth(net, [1, 4]))
+    net.step("SELECT_V2", [chosen, net.input([1, 4]), net.input([1, 4])], net.tensor([1, 4]), "SelectV2Options")
+
+
+def comparison_of_wide_codes(net: Net) -> None:
+    chosen = net.step("GREATER", [net.input([1, 4], np.int16), net.input([1, 4], np.int16)], truth(net, [1, 4]))
+    net.step("SELECT_V2", [chosen, net.input([1, 4]), net.input([1, 4])], net.tensor([1, 4]), "SelectV2Options")
+
+
+def wide_mirror(net: Net) -> None:
+    pads = net.constant(np.array([[0, 0], [3, 0]]), np.int32)
+    net.step("MIRROR_PAD", [net.input([1, 3]), pads], net.tensor([1, 6]), "MirrorPadOptions", {"mode": 0})
+
+
+def grids_that_differ(net: Net) -> None:
+    net.step("ADD_N", [net.input([1, 3]), net.input([1, 3], scale=0.2)], net.tensor([1, 3]), "AddNOptions")
+
+
+def reversed_batch(net: Net) -> None:
+    net.step("REVERSE_V2", [net.input([1, 3]), net.constant(np.array([0]), np.int32)], net.tensor([1, 3]))
+
+
+@pytest.mark.parametrize(("case", "words"), [
+    (rsqrt_below_zero, "zero point -100; RSQRT needs -128"), (rsqrt_of_huge_scales, "give the tensors smaller scales"),
+    (coarse_comparison, "scale 1.5; LESS needs scales below 1"), (comparison_of_wide_codes, "types of int8, int8 to bool"),
+    (wide_mirror, "no larger than the axis mirrors"), (grids_that_differ, "one shape, scale and zero point"),
+    (reversed_batch, "neighbours, without the first")])
+def test_what_is_undefined_is_refused(case: Callable[[Net], None], words: str) -> None:
+    net = Net(np.random.default_rng(0))
+    case(net)
+    with pytest.raises(ModelError) as caught:
+        Twin(load_model(net.data(), name="net").graph)
+    assert words in str(caught.value).replace("\n", " ") and "operator 0" in str(caught.value)
