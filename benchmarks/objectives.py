@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import tinyfuse
+from tinyfuse import api
 from tinyfuse.attacks import TwinTarget, profiles
 from tinyfuse.attacks.pgd import FGSM, PGD
 from tinyfuse.attacks.square import Square
@@ -88,9 +89,10 @@ ENTRIES: Mapping[str, Entry] = {
     "minsim": Entry("minsim"),
     "exfmem": Entry("minsim+exfmem"),
     "crmt": Entry("crmt"),
-    "crmt-head": Entry("crmt", {"crmt": {"steps": "none"}}),
+    "crmt-head": Entry("crmt", {"crmt": {"steps": "head"}}),
     "crmt-step1": Entry("crmt", {"crmt": {"steps": "first"}}),
     "crmt-step2": Entry("crmt", {"crmt": {"steps": "second"}}),
+    "crmt-least": Entry("crmt", {"crmt": {"radius": "least"}}),
     "crmt+mixup": Entry("crmt+mixup"),
     "fgsm": Entry("adversarial", {"adversarial": against()}),
     "n-fgsm": Entry("adversarial", {"adversarial": against("n-fgsm")}),
@@ -186,7 +188,7 @@ def _measure(args: argparse.Namespace, dataset: Dataset, path: Path, store: Figu
              subject: Mapping[str, Any]) -> None:
     """Add the figures of one trained network and of its integers that are not there yet."""
     samples = dataset.test.balanced(args.samples, seed=SAMPLE_SEED)
-    files = {"float": path} | dict(zip(args.recipes, tinyfuse.convert_many(path, list(args.recipes), dataset),
+    files = {"float": path} | dict(zip(args.recipes, api.convert_many(path, list(args.recipes), dataset),
                                        strict=True))
     for bits, file in files.items():
         place = dict(subject) | {"bits": bits, "samples": args.samples}
