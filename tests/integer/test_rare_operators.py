@@ -1,4 +1,4 @@
-"""What operators that few networks have refuse: cases for which TFLite Micro computes nothing, or something undefined."""
+"""What operators that few networks have refuse: cases of which TFLite Micro computes nothing, or what C leaves open."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ def reversed_batch(net: Net) -> None:
 
 
 @pytest.mark.parametrize(("case", "words"), [
-    (rsqrt_below_zero, "zero point -100; RSQRT needs -128"), (rsqrt_of_huge_scales, "give the tensors smaller scales"),
-    (coarse_comparison, "scale 1.5; LESS needs scales below 1"), (comparison_of_wide_codes, "types of int8, int8 to bool"),
+    (rsqrt_below_zero, "zero point -100; RSQRT needs -128"),
+    (rsqrt_of_huge_scales, "give the tensors smaller scales"),
+    (coarse_comparison, "scale 1.5; LESS needs scales below 1"),
+    (comparison_of_wide_codes, "types of int8, int8 to bool"),
     (wide_mirror, "no larger than the axis mirrors"), (grids_that_differ, "one shape, scale and zero point"),
     (reversed_batch, "neighbours, without the first")])
 def test_what_is_undefined_is_refused(case: Callable[[Net], None], words: str) -> None:
