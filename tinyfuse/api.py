@@ -178,21 +178,19 @@ def _default_executors() -> tuple[str, ...]:
 
 def compare(model: str | Path, dataset: Dataset | None = None, *, executors: Sequence[str] | None = None,
             samples: int = 50, seed: int = 0) -> ComparedExecutors:
-    """Say, tensor by tensor, where ``executors`` (default: all that are installed) of one ``.tflite`` differ.
+    """Say, tensor by tensor, where ``executors`` of one ``.tflite`` differ (default: all that are here and run it).
 
     On test ``samples`` of ``dataset``, or without one on random codes drawn with ``seed``. ``check()`` of the result
     raises :class:`ParityError` if the twin and TFLite Micro differ anywhere.
     """
     from tinyfuse.integer.compare import compare_model
-    from tinyfuse.integer.executors import EXECUTORS
-    from tinyfuse.integer.executors.installed import check_here, is_here
+    from tinyfuse.integer.executors.installed import check_here
     from tinyfuse.integer.model import load_model
     from tinyfuse.report.notebook import ComparedExecutors
 
     for name in executors or ():
         check_here(name)
-    chosen = list(executors or filter(is_here, EXECUTORS))
-    return ComparedExecutors.of(compare_model(load_model(model), chosen, dataset, samples=samples, seed=seed))
+    return ComparedExecutors.of(compare_model(load_model(model), executors, dataset, samples=samples, seed=seed))
 
 
 def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
