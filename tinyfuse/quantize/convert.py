@@ -22,6 +22,7 @@ from tinyfuse.nn.batch_norm_folding import for_converter
 from tinyfuse.nn.network import Network
 from tinyfuse.nn.origin import branch
 from tinyfuse.quantize.activations import Activation, lay_out
+from tinyfuse.quantize.dead_outputs import with_ranges
 from tinyfuse.quantize.doubling import double_input, stored_values
 from tinyfuse.quantize.folded_layers import FoldedLayer, folded_layers
 from tinyfuse.quantize.input_grids import name_inputs
@@ -117,7 +118,7 @@ def _int8_graph(network: Network, calibration: Samples) -> bytes:
     with stderr_silenced(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow announces that its own interpreter moved to LiteRT
         try:
-            return bytes(converter.convert())
+            return with_ranges(bytes(converter.convert()))
         except Exception as error:  # TensorFlow raises whatever its passes do
             said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:200]
             raise ConversionError(f"TensorFlow cannot convert '{network.name}' ({type(error).__name__}: {said})"
