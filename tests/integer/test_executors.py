@@ -75,7 +75,7 @@ def test_codes_of_other_inputs_are_refused(early: bytes) -> None:
     with pytest.raises(InputsError) as error:
         model.codes_of({"camera": np.zeros((2, 4, 4, 3)), "audio": np.zeros((2, 28, 28, 1))})
     said = str(error.value)
-    assert "'image' [28, 28, 1]" in said and "the data have 'camera' [4, 4, 3] and 'audio'" in said
+    assert "'image' [28, 28, 1]" in said and "they have 'camera' [4, 4, 3] and 'audio'" in said
     assert "rename" not in said
 
 
