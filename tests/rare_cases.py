@@ -138,5 +138,5 @@ def to_int32(net: Net) -> None:
         1e-5, 1e-2)), zero=net.pick(0, 70000)), "QuantizeOptions")
 
 
-RARE = [absolute, rsqrt, mirror_pad, reverse, broadcast_to, arg_max, l2_normalization, reduce_min, wide_prelu, select, add_n,
-        cumsum, slice_of_five, to_int32]
+RARE = [absolute, rsqrt, mirror_pad, reverse, broadcast_to, arg_max, l2_normalization, reduce_min, wide_prelu,
+        select, add_n, cumsum, slice_of_five, to_int32]

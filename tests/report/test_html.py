@@ -185,7 +185,8 @@ def test_a_lost_model_stands_above_the_answer(rows: list[Row], make_run: MakeRun
     lost = [{**row, **accuracy_fields(np.arange(100) > 50)} if (row["kind"], row.get("precision"), row.get("executor"))
             == ("clean", "w6", "twin") else row for row in mine]
     text = Page(render(make_run(lost)).read_text(encoding="utf-8")).text
-    place = text.index("Do not ship these: they lost clean accuracy in conversion, or no longer listen to an input. audio w6: clean accuracy falls by")
+    place = text.index("Do not ship these: they lost clean accuracy in conversion, or no longer listen to an input. "
+                       "audio w6: clean accuracy falls by")
     assert place < text.index("Which bits should I ship?") and "Do not use these figures" not in text
 
 

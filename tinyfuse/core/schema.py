@@ -208,9 +208,9 @@ class TrialRow(CommonRow):
 class AnalysisRow(CommonRow):
     """One figure that an analysis found of one model; docs/rows.md says what each ``quantity`` means.
 
-    ``of``: what it is about, such as {"input": "mic", "class": "yes"}. ``value`` is null where there is none, such as the
-    density of a class without spread. ``each`` goes sample by sample, in the order of the judged samples. The last row
-    of an analysis has the quantity "seconds": how long it took.
+    ``of``: what it is about, such as {"input": "mic", "class": "yes"}. ``value`` is null where there is none, such as
+    the density of a class without spread. ``each`` goes sample by sample, in the order of the judged samples. The last
+    row of an analysis has the quantity "seconds": how long it took.
     """
 
     kind: Literal["analysis"]

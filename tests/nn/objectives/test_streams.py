@@ -63,7 +63,7 @@ def test_the_first_step_of_crmt_folds_into_the_head(run: Run) -> None:
 
 
 def test_the_second_step_needs_branches_apart(run_of: Callable[..., Run], run: Run) -> None:
-    with pytest.raises(UsageError, match="step 2 needs features that depend on one input each.*set crmt.steps=first"):
+    with pytest.raises(UsageError, match=r"step 2 needs features that depend on one input each.*set crmt\.steps=first"):
         run_of("crmt", "mingled")
 
 
