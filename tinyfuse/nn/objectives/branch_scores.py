@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinyfuse.core.backend import tensorflow
+from tinyfuse.nn.objectives.crmt_head import weight_rounding
 from tinyfuse.nn.objectives.objective import Forward, Targets
 from tinyfuse.nn.objectives.run import Run
 
@@ -27,14 +28,16 @@ def branch_logits(run: Run, features: Tensors) -> dict[str, Any]:
 
 def _head(run: Run, features: Tensors) -> Any:
     """Compute the logits of the head in use: the one of a part, else the last layer of the network."""
-    tf, rows = tensorflow(), run.view.rows
-    last: Any = run.view.head
+    tf, last = tensorflow(), run.model.output._keras_history.layer
     found = (work.head(Forward(None, features)) for work in run.works)
     own = next((logits for logits in found if logits is not None), None)
     if own is not None:
         return own
-    parts = [values @ tf.gather(last.kernel, rows[branch]) for branch, values in features.items()]
-    return tf.add_n(parts) + (last.bias if last.use_bias else 0.0)
+    named = {one.name.split(":")[0].rsplit("/", 1)[-1]: one for one in last.weights}
+    # Not ``last.kernel``, which under quantisation-aware training is a tensor of another graph.
+    kernel = weight_rounding(last)(tf.convert_to_tensor(named["kernel"]))
+    parts = [values @ tf.gather(kernel, run.view.rows[branch]) for branch, values in features.items()]
+    return tf.add_n(parts) + named.get("bias", 0.0)
 
 
 def label_scores(logits: Tensors, targets: Targets) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class OgmWork(Work):
 
     def __init__(self, settings: Ogm, run: Run) -> None:
         self.settings, self.run = settings, run
+        self._factors: dict[str, Any] = {}
         self.branch_of = {weight.ref(): branch for branch in run.view.branches for name in run.view.layers(branch)
                           for weight in run.model.get_layer(name).trainable_variables if len(weight.shape) > 1}
 
@@ -64,21 +65,26 @@ class OgmWork(Work):
         ratios = score_ratios(label_scores(branch_logits(self.run, step.forward.features), step.targets))
         return {branch: update_factor(ratio, self.settings.alpha * inside) for branch, ratio in ratios.items()}
 
-    def scales(self, variables: Sequence[Any], step: Step) -> Mapping[int, Any]:
-        """Return the factor for the update of each kernel."""
-        factors = self.factors(step)
-        return {place: factors[branch] for place, branch in self._places(variables)}
-
     def change(self, gradients: Sequence[Any], variables: Sequence[Any], step: Step) -> Sequence[Any]:
-        """Add noise to the gradient of each kernel."""
-        if not self.settings.noise:
-            return gradients
-        fold = tensorflow().random.experimental.stateless_fold_in
-        inside, factors, changed = while_at_most(self.run, self.settings.until), self.factors(step), list(gradients)
-        for place, branch in self._places(variables):
-            noise = gradient_noise(gradients[place], fold(step.seed, place))
-            changed[place] = gradients[place] + inside * noise / tensorflow().maximum(factors[branch], LEAST_FACTOR)
+        """Add noise to the gradient of each kernel.
+
+        No gradient is known before the factors are: nothing else keeps TensorFlow from updating the head before
+        they are computed from it.
+        """
+        tf = tensorflow()
+        self._factors = self.factors(step)
+        with tf.control_dependencies(list(self._factors.values())):
+            changed = [tf.identity(one) for one in gradients]
+        if self.settings.noise:
+            inside = while_at_most(self.run, self.settings.until)
+            for place, branch in self._places(variables):
+                noise = gradient_noise(gradients[place], tf.random.experimental.stateless_fold_in(step.seed, place))
+                changed[place] += inside * noise / tf.maximum(self._factors[branch], LEAST_FACTOR)
         return changed
+
+    def scales(self, variables: Sequence[Any], step: Step) -> Mapping[int, Any]:
+        """Return the factor for the update of each kernel, as :meth:`change` computed it for the same step."""
+        return {place: self._factors[branch] for place, branch in self._places(variables)}
 
     def _places(self, variables: Sequence[Any]) -> list[tuple[int, str]]:
         return [(place, self.branch_of[one.ref()]) for place, one in enumerate(variables)
