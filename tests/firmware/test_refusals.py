@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from side_by_side import Net
@@ -20,19 +18,11 @@ def large_window(net: Net) -> None:
              "DepthwiseConv2DOptions", {"padding": 1, "strideH": 1, "strideW": 1, "depthMultiplier": 1})
 
 
-def int32_tensor(net: Net) -> None:
-    x = net.input([1, 4])
-    net.step("QUANTIZE", [x], net.tensor([1, 4], np.int32), "QuantizeOptions")
-    net.step("QUANTIZE", [x], net.tensor([1, 4]), "QuantizeOptions")
-
-
-@pytest.mark.parametrize("case, match", [
-    (large_window, "kernel, stride, dilation or padding of 70000 are beyond the firmware's limit of 65535"),
-    (int32_tensor, "is int32; the firmware computes int8 and int16 tensors")])
-def test_it_is_refused(case: Callable[[Net], None], match: str) -> None:
+def test_a_window_that_is_too_large_is_refused() -> None:
     net = Net(np.random.default_rng(0))
-    case(net)
-    with pytest.raises(ModelError, match=match) as caught:
+    large_window(net)
+    with pytest.raises(ModelError, match="kernel, stride, dilation or padding of 70000 are beyond the firmware's limit "
+                                         "of 65535") as caught:
         program_of(load_model(net.data(), name="refused"), "net")
     assert "\n" not in str(caught.value)
 
@@ -41,5 +31,5 @@ def test_an_operator_without_kernel_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delitem(BUILDERS, "RELU")
     net = Net(np.random.default_rng(0))
     net.step("RELU", [net.input([1, 4])], net.tensor([1, 4]))
-    with pytest.raises(ModelError, match=r"operator 0 .RELU. has no firmware kernel; supported: ADD, AVER"):
+    with pytest.raises(ModelError, match=r"operator 0 .RELU. has no firmware kernel; supported: ABS, ADD, "):
         program_of(load_model(net.data(), name="refused"), "net")
