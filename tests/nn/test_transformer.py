@@ -52,7 +52,7 @@ def test_patches_may_be_permuted_with_their_positions(model: Any) -> None:
     layer = model.get_layer("camera_positions")
     table = layer.table.numpy()
     try:
-        layer.set_weights([np.concatenate([table[:1], table[1:][order]])])
+        layer.set_weights([np.concatenate([table[:, :1], table[:, 1:][:, order]], axis=1)])
         assert np.allclose(values(model, changed), before, rtol=1e-4, atol=1e-5)
     finally:
         layer.set_weights([table])
@@ -84,7 +84,7 @@ def test_attention_is_softmax_of_scaled_products(model: Any) -> None:
     assert (query.shape[1], key.shape[1]) == (2, 17 + 17)
     score = np.exp(query @ key.swapaxes(1, 2))
     expected = score / score.sum(axis=-1, keepdims=True) @ value
-    assert np.allclose(values(model, inputs, f"{name}_head2_map")[:, :, 0], expected, rtol=1e-4, atol=1e-5)
+    assert np.allclose(values(model, inputs, f"{name}_head2_map")[:, 0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_queries_begin_with_the_scale_of_a_head() -> None:

@@ -5,7 +5,8 @@ compares it: Z = T3([T1(Z_v); T2(Z_a)]), and the class tokens of all streams fee
 microcontroller can compute it, batch norm after each projection stands for layer norm (it folds into the projection)
 and ReLU for GELU; 1 / sqrt(width of a head) begins as the gain of the queries' batch norm. Each stream begins with an
 empty token to which only its position is added: its class token. Of the last layer only the class tokens are computed,
-as nothing else is read. Maps are [n, tokens, 1, channels]: dense layers over tokens are 1x1 convolutions.
+as nothing else is read. Maps are [n, 1, tokens, channels]: dense layers over tokens are 1x1 convolutions, of which the
+firmware computes two tokens of a row at a time.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def projected(x: Any, width: int, *, name: str, size: Any = 1, gain: float = 1.0
 
 
 def tokens(x: Any, layout: TokenLayout, *, branch: str) -> Any:
-    """Cut an input into patches, put an empty token before them and add positions: [n, 1 + tokens, 1, WIDTH]."""
+    """Cut an input into patches, put an empty token before them and add positions: [n, 1, 1 + tokens, WIDTH]."""
     layers = keras().layers
     if layout.used < _size(x):
         values = layers.Reshape((_size(x), 1), name=f"{branch}_values")(x)
@@ -44,8 +45,8 @@ def tokens(x: Any, layout: TokenLayout, *, branch: str) -> Any:
     if tuple(x.shape[1:]) != layout.shape:
         x = layers.Reshape(layout.shape, name=f"{branch}_layout")(x)
     x = projected(x, WIDTH, name=f"{branch}_patches", size=layout.patch)
-    x = layers.Reshape((layout.count, 1, WIDTH), name=f"{branch}_tokens")(x)
-    x = layers.ZeroPadding2D(((1, 0), (0, 0)), name=f"{branch}_class_token")(x)
+    x = layers.Reshape((1, layout.count, WIDTH), name=f"{branch}_tokens")(x)
+    x = layers.ZeroPadding2D(((0, 0), (1, 0)), name=f"{branch}_class_token")(x)
     x = learnt_table()(name=f"{branch}_positions")(x)
     return layers.Dropout(DROPOUT, name=f"{branch}_dropout")(x)
 
@@ -65,16 +66,16 @@ def attention(queries: Any, keys: Any, values: Any, name: str) -> Any:
 
 
 def attended(x: Any, others: Any, attend: Attention, *, name: str) -> Any:
-    """Let each token of ``x`` gather from the tokens ``others``, head by head: [n, tokens, 1, WIDTH]."""
+    """Let each token of ``x`` gather from the tokens ``others``, head by head: [n, 1, tokens, WIDTH]."""
     layers, depth, heads = keras().layers, WIDTH // HEADS, list[Any]()
     for number in range(1, HEADS + 1):
         read = []
         for what, tensor, gain in (("query", x, depth ** -0.5), ("key", others, 1.0), ("value", others, 1.0)):
             made = projected(tensor, depth, name=f"{name}_{what}{number}", gain=gain)
-            read.append(layers.Reshape((tensor.shape[1], depth), name=f"{name}_{what}{number}_rows")(made))
+            read.append(layers.Reshape((tensor.shape[2], depth), name=f"{name}_{what}{number}_rows")(made))
         query, key, value = read
         found = attend(query, key, value, f"{name}_head{number}")
-        heads.append(layers.Reshape((x.shape[1], 1, depth), name=f"{name}_head{number}_map")(found))
+        heads.append(layers.Reshape((1, x.shape[2], depth), name=f"{name}_head{number}_map")(found))
     joined = layers.Concatenate(name=f"{name}_heads")(heads)
     return projected(joined, WIDTH, name=f"{name}_attended")
 
@@ -91,8 +92,8 @@ def layer(x: Any, others: Any, attend: Attention, *, name: str) -> Any:
 
 def rows(x: Any, first: int, count: int, *, name: str) -> Any:
     """Cut ``count`` tokens out of a map of tokens."""
-    left = x.shape[1] - first - count
-    return x if not (first or left) else keras().layers.Cropping2D(((first, left), (0, 0)), name=name)(x)
+    left = x.shape[2] - first - count
+    return x if not (first or left) else keras().layers.Cropping2D(((0, 0), (first, left)), name=name)(x)
 
 
 def mmt(inputs: Tensors, classes: int, layouts: Mapping[str, TokenLayout], attend: Attention = attention) -> Any:
@@ -111,5 +112,5 @@ def mmt(inputs: Tensors, classes: int, layouts: Mapping[str, TokenLayout], atten
     return head(_joined(found, name="shared_concat", axis=-1), classes, branch="shared")
 
 
-def _joined(parts: list[Any], *, name: str, axis: int = 1) -> Any:
+def _joined(parts: list[Any], *, name: str, axis: int = 2) -> Any:
     return keras().layers.Concatenate(axis, name=name)(parts) if len(parts) > 1 else parts[0]
