@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
 import os
@@ -356,3 +357,10 @@ def test_a_name_that_is_no_text_is_one_line() -> None:
     done = subprocess.run([sys.executable, "-m", "tinyfuse", "compare", b"caf\xe9.tflite"], capture_output=True,
                           check=False)
     assert done.returncode == 1 and b"cannot be read" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_an_adversary_without_budget_is_taken_at_its_word() -> None:
+    from tinyfuse.cli.train import settings_of
+
+    given = argparse.Namespace(objective="adversarial", set=[], epsilon=0.0, norm=None)
+    assert settings_of(given) == {"adversarial": {"budget": 0.0}}

@@ -49,3 +49,6 @@ def test_networks_and_objectives_that_do_not_fit_are_one_line(machine: Dataset) 
     flat = dataclasses.replace(machine, inputs=(Input("spectrum", (4, 6, 1)),))
     with pytest.raises(UsageError, match=r"returns 2 values, but the objective 'reconstruction' needs the 24 values"):
         train("late", flat, CONFIG)
+    for objective in ("reconstruction+adversarial", "mixup+reconstruction"):
+        with pytest.raises(UsageError, match="an autoencoder returns no classes"):
+            train("anomaly-detection", machine, dataclasses.replace(CONFIG, objective=objective))

@@ -56,8 +56,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(args: argparse.Namespace) -> objectives.Settings:
     """Collect the settings of an objective's parts from --set, --epsilon and --norm; see :func:`objectives.given`."""
-    everywhere = {"budget": args.epsilon, "norm": args.norm}
-    return objectives.given(args.objective, args.set, {key: value for key, value in everywhere.items() if value})
+    adversary = {"budget": args.epsilon, "norm": args.norm}
+    everywhere = {key: value for key, value in adversary.items() if value is not None}
+    return objectives.given(args.objective, args.set, everywhere)
 
 
 def run(args: argparse.Namespace) -> int:

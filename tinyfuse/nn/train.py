@@ -218,14 +218,13 @@ def _save_progress(path: Path, identity: Mapping[str, str], variables: Sequence[
 
 
 def _load_progress(path: Path, identity: Mapping[str, str], variables: Sequence[Any]) -> Progress:
-    """Set ``variables`` from the checkpoint at ``path``; start afresh if there is none, or one of another run."""
+    """Set ``variables`` from the checkpoint at ``path``; start afresh if there is none."""
     if not path.exists():
         return Progress()
     try:
         arrays = load_arrays(path)
         facts = json.loads(bytes(arrays["facts"]))
-        if facts.pop("identity") != identity:
-            return Progress()
+        _check_identity(path, dict(facts.pop("identity")), identity)
         values = [arrays[f"values_{i}"] for i in range(len(arrays) - 1)]
         for variable, value in zip(variables, values, strict=False):
             variable.assign(value)
@@ -233,3 +232,12 @@ def _load_progress(path: Path, identity: Mapping[str, str], variables: Sequence[
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path}: damaged training checkpoint ({said[:200]}); delete it to train anew") from error
+
+
+def _check_identity(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Raise UsageError if the checkpoint at ``path`` is one of another training, which would be lost."""
+    for key in (*wanted, *found):
+        if found.get(key) != wanted.get(key):
+            raise UsageError(f"{path} holds an interrupted training with {key} = {found.get(key)}, but "
+                             f"{wanted.get(key)} is asked for; give the same again to go on, or another output folder, "
+                             "or delete it")

@@ -15,7 +15,9 @@ import numpy as np
 
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ConversionError, RecipeError, UsageError
+from tinyfuse.core.strict import encode
 from tinyfuse.data.dataset import Dataset
+from tinyfuse.nn import objectives
 from tinyfuse.nn.batch_norm_folding import folded
 from tinyfuse.nn.network import Network, load_network, save_network
 from tinyfuse.nn.train import TrainConfig, fit
@@ -29,11 +31,16 @@ CALIBRATION_SAMPLES = 200
 
 
 def settings(network: Network, epochs: int = EPOCHS) -> TrainConfig:
-    """Set how a float ``network`` goes on: as it was trained, but with a smaller learning rate and its own decay."""
+    """Set how a float ``network`` goes on: as it was trained, but with a smaller learning rate and its own decay.
+
+    What parts do at the beginning of a training, such as to let the budget grow, is over.
+    """
     training = network.table["training"]
+    parts = objectives.parts_of(training["objective"], training.get("settings", {}))
+    further = {part.name: {**encode(part), **getattr(part, "further", {})} for part in parts}
     return TrainConfig(epochs, training["batch_size"], RATE * training["learning_rate"], training["seed"],
                        training["objective"], class_weights=training.get("class_weights", "none"),
-                       augment=training.get("augment", {}), settings=training.get("settings", {}))
+                       augment=training.get("augment", {}), settings=further)
 
 
 def train_or_load(network: Network, recipe: Recipe, dataset: Dataset, folder: str | Path, *, epochs: int = EPOCHS,

@@ -21,7 +21,7 @@ from tinyfuse.quantize.weight_codes import quantize
 
 def test_rounded_weights_are_trained_against_the_same_adversary(senses: Dataset, tmp_path: Path,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"adversarial": {"budget": {"eye": 0.1, "ear": 0.05}, "attacked": "drawn"}}
+    settings = {"adversarial": {"budget": {"eye": 0.1, "ear": 0.05}, "attacked": "drawn", "ramp": 0.5}}
     config = TrainConfig(epochs=1, batch_size=20, objective="adversarial", settings=settings)
     network = train_or_load("small-late", senses, config, tmp_path / "float")
     rounded, seen = [], AdversarialWork.batch
@@ -36,6 +36,7 @@ def test_rounded_weights_are_trained_against_the_same_adversary(senses: Dataset,
     assert rounded == [True]  # traced once, on the rounded network
     assert found.table["qat"]["objective"] == "adversarial"
     assert found.table["qat"]["settings"]["adversarial"]["budget"] == {"eye": 0.1, "ear": 0.05}
+    assert found.table["qat"]["settings"]["adversarial"]["ramp"] == 0.0  # it has met the whole budget already
     for layer in folded_layers(found.model):
         codes = quantize(layer.kernel, layer.slices(read_recipe("w4-qat")), least_scale=np.zeros(len(layer.bias)))
         assert np.abs(codes.values).max() <= 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data import Dataset
 from tinyfuse.nn.objectives import TEMPLATE, parts_of
-from tinyfuse.nn.objectives.objective import Targets
+from tinyfuse.nn.objectives.objective import Forward, Step, Targets
 from tinyfuse.nn.objectives.run import Run, cross_entropy
 from tinyfuse.nn.objectives.training_threat import TrainingThreat, pgd
 from tinyfuse.nn.train import TrainConfig, train
@@ -129,6 +130,43 @@ def test_mixup_with_a_share_of_one_or_none(run_of: Callable[..., Run]) -> None:
     np.testing.assert_array_equal(cross_entropy(logits, targets), cross_entropy(logits, Targets.of(labels)))
 
 
+def test_each_label_of_a_mixed_sample_has_the_weight_of_its_class() -> None:
+    from tinyfuse.nn.objectives.class_weights import ClassWeightsWork
+
+    logits, one, other = tf.constant([[2.0, 0.0, -1.0]]), tf.constant([0], "int64"), tf.constant([1], "int64")
+    targets = Targets(((tf.constant(0.25), one), (tf.constant(0.75), other)))
+    losses = [float(cross_entropy(logits, Targets.of(labels))[0]) for labels in (one, other)]
+    step = Step({}, targets, {}, targets, Forward(logits), logits, SEED)
+    found = ClassWeightsWork(np.array([4.0, 0.5, 1.0])).base(step)
+    assert float(found) == pytest.approx(0.25 * 4.0 * losses[0] + 0.75 * 0.5 * losses[1], rel=1e-6)
+
+
+def test_a_joint_step_goes_whole_to_the_only_input_that_is_attacked() -> None:
+    """Also where the gradient is tiny, as it is of samples that a network is sure of."""
+    clean, ball = {"x": tf.zeros([2, 2]), "y": tf.zeros([2, 1])}, threat("l2-joint", x=1.0, y=1.0)
+    sizes = {"x": tf.constant([1.0, 1.0]), "y": tf.constant([0.0, 1.0])}
+    found = pgd(lambda point: 1e-9 * tf.reduce_sum(3 * point["x"][:, 0] + 4 * point["y"][:, 0]), clean, ball, 1, 0.5,
+                sizes, clean)
+    np.testing.assert_allclose(found["x"], [[0.5, 0.0], [0.3, 0.0]], atol=1e-6)
+    np.testing.assert_allclose(found["y"], [[0.0], [0.4]], atol=1e-6)
+
+
+def test_the_checkpoint_of_other_settings_is_not_lost(senses: Dataset, tmp_path: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        raise Interrupted
+
+    path, config = tmp_path / "small-late.checkpoint.npz", TrainConfig(epochs=2, batch_size=20)
+    with pytest.raises(Interrupted):
+        train_or_load("small-late", senses, config, tmp_path, report=stop)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="holds an interrupted training with epochs = 2, but 3 is asked for"):
+        train_or_load("small-late", senses, replace(config, epochs=3), tmp_path)
+    assert path.read_bytes() == before
+
+
 def test_parts_train_together_and_an_interrupted_run_ends_alike(senses: Dataset, tmp_path: Path) -> None:
     settings = {"adversarial": {"budget": {"eye": 0.05, "ear": 0.02}, "attacked": "drawn", "ramp": 0.5}}
     config = TrainConfig(epochs=2, batch_size=20, objective="mixup+adversarial", settings=settings)
@@ -169,7 +207,9 @@ def test_adversarial_training_withstands_more(senses: Dataset) -> None:
     ("adversarial", {"adversarial": {"budget": {"eyes": 0.1}}}, "budget for 'eyes' .did you mean 'eye'"),
     ("adversarial", {"adversarial": {"budget": 1.0}}, "covers its whole range of 1; give less"),
     ("adversarial", {"adversarial": {"norm": "l3"}}, "unknown norm 'l3'"),
-    ("label-smoothing+class-weights", {}, "each replaces the same thing")])
+    ("label-smoothing+class-weights", {}, "each replaces the same thing"),
+    ("plain+mixup", {}, "'plain' has no parts, so it stands alone"),
+    ("mixup+density-mixup", {}, "^an objective can mix its samples once only")])
 def test_objectives_that_make_no_sense_are_one_line(objective: str, settings: Any, words: str,
                                                     senses: Dataset) -> None:
     assert TEMPLATE.LabelSmoothing.name == "label-smoothing"

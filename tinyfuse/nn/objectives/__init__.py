@@ -98,6 +98,8 @@ def parts_of(objective: str, settings: Settings) -> tuple[Part, ...]:
     """
     given = [] if objective == PLAIN else objective.split("+")
     for name in given:
+        if name == PLAIN:
+            raise UsageError(f"objective '{objective}': '{PLAIN}' has no parts, so it stands alone; leave it out")
         if name not in PARTS:
             raise UsageError(f"unknown objective '{name}'{nearest(name, names())}: choose one of {', '.join(names())}, "
                              "or several joined by '+'")

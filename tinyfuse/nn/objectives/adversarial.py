@@ -43,6 +43,7 @@ class Adversarial:
     """
 
     name: ClassVar[str] = "adversarial"
+    further: ClassVar[Mapping[str, Any]] = {"ramp": 0.0}
     budget: Budget = 0.03
     norm: str = "linf"
     method: str = "fgsm"

@@ -5,7 +5,7 @@ With gamma near the rounding error of n-bit weights relative to their norm, it t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ class Awp:
     """Settings: each kernel moves by ``gamma`` times its norm, once the share ``after`` of the training is done."""
 
     name: ClassVar[str] = "awp"
+    further: ClassVar[Mapping[str, Any]] = {"after": 0.0}
     gamma: float = 0.01
     after: float = 0.0
 

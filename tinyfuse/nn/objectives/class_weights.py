@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinyfuse.core.backend import tensorflow
-from tinyfuse.nn.objectives.objective import Step, Work
+from tinyfuse.nn.objectives.objective import Step, Targets, Work
 from tinyfuse.nn.objectives.run import Run, cross_entropy
 
 
@@ -24,7 +24,10 @@ class ClassWeights:
 
 
 class ClassWeightsWork(Work):
-    """Multiplies the cross-entropy of a sample by the weight of its class: ``weights`` float [classes]."""
+    """Multiplies the cross-entropy of a sample by the weight of its class: ``weights`` float [classes].
+
+    Each label of a mixed sample has its own weight. Terms of other parts are not weighted.
+    """
 
     def __init__(self, weights: np.ndarray) -> None:
         self.weights = np.asarray(weights, np.float32)
@@ -32,8 +35,8 @@ class ClassWeightsWork(Work):
     def base(self, step: Step) -> Any:
         """Compute the mean weighted cross-entropy."""
         tf = tensorflow()
-        weights = step.targets.each(lambda labels: tf.gather(self.weights, labels))
-        return tf.reduce_mean(cross_entropy(step.logits, step.targets) * weights)
+        return step.targets.mean(lambda labels: tf.gather(self.weights, labels) *
+                                 cross_entropy(step.logits, Targets.of(labels)))
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:

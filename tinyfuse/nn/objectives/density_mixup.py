@@ -15,7 +15,7 @@ import numpy as np
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.nn.density import convexity, density
-from tinyfuse.nn.objectives.mixup import beta, mixed
+from tinyfuse.nn.objectives.mixup import beta, check_mixed_once, mixed
 from tinyfuse.nn.objectives.objective import Targets, Work
 from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.predict import PREDICT_BATCH
@@ -49,6 +49,7 @@ class DensityMixup:
 
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
+        check_mixed_once(run)
         return DensityMixupWork(self, run)
 
 

@@ -11,6 +11,8 @@ from tinyfuse.core.errors import UsageError
 from tinyfuse.nn.objectives.objective import Targets, Work
 from tinyfuse.nn.objectives.run import Run
 
+MIXING = ("mixup", "density-mixup")
+
 
 @dataclass(frozen=True)
 class Mixup:
@@ -25,6 +27,7 @@ class Mixup:
 
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
+        check_mixed_once(run)
         return MixupWork(self)
 
 
@@ -45,15 +48,18 @@ class MixupWork(Work):
         return mixed(batch, targets, order, beta(self.settings.alpha, fold(seed, 1)))
 
 
-def mixed(batch: Mapping[str, Any], targets: Targets, order: Any, share: Any) -> tuple[dict[str, Any], Targets]:
-    """Return share * batch + (1 - share) * batch[order], and targets with these weights; ``share``: scalar or [n].
+def check_mixed_once(run: Run) -> None:
+    """Raise UsageError if two parts of ``run`` mix samples: the second would take mixed labels for plain ones.
 
-    UsageError: the targets are mixed already.
+    Before training, as TensorFlow puts many lines around an error of a compiled step.
     """
-    tf = tensorflow()
-    if targets.parts[0][0] is not None:
-        raise UsageError("an objective can mix its samples once only: leave one of mixup and density-mixup out")
-    labels = targets.labels
+    if len([part for part in run.parts if part.name in MIXING]) > 1:
+        raise UsageError(f"an objective can mix its samples once only: leave one of {' and '.join(MIXING)} out")
+
+
+def mixed(batch: Mapping[str, Any], targets: Targets, order: Any, share: Any) -> tuple[dict[str, Any], Targets]:
+    """Return share * batch + (1 - share) * batch[order], and targets with these weights; ``share``: scalar or [n]."""
+    tf, labels = tensorflow(), targets.labels
 
     def one(values: Any) -> Any:
         weight = tf.reshape(share, [-1, *([1] * (len(values.shape) - 1))]) if len(share.shape) else share

@@ -148,7 +148,8 @@ class Work:
 class Part(Protocol):
     """A part of an objective: a frozen dataclass whose fields are its settings.
 
-    One that adds layers to a network has also ``rebuild(model) -> model``, which is called before all else.
+    One that adds layers to a network has also ``rebuild(model) -> model``, which is called before all else. One that
+    begins gently has ``further``: the settings with which a network that was trained with it goes on, rounded.
     """
 
     name: ClassVar[str]

@@ -20,6 +20,8 @@ from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.predict import predict
 
 NORMAL = 0
+NEED_CLASSES = ("adversarial", "trades", "mixup", "density-mixup")
+"""Parts that would attack, mix or score what an autoencoder returns as if it were logits."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Reconstruction:
 
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
+        only_input({one.name: one for one in run.dataset.inputs})
+        beside = [part.name for part in run.parts if part.name in NEED_CLASSES]
+        if beside:
+            raise UsageError(f"reconstruction and {' and '.join(beside)} cannot be parts of one objective: an "
+                             f"autoencoder returns no classes, and {beside[0]} is about classes; leave one out")
         return ReconstructionWork(run)
 
 

@@ -18,7 +18,7 @@ from tinyfuse.data.samples import Input
 from tinyfuse.threats.masks import masks_of
 
 NORMS = ("linf", "l2", "l2-joint")
-FLOOR = 1e-12
+FLOOR = 1e-30  # of squares: gradients of samples that the network is sure of have lengths of 1e-6 and less
 Tensors = Mapping[str, Any]
 Budget = Mapping[str, float] | float
 
@@ -98,9 +98,11 @@ class TrainingThreat:
     def ascend(self, point: Tensors, gradient: Tensors, lengths: Tensors, clean: Tensors) -> dict[str, Any]:
         """Move ``point`` by a step along the steepest direction of ``gradient``; ``lengths`` are factors of the budget.
 
-        L2: gradients are measured in units of the budgets, so that the direction is the steepest in the ball.
+        L2: gradients are measured in units of the budgets, so that the direction is the steepest in the ball. A joint
+        step goes to the inputs alone whose length is above 0.
         """
-        masked = {name: self._masked(name, gradient[name]) for name in self.attacked}
+        moves = {name: tensorflow().cast(_column(lengths[name], clean[name]) > 0, "float32") for name in self.attacked}
+        masked = {name: moves[name] * self._masked(name, gradient[name]) for name in self.attacked}
         return {**point, **{name: point[name] + self._radius(name, clean, lengths) * direction
                             for name, direction in self._directions(masked).items()}}
 
@@ -148,7 +150,7 @@ class TrainingThreat:
         return {name: values / lengths[name] for name, values in units.items()}
 
     def _lengths(self, values: Tensors) -> dict[str, Any]:
-        """Compute L2 norms [n, 1, ...] by input, at least 1e-6; joint ones are the same for all inputs."""
+        """Compute L2 norms [n, 1, ...] by input, above 0; joint ones are the same for all inputs."""
         tf = tensorflow()
         squares = {name: tf.reduce_sum(tf.square(one), list(range(1, len(one.shape)))) for name, one in values.items()}
         if self._joint:
