@@ -37,7 +37,9 @@ def settings(network: Network, epochs: int = EPOCHS) -> TrainConfig:
     """
     training = network.table["training"]
     parts = objectives.parts_of(training["objective"], training.get("settings", {}))
-    further = {part.name: {**encode(part), **getattr(part, "further", {})} for part in parts}
+    found = network.table.get("objective", {})
+    changed = {part.name: part.further(found.get(part.name, {})) for part in parts if hasattr(part, "further")}
+    further = {part.name: {**encode(part), **changed.get(part.name, {})} for part in parts}
     return TrainConfig(epochs, training["batch_size"], RATE * training["learning_rate"], training["seed"],
                        training["objective"], class_weights=training.get("class_weights", "none"),
                        augment=training.get("augment", {}), settings=further)

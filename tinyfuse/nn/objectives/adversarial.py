@@ -43,7 +43,6 @@ class Adversarial:
     """
 
     name: ClassVar[str] = "adversarial"
-    further: ClassVar[Mapping[str, Any]] = {"ramp": 0.0}
     budget: Budget = 0.03
     norm: str = "linf"
     method: str = "fgsm"
@@ -68,6 +67,10 @@ class Adversarial:
     def length(self) -> float:
         """Length of a step as a share of epsilon."""
         return self.step or {"fgsm": 1.25, "n-fgsm": 1.0, "pgd": 2.5 / self.steps}[self.method]
+
+    def further(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Keep the whole budget, which the network has met already."""
+        return {"ramp": 0.0}
 
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""

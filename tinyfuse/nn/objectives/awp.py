@@ -22,13 +22,16 @@ class Awp:
     """Settings: each kernel moves by ``gamma`` times its norm, once the share ``after`` of the training is done."""
 
     name: ClassVar[str] = "awp"
-    further: ClassVar[Mapping[str, Any]] = {"after": 0.0}
     gamma: float = 0.01
     after: float = 0.0
 
     def __post_init__(self) -> None:
         if not (0 <= self.gamma < 1 and 0 <= self.after < 1):
             raise UsageError(f"awp: gamma {self.gamma}, after {self.after}: give shares of at least 0 and below 1")
+
+    def further(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Begin at once."""
+        return {"after": 0.0}
 
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""

@@ -33,8 +33,7 @@ def _head(run: Run, features: Tensors) -> Any:
     own = next((logits for logits in found if logits is not None), None)
     if own is not None:
         return own
-    named = {one.name.split(":")[0].rsplit("/", 1)[-1]: one for one in last.weights}
-    # Not ``last.kernel``, which under quantisation-aware training is a tensor of another graph.
+    named = run.view.weights
     kernel = weight_rounding(last)(tf.convert_to_tensor(named["kernel"]))
     parts = [values @ tf.gather(kernel, run.view.rows[branch]) for branch, values in features.items()]
     return tf.add_n(parts) + named.get("bias", 0.0)

@@ -62,9 +62,7 @@ class OrthogonalHead:
     def __init__(self, view: View, rows: Mapping[str, np.ndarray], seed: int) -> None:
         last = view.model.output._keras_history.layer
         self.rows = rows
-        named = {one.name.split(":")[0].rsplit("/", 1)[-1]: one for one in last.weights}
-        # Not ``layer.kernel``, which under quantisation-aware training is a rounded tensor.
-        self._kernel, self._bias = named["kernel"], named.get("bias")
+        self._kernel, self._bias = view.weights["kernel"], view.weights.get("bias")
         self._rounded = weight_rounding(last)
         kernel = np.asarray(self._kernel)
         for branch, places in rows.items():

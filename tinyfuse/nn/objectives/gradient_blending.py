@@ -48,6 +48,10 @@ class GradientBlending:
             raise UsageError(f"gblend: epochs {self.epochs}, holdout {self.holdout}: give at least one epoch and a "
                              "share between 0 and 1")
 
+    def further(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Keep the weights that were found: who learns fast is not seen in a network that has learnt."""
+        return {"weights": self.weights or dict(facts.get("weights", {}))}
+
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
         run.view.need_branches(self.name)
@@ -198,10 +202,19 @@ def _training_step(logits: Callable[[Any], Any], variables: list[Any], decay: Ca
 
 
 def _new_heads(run: Run) -> dict[str, tuple[Any, Any]]:
-    """Make by branch a head: kernel [features, classes], Glorot-uniform, and bias [classes]."""
-    tf, classes = tensorflow(), len(run.dataset.classes)
+    """Make by branch a head: kernel [features, classes], Glorot-uniform, and bias [classes].
+
+    Of a network with rounded weights, which has learnt already, it is the branch's slice of the network's own head.
+    """
+    tf, classes, last = tensorflow(), len(run.dataset.classes), run.model.output._keras_history.layer
     rng, heads = np.random.default_rng([run.seed, 32]), {}
+    rounded = last is not run.view.head
+    own = {name: np.asarray(one) for name, one in run.view.weights.items()}
     for branch, rows in run.view.rows.items():
+        if rounded:
+            bias = own.get("bias", np.zeros(classes)) / len(run.view.rows)
+            heads[branch] = (tf.Variable(own["kernel"][rows]), tf.Variable(bias, dtype="float32"))
+            continue
         limit = np.sqrt(6 / (len(rows) + classes))
         kernel = rng.uniform(-limit, limit, (len(rows), classes))
         heads[branch] = (tf.Variable(kernel, dtype="float32"), tf.Variable(tf.zeros([classes])))

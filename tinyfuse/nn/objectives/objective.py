@@ -148,8 +148,9 @@ class Work:
 class Part(Protocol):
     """A part of an objective: a frozen dataclass whose fields are its settings.
 
-    One that adds layers to a network has also ``rebuild(model) -> model``, which is called before all else. One that
-    begins gently has ``further``: the settings with which a network that was trained with it goes on, rounded.
+    One that adds layers to a network has also ``rebuild(model) -> model``, which is called before all else. One
+    whose training has a beginning of its own has ``further(facts) -> settings``: those that change where a network goes
+    on with rounded weights, by what the part found when it was trained.
     """
 
     name: ClassVar[str]

@@ -34,6 +34,14 @@ class View:
         """Names of the branches; none where there is no linear head."""
         return tuple(self.rows)
 
+    @property
+    def weights(self) -> Mapping[str, Any]:
+        """The tf.Variables "kernel" and, if it has one, "bias" of the last layer, by these names.
+
+        Not ``head.kernel``, which under quantisation-aware training is a rounded tensor of another graph.
+        """
+        return {one.name.split(":")[0].rsplit("/", 1)[-1]: one for one in self._last.weights}
+
     def inputs_of(self, branch: str) -> tuple[str, ...]:
         """Names of the inputs of ``branch``."""
         return tuple(branch.split("+"))
