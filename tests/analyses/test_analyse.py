@@ -78,6 +78,18 @@ def test_every_own_analysis_leaves_rows_and_figures_on_a_page(analysed: Analysed
     assert "radius" in repr(analysed) and "estimate" in repr(analysed) and "certified" in repr(analysed)
 
 
+def test_report_writes_the_page_of_analyses_again(analysed: Analysed, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page for bench runs would be empty: it is not written."""
+    assert analysed.page is not None
+    page, folder = analysed.page.read_bytes(), analysed.page.parent
+    analysed.page.unlink()
+    assert cli.main(["report", str(folder)]) == 0
+    assert analysed.page.read_bytes() == page and not (folder / "report").exists()
+    assert cli.main(["report", str(folder), "--markdown"]) == 2 and "analyses alone" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"their page is analyses\.html"):
+        tinyfuse.write_report(folder)
+
+
 def test_figures_are_drawn_for_a_notebook(analysed: Analysed, tmp_path: Path) -> None:
     plots = analysed.plots()
     assert {"Margins to the nearest class", "Ratio of vulnerabilities", "Samples that withstand a change of radius r",
@@ -110,6 +122,10 @@ def test_the_command_prints_rows_as_json(small_file: Path, monkeypatch: pytest.M
     (["--set", "slope_samples=3"], "give an analysis, one of its settings"),
     (["--set", "shape.attack=pgdd"], "did you mean 'pgd'"),
     (["--set", "projection.method=umap"], "use pca or tsne"),
+    (["--set", 'potency.norms=["l3"]'], "unknown norm 'l3'"),
+    (["--set", "potency.norms=[]"], "give at least one"),
+    (["--set", "bands.norm=l3"], "unknown norm 'l3'"),
+    (["--set", "modules.largest=0"], "give more than 0"),
     (["--analyses", "margins"], "no model that can be taken here"),
 ])
 def test_what_cannot_be_done_is_said_in_one_line(words: list[str], said: str, tmp_path: Path,

@@ -46,6 +46,13 @@ class Bands(Analysis):
     levels: int = 48
     largest: float = 0.5
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._search()
+
+    def _search(self) -> Search:
+        return Search(self.norm, self.steps, self.largest, self.levels)
+
     def work(self, subject: AnalysisSubject, samples: Samples) -> int:
         return len(list(self._places(subject)))
 
@@ -56,7 +63,7 @@ class Bands(Analysis):
                     yield one, axis, block, mask
 
     def run(self, subject: AnalysisSubject, samples: Samples, advance: Advance) -> Iterable[Finding]:
-        search = Search(self.norm, self.steps, self.largest, self.levels)
+        search = self._search()
         for one, axis, block, mask in self._places(subject):
             found, of = (find_smallest(subject, samples, (one.name,), search, {one.name: mask}),
                          {"input": one.name, "axis": axis, "block": block})

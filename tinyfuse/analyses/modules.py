@@ -57,6 +57,13 @@ class Modules(Analysis):
     largest: float = 0.5
     mean_samples: int = 100
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._search()
+
+    def _search(self) -> Search:
+        return Search(self.norm, self.steps, self.largest, self.levels)
+
     def work(self, subject: AnalysisSubject, samples: Samples) -> int:
         return 1 + 2 * len(self._names(subject))
 
@@ -74,7 +81,7 @@ class Modules(Analysis):
         gated = Gated(subject.network.model)
         gated.learn_means(subject.dataset.train.balanced(self.mean_samples, seed=SEED))
         changed = replace(subject, target=KerasTarget(gated.model, subject.input_names, batch_size=BATCH))
-        search = Search(self.norm, self.steps, self.largest, self.levels)
+        search = self._search()
 
         def found() -> np.ndarray:
             return find_smallest(changed, samples, subject.input_names, search).epsilon

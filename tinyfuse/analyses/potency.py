@@ -12,6 +12,7 @@ from tinyfuse.analyses.smallest import L2, LINF, Search, Smallest, find_smallest
 from tinyfuse.analyses.subject import AnalysisSubject
 from tinyfuse.attacks.attack import at_least
 from tinyfuse.checks.alone import chance
+from tinyfuse.core.errors import UsageError
 from tinyfuse.data.samples import Samples
 from tinyfuse.threats.modes import modes_of
 
@@ -47,17 +48,25 @@ class Potency(Analysis):
     largest_linf: float = 0.5
     largest_l2: float = 0.1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.norms:
+            raise UsageError(f"potency: norms is empty; give at least one, such as {LINF}")
+        self._searches()
+
+    def _searches(self) -> list[Search]:
+        return [Search(norm, self.steps, self.largest_linf if norm == LINF else self.largest_l2, self.levels,
+                       every_code=True) for norm in self.norms]
+
     def work(self, subject: AnalysisSubject, samples: Samples) -> int:
         return len(self.norms) * len(modes_of(subject.input_names))
 
     def run(self, subject: AnalysisSubject, samples: Samples, advance: Advance) -> Iterable[Finding]:
-        for norm in self.norms:
-            largest = self.largest_linf if norm == LINF else self.largest_l2
-            search = Search(norm, self.steps, largest, self.levels, every_code=True)
+        for search in self._searches():
             for mode, attacked in modes_of(subject.input_names).items():
                 found = find_smallest(subject, samples, attacked, search)
-                yield from budget_findings(found, {"input": mode, "norm": norm}, chance(samples.label))
-                advance(note=f"{mode} {norm}")
+                yield from budget_findings(found, {"input": mode, "norm": search.norm}, chance(samples.label))
+                advance(note=f"{mode} {search.norm}")
 
 
 def budget_findings(found: Smallest, of: dict[str, str], luck: float) -> Iterator[Finding]:

@@ -34,11 +34,13 @@ class Search:
     loss: str = "margin"
     every_code: bool = False
 
-    def budget(self, one: Input) -> float:
-        """Return the largest budget of ``one`` in its own units."""
+    def __post_init__(self) -> None:
         norm_of(self.norm)
         if not 0 < self.largest <= 1:
             raise UsageError(f"the largest budget is {self.largest} of the range; give more than 0 and at most 1")
+
+    def budget(self, one: Input) -> float:
+        """Return the largest budget of ``one`` in its own units."""
         return self.largest * one.span * (1.0 if self.norm == LINF else float(np.sqrt(one.valid_mask().sum())))
 
 

@@ -9,7 +9,7 @@ from tinyfuse.cli import options
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.results import ResultStore
 
-HELP = "write the HTML page of a bench run or a selection"
+HELP = "write the HTML page of a bench run, a selection or analyses"
 EXAMPLES = """\
   tinyfuse report runs/quick
   tinyfuse report runs/quick --markdown
@@ -21,7 +21,7 @@ exit codes: as of `tinyfuse bench`.
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?",
-                        help="folder of a bench run, finished or not, or of a selection")
+                        help="folder of a bench run, finished or not, of a selection or of analyses")
     parser.add_argument("--columns", action="store_true",
                         help="print what every column of summary.csv and every field of results.jsonl means")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown instead")
@@ -32,20 +32,27 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from tinyfuse import report
     from tinyfuse.checks.gating import check_run
+    from tinyfuse.report.analysed import write_page
     from tinyfuse.report.dictionary import dictionary
     from tinyfuse.report.selection import is_selection, render_selection, selection_markdown
+    from tinyfuse.report.view import only_analyses
 
     if args.columns:
         print(dictionary(), end="")
         return 0
     if args.run is None:
-        raise UsageError("give the folder of a bench run or a selection, such as runs/quick")
+        raise UsageError("give the folder of a bench run, a selection or analyses, such as runs/quick")
     if is_selection(args.run):
         if args.epsilon is not None:
             raise UsageError("a selection was made at one epsilon; leave out --epsilon, or select again with another")
         print(selection_markdown(args.run) if args.markdown else f"{render_selection(args.run)}\n", end="")
         return 0
     store = ResultStore(Path(args.run) / "results.jsonl")
+    if only_analyses(store.rows()):
+        if args.markdown or args.epsilon is not None:
+            raise UsageError(f"{args.run} holds analyses alone; leave out --markdown and --epsilon")
+        print(write_page(store.rows(), args.run))
+        return 0
     view = report.load(args.run, epsilon=args.epsilon, store=store)
     if args.markdown:
         print(report.markdown_table(view.summary, scope=view.scope), end="")

@@ -76,6 +76,11 @@ class RunView:
         return list(dict.fromkeys(line.model for line in self.summary))
 
 
+def only_analyses(rows: Sequence[Row]) -> bool:
+    """Return whether ``rows`` are what `tinyfuse analyse` left, and no run of anything else."""
+    return bool(rows) and all(row["kind"] == "analysis" for row in rows)
+
+
 def load(run_dir: str | Path, *, epsilon: Epsilon | None = None, store: ResultStore | None = None) -> RunView:
     """Read ``run.json`` and ``results.jsonl`` of a run folder; either may be missing, but not both.
 
@@ -84,7 +89,8 @@ def load(run_dir: str | Path, *, epsilon: Epsilon | None = None, store: ResultSt
     folder = Path(run_dir)
     facts_path, rows_path = folder / "run.json", folder / "results.jsonl"
     if not facts_path.exists() and not rows_path.exists():
-        raise UsageError(f"{folder}: neither run.json nor results.jsonl here; give the folder of a bench run")
+        raise UsageError(f"{folder}: neither run.json nor results.jsonl here; give the folder of a bench run, a selection or "
+                         "analyses")
     facts, notes = None, []
     try:
         facts = read_run(facts_path) if facts_path.exists() else None
@@ -96,6 +102,9 @@ def load(run_dir: str | Path, *, epsilon: Epsilon | None = None, store: ResultSt
     except DataError as error:
         notes.append(str(error))
     rows = (ResultStore(rows_path) if store is None else store).rows()
+    if facts is None and only_analyses(rows):
+        raise UsageError(f"{folder} holds analyses alone, no bench run; their page is analyses.html, which `tinyfuse "
+                         f"report {folder}` writes")
     return replace(view_of(rows, facts, notes=notes, epsilon=epsilon), examples=examples)
 
 
