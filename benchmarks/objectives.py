@@ -87,7 +87,7 @@ ENTRIES: Mapping[str, Entry] = {
     "pmr-paper": Entry("pmr-paper"),
     "single": Entry("single"),
     "minsim": Entry("minsim"),
-    "exfmem": Entry("minsim+exfmem"),
+    "exfmem": Entry("exfmem"),
     "crmt": Entry("crmt"),
     "crmt-head": Entry("crmt", {"crmt": {"steps": "head"}}),
     "crmt-step1": Entry("crmt", {"crmt": {"steps": "first"}}),
@@ -270,13 +270,13 @@ def table(store: Figures, dataset: Dataset, samples: int) -> str:
             "clean" if head == "none" else head for head in heads) + " |\n|" + "---|" * (len(columns) + 2))
         for name in dict.fromkeys(line["objective"] for line in here):
             own = [line for line in here if line["objective"] == name]
-            cells = [_cell([line for line in own if (line["attack"], line["inputs"]) == column], group)
+            cells = [cell([line for line in own if (line["attack"], line["inputs"]) == column], group)
                      for column in columns]
             parts[-1] += f"\n| {name} | {len({line['seed'] for line in own})} | " + " | ".join(cells) + " |"
     return "\n\n".join(parts) + "\n"
 
 
-def _cell(lines: Sequence[Mapping[str, Any]], group: np.ndarray) -> str:
+def cell(lines: Sequence[Mapping[str, Any]], group: np.ndarray) -> str:
     if not lines:
         return ""
     right = np.stack([unpack_survivors(line["right"], line["n"]) for line in lines]).astype(float)

@@ -109,7 +109,7 @@ class AdversarialWork(Work):
         if method == "fgsm":
             return threat.project(climbed(loss, start, threat, lengths, clean), clean, sizes)
         noise = threat.draw(clean, seed, {name: NOISE_FACTOR * size for name, size in sizes.items()})
-        start = {**clean, **{name: clean[name] + noise[name] for name in threat.attacked}}
+        start = threat.boxed({**clean, **{name: clean[name] + noise[name] for name in threat.attacked}})
         return threat.boxed(climbed(loss, start, threat, lengths, clean))
 
     def sizes(self, batch: Mapping[str, Any], seed: Any) -> dict[str, Any]:
