@@ -107,6 +107,9 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
 
 
 def test_ls_prints_what_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["ls", "objectives"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert "grad-align grad-align.weight" in listed and any("ogm.noise=true" in line for line in listed)
     assert cli.main(["ls", "models"]) == 0
     assert {"image", "audio", "early", "intermediate", "late"} <= set(capsys.readouterr().out.split())
 

@@ -14,7 +14,7 @@ from tinyfuse.analyses.subject import NEEDS, AnalysisSubject
 from tinyfuse.core.console import progress
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.results import ResultStore, Row, row_key
-from tinyfuse.core.strict import decode, encode
+from tinyfuse.core.strict import decode, encode, settings_line
 from tinyfuse.data.samples import Samples
 
 DONE = "seconds"
@@ -23,8 +23,7 @@ DONE = "seconds"
 
 def describe() -> list[str]:
     """Return a line for each analysis, with its settings and their defaults."""
-    return [" ".join([name, *(f"{name}.{key}={value}" for key, value in encode(kind()).items())])
-            for name, kind in ANALYSES.items()]
+    return [settings_line(name, kind()) for name, kind in ANALYSES.items()]
 
 
 def analyses_of(names: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> list[Analysis]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -40,6 +41,14 @@ def encode(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: encode(inner) for name, inner in value.items() if inner is not None}
     return [encode(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def settings_line(name: str, settings: Any) -> str:
+    """Write a dataclass of ``settings`` as --set takes them: ``name.key=value ...``, ``name.key`` alone for None."""
+    values = ((field.name, encode(getattr(settings, field.name))) for field in dataclasses.fields(settings))
+    return " ".join([name, *(f"{name}.{key}" if value is None else
+                             f"{name}.{key}={value if isinstance(value, str) else json.dumps(value)}"
+                             for key, value in values)])
 
 
 @functools.cache

@@ -89,8 +89,8 @@ def load(run_dir: str | Path, *, epsilon: Epsilon | None = None, store: ResultSt
     folder = Path(run_dir)
     facts_path, rows_path = folder / "run.json", folder / "results.jsonl"
     if not facts_path.exists() and not rows_path.exists():
-        raise UsageError(f"{folder}: neither run.json nor results.jsonl here; give the folder of a bench run, a selection or "
-                         "analyses")
+        raise UsageError(f"{folder}: neither run.json nor results.jsonl here; give the folder of a bench run, a "
+                         "selection or analyses")
     facts, notes = None, []
     try:
         facts = read_run(facts_path) if facts_path.exists() else None

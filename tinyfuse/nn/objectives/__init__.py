@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from tinyfuse.core.errors import UsageError, nearest
-from tinyfuse.core.strict import decode, encode
+from tinyfuse.core.strict import decode, settings_line
 from tinyfuse.nn.objectives.adversarial import Adversarial
 from tinyfuse.nn.objectives.awp import Awp
 from tinyfuse.nn.objectives.class_weights import ClassWeights
@@ -87,8 +87,7 @@ def _value(text: str) -> Any:
 
 def describe() -> list[str]:
     """Return a line for each part, with its settings and their defaults."""
-    return [" ".join([name, *(f"{name}.{key}={value}" for key, value in encode(kind()).items())])
-            for name, kind in PARTS.items()]
+    return [settings_line(name, kind()) for name, kind in PARTS.items()]
 
 
 def parts_of(objective: str, settings: Settings) -> tuple[Part, ...]:
