@@ -2,8 +2,8 @@
 
     python benchmarks/robust_networks.py --data DIR --limit 12000 [--models DIR] [--figures FILE.jsonl]
 
-Converts each ``.keras`` of the folder with w8, w6 and w4 where the ``.tflite`` is missing, runs its firmware on an
-emulated Cortex-M4 (ram plan), and prints the Markdown table of the card. Accuracies are those that
+Converts each ``.keras`` of the folder with w8, w6 and w4 where the ``.tflite`` is missing, runs the firmware of every
+``.tflite`` on an emulated Cortex-M4 (ram plan), and prints the Markdown table of the card. Accuracies are those that
 benchmarks/objectives.py wrote for the same training.
 """
 
@@ -25,7 +25,8 @@ from tinyfuse.integer.model import load_model
 from tinyfuse.study.rows import SAMPLE_SEED
 
 RECIPES = ("w8", "w6", "w4")
-CHOSEN = {"early": "drawn", "intermediate": "drawn", "late": "drawn+single"}
+RETRAINED = "w4-qat"
+CHOSEN = {"intermediate": "drawn", "late": "drawn+single"}
 """By network the objective of benchmarks/objectives.py that it was trained with."""
 COLUMNS = (("none", "none"), ("none", "image alone"), ("none", "audio alone"), ("linf .1/.03", "image"),
            ("linf .1/.03", "audio"), ("linf .1/.03", "all"), ("l2 1/.5", "all"))
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         missing = [recipe for recipe in RECIPES if not (args.models / f"{network}__{recipe}.tflite").exists()]
         if missing:
             api.convert_many(path, missing, dataset, out=args.models)
-        for bits in ("float", *RECIPES):
+        again = (RETRAINED,) if (args.models / f"{network}__{RETRAINED}.tflite").exists() else ()
+        for bits in ("float", *RECIPES, *again):
             place = {"network": network, "objective": objective, "seed": 0, "bits": bits, "samples": args.samples}
             cost = "| | | " if bits == "float" else costs(args.models / f"{network}__{bits}.tflite", dataset)
             print(f"| {network} | {bits} | " + " | ".join(_cells(figures, place, dataset)) + f" | {cost} |")

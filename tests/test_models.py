@@ -22,7 +22,9 @@ from tinyfuse.quantize.weight_codes import container_level
 
 FOLDER = Path(__file__).resolve().parent.parent / "models" / "digits"
 SELECTED = FOLDER.parent / "selected"
-FILES = sorted([*FOLDER.glob("*.tflite"), *SELECTED.glob("*.tflite")])
+ROBUST = FOLDER.parent / "robust"
+FILES = sorted(path for folder in (FOLDER, SELECTED, ROBUST) for path in folder.glob("*.tflite"))
+READ = [path for path in FILES if path.parent != ROBUST or path.stem.endswith("w4")]
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +37,13 @@ def test_every_network_has_float_and_integer_files() -> None:
     assert {path.stem.split("__")[0] for path in FOLDER.glob("*.tflite")} == set(zoo.DIGIT_NETWORKS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_an_integer_file_is_what_its_table_says(path: Path) -> None:
     table = toml.read(path.with_suffix(".toml"), ModelError)
     content = path.read_bytes()
     assert table["sha256"] == sha256_hex(content)
-    assert table["float_sha256"] == sha256_hex((FOLDER / f"{table['model']}.keras").read_bytes())
+    beside = FOLDER if path.parent == SELECTED else path.parent
+    assert table["float_sha256"] == sha256_hex((beside / f"{table['model']}.keras").read_bytes())
     recipe = read_recipe(SELECTED / "recipes" / f"{path.stem}.toml" if path.parent == SELECTED
                          else path.stem.split("__")[1])
     assert recipe.to_table() == table["recipe"]
@@ -51,7 +54,7 @@ def test_an_integer_file_is_what_its_table_says(path: Path) -> None:
     assert [decode(Input, one, str(path), ModelError).name for one in table["inputs"]] == [port.name for port in ports]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", READ, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_an_integer_file_reads_real_digits(path: Path, digits: Samples) -> None:
     model = load_model(path)
     codes = model.codes_of(digits.inputs)
