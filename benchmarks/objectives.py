@@ -1,7 +1,7 @@
 """Training objectives beside each other: accuracy, each input alone and under attack, in float and as integers.
 
     python benchmarks/objectives.py --data DIR [--networks late] [--objectives joint,mixup,...] [--seeds 0,1,2]
-        [--recipes w8,w6,w4] [--pairs 12000] [--samples 500] [--out runs/objectives] [--table-only]
+        [--recipes w8,w6,w4] [--pairs 12000] [--samples 500] [--out runs/objectives] [--table-only] [--figures FILE]
 
 Each objective trains each network on ``--pairs`` training pairs (8 epochs, Adam 2e-3 with a cosine, batch 64; test
 pairs are those of the official splits), converts it, and attacks float network and integers (white box, on the twin;
@@ -33,7 +33,6 @@ from tinyfuse.core.console import console
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.files import locked, write_text
 from tinyfuse.core.results import pack_survivors, unpack_survivors
-from tinyfuse.core.statistics import clustered_interval
 from tinyfuse.data import Dataset, Samples
 from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.integer.model import load_model
@@ -144,6 +143,7 @@ def main() -> int:
     parser.add_argument("--samples", type=options.positive, default=500, help="attacked test pairs (default 500)")
     parser.add_argument("--train-only", action="store_true", help="train what is missing and end")
     parser.add_argument("--table-only", action="store_true", help="print what was measured so far and end")
+    parser.add_argument("--figures", type=Path, help="verdicts on test pairs (default OUT/figures.jsonl)")
     parser.add_argument("--out", type=Path, default=Path("runs/objectives"))
     return options.guarded(run, parser.parse_args())
 
@@ -162,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
         if name not in ENTRIES:
             raise UsageError(f"unknown objective '{name}'{nearest(name, ENTRIES)}; choose from {', '.join(ENTRIES)}")
     args.limit = args.pairs
-    dataset, store = load_from(args), Figures(args.out / "figures.jsonl")
+    dataset, store = load_from(args), Figures(args.figures or args.out / "figures.jsonl")
     wanted = [(network, seed, name) for seed in args.seeds for network in args.networks for name in args.objectives]
     profiles.PROFILES |= {suite.name: suite for suite in SUITES.values()}
     with locked(args.out):
@@ -282,6 +282,24 @@ def cell(lines: Sequence[Mapping[str, Any]], group: np.ndarray) -> str:
     right = np.stack([unpack_survivors(line["right"], line["n"]) for line in lines]).astype(float)
     low, high = clustered_interval(right, group)
     return f"{100 * right.mean():.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def clustered_interval(values: np.ndarray, groups: np.ndarray, *, resamples: int = 2000,
+                       seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval (percentiles) of the mean of ``values`` [trainings, n].
+
+    Two levels: trainings are drawn, and beside them whole groups of samples (``groups`` int [n], such as the
+    utterance), since samples of one group are alike. One training tells nothing of its spread.
+    """
+    names, place = np.unique(groups, return_inverse=True)
+    counts = np.bincount(place).astype(float)
+    sums = np.stack([np.bincount(place, weights=row) for row in np.atleast_2d(values)])
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
+    trainings = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), resamples) / len(sums)
+    means = np.einsum("rt,tg,rg->r", trainings, sums, drawn, optimize=True) / (drawn @ counts)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from emitted import COMPILER, differing
+from random_weights import stir
 
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.data.samples import Input, Samples
@@ -49,15 +50,7 @@ def small(name: str) -> Any:
 @functools.cache
 def network(name: str) -> Network:
     """A small network with random weights."""
-    model, rng = small(name), np.random.default_rng(3)
-    for layer in model.layers:
-        if layer.name.endswith("_bn"):
-            n = layer.gamma.shape[0]
-            layer.set_weights([np.asarray(layer.gamma) * rng.uniform(0.5, 1.5, n), rng.normal(0, 0.3, n),
-                               rng.normal(0, 0.3, n), rng.uniform(0.5, 2.0, n)])
-        elif layer.name.endswith("_positions"):
-            layer.set_weights([rng.normal(size=layer.table.shape)])
-    return Network(name, model, SENSORS, CLASSES, {"sha256": "0" * 64}, Path("net.keras"))
+    return Network(name, stir(small(name)), SENSORS, CLASSES, {"sha256": "0" * 64}, Path("net.keras"))
 
 
 def samples(n: int = 20) -> Samples:

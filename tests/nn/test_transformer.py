@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_weights import stir
 
 from tinyfuse.data import Input
 from tinyfuse.data.digits.load import INPUTS
@@ -20,15 +21,7 @@ SENSORS = Input("camera", (8, 8, 1)), Input("motion", (32, 3))
 @pytest.fixture(scope="module")
 def model() -> Any:
     """Two small inputs; batch norms are random, positions large enough to matter."""
-    found, rng = zoo.build("mmt", SENSORS, 4), np.random.default_rng(3)
-    for layer in found.layers:
-        if layer.name.endswith("_bn"):
-            n = layer.gamma.shape[0]
-            layer.set_weights([np.asarray(layer.gamma) * rng.uniform(0.5, 1.5, n), rng.normal(0, 0.3, n),
-                               rng.normal(0, 0.3, n), rng.uniform(0.5, 2.0, n)])
-        elif layer.name.endswith("_positions"):
-            layer.set_weights([rng.normal(size=layer.table.shape)])
-    return found
+    return stir(zoo.build("mmt", SENSORS, 4))
 
 
 def batch(seed: int = 5) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from tinyfuse.analyses.analysis import Advance, Analysis, Finding, Quantity, register
 from tinyfuse.analyses.axis_blocks import blocks_of, chosen_axes, stripes_of
 from tinyfuse.analyses.potency import RANGES, SMALLEST
-from tinyfuse.analyses.smallest import LINF, Search, find_smallest
+from tinyfuse.analyses.smallest import InOneNorm, find_smallest
 from tinyfuse.analyses.subject import AnalysisSubject
 from tinyfuse.attacks.attack import at_least
 from tinyfuse.core.statistics import paired_difference, wilson
@@ -22,7 +22,7 @@ Place = tuple[Input, str, str, np.ndarray]
 
 @register
 @dataclass(frozen=True)
-class Bands(Analysis):
+class Bands(InOneNorm):
     """The smallest budget when an attack may change only one block of an input: a band, some frames, some rows.
 
     ``blocks`` of each axis; ``axes``: names of those that are cut, all by default. The attack is PGD of
@@ -41,17 +41,6 @@ class Bands(Analysis):
     )
     axes: tuple[str, ...] = ()
     blocks: int = 3
-    norm: str = LINF
-    steps: int = 10
-    levels: int = 48
-    largest: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._search()
-
-    def _search(self) -> Search:
-        return Search(self.norm, self.steps, self.largest, self.levels)
 
     def work(self, subject: AnalysisSubject, samples: Samples) -> int:
         return len(list(self._places(subject)))
@@ -63,7 +52,7 @@ class Bands(Analysis):
                     yield one, axis, block, mask
 
     def run(self, subject: AnalysisSubject, samples: Samples, advance: Advance) -> Iterable[Finding]:
-        search = self._search()
+        search = self.search()
         for one, axis, block, mask in self._places(subject):
             found, of = (find_smallest(subject, samples, (one.name,), search, {one.name: mask}),
                          {"input": one.name, "axis": axis, "block": block})

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.analyses.analysis import Advance, Analysis, Finding, Quantity, register
+from tinyfuse.analyses.analysis import Advance, Finding, Quantity, register
 from tinyfuse.analyses.potency import RANGES, SMALLEST
-from tinyfuse.analyses.smallest import LINF, Search, find_smallest
+from tinyfuse.analyses.smallest import InOneNorm, find_smallest
 from tinyfuse.analyses.subject import BATCH, AnalysisSubject
 from tinyfuse.attacks.attack import at_least
 from tinyfuse.attacks.targets.keras_target import KerasTarget
@@ -28,7 +28,7 @@ NOTHING = "none"
 
 @register
 @dataclass(frozen=True)
-class Modules(Analysis):
+class Modules(InOneNorm):
     """The smallest budget on all inputs when one layer has weights of ``bits`` bits, or gives its training mean.
 
     ``layers``: names of those that are changed, one at a time (default: each that has weights). ``mean_samples``:
@@ -51,18 +51,7 @@ class Modules(Analysis):
     )
     layers: tuple[str, ...] = ()
     bits: int = 4
-    norm: str = LINF
-    steps: int = 10
-    levels: int = 48
-    largest: float = 0.5
     mean_samples: int = 100
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._search()
-
-    def _search(self) -> Search:
-        return Search(self.norm, self.steps, self.largest, self.levels)
 
     def work(self, subject: AnalysisSubject, samples: Samples) -> int:
         return 1 + 2 * len(self._names(subject))
@@ -81,7 +70,7 @@ class Modules(Analysis):
         gated = Gated(subject.network.model)
         gated.learn_means(subject.dataset.train.balanced(self.mean_samples, seed=SEED))
         changed = replace(subject, target=KerasTarget(gated.model, subject.input_names, batch_size=BATCH))
-        search = self._search()
+        search = self.search()
 
         def found() -> np.ndarray:
             return find_smallest(changed, samples, subject.input_names, search).epsilon

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinyfuse.analyses.analysis import Analysis
 from tinyfuse.analyses.subject import AnalysisSubject
 from tinyfuse.attacks.minimal import Median, median, minimal_codes, minimal_shares
 from tinyfuse.attacks.pgd import PGD
@@ -42,6 +43,24 @@ class Search:
     def budget(self, one: Input) -> float:
         """Return the largest budget of ``one`` in its own units."""
         return self.largest * one.span * (1.0 if self.norm == LINF else float(np.sqrt(one.valid_mask().sum())))
+
+
+@dataclass(frozen=True)
+class InOneNorm(Analysis):
+    """An analysis that looks for smallest budgets in one ``norm``; the other settings are those of :class:`Search`."""
+
+    norm: str = LINF
+    steps: int = 10
+    levels: int = 48
+    largest: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.search()
+
+    def search(self) -> Search:
+        """Return the search; UsageError for settings that make none."""
+        return Search(self.norm, self.steps, self.largest, self.levels)
 
 
 @dataclass(frozen=True, eq=False)

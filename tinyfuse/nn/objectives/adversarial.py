@@ -6,26 +6,22 @@ the multi-modal adversarial training of Li et al. 2022 and of CRMT's paper.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
-
-import numpy as np
 
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.samples import Samples
 from tinyfuse.nn.objectives.objective import Targets, Work
 from tinyfuse.nn.objectives.overfitting import Monitor
+from tinyfuse.nn.objectives.robust_accuracy import RobustScore
 from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.objectives.training_threat import Budget, TrainingThreat, climbed, pgd
 
 METHODS = ("fgsm", "n-fgsm", "pgd")
 ATTACKED = ("all", "drawn")
 STARTS = ("random", "zero")
-SCORED_SAMPLES = 256
-SCORE_STEPS = 10
 NOISE_FACTOR = 2.0  # N-FGSM draws its noise from a ball that is twice as large
 
 
@@ -133,50 +129,3 @@ class AdversarialWork(Work):
     def finish(self) -> Mapping[str, Any]:
         """Return what the monitor found."""
         return self._monitor.facts()
-
-
-class RobustScore:
-    """Measures the accuracy under PGD with 10 steps on at most 256 fixed samples, class-balanced.
-
-    A sample counts while no iterate is misclassified. With ``subsets`` it is the mean over every subset of attacked
-    inputs, none and all among them, so that an input that the network stopped listening to costs score.
-    """
-
-    def __init__(self, run: Run, threat: TrainingThreat, subsets: bool) -> None:
-        names = threat.attacked
-        self.run, self.threat = run, threat
-        self.sets = [one for count in range(len(names) + 1) for one in itertools.combinations(names, count)
-                     ] if subsets else [names]
-        tf = tensorflow()
-        self._start = tf.function(lambda clean, sizes: threat.random_start(clean, tf.constant([0, 0]), sizes))
-        self._climb, self._right = tf.function(self._step_up), tf.function(self._is_right)
-
-    def __call__(self, samples: Samples) -> float:
-        chosen = samples.balanced(min(SCORED_SAMPLES, len(samples)), seed=0)
-        tf = tensorflow()
-        batch = {one.name: tf.constant(np.asarray(chosen.inputs[one.name][:])) for one in self.run.inputs}
-        batch |= {name: tf.constant(np.asarray(values[:])) for name, values in chosen.inputs.items()
-                  if name not in batch}
-        labels = tf.constant(chosen.label)
-        return float(np.mean([self._accuracy(batch, labels, one) for one in self.sets]))
-
-    def _accuracy(self, clean: Mapping[str, Any], labels: Any, attacked: tuple[str, ...]) -> float:
-        alive = self._right(clean, labels).numpy()
-        if not attacked:
-            return float(alive.mean())
-        sizes = {name: tensorflow().constant(float(name in attacked)) for name in self.threat.attacked}
-        point = self._start(clean, sizes)
-        for _ in range(SCORE_STEPS):
-            point = self._climb(point, clean, labels, sizes)
-            alive &= self._right(point, labels).numpy()
-        return float(alive.mean())
-
-    def _is_right(self, point: Any, labels: Any) -> Any:
-        tf = tensorflow()
-        return tf.equal(tf.argmax(self.run.logits(point, training=False), 1), labels)
-
-    def _step_up(self, point: Any, clean: Any, labels: Any, sizes: Any) -> Any:
-        def loss(values: Mapping[str, Any]) -> Any:
-            return tensorflow().reduce_sum(self.run.attack_loss(values, Targets.of(labels)))
-
-        return pgd(loss, clean, self.threat, 1, 2.5 / SCORE_STEPS, sizes, point)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -78,20 +79,20 @@ class ExFMem:
         return IstaWork(self, run, similar.projections) if memory.memories(run.model) else similar
 
 
-class _Filling(SimilarityWork):
+class _Filling(SimilarityWork, ABC):
     """Fills the memory when the first stage is over; epochs before are not kept."""
 
     def __init__(self, settings: ExFMem, run: Run, projections: Projections) -> None:
         super().__init__(settings.weight, projections)
         self.settings, self.run = settings, run
 
+    @abstractmethod
     def is_filled(self) -> bool:
         """Tell whether the memory holds anything."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fill(self, samples: Samples) -> None:
         """Remember the features of ``samples``."""
-        raise NotImplementedError
 
     def epoch_start(self, epoch: int) -> None:
         """Fill an empty memory from the first epoch of the second stage on."""

@@ -6,18 +6,13 @@ As Wong, Rice and Kolter (2020) do: between two epochs the accuracy under PGD on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tinyfuse.core.backend import tensorflow
-from tinyfuse.nn.objectives.objective import Targets
+from tinyfuse.nn.objectives.robust_accuracy import STEPS, Climber
 from tinyfuse.nn.objectives.run import Run
-from tinyfuse.nn.objectives.training_threat import TrainingThreat, pgd
+from tinyfuse.nn.objectives.training_threat import TrainingThreat
 
-SAMPLES = 256
-STEPS = 10
 FALL = 0.2
 NEVER = -1.0
 
@@ -35,7 +30,7 @@ class Monitor:
         self._last, self._last_fgsm, self._found = (
             tf.Variable(NEVER, trainable=False, dtype="float32") for _ in range(3))
         self.state = [self._last, self._last_fgsm, self._found]
-        self._climb, self._right = tf.function(self._climbed), tf.function(self._is_right)
+        self._climber = Climber(run, threat)
 
     def check(self, epoch: int) -> str | None:
         """Measure the weights after ``epoch`` (from 0); return a line for the user if they overfit by now."""
@@ -61,25 +56,8 @@ class Monitor:
 
     def accuracies(self) -> tuple[float, float]:
         """Measure the accuracy under one step of epsilon from the sample, and under PGD from the same place."""
-        tf = tensorflow()
-        chosen = self.run.dataset.train.balanced(min(SAMPLES, len(self.run.dataset.train)), seed=0)
-        clean = {name: tf.constant(np.asarray(values[:])) for name, values in chosen.inputs.items()}
-        labels = tf.constant(chosen.label)
-        alive = self._right(clean, labels).numpy()
-        fgsm = alive & self._right(self._climb(clean, clean, labels, tf.constant(1.0)), labels).numpy()
-        point: Mapping[str, Any] = clean
-        for _ in range(STEPS):
-            point = self._climb(point, clean, labels, tf.constant(2.5 / STEPS))
-            alive &= self._right(point, labels).numpy()
-        return float(fgsm.mean()), float(alive.mean())
-
-    def _climbed(self, point: Any, clean: Any, labels: Any, length: Any) -> Any:
-        def loss(values: Mapping[str, Any]) -> Any:
-            return tensorflow().reduce_sum(self.run.attack_loss(values, Targets.of(labels)))
-
-        ones = dict.fromkeys(self.threat.attacked, tensorflow().constant(1.0))
-        return pgd(loss, clean, self.threat, 1, length, ones, point)
-
-    def _is_right(self, point: Any, labels: Any) -> Any:
-        tf = tensorflow()
-        return tf.equal(tf.argmax(self.run.logits(point, training=False), 1), labels)
+        climber, (clean, labels) = self._climber, self._climber.batch(self.run.dataset.train)
+        sizes = climber.sizes(self.threat.attacked)
+        once = climber.climb(clean, clean, labels, sizes, 1.0)
+        fgsm = climber.right(clean, labels) & climber.right(once, labels)
+        return float(fgsm.mean()), float(climber.survivors(clean, labels, sizes, clean).mean())

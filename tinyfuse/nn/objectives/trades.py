@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.samples import Samples
-from tinyfuse.nn.objectives.adversarial import Adversarial, RobustScore
+from tinyfuse.nn.objectives.adversarial import Adversarial
 from tinyfuse.nn.objectives.objective import Step, Work
+from tinyfuse.nn.objectives.robust_accuracy import RobustScore
 from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.objectives.training_threat import Budget, TrainingThreat, pgd
 
