@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tinyfuse.core.programs import run_limited
-from tinyfuse.core.workers import WorkerError, in_parallel
+from tinyfuse.core.workers import Task, WorkerError, in_parallel
 
 
 def test_what_a_program_says_comes_back(tmp_path: Path) -> None:
@@ -58,3 +59,13 @@ def test_a_killed_worker_is_one_line() -> None:
     with pytest.raises(WorkerError, match="the system ended a worker process") as caught:
         list(in_parallel([(_killed, (number,)) for number in range(4)], jobs=2))
     assert "\n" not in str(caught.value)
+
+
+def test_a_worker_killed_before_all_tasks_are_handed_out_is_one_line() -> None:
+    def tasks() -> Iterator[Task]:
+        yield _killed, (0,)
+        time.sleep(2)
+        yield _square, (1,)
+
+    with pytest.raises(WorkerError, match="the system ended a worker process"):
+        list(in_parallel(tasks(), jobs=2))

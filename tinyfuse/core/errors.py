@@ -5,11 +5,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST_MESSAGE = 580
+"""Characters of a message; a damaged file can put thousands of numbers into one."""
+
 
 class TinyfuseError(Exception):
-    """Base of all errors that the command line shows as one line and turns into ``exit_code``."""
+    """Base of all errors that the command line shows as one line and turns into ``exit_code``.
+
+    Of a message longer than :data:`LONGEST_MESSAGE` the middle is left out: it begins with what is wrong, and ends with
+    what to do.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        half = LONGEST_MESSAGE // 2 - len(" ... ")
+        super().__init__(message if len(message) <= LONGEST_MESSAGE else f"{message[:half]} ... {message[-half:]}")
 
 
 class DataError(TinyfuseError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from tinyfuse.core.errors import TinyfuseError
@@ -22,16 +23,23 @@ def in_parallel(tasks: Iterable[Task], *, jobs: int, prefer: Literal["threads"] 
     """
     from joblib import Parallel, delayed
 
-    started = Parallel(n_jobs=jobs, prefer=prefer, return_as="generator_unordered", batch_size=1)(
-        delayed(function)(*arguments) for function, arguments in tasks)
-    return _watched(started)
+    parallel = Parallel(n_jobs=jobs, prefer=prefer, return_as="generator_unordered", batch_size=1)
+    with _watched():  # a process can end while later tasks are still handed out
+        started = parallel(delayed(function)(*arguments) for function, arguments in tasks)
+    return _results(started)
 
 
-def _watched(started: Iterator[Any]) -> Iterator[Any]:
+def _results(started: Iterator[Any]) -> Iterator[Any]:
+    with _watched():
+        yield from started
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
     from concurrent.futures.process import BrokenProcessPool
 
     try:
-        yield from started
+        yield
     except BrokenProcessPool as error:  # loky's TerminatedWorkerError among them
         raise WorkerError("the system ended a worker process, as it does when memory runs out; the same command goes "
                           "on from here, with fewer processes if you give a smaller --jobs") from error

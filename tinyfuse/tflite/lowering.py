@@ -100,8 +100,8 @@ def _check_squeezed(operator: Operator, shape: list[int], found: list[int]) -> N
         axis for axis, size in enumerate(shape) if size == 1]
     if any(not 0 <= axis < len(shape) or shape[axis] != 1 for axis in axes) or found != [
             size for axis, size in enumerate(shape) if axis not in axes]:
-        raise ModelError(f"without the axes {named or 'of size 1'} {shape} does not give {found}; convert the model "
-                         "again")
+        raise ModelError(f"without the axes {named[:8] or 'of size 1'} {shape} does not give {found}; convert the "
+                         "model again")
 
 
 def _split(made: _Made, operator: Operator) -> Iterator[Operator]:
