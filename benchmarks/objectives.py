@@ -105,6 +105,10 @@ ENTRIES: Mapping[str, Entry] = {
     "drawn": Entry("adversarial", {"adversarial": against(attacked="drawn")}),
     "drawn-pgd": Entry("adversarial", {"adversarial": against("pgd", "drawn")}),
     "drawn+single": Entry("single+adversarial", {"adversarial": against(attacked="drawn")}),
+    "drawn-n-fgsm+single": Entry("single+adversarial", {"adversarial": against("n-fgsm", "drawn")}),
+    "drawn-pgd+single": Entry("single+adversarial", {"adversarial": against("pgd", "drawn", steps=5)}),
+    "drawn+dropout": Entry("adversarial+input-dropout", {"adversarial": against(attacked="drawn")}),
+    "drawn-pgd+dropout": Entry("adversarial+input-dropout", {"adversarial": against("pgd", "drawn", steps=5)}),
     "drawn+crmt1": Entry("crmt+adversarial", {"adversarial": against(attacked="drawn"), "crmt": {"steps": "first"}}),
 }
 

@@ -17,7 +17,6 @@ from tinyfuse.checks.alone import (
     hear_each,
     mean_answer,
     of_other_classes,
-    training_means,
     with_others,
 )
 from tinyfuse.checks.collapse import NO_LOSS
@@ -89,7 +88,7 @@ def test_the_mean_answer_is_that_at_the_mean_feature_of_a_linear_head() -> None:
 
 def test_the_training_mean_of_many_samples() -> None:
     values = np.random.default_rng(0).random((2500, 3), np.float32)
-    (mean,) = training_means(Samples({"mic": values}, np.zeros(2500, int), np.arange(2500)), ("mic",)).values()
+    (mean,) = Samples({"mic": values}, np.zeros(2500, int), np.arange(2500)).means(("mic",)).values()
     assert np.allclose(mean, values.mean(axis=0), atol=1e-6) and mean.dtype == np.float32
 
 

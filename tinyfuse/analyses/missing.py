@@ -17,7 +17,7 @@ from tinyfuse.analyses.analysis import Advance, Analysis, Finding, Quantity, reg
 from tinyfuse.analyses.head import Head
 from tinyfuse.analyses.subject import AnalysisSubject
 from tinyfuse.attacks.attack import at_least
-from tinyfuse.checks.alone import chance, mean_answer, training_means, with_others
+from tinyfuse.checks.alone import chance, mean_answer, with_others
 from tinyfuse.core.statistics import wilson
 from tinyfuse.data.samples import Batch, Samples
 
@@ -65,7 +65,7 @@ class Missing(Analysis):
         train, names = subject.dataset.train, subject.input_names
         inputs = samples.only(names).inputs
         zeros = {one.name: np.full(one.shape, np.clip(0.0, one.low, one.high), np.float32) for one in subject.inputs}
-        means = training_means(train, names)
+        means = train.means(names)
         found: dict[str, Hear] = {
             ZERO: lambda kept: subject.logits(with_others(inputs, kept, zeros)),
             MEAN: lambda kept: subject.logits(with_others(inputs, kept, means))}

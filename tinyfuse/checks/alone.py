@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinyfuse.core.statistics import wilson
-from tinyfuse.data.samples import Batch, Samples
+from tinyfuse.data.samples import Batch
 
 if TYPE_CHECKING:
     from tinyfuse.checks.experiments import Measured
@@ -29,18 +29,6 @@ ALONE, SWAPPED = "alone", "swapped"
 """Kinds of probes."""
 JOINT, CHANCE = "all", "none"
 """In the names of probes in the place of an input: all of them, and what no input gives (input names exclude both)."""
-CHUNK = 1000
-
-
-def training_means(train: Samples, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Compute the mean float32 [...] over all training samples of each of the inputs ``names``."""
-    found = {}
-    for name in names:
-        values = train.inputs[name]
-        total = sum(np.asarray(values[start:start + CHUNK], np.float64).sum(axis=0)
-                    for start in range(0, len(train), CHUNK))
-        found[name] = np.asarray(total / len(train), np.float32)
-    return found
 
 
 def with_others(batch: Batch, kept: Sequence[str], others: Batch) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from tinyfuse.core.errors import UsageError
 from tinyfuse.data.stored import StoredRows
 
 PARTS = ("train", "validation", "test")
+CHUNK = 1000
 Batch = Mapping[str, np.ndarray]
 """Input name -> array [n, ...]; all arrays have the same first dimension.
 
@@ -126,6 +127,16 @@ class Samples:
     def only(self, names: tuple[str, ...]) -> Samples:
         """Keep the inputs ``names`` alone, of the same samples."""
         return replace(self, inputs={name: self.inputs[name] for name in names})
+
+    def means(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Compute the mean float32 [...] over all samples of each of the inputs ``names``, by chunks."""
+        found = {}
+        for name in names:
+            values = self.inputs[name]
+            total = sum(np.asarray(values[start:start + CHUNK], np.float64).sum(axis=0)
+                        for start in range(0, len(self), CHUNK))
+            found[name] = np.asarray(total / len(self), np.float32)
+        return found
 
 
 def _take(values: Any, rows: np.ndarray | slice) -> Any:

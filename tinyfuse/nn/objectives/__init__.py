@@ -21,6 +21,7 @@ from tinyfuse.nn.objectives.density_mixup import DensityMixup
 from tinyfuse.nn.objectives.exfmem import ExFMem
 from tinyfuse.nn.objectives.grad_align import GradAlign
 from tinyfuse.nn.objectives.gradient_blending import GradientBlending
+from tinyfuse.nn.objectives.input_dropout import InputDropout
 from tinyfuse.nn.objectives.minsim import MinSim
 from tinyfuse.nn.objectives.mixup import Mixup
 from tinyfuse.nn.objectives.objective import Part
@@ -32,8 +33,8 @@ from tinyfuse.nn.objectives.trades import Trades
 
 PLAIN = "plain"
 PARTS: dict[str, type[Any]] = {kind.name: kind for kind in (
-    Adversarial, Awp, ClassWeights, Crmt, DensityMixup, ExFMem, GradAlign, GradientBlending, MinSim, Mixup, Ogm,
-    Pmr, PmrPaper, Reconstruction, SingleInputs, Trades)}
+    Adversarial, Awp, ClassWeights, Crmt, DensityMixup, ExFMem, GradAlign, GradientBlending, InputDropout, MinSim,
+    Mixup, Ogm, Pmr, PmrPaper, Reconstruction, SingleInputs, Trades)}
 """The kinds of parts, by name."""
 Settings = Mapping[str, Mapping[str, Any]]
 

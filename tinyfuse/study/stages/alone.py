@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyfuse.attacks.target import Target
-from tinyfuse.checks.alone import ALONE, CHANCE, MOST_SAMPLES, REFERENCES, hear_each, training_means
+from tinyfuse.checks.alone import ALONE, CHANCE, MOST_SAMPLES, REFERENCES, hear_each
 from tinyfuse.checks.collapse import Heard, verdict
 from tinyfuse.core.results import row_key
 from tinyfuse.data.dataset import Dataset
@@ -36,7 +36,7 @@ def probe_alone(log: OutcomeLog, subject: Subject, target: Target, samples: Samp
         return
     references = train.balanced(REFERENCES, seed=SAMPLE_SEED).only(tuple(names)).inputs
     means = {name: values[0] for name, values in _given(target, {
-        name: mean[np.newaxis] for name, mean in training_means(train, names).items()}).items()}
+        name: mean[np.newaxis] for name, mean in train.means(names).items()}).items()}
     found = hear_each(target.logits, _given(target, heard.only(tuple(names)).inputs), heard.label, means,
                       _given(target, references))
     for name, one in found:
@@ -55,7 +55,7 @@ def collapse_of(network: Network, dataset: Dataset) -> str | None:
     def logits(batch: Batch) -> np.ndarray:
         return predict(network.model, replace(samples, inputs={**samples.inputs, **batch}))
 
-    found = hear_each(logits, samples.only(names).inputs, samples.label, training_means(dataset.train, names),
+    found = hear_each(logits, samples.only(names).inputs, samples.label, dataset.train.means(names),
                       dataset.train.balanced(REFERENCES, seed=SAMPLE_SEED).only(names).inputs)
     answer = verdict({name: Heard(one.value, one.n) for name, one in found})
     return None if answer is None else f"{network.name}: {answer.text} (check Co, validation samples)"
