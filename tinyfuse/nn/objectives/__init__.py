@@ -21,20 +21,23 @@ from tinyfuse.nn.objectives.density_mixup import DensityMixup
 from tinyfuse.nn.objectives.exfmem import ExFMem
 from tinyfuse.nn.objectives.grad_align import GradAlign
 from tinyfuse.nn.objectives.gradient_blending import GradientBlending
+from tinyfuse.nn.objectives.ibp import Ibp
 from tinyfuse.nn.objectives.input_dropout import InputDropout
 from tinyfuse.nn.objectives.minsim import MinSim
 from tinyfuse.nn.objectives.mixup import Mixup
+from tinyfuse.nn.objectives.mtl_ibp import MtlIbp
 from tinyfuse.nn.objectives.objective import Part
 from tinyfuse.nn.objectives.ogm import Ogm
 from tinyfuse.nn.objectives.pmr import Pmr, PmrPaper
 from tinyfuse.nn.objectives.reconstruction import Reconstruction
+from tinyfuse.nn.objectives.sabr import Sabr
 from tinyfuse.nn.objectives.single_inputs import SingleInputs
 from tinyfuse.nn.objectives.trades import Trades
 
 PLAIN = "plain"
 PARTS: dict[str, type[Any]] = {kind.name: kind for kind in (
-    Adversarial, Awp, ClassWeights, Crmt, DensityMixup, ExFMem, GradAlign, GradientBlending, InputDropout, MinSim,
-    Mixup, Ogm, Pmr, PmrPaper, Reconstruction, SingleInputs, Trades)}
+    Adversarial, Awp, ClassWeights, Crmt, DensityMixup, ExFMem, GradAlign, GradientBlending, Ibp, InputDropout,
+    MinSim, Mixup, MtlIbp, Ogm, Pmr, PmrPaper, Reconstruction, Sabr, SingleInputs, Trades)}
 """The kinds of parts, by name."""
 Settings = Mapping[str, Mapping[str, Any]]
 
