@@ -7,10 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from scipy.stats import t as t_distribution
 
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.results import unpack_survivors
-from tinyfuse.core.statistics import accuracy_fields, mcnemar, paired_difference, ratio, wilson
+from tinyfuse.core.statistics import (
+    accuracy_fields,
+    holm,
+    mcnemar,
+    paired_difference,
+    ratio,
+    ratio_by_sample,
+    samples_needed,
+    two_level,
+    wilson,
+)
 
 
 @given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -130,3 +141,77 @@ def test_accuracy_fields_agree_with_each_other(bits: list[bool]) -> None:
     assert fields["correct"] == sum(bits) and fields["n"] == len(bits)
     assert fields["ci_low"] <= fields["accuracy"] <= fields["ci_high"]
     assert unpack_survivors(fields["survivors"], fields["n"]).tolist() == bits
+
+
+def test_two_level_has_the_standard_errors_of_textbooks() -> None:
+    """Trainings that agree leave the error of the samples, samples that agree that of the trainings: s / sqrt(n)."""
+    rng = np.random.default_rng(0)
+    samples, trainings = rng.normal(size=400), rng.normal(size=6)
+    for values, spread, n in ((np.tile(samples, (6, 1)), samples, 400), (np.tile(trainings, (400, 1)).T, trainings, 6)):
+        found = two_level(values, resamples=20_000)
+        error = spread.std(ddof=1) / np.sqrt(n)
+        assert found.value == pytest.approx(spread.mean())
+        reach = t_distribution.ppf(0.975, found.df) * error
+        assert found.high - found.value == pytest.approx(reach, rel=0.03)
+        assert found.df == pytest.approx(n - 1, rel=1e-6)
+        assert found.p == pytest.approx(2 * t_distribution.sf(abs(spread.mean()) / error, found.df), rel=0.15, abs=1e-3)
+
+
+def test_two_level_covers_the_truth() -> None:
+    """Of intervals from 5 trainings and grouped samples, at least 93 % hold the truth; a sample bootstrap does not."""
+    rng, hits, naive = np.random.default_rng(1), 0, 0
+    for trial in range(200):
+        values = (rng.normal(0, 1, (5, 1)) + np.repeat(rng.normal(0, 3, (1, 40)), 5, axis=1)
+                  + rng.normal(0, 1, (5, 200)))
+        found = two_level(values, np.repeat(np.arange(40), 5), resamples=300, seed=trial)
+        hits += found.low <= 0 <= found.high
+        alone = values.std() / np.sqrt(values.size) * 1.96
+        naive += abs(values.mean()) <= alone
+    assert hits >= 186 and naive < 100
+
+
+def test_two_level_without_spread_still_has_an_interval() -> None:
+    """40 of 40 alike: 1 - 0.025^(1/40) to each side; the sign test's p."""
+    found = two_level(np.ones((3, 40)), margin=0.5)
+    assert found.high - found.value == pytest.approx(1 - 0.025 ** (1 / 40)) and found.p == 2.0 ** -39
+    assert two_level(np.zeros((3, 40))).p == 1.0
+    with pytest.raises(UsageError, match="groups"):
+        two_level(np.zeros((2, 3)), np.arange(4))
+
+
+def test_samples_needed_would_decide() -> None:
+    """With so many samples of the same kind the interval just leaves 0; where trainings disagree no number does."""
+    rng = np.random.default_rng(2)
+    values = 0.05 + np.tile(rng.normal(size=400), (2, 1))
+    values += 0.05 - values.mean()
+    found = two_level(values, resamples=5000)
+    needed = samples_needed(found)
+    assert found.low < 0 and needed is not None
+    again = two_level(np.tile(values, (1, 1 + needed // 400))[:, :needed], resamples=5000)
+    assert again.low == pytest.approx(0, abs=0.01)
+    assert samples_needed(two_level(np.array([[1.0] * 50, [-0.9] * 50]))) is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_the_step_down_test(p_values: list[float]) -> None:
+    """Rejected at 5 % are exactly those that the step-down procedure rejects; order and names stay."""
+    named = {str(place): p for place, p in enumerate(p_values)}
+    adjusted, still, rejected = holm(named), True, set()
+    for place, name in enumerate(sorted(named, key=lambda name: named[name])):
+        still = still and (len(named) - place) * named[name] <= 0.05
+        rejected |= {name} if still else set()
+    assert {name for name, p in adjusted.items() if p <= 0.05} == rejected
+    assert list(adjusted) == list(named) and all(named[name] <= p <= 1 for name, p in adjusted.items())
+
+
+def test_ratio_by_sample_spreads_like_the_ratio() -> None:
+    """The mean is the ratio; the spread is that of ratios of resampled accuracies."""
+    rng = np.random.default_rng(3)
+    before = rng.random(2000) < 0.6
+    after = before & (rng.random(2000) < 0.8)
+    found = ratio_by_sample(after, before)
+    assert found is not None and found.mean() == pytest.approx(after.mean() / before.mean())
+    rows = rng.integers(0, 2000, (2000, 2000))
+    drawn = after[rows].mean(1) / before[rows].mean(1)
+    assert found.std() / np.sqrt(2000) == pytest.approx(drawn.std(), rel=0.06)
+    assert ratio_by_sample(after, np.arange(2000) < 90) is None

@@ -44,6 +44,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epsilon", type=options.budgets, metavar="E|NAME=E,...",
                         help="the one budget of the attacks instead of the matrix's, or one for each input in its own "
                              "units")
+    parser.add_argument("--seeds", type=options.seeds, metavar="S-T|S,...",
+                        help="training seeds, such as 0-4: every network is trained once with each, and judged on the "
+                             "same samples (default: the matrix's, or --seed)")
     parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/ and the name of the data)")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                         help="go on with what the folder holds (default); --no-resume refuses a folder with results")
@@ -62,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     if args.epsilon is not None:
         epsilon = dict(args.epsilon) if isinstance(args.epsilon, Mapping) else args.epsilon
         matrix = dataclasses.replace(matrix, epsilons=(epsilon,), raw_epsilons=())
+    if args.seeds is not None:
+        matrix = dataclasses.replace(matrix, seeds=args.seeds)
     asked = {name: value for name, value in vars(args).items() if name not in ("jobs", "json", "resume")}
     # Of recipes that are files, what they hold counts, not their names.
     recipes = [recipe.to_table() for recipe in matrix.recipes_for(("first", "second"))]
@@ -73,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     job = _open(args, matrix)
     parts = ", ".join(f"{len(job.dataset.part(part))} {part}" for part in PARTS)
-    facts = provenance.begin(data=f"{job.dataset.name}, {job.dataset.split} split, {parts} samples", seeds=(args.seed,),
-                             settings=matrix.to_table())
+    facts = provenance.begin(data=f"{job.dataset.name}, {job.dataset.split} split, {parts} samples",
+                             seeds=matrix.seeds or (args.seed,), settings=matrix.to_table())
     _work(job, args.jobs or options.cores(), facts)
     _show(job.folder, job.store, as_json=args.json, mark=identity)
     return 0

@@ -27,6 +27,18 @@ def positive(text: str) -> int:
     return value
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """Read training seeds such as ``0-4`` or ``0,2,5-7``."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() if dash else True) and len(first + last) < 12
+                and int(first) <= int(last or first) < int(first) + 100):
+            raise argparse.ArgumentTypeError(f"'{text}' are no seeds; give numbers such as 0-4 or 0,2,5")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
+
+
 def budget(text: str) -> float:
     """Read a perturbation budget such as ``0.03`` or ``8/255``."""
     try:

@@ -69,7 +69,7 @@ def _curves(view: RunView) -> Iterator[dict[str, Any]]:
     for model in view.models if len(view.budgets) > 1 else ():
         tracks = []
         for line in view.lines_of(model):
-            curves, kinds = view.curves[line.model, line.precision], kinds_of(view.lines)
+            curves, kinds = view.drawn[line.model, line.precision], kinds_of(view.lines)
             tracks += [(line.precision, "float", curves.own)] if line.executor == FLOAT_EXECUTOR else [
                 (line.precision, kind, curves.by_kind(kind)) for kind in kinds]
         numbers = _numbers(view, "threat", tracks)
@@ -86,7 +86,7 @@ def _last_iterates(view: RunView) -> Iterator[dict[str, Any]]:
     for model in view.models:
         tracks = []
         for line in view.lines_of(model):
-            curves = view.curves[line.model, line.precision]
+            curves = view.drawn[line.model, line.precision]
             tracks += [(line.precision, f"{attack}, last iterate", track)
                        for attack, track in curves.literature.items()]
             tracks += [(line.precision, "worst case", curves.own)] if curves.literature else []

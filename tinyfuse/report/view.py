@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyfuse.checks.line_rows import by_line
@@ -13,6 +13,7 @@ from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.provenance import RunFacts, read_run
 from tinyfuse.core.results import ResultStore, Row
 from tinyfuse.report.summary import LineCurves, SummaryRow, summarise
+from tinyfuse.report.trainings import pooled
 from tinyfuse.report.vocabulary import NORMS
 from tinyfuse.study.latest_rows import latest_rows
 from tinyfuse.study.stages.examples import Example, read_examples
@@ -25,7 +26,8 @@ from tinyfuse.threats.modes import mode_name
 class RunView:
     """Rows in scope and everything derived from them; ``curves`` is by (model, precision).
 
-    ``seed`` is the training seed that the figures show; the table has the lines of every seed. ``gaps`` are the
+    ``seed`` is the training seed that is told about where one is; the table has the lines of every seed, and figures
+    show ``drawn``: the mean over the trainings with its interval. ``gaps`` are the
     checks that could not be made. ``missing`` results and ``notes`` are sentences for the reader; ``examples`` show
     attacks.
     """
@@ -43,6 +45,13 @@ class RunView:
     missing: Sequence[str]
     notes: Sequence[str]
     examples: Sequence[Example] = ()
+    drawn: Mapping[tuple[str, str], LineCurves] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The training seeds that judged the same samples as the shown one."""
+        data = {row["seed"]: row["data_checksum"] for row in self.rows}
+        return sorted({line.seed for line in self.summary if data[line.seed] == data[self.seed]})
 
     @property
     def lines(self) -> list[SummaryRow]:
@@ -125,9 +134,15 @@ def view_of(rows: Iterable[Row], facts: RunFacts | None = None, *, notes: Iterab
     groups = by_line(known)
     curves = {(line.model, line.precision): LineCurves.of(groups[line.model, line.precision, seed], line.executor, norm)
               for line in summary if line.seed == seed}
+    # Trainings on other data did not judge the same samples.
+    data = {row["seed"]: row["data_checksum"] for row in known}
+    alike = [line for line in summary if data[line.seed] == data[seed]]
+    drawn = {(line.model, line.precision): pooled([
+        LineCurves.of(groups[other.model, other.precision, other.seed], other.executor, norm) for other in alike
+        if (other.model, other.precision) == (line.model, line.precision)]) for line in alike}
     return RunView(rows=known, facts=facts, norm=norm, epsilon=budget, seed=seed, flags=flags, gaps=coverage(known),
                    summary=summary, failed=failed, curves=curves, missing=_missing_rows(known, summary),
-                   notes=[*notes, *scope_notes, *extra])
+                   notes=[*notes, *scope_notes, *extra], drawn=drawn)
 
 
 def _missing_rows(rows: Sequence[Row], summary: Sequence[SummaryRow]) -> list[str]:

@@ -20,6 +20,7 @@ from tinyfuse.threats.norms import NORMS
 
 _CHOICES = {"executors": tuple(name for name in EXECUTORS if name != "twin"), "profiles": tuple(PROFILES),
             "threats": DOMAINS, "norm": tuple(NORMS)}
+MAX_SEED = 1 << 32
 _MAY_BE_NONE = ("raw_samples", "probe_samples")
 
 
@@ -36,8 +37,9 @@ class Matrix:
     them that the checks attack again without short cuts, 0 for none. ``parity_samples`` adversarial inputs of each
     integer model run on TFLite Micro as well. ``transfer_from``: recipes (or "float") whose adversarial inputs are
     replayed on the other ones. ``epochs``: by default those of the networks that come with the package if they were
-    trained on the same data, else 5. ``objective`` and ``settings`` (of its parts) train all networks; autoencoders
-    have the objective "reconstruction". The defaults take two cores some minutes.
+    trained on the same data, else 5. ``seeds``: of the trainings, which are judged on the same samples; by
+    default one training with the seed of the data. ``objective`` and ``settings`` (of its parts) train all networks;
+    autoencoders have the objective "reconstruction". The defaults take two cores some minutes.
     """
 
     models: tuple[str, ...] = zoo.FUSIONS
@@ -61,6 +63,7 @@ class Matrix:
     epochs: int | None = None
     batch_size: int = TrainConfig.batch_size
     learning_rate: float = TrainConfig.learning_rate
+    seeds: tuple[int, ...] = ()
     objective: str = TrainConfig.objective
     settings: objectives.Settings = field(default_factory=dict)
 
@@ -76,6 +79,7 @@ class Matrix:
             least = 0 if one.name in _MAY_BE_NONE else 1
             if one.type in ("int", "int | None") and value is not None and value < least:
                 raise UsageError(f"matrix: {one.name} is {value!r}; a whole number of at least {least} is expected")
+        check_seeds(self.seeds)
         objectives.parts_of(self.objective, self.settings)
         for suite in self.suites():
             suite.check_norm(self.norm)
@@ -121,6 +125,14 @@ def read_matrix(path: str | Path) -> Matrix:
     for model in found.models:
         zoo.check_name(model)
     return found
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raise UsageError for training seeds that no generator takes, or that are there twice."""
+    for seed in seeds:
+        if not 0 <= seed < MAX_SEED or list(seeds).count(seed) > 1:
+            raise UsageError(f"training seed {seed} of {', '.join(map(str, seeds))}: give each once, from 0 to "
+                             f"{MAX_SEED - 1}")
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

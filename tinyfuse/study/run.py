@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinyfuse.core.results import ResultStore
@@ -26,6 +27,15 @@ class Run:
     store: ResultStore
     part: str = "test"
     retrain: bool = False
+
+    def trainings(self) -> Iterator[Run]:
+        """Yield this run for each training seed of the matrix, by default its own; all judge the same samples.
+
+        Networks of the seed of the data lie in ``models``, those of another one in a folder ``seed-S`` of it.
+        """
+        for seed in self.matrix.seeds or (self.seed,):
+            own = self.models if seed == self.dataset.seed else self.models / f"seed-{seed}"
+            yield replace(self, seed=seed, models=own)
 
     @property
     def log(self) -> OutcomeLog:

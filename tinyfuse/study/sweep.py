@@ -53,6 +53,14 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
     ``after_stage`` is called once the folder has accepted the networks, and after each stage. Returns the peak
     memory in MiB of the largest worker process.
     """
+    peak_mib = 0.0
+    for number, one in enumerate(run.trainings()):
+        peak_mib = max(peak_mib, _sweep_one(one, jobs, after_stage, examples=number == 0))
+    return peak_mib
+
+
+def _sweep_one(run: Run, jobs: int, after_stage: Callable[[], None], *, examples: bool) -> float:
+    """Bring one training of every network to the end; ``examples``: show what the attacks look like."""
     names = [one.name for one in run.dataset.inputs]
     for epsilon in (*run.matrix.epsilons, *run.matrix.raw_epsilons):
         check_names(epsilon if isinstance(epsilon, Mapping) else names, names)
@@ -65,7 +73,7 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
     measure_all(run, networks, files, jobs=jobs)
     after_stage()
     interpreters = Interpreters(run, jobs=jobs)
-    attack_all(run, networks, files, interpreters, after_stage)
+    attack_all(run, networks, files, interpreters, after_stage, examples=examples)
     with progress("running interpreters", interpreters.cost // _MILLION) as advance:
         return interpreters.finish(lambda cost, note: advance(cost // _MILLION, note=note))
 
@@ -93,7 +101,8 @@ def convert_all(run: Run, networks: Sequence[Network]) -> dict[str, list[Integer
 
 
 def attack_all(run: Run, networks: Sequence[Network], files: Mapping[str, Sequence[IntegerFile]],
-               interpreters: Interpreters, after_stage: Callable[[], None] = lambda: None) -> None:
+               interpreters: Interpreters, after_stage: Callable[[], None] = lambda: None, *,
+               examples: bool = True) -> None:
     """Attack every network as float and as integers, and have its samples run by interpreters meanwhile.
 
     What cannot be attacked (gradients that are not finite, probabilities, inputs outside their threat) leaves a failed
@@ -107,7 +116,7 @@ def attack_all(run: Run, networks: Sequence[Network], files: Mapping[str, Sequen
             interpreters.start([*attacks.attack_all(made, lambda note: advance(note=note)),
                                 *pending_clean(run, network, made)])
             attacks.attack_simulations()
-            if network is max(networks, key=lambda one: len(one.inputs)):
+            if examples and network is max(networks, key=lambda one: len(one.inputs)):
                 attacks.show_examples(made)
             after_stage()
 

@@ -90,7 +90,7 @@ def literature_figure(view: RunView, model: str) -> Figure | None:
 
 
 def _curves(view: RunView, line: SummaryRow) -> LineCurves:
-    return view.curves[line.model, line.precision]
+    return view.drawn[line.model, line.precision]
 
 
 def _looks(view: RunView) -> dict[str, tuple[str, str, str]]:
@@ -104,7 +104,7 @@ def _modes(lines: Sequence[SummaryRow], tracks: Sequence[Track]) -> list[str]:
 
 def _threat_curves(view: RunView, line: SummaryRow, mode: str) -> list[_Curve]:
     """Return the float network, and the line in each of G, R and T."""
-    before, own = view.curves.get((line.model, FLOAT), LineCurves()), _curves(view, line)
+    before, own = view.drawn.get((line.model, FLOAT), LineCurves()), _curves(view, line)
     tracks = {FLOAT: before.own, **{kind: own.by_kind(kind) for kind in KINDS}}
     return [_Curve(before.start if name == FLOAT else own.start, track.get(mode, []), _LABELS[name], _THREATS[name],
                    name == "G", 5 - order) for order, (name, track) in enumerate(tracks.items())]
