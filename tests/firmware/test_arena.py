@@ -7,16 +7,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.firmware.plan import ALIGNMENT, Buffer, check_buffers, placed
+from tinyfuse.firmware.plan import ALIGNMENT, Buffer, aligned, check_buffers, height, placed
 
 SIZES = st.lists(st.integers(1, 300), min_size=1, max_size=6)
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), SIZES), min_size=1, max_size=12))
-def test_no_two_living_buffers_overlap(given_: list[tuple[int, list[int]]]) -> None:
-    found = placed(Buffer(f"b{number}", first, tuple(sizes)) for number, (first, sizes) in enumerate(given_))
+BUFFERS = st.lists(st.tuples(st.integers(0, 9), SIZES), min_size=1, max_size=12)
+
+
+def unplaced(given_: list[tuple[int, list[int]]]) -> list[Buffer]:
+    return [Buffer(f"b{number}", first, tuple(sizes)) for number, (first, sizes) in enumerate(given_)]
+
+
+@given(BUFFERS)
+def test_no_two_living_buffers_share_a_byte(given_: list[tuple[int, list[int]]]) -> None:
+    """Byte by byte in every step, without the arithmetic of the plan."""
+    found = placed(unplaced(given_))
     check_buffers(found)
     assert len(found) == len(given_) and all(buffer.offset % ALIGNMENT == 0 for buffer in found)
+    for step in range(20):
+        taken = [byte for one in found if one.first <= step <= one.last
+                 for byte in range(one.offset, one.offset + one.sizes[step - one.first])]
+        assert len(taken) == len(set(taken))
+
+
+@given(BUFFERS)
+def test_no_plan_is_larger_than_first_fit_over_lifetimes(given_: list[tuple[int, list[int]]]) -> None:
+    """In the order of appearance, each as large as ever for its whole life."""
+    buffers = sorted(unplaced(given_), key=lambda one: (one.first, -one.size))
+    taken: list[tuple[Buffer, int]] = []
+    for one in buffers:
+        spans = sorted((at, aligned(at + other.size)) for other, at in taken
+                       if other.first <= one.last and one.first <= other.last)
+        start = 0
+        for low, high in spans:
+            start = max(start, high) if low < start + one.size else start
+        taken.append((one, start))
+    assert height(placed(buffers)) <= max(at + one.size for one, at in taken)
+
+
+def test_buffers_that_never_meet_overlap() -> None:
+    """One that ended long before the other began is not in its way."""
+    early, late = Buffer("early", 0, (64, 32, 16)), Buffer("late", 5, (64,))
+    assert early.end(late) == 0 and height(placed([early, late])) == 64
 
 
 def test_a_buffer_takes_what_a_shrinking_one_gives_back() -> None:

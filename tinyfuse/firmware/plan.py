@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tinyfuse.core.errors import ModelError
@@ -39,7 +39,7 @@ class Buffer:
     def end(self, other: Buffer) -> int:
         """Find where it ends while ``other`` lives; its offset if they never meet."""
         first, last = max(self.first, other.first), min(self.last, other.last)
-        return self.offset + max(self.sizes[first - self.first:last - self.first + 1], default=0)
+        return self.offset + max(self.sizes[first - self.first:last - self.first + 1]) if first <= last else self.offset
 
 
 def aligned(size: int) -> int:
@@ -48,9 +48,26 @@ def aligned(size: int) -> int:
 
 
 def placed(buffers: Iterable[Buffer]) -> list[Buffer]:
-    """Place buffers by decreasing size, each in the first gap that is free for its whole life."""
+    """Place buffers, each in the first gap that is free for its whole life: in the best of a few orders."""
+    given = list(buffers)
+    return min((_first_fit(sorted(given, key=order)) for order in _ORDERS), key=height)
+
+
+_ORDERS: tuple[Callable[[Buffer], tuple[object, ...]], ...] = (
+    lambda one: (-one.size, one.first, one.name),
+    lambda one: (-sum(one.sizes), one.first, one.name),
+    lambda one: (one.first, -one.size, one.name))
+"""The largest, those that take most memory for longest, or the earliest ones first."""
+
+
+def height(buffers: Iterable[Buffer]) -> int:
+    """Count the bytes that placed buffers need."""
+    return max((buffer.offset + buffer.size for buffer in buffers), default=0)
+
+
+def _first_fit(buffers: Iterable[Buffer]) -> list[Buffer]:
     found: list[Buffer] = []
-    for buffer in sorted(buffers, key=lambda one: (-one.size, one.first, one.name)):
+    for buffer in buffers:
         # As sizes change with time, a move upwards can meet a buffer that began above the former place.
         while (moved := _beyond(buffer, found)) != buffer.offset:
             buffer = replace(buffer, offset=moved)
@@ -89,7 +106,7 @@ class Plan:
     @property
     def arena_bytes(self) -> int:
         """Count the bytes that all buffers need."""
-        return max(buffer.offset + buffer.size for buffer in self.buffers.values())
+        return height(self.buffers.values())
 
     def place(self, tensor: int) -> int:
         """Find where ``tensor`` lies in the arena."""
