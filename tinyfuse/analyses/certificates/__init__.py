@@ -1,0 +1,1 @@
+"""Proofs over the integers of a ``.tflite``: no perturbation within a budget changes what the device answers."""

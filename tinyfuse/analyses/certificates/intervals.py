@@ -1,0 +1,100 @@
+"""Exact integer intervals of every tensor of a ``.tflite``: lower and upper codes, for a batch of boxes of inputs.
+
+What the twin computes for any codes inside the input boxes lies inside the box of each tensor. A box of one point gives
+the point's codes. What is lost between two operators is that codes which move together are taken for independent.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from tinyfuse.analyses.certificates import lookups, monotone, weighted_sums  # noqa: F401  (they enter their rules)
+from tinyfuse.analyses.certificates.rules import Box, Rule, Site, rule_of
+from tinyfuse.core.errors import UsageError
+from tinyfuse.integer.twin import CHUNK, THREADS, Twin
+from tinyfuse.tflite.graph import Graph
+
+Boxes = dict[int, Box]
+"""By tensor index, lower and upper codes [n, ...]."""
+
+
+class Intervals:
+    """The intervals of the tensors of ``twin`` that ``wanted`` depends on (default: its first output).
+
+    Raises :class:`ModelError` for an operator without bounds.
+    """
+
+    def __init__(self, twin: Twin, wanted: int | None = None) -> None:
+        self.twin = twin
+        self.graph: Graph = twin.graph
+        self.wanted = self.graph.outputs[0] if wanted is None else wanted
+        self.sites: dict[int, Site] = {}
+        self.inputs_of: dict[int, tuple[int, ...]] = {}
+        needed = {self.wanted}
+        for number in reversed(range(len(twin.steps))):
+            step = twin.steps[number]
+            if step.output in needed:
+                self.sites[step.output] = Site(step.node, self.graph.operators[number], self.graph)
+                self.inputs_of[step.output] = step.inputs
+                needed.update(step.inputs)
+        self.order = [step.output for step in twin.steps if step.output in self.sites]
+        self.rules: dict[int, Rule] = {index: rule_of(self.sites[index]) for index in self.order}
+
+    def run(self, boxes: Mapping[str, Box], *, every: bool = False) -> Boxes:
+        """Bound the wanted tensor, or with ``every`` all tensors, for input ``boxes`` by name, integers [n, ...]."""
+        columns = self.columns(boxes)
+
+        def one(part: Boxes) -> Boxes:
+            found = self.propagate(part)
+            return found if every else {self.wanted: found[self.wanted]}
+
+        return by_chunks(columns, one)
+
+    def columns(self, boxes: Mapping[str, Box]) -> Boxes:
+        """Return input ``boxes`` by tensor index, in the types of the tensors; UsageError if one is no box of codes."""
+        found = {}
+        for name, index in self.twin.inputs.items():
+            if name not in boxes:
+                raise UsageError(f"{self.graph.name} needs a box of '{name}'; given: {', '.join(boxes)}")
+            tensor, (low, high) = self.graph.tensors[index], boxes[name]
+            limits = np.iinfo(tensor.dtype)
+            if np.any(low > high) or np.any(low < limits.min) or np.any(high > limits.max):
+                raise UsageError(f"the box of '{name}' leaves the codes {limits.min} to {limits.max} or is empty")
+            found[index] = (np.ascontiguousarray(low, tensor.dtype), np.ascontiguousarray(high, tensor.dtype))
+        return found
+
+    def propagate(self, part: Boxes, tighter: Callable[[int, Boxes], Box] | None = None) -> Boxes:
+        """Bound every tensor of one chunk; ``tighter`` may replace the box of a tensor before it is used."""
+        found = dict(part)
+        for index in self.order:
+            found[index] = self.rules[index]([found[source] for source in self.inputs_of[index]])
+            if tighter is not None:
+                found[index] = tighter(index, found)
+        return found
+
+
+def by_chunks(columns: Boxes, run: Callable[[Boxes], Boxes]) -> Boxes:
+    """Run chunks of samples in threads, and join what they find."""
+    total = len(next(iter(columns.values()))[0])
+    if not total:
+        raise UsageError("no samples to bound; give at least one")
+    spans = [slice(start, start + CHUNK) for start in range(0, total, CHUNK)]
+
+    def work(rows: slice) -> Boxes:
+        return run({index: (low[rows], high[rows]) for index, (low, high) in columns.items()})
+
+    parts = [work(spans[0])] if len(spans) == 1 else list(_pool().map(work, spans))
+    return {index: _joined([part[index] for part in parts]) for index in parts[0]}
+
+
+def _joined(parts: Sequence[Box]) -> Box:
+    return np.concatenate([low for low, _ in parts]), np.concatenate([high for _, high in parts])
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS)
