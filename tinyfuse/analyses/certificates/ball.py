@@ -1,0 +1,94 @@
+"""The codes that an adversary can reach from clean ones: a box for each input, and inside it balls of a length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyfuse.analyses.certificates.intervals import Boxes, Intervals
+from tinyfuse.analyses.certificates.linear import Concretise, size_loss
+from tinyfuse.analyses.certificates.rules import Box
+from tinyfuse.core.errors import UsageError
+from tinyfuse.data.samples import Batch
+from tinyfuse.threats.code_grid import Grids
+from tinyfuse.threats.code_threats import box_ends
+from tinyfuse.threats.threat import Threat
+
+_LENGTHS = ("l2", "l2-joint")
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """Integer ``boxes`` [n, ...] of every input by name; an input that is not attacked has its clean codes.
+
+    ``lengths``: in L2 norms the largest length of the change by attacked input, in codes; ``joint``: they share one.
+    ``clean``: whole codes float32.
+    """
+
+    boxes: Mapping[str, Box]
+    clean: Batch
+    lengths: Mapping[str, float] = field(default_factory=dict)
+    joint: bool = False
+
+    @classmethod
+    def of(cls, threat: Threat, clean: Batch, grids: Grids) -> Ball:
+        """Enclose what ``threat``, in code units, allows from ``clean``; masked places keep their code."""
+        boxes = {}
+        for name, grid in grids.items():
+            codes = clean[name].astype(np.int32)
+            if name not in threat.budget:
+                boxes[name] = codes, codes
+                continue
+            low, high = (np.broadcast_to(end, codes.shape) for end in box_ends(threat, name, clean))
+            boxes[name] = (np.clip(np.ceil(low), grid.low, grid.high).astype(np.int32),
+                           np.clip(np.floor(high), grid.low, grid.high).astype(np.int32))
+        lengths = dict(threat.budget) if threat.norm.name in _LENGTHS else {}
+        return cls(boxes, clean, lengths, threat.norm.name == "l2-joint")
+
+    def take(self, rows: np.ndarray) -> Ball:
+        """Return the balls of some samples."""
+        return Ball({name: (low[rows], high[rows]) for name, (low, high) in self.boxes.items()},
+                    {name: values[rows] for name, values in self.clean.items()}, self.lengths, self.joint)
+
+    def concretise(self, intervals: Intervals) -> Concretise | None:
+        """Return how the lengths bound coefficients of the inputs: clean value minus length times their L2 norm.
+
+        None in an L-inf ball, which the boxes describe exactly.
+        """
+        if not self.lengths:
+            return None
+        names = {index: name for name, index in intervals.twin.inputs.items()}
+
+        def least(coefficients: dict[int, np.ndarray]) -> np.ndarray:
+            total, squares = np.zeros(()), np.zeros(())
+            for index, found in coefficients.items():
+                clean = self.clean[names[index]].astype(np.float64)[:, None]
+                total = total + _summed(found * clean) - size_loss(found, self.boxes[names[index]])
+                low, high = self.boxes[names[index]]
+                free = (low < high)[:, None]
+                length = self.lengths.get(names[index], 0.0) * np.sqrt(_summed((found * free) ** 2)) * (1 + 1e-9)
+                squares = squares + length**2 if self.joint else squares
+                total = total if self.joint else total - length
+            return np.asarray(total - np.sqrt(squares) * (1 + 1e-9))
+
+        return least
+
+
+def _summed(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values.reshape(*values.shape[:2], -1).sum(axis=2))
+
+
+def check_budget_covers(threat: Threat, grids: Grids) -> None:
+    """Raise UsageError for a budget that covers the whole range of an input: nothing is left to tell classes by."""
+    for name, reach in threat.budget.items():
+        span = grids[name].high - grids[name].low
+        if reach >= span and not threat.mask.get(name, np.ones(1)).min() == 0:
+            raise UsageError(f"the budget of '{name}' covers all of its {span + 1} codes: every sample could become "
+                             "every other; give a smaller budget")
+
+
+def input_boxes(ball: Ball, intervals: Intervals) -> Boxes:
+    """Return the boxes of ``ball`` by tensor index."""
+    return intervals.columns(ball.boxes)

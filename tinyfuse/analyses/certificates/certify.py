@@ -1,0 +1,137 @@
+"""Proofs sample by sample: intervals first, linear bounds where they do not suffice; the better of both counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyfuse.analyses.certificates.ball import Ball, input_boxes
+from tinyfuse.analyses.certificates.intervals import Boxes, Intervals, by_chunks
+from tinyfuse.analyses.certificates.linear import LinearBounds
+from tinyfuse.analyses.certificates.margins import Margins
+from tinyfuse.analyses.certificates.tighten import tightened
+from tinyfuse.attacks.adversarial import misclassified
+from tinyfuse.attacks.pgd import PGD
+from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.data.samples import Batch
+from tinyfuse.integer.twin import CHUNK
+from tinyfuse.threats.threat import Threat
+
+METHODS = ("intervals", "linear", "recursive")
+"""Ways to bound, each tried where those before it do not suffice."""
+Tick = Callable[..., None]
+
+
+class Certifier:
+    """Bounds for one integer model. ModelError if one of its operators has none.
+
+    ``methods``: those of :data:`METHODS` to try, in their order.
+    """
+
+    def __init__(self, target: TwinTarget, methods: tuple[str, ...] = METHODS[:2]) -> None:
+        self.target, self.methods = target, methods
+        self.margins = Margins.of(target)
+        self.intervals = Intervals(target.twin, self.margins.logits)
+        self.linear = LinearBounds(self.intervals)
+
+    def proved(self, ball: Ball, labels: np.ndarray, tick: Tick = lambda steps=1: None) -> np.ndarray:
+        """Return int [n]: 1 + the place in ``methods`` of what proves that no codes of ``ball`` change the class.
+
+        0: nothing does. ``tick(samples)`` is called as samples are done.
+        """
+        found = np.zeros(len(labels), np.int64)
+        for start in range(0, len(labels), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(labels)))
+            found[rows] = self._of_chunk(ball.take(rows), labels[rows])
+            tick(len(rows))
+        return found
+
+    def _of_chunk(self, ball: Ball, labels: np.ndarray) -> np.ndarray:
+        found = np.zeros(len(labels), np.int64)
+        boxes = by_chunks(input_boxes(ball, self.intervals), self.intervals.propagate)
+        for place, method in enumerate(self.methods, 1):
+            left = np.flatnonzero(found == 0)
+            if len(left):
+                bound = self._bound(method, ball.take(left), labels[left], _take(boxes, left))
+                found[left[self.enough(bound, labels[left])]] = place
+        return found
+
+    def enough(self, bound: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return bool [n]: lower bounds [n, classes - 1] of whole differences of codes prove the class."""
+        return np.asarray((np.ceil(bound) >= self.margins.needed(labels)).all(axis=1))
+
+    def _bound(self, method: str, ball: Ball, labels: np.ndarray, boxes: Boxes) -> np.ndarray:
+        if method == "intervals":
+            return np.maximum(self.by_codes(boxes, labels), self.by_lines(boxes, labels, depth=1))
+        if method == "recursive":
+            boxes = tightened(self.linear, ball, boxes)
+        return np.maximum(self.by_codes(boxes, labels), self.by_lines(boxes, labels, ball))
+
+    def by_codes(self, boxes: Boxes, labels: np.ndarray) -> np.ndarray:
+        """Bound the differences [n, classes - 1] by the box of the logits alone."""
+        low, high = (end.reshape(len(labels), -1).astype(np.float64) for end in boxes[self.margins.logits])
+        own = np.take_along_axis(low, labels[:, None], axis=1)
+        return np.asarray(own - np.take_along_axis(high, self.margins.others(labels), axis=1))
+
+    def by_lines(self, boxes: Boxes, labels: np.ndarray, ball: Ball | None = None, *,
+                 depth: int | None = None) -> np.ndarray:
+        """Bound them by going back ``depth`` operators (default: to the inputs); 1 merges the last layer's rows."""
+        concretise = None if ball is None or depth is not None else ball.concretise(self.intervals)
+        return self.linear.lower(self.margins.logits, self.margins.coefficients(labels), boxes, concretise, depth=depth)
+
+
+def _take(boxes: Boxes, rows: np.ndarray) -> Boxes:
+    return {index: (low[rows], high[rows]) for index, (low, high) in boxes.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What is known of n samples under one threat: each is certified, falsified or open.
+
+    ``method`` int [n]: 0, or 1 + the place of the method that certifies. ``falsified`` bool [n]: misclassified clean,
+    or by the codes of ``point`` (all inputs, float32). ``clean`` bool [n]: classified correctly without attack.
+    """
+
+    method: np.ndarray = field(repr=False)
+    falsified: np.ndarray = field(repr=False)
+    clean: np.ndarray = field(repr=False)
+    point: dict[str, np.ndarray] = field(repr=False)
+
+    @property
+    def certified(self) -> np.ndarray:
+        """Bool [n]."""
+        return np.asarray(self.method > 0)
+
+    @property
+    def open(self) -> np.ndarray:
+        """Bool [n]: neither proof nor counterexample."""
+        return ~self.certified & ~self.falsified
+
+
+def verdicts(certifier: Certifier, batch: Batch, labels: np.ndarray, threat: Threat, *, steps: int = 20,
+             tick: Tick = lambda steps=1: None) -> Verdicts:
+    """Certify or falsify the samples of ``batch`` (whole codes float32) under ``threat`` (in code units).
+
+    PGD with ``steps`` steps on the twin looks for codes that falsify what is not certified.
+    """
+    target = certifier.target
+    assert target.grids is not None
+    clean = ~misclassified(target.logits(batch), labels)
+    method, falsified = np.zeros(len(labels), np.int64), ~clean
+    point = {name: np.array(values) for name, values in batch.items()}
+    right = np.flatnonzero(clean)
+    tick(len(labels) - len(right))
+    if len(right):
+        method[right] = certifier.proved(Ball.of(threat, batch, target.grids).take(right), labels[right], tick)
+    left = np.flatnonzero(clean & (method == 0))
+    if len(left) and steps:
+        found = PGD(steps=steps).run(target, {name: values[left] for name, values in batch.items()}, labels[left],
+                                     threat.take(left), sample_ids=left, survivors_only=True)
+        falsified[left] = found.broken
+        for name in threat.attacked:
+            point[name][left] = found.strongest[name]
+    return Verdicts(method, falsified, clean, point)
+
+

@@ -1,0 +1,75 @@
+"""Which differences of output codes prove a class: more than every class before it, no less than every one after it.
+
+A device answers the first of the largest output codes. Bounds are taken before a softmax at the end: it keeps the order
+of codes but may round two of them to one, so that a class before the right one has to be a step behind that survives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.core.errors import ModelError
+from tinyfuse.integer.operators.softmax import Softmax
+
+_ROUNDING = 1.01  # steps of the output that two probabilities must differ by to be two codes; fixed point errs far less
+
+
+@dataclass(frozen=True, eq=False)
+class Margins:
+    """Of the tensor ``logits`` with ``shape``: ``step`` codes are needed against a class that comes before."""
+
+    logits: int
+    shape: tuple[int, ...]
+    step: int
+    classes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", int(np.prod(self.shape)))
+
+    @classmethod
+    def of(cls, target: TwinTarget) -> Margins:
+        """Look at the end of a model; ModelError where no order of codes before it decides."""
+        tensor = target.twin.graph.tensors[target.logit_tensor]
+        return cls(target.logit_tensor, tensor.shape[1:], _step(target))
+
+    def others(self, labels: np.ndarray) -> np.ndarray:
+        """List the other classes int [n, classes - 1] of each label."""
+        every = np.arange(self.classes - 1)[None, :]
+        return np.asarray(every + (every >= labels[:, None]))
+
+    def coefficients(self, labels: np.ndarray) -> np.ndarray:
+        """Return float64 [n, classes - 1, *shape]: the code of the right class minus that of each other one."""
+        rows = np.zeros((len(labels), self.classes - 1, self.classes))
+        places = np.arange(len(labels))
+        rows[places, :, labels] = 1.0
+        np.put_along_axis(rows, self.others(labels)[:, :, None], -1.0, axis=2)
+        return rows.reshape(len(labels), self.classes - 1, *self.shape)
+
+    def needed(self, labels: np.ndarray) -> np.ndarray:
+        """Return int [n, classes - 1]: by how many codes the right class must lead each other one."""
+        return np.where(self.others(labels) < labels[:, None], self.step, 0)
+
+
+def _step(target: TwinTarget) -> int:
+    """The codes between two logits that a softmax at the end keeps apart; 1 without one."""
+    graph = target.twin.graph
+    if target.logit_tensor == graph.outputs[0]:
+        return 1
+    at = next(step for step in target.twin.steps if target.logit_tensor in step.inputs)
+    after = [operator.name for operator in graph.operators[target.twin.steps.index(at):]]
+    if not isinstance(at.node, Softmax) or "QUANTIZE" in after:
+        raise ModelError(f"{target.name} ends in {', '.join(after)}; bounds are taken before one softmax: convert the "
+                         "model without what comes after its logits")
+    levels = {-128: 256.0, -32768: 65536.0}.get(at.node.low, 32768.0)
+    if at.node.dtype == np.int16 and at.node.int16:
+        levels = 32768.0
+    exps = at.node.exps.astype(np.float64)
+    if (np.diff(at.node.exps) > 0).any() or at.node.depth != int(np.prod(graph.tensors[target.logit_tensor].shape)):
+        raise ModelError(f"{target.name}: the softmax at its end does not keep the order of its {at.node.depth} codes; "
+                         "convert the model without it")
+    apart = np.flatnonzero((1 - exps / exps[0]) / at.node.depth >= _ROUNDING / levels)
+    # Where no difference survives the rounding, no class can be proved against one that comes before it.
+    return int(apart[0]) if len(apart) else 1 << 20

@@ -1,0 +1,72 @@
+"""Tighter boxes inside a network: linear bounds of every tensor whose codes are not yet sure, layer by layer.
+
+What a bound says about a tensor makes the lines of all later ones closer. The rows of coefficients, one for each
+code, are many: they are taken in groups that fit a limit of memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyfuse.analyses.certificates.ball import Ball
+from tinyfuse.analyses.certificates.intervals import Boxes
+from tinyfuse.analyses.certificates.linear import LinearBounds, rows_at_once
+from tinyfuse.analyses.certificates.rules import Box
+
+MEMORY = 256 << 20
+"""Bytes of coefficients at a time."""
+_EXACT_AT = 2
+"""Operators between the inputs and a tensor up to which its box is as good as a linear bound."""
+ROUNDED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "ADD", "SUB")
+
+
+def tightened(linear: LinearBounds, ball: Ball, boxes: Boxes) -> Boxes:
+    """Return the boxes of every tensor of one chunk, each sample by itself, with linear bounds of those inside."""
+    parts = []
+    for sample in range(len(next(iter(boxes.values()))[0])):
+        rows = np.array([sample])
+        own = {index: (low[rows], high[rows]) for index, (low, high) in boxes.items()}
+        parts.append(_of_sample(linear, ball.take(rows), own))
+    return {index: (np.concatenate([part[index][0] for part in parts]),
+                    np.concatenate([part[index][1] for part in parts])) for index in boxes}
+
+
+def _of_sample(linear: LinearBounds, ball: Ball, boxes: Boxes) -> Boxes:
+    intervals = linear.intervals
+    inputs = {index: boxes[index] for index in intervals.twin.inputs.values()}
+    depth = dict.fromkeys(inputs, 0)
+
+    def tighter(index: int, found: Boxes) -> Box:
+        name = intervals.sites[index].operator.name
+        depth[index] = max(depth[source] for source in intervals.inputs_of[index]) + (name in ROUNDED)
+        if name not in ROUNDED or depth[index] < _EXACT_AT or index == intervals.wanted:
+            return found[index]
+        return _bounded(linear, ball, index, found)
+
+    return intervals.propagate(inputs, tighter)
+
+
+def _bounded(linear: LinearBounds, ball: Ball, index: int, boxes: Boxes) -> Box:
+    """Bound the codes of one tensor [1, ...] that are not sure by what goes into them."""
+    low, high = (end.copy() for end in boxes[index])
+    affine = linear.affine[index]
+    assert affine is not None
+    shape = low.shape[1:]
+    slack = np.broadcast_to(affine.slack, shape).reshape(-1)
+    unsure = np.flatnonzero(low.reshape(-1) < high.reshape(-1))
+    shapes = [linear.intervals.graph.tensors[one].shape for one in linear.intervals.order[:linear.places[index] + 1]]
+    group = rows_at_once(shapes, MEMORY) // 2
+    concretise = ball.concretise(linear.intervals)
+    for start in range(0, len(unsure), max(1, group)):
+        places = unsure[start:start + max(1, group)]
+        rows = np.zeros((1, 2 * len(places), int(np.prod(shape))))
+        rows[0, np.arange(len(places)), places] = 1.0
+        rows[0, len(places) + np.arange(len(places)), places] = -1.0
+        least = linear.lower(index, rows.reshape(1, -1, *shape), boxes, concretise, before_clamp=True)[0]
+        lowest, largest = least[:len(places)] - slack[places], -least[len(places):] + slack[places]
+        flat_low, flat_high = low.reshape(-1), high.reshape(-1)
+        # A code is a whole number: round inwards. A clamp may lie beyond: the box of the interval holds there.
+        first = np.clip(np.ceil(lowest - 1e-9), flat_low[places], flat_high[places])
+        last = np.clip(np.floor(largest + 1e-9), flat_low[places], flat_high[places])
+        flat_low[places], flat_high[places] = first, last
+    return low, high
