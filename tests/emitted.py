@@ -95,6 +95,7 @@ def differing(found: IntegerModel, optimize: str, folder: Path, flags: list[str]
     by_port = {port.name: codes[tensors[port.tensor].name] for port in program.inputs}
     output, traced = values_of(program, by_port, folder, flags)
     expected = Twin(found.graph).tensors(codes)
+    expected |= {index: expected[index][..., channels] for index, channels in program.left.items()}
     wrong = {tensors[index].name: int(np.sum(values != expected[index].reshape(values.shape)))
              for index, values in traced.items()}
     wanted = np.concatenate([expected[index].reshape(samples, -1).astype(int) for index in found.graph.outputs], axis=1)

@@ -27,6 +27,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--optimize", default="ram", metavar="WHAT",
                         help="ram (default): the smallest arena; speed: weights are decoded less often, for more "
                              "memory; size: the least code")
+    parser.add_argument("--keep-constant-channels", action="store_true",
+                        help="compute channels that have one code whatever goes in, instead of removing them exactly")
     parser.add_argument("--board", metavar="NAME", help="refuse if the model does not fit it (tinyfuse ls boards)")
     parser.add_argument("--vectors", type=options.positive, default=200, metavar="N",
                         help="test vectors that travel with the package (default 200)")
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         dataset = None
     folder = deploy.export(args.model, args.out, dataset=dataset, name=args.name, optimize=args.optimize,
                            vectors=args.vectors, board=args.board, force=args.force, seed=args.seed,
-                           output=args.output)
+                           output=args.output, keep_constant=args.keep_constant_channels)
     print("\n".join([str(folder), deploy.judged_line(), *deploy.named_lines(folder, args.model),
-                     *deploy.describe(folder, args.board)]))
+                     *deploy.removed_lines(folder), *deploy.describe(folder, args.board)]))
     return 0

@@ -17,6 +17,7 @@ from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.host import judge_on_host
 from tinyfuse.firmware.measure import measure, setups
 from tinyfuse.firmware.metadata import FILE, read_metadata
+from tinyfuse.firmware.operators.plain_conv import ExactConv
 from tinyfuse.firmware.package import Package, check_free, write
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.toolchain import host_compiler
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 
 def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None, name: str | None = None,
            optimize: str = "ram", vectors: int = 200, board: str | None = None, force: bool = False,
-           seed: int = 0, output: str | None = None) -> Path:
+           seed: int = 0, output: str | None = None, keep_constant: bool = False) -> Path:
     """Write the firmware package of a ``.tflite`` as folder ``out`` and return its path.
 
     ``dataset`` gives the ``vectors`` test vectors; None: random codes. ``name`` (default: the file's) is the prefix of
     every C symbol; ``optimize`` is "ram", "speed" or "size"; ``force`` replaces an older package; ``output`` is the one
-    of several outputs that names the class (default: the first). The same model, data and options give the same bytes.
+    of several outputs that names the class (default: the first). Channels that are constant whatever goes in are
+    removed, unless ``keep_constant``. The same model, data and options give the same bytes.
 
     Raises:
         UsageError: an existing folder, no identifier, or a ``board`` that the model does not fit.
@@ -47,9 +49,9 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     check_free(folder, force=force)
     loaded = load_model(path, output=output)
     prefix = name or identifier_of(path.stem)
-    program, beside = program_of(loaded, prefix, optimize), table_of(path, loaded)
+    program, beside = program_of(loaded, prefix, optimize, keep_constant=keep_constant), table_of(path, loaded)
     codes, source = _test_codes(path, loaded, beside, dataset, vectors, seed)
-    found = Package(loaded, program, make_vectors(loaded, codes), source, beside)
+    found = Package(loaded, program, make_vectors(loaded, codes), source, beside, keep_constant)
     if board is not None:
         where, table = boards.board(board), found.metadata
         flash, ram = table.flash_bytes_about, table.ram_bytes_about
@@ -90,6 +92,21 @@ def named_lines(folder: str | Path, model: str | Path) -> list[str]:
     return [f"in C {', '.join(renamed)} (--name NAME gives the network another name)"] if renamed else []
 
 
+def removed_lines(folder: str | Path) -> list[str]:
+    """Say in lines what of the network is not computed, and which sums can leave 32 bits."""
+    table = read_metadata(Path(folder) / FILE)
+    model = load_model(Path(folder) / "extras" / f"{table.name}.tflite")
+    program = program_of(model, table.name, table.optimize, keep_constant=table.keep_constant_channels)
+    lines = [f"'{display(layer.name)}', channel {layer.leaves[0]}: sums up to {layer.leaves[1]} can leave 32 bits; its "
+             "kernel is slow and wraps around as TFLite Micro's does. Give its output a larger scale, or a smaller bias"
+             for layer in program.layers if isinstance(layer, ExactConv) and layer.leaves is not None]
+    if program.left:
+        gone = sum(model.graph.tensors[index].shape[-1] - len(left) for index, left in program.left.items())
+        lines.append(f"{gone} constant channels (or without effect) are removed, the codes stay the same; "
+                     f"{table.macs} multiply-accumulates are left (--keep-constant-channels computes all)")
+    return lines
+
+
 def fits_data(model: str | Path, dataset: Dataset) -> bool:
     """Tell whether ``dataset`` has the inputs of ``model``."""
     try:
@@ -118,7 +135,8 @@ def describe(folder: str | Path, board: str | None = None) -> list[str]:
     if ready:
         model = load_model(Path(folder) / "extras" / f"{table.name}.tflite")
         zeros = {port.name: np.zeros((1, *port.shape[1:]), port.dtype) for port in model.inputs}
-        (cost,) = measure(model, zeros, list(ready.values()), table.optimize).values()
+        (cost,) = measure(model, zeros, list(ready.values()), table.optimize,
+                           keep_constant=table.keep_constant_channels).values()
         counted = cost.instructions
     return [*lines, f"{where.title}: {where.verdict(table.flash_bytes_about, table.ram_bytes_about)}; "
                     f"{where.estimate(counted)}"]

@@ -72,12 +72,12 @@ def runtime_sha256() -> str:
 
 
 def measure(model: IntegerModel, codes: Mapping[str, np.ndarray], chosen: Sequence[Setup],
-            optimize: str) -> dict[str, Cost]:
+            optimize: str, *, keep_constant: bool = False) -> dict[str, Cost]:
     """Run the firmware of ``model`` on the lowest codes and on ``codes`` [n, ...] on each of ``chosen``; by core.
 
     Raises ModelError for what has no kernel, CompileError or EmulationError if the code does not compile or crashes.
     """
-    program = program_of(model, "net", optimize)
+    program = program_of(model, "net", optimize, keep_constant=keep_constant)
     together = {port.name: np.concatenate([np.full((1, *port.shape[1:]), port.grid.low), codes[port.name]]
                                           ).astype(port.dtype) for port in model.inputs}
     vectors = Vectors(together, tflm_outputs(model, together), extreme=1)

@@ -53,7 +53,8 @@ class VectorTable:
 class Metadata:
     """A package, of whose ``outputs`` the first names the class. ``files``: SHA-256 (hex) by path.
 
-    ``provenance``: from the table beside the ``.tflite``.
+    ``provenance``: from the table beside the ``.tflite``. ``keep_constant_channels``: nothing was removed, ``macs`` are
+    those of the ``.tflite``.
     ``..._about`` is with an allowance for code and stack, see firmware/package.py.
     """
 
@@ -61,6 +62,7 @@ class Metadata:
     name: str
     tinyfuse: str
     optimize: str
+    keep_constant_channels: bool
     arena_alignment: int
     arena_bytes: int
     packed_weight_bytes: int

@@ -47,6 +47,7 @@ class Package:
     vectors: Vectors = field(repr=False)
     vectors_source: str
     provenance: Mapping[str, Any] = field(repr=False)
+    keep_constant: bool = False
 
     @cached_property
     def metadata(self) -> Metadata:
@@ -54,7 +55,8 @@ class Package:
         program, model, vectors, figures = self.program, self.model, self.vectors, figures_of(self.program, self.model)
         return Metadata(
             format=FORMAT, name=program.name, tinyfuse=__version__, optimize=program.optimize,
-            arena_alignment=ALIGNMENT, ram_bytes_about=figures["arena_bytes"] + STACK_BYTES,
+            keep_constant_channels=self.keep_constant, arena_alignment=ALIGNMENT,
+            ram_bytes_about=figures["arena_bytes"] + STACK_BYTES,
             flash_bytes_about=figures["packed_weight_bytes"] + table_bytes(program) + CODE_BYTES, **figures,
             tflite_sha256=sha256_hex(model.source),
             operators=tuple(sorted(set(model.file_operators))),
@@ -254,7 +256,7 @@ def open_package(folder: str | Path) -> Exported:
         raise DataError(f"{folder}: the .tflite or the test vectors are not those of {FILE}; export again")
     # The first output is the one that was chosen when it was exported.
     model = load_model(tflite, name=table.name, output=table.output.tensor if len(table.outputs) > 1 else None)
-    program = program_of(model, table.name, table.optimize)
+    program = program_of(model, table.name, table.optimize, keep_constant=table.keep_constant_channels)
     given = encode(table)
     for key, value in encode(figures_of(program, model)).items():
         if given[key] != value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyfuse.core.errors import UsageError
 from tinyfuse.firmware.c_names import check_identifier, member_names
+from tinyfuse.firmware.channels.removal import without_constants
 from tinyfuse.firmware.operators import Layer, layers_of
 from tinyfuse.firmware.operators.base import Weighted
 from tinyfuse.firmware.plan import Plan, check_buffers, plan
@@ -45,7 +46,8 @@ class Member:
 class Program:
     """All that is emitted: ``name`` is a C identifier, ``layers`` those of the plan in the order of the graph.
 
-    ``optimize``: what it is planned for, one of toolchain.OPTIMIZE.
+    ``optimize``: what it is planned for, one of toolchain.OPTIMIZE. ``left``: the channels that are computed, of the
+    tensors that have others in the model.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Program:
     inputs: Sequence[Member]
     outputs: Sequence[Member]
     optimize: str
+    left: Mapping[int, np.ndarray] = field(repr=False)
 
     @property
     def output(self) -> Member:
@@ -74,17 +77,21 @@ class Program:
                 "optimize": self.optimize}
 
 
-def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program:
+def program_of(model: IntegerModel, name: str, optimize: str = "ram", *, keep_constant: bool = False) -> Program:
     """Plan ``model`` for the firmware; ``name`` becomes the prefix of every symbol.
 
+    Channels that are constant or reach no output are removed, unless ``keep_constant``.
+
     Raises UsageError for no C identifier or an unknown ``optimize``, ModelError for an operator or type that the
-    firmware lacks, or sums that could leave 32 bits.
+    firmware lacks.
     """
     check_identifier(name)
     if optimize not in OPTIMIZE:
         raise UsageError(f"optimize '{optimize}'; allowed: {', '.join(OPTIMIZE)}")
-    graph = undoubled(model.graph)
-    layers = layers_of(Twin(graph))
+    twin, left = Twin(undoubled(model.graph)), {}
+    if not keep_constant:
+        twin, left = without_constants(twin)
+    graph, layers = twin.graph, layers_of(twin)
     sizes = {tensor.index: int(np.prod(tensor.shape)) * tensor.dtype.itemsize for tensor in graph.tensors}
     found = plan(layers, graph.inputs, graph.outputs, sizes, optimize)
     check_buffers(found.buffers.values())
@@ -94,4 +101,4 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram") -> Program
                       model.edges[port.name].dtype if port.name in model.edges else port.dtype)
                for name, index, port in zip(member_names(port.name for port in ports), places, ports, strict=True)]
     count = len(model.inputs)
-    return Program(name, found, layers, members[:count], members[count:], optimize)
+    return Program(name, found, layers, members[:count], members[count:], optimize, left)

@@ -169,7 +169,10 @@ def _first_difference(package: Exported, done: _Measured) -> tuple[str, int]:
         for tensor in np.unique(values["tensor"]):
             mine = values[values["tensor"] == tensor]
             # Records hold the lowest 16 bits of a value; those of int32 outputs are compared whole, as vectors.
-            want = expected[int(tensor)][row].reshape(-1).astype(np.int16)
+            want = expected[int(tensor)][row]
+            if int(tensor) in package.program.left:
+                want = want[..., package.program.left[int(tensor)]]
+            want = want.reshape(-1).astype(np.int16)
             compared += len(mine)
             inside = mine["index"] < len(want)
             if (len(np.unique(mine["index"])) != len(want) or not inside.all() or

@@ -55,13 +55,17 @@ class Operator:
 
 @dataclass(frozen=True)
 class Graph:
-    """The operators in the order of execution, and the tensors they refer to by index."""
+    """The operators in the order of execution, and the tensors they refer to by index.
+
+    ``ranges``: what is known of the codes of a tensor, the lowest and the highest of each place of its last axis.
+    """
 
     name: str
     tensors: tuple[Tensor, ...] = field(repr=False)
     operators: tuple[Operator, ...] = field(repr=False)
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    ranges: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @property
     def computed(self) -> tuple[int, ...]:

@@ -5,7 +5,10 @@ The twin's operators are the proven arithmetic, so the constants are read off th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tinyfuse.core.errors import ModelError
+from tinyfuse.firmware.channels.ranges import ranges
 from tinyfuse.firmware.operators import (
     bilinear,
     convolution,
@@ -26,6 +29,7 @@ from tinyfuse.firmware.operators import (
 )
 from tinyfuse.firmware.operators.base import BUILDERS, ITEMS, Kernel, Layer
 from tinyfuse.integer.twin import Twin
+from tinyfuse.tflite.graph import Graph
 
 __all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "convolution", "elementwise", "layers_of", "layout",
            "log_softmax", "logic", "matmul", "moves", "plain_conv", "pointwise", "pooling", "recurrent", "reduce",
@@ -34,10 +38,11 @@ __all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "convolution", "elementwis
 
 def layers_of(twin: Twin) -> list[Layer]:
     """Build the layers of ``twin`` in their order; ModelError for an operator or type that the firmware lacks."""
-    return [_layer(twin, number) for number in range(len(twin.steps))]
+    graph = replace(twin.graph, ranges=ranges(twin))
+    return [_layer(twin, graph, number) for number in range(len(twin.steps))]
 
 
-def _layer(twin: Twin, number: int) -> Layer:
+def _layer(twin: Twin, graph: Graph, number: int) -> Layer:
     operator, step = twin.graph.operators[number], twin.steps[number]
     title = f"{twin.graph.name}: operator {operator.index} ({operator.name})"
     if operator.name not in BUILDERS:
@@ -48,6 +53,6 @@ def _layer(twin: Twin, number: int) -> Layer:
             raise ModelError(f"{title}: '{tensor.name}' is {tensor.dtype}; the firmware computes "
                              f"{', '.join(ITEMS)} tensors: convert the model with 8-bit or 16-bit activations")
     try:
-        return BUILDERS[operator.name](twin.graph, operator, step.node)
+        return BUILDERS[operator.name](graph, operator, step.node)
     except ModelError as error:
         raise ModelError(f"{title}: {error}") from error

@@ -12,7 +12,7 @@ import numpy as np
 from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.c_text import array
 from tinyfuse.firmware.operators.base import Pair, Shape, Weighted, hwc, in_and_out, is_wide, register
-from tinyfuse.firmware.operators.dead_channels import settled
+from tinyfuse.firmware.operators.dead_channels import Reach, largest, reach, settled
 from tinyfuse.firmware.operators.plain_conv import plain_conv
 from tinyfuse.firmware.pack import CHUNK, WIDEST, chunked, packed
 from tinyfuse.firmware.scale import Scale, fits
@@ -125,7 +125,8 @@ def _convolution(graph: Graph, operator: Operator, node: Convolution) -> Weighte
     options = operator.options
     stride = int(options["stride_h"]), int(options["stride_w"])
     dilation = int(options["dilation_h_factor"]), int(options["dilation_w_factor"])
-    return _layer(source, target, node, _content(graph, operator), (hwc(source), hwc(target)),
+    weights = _content(graph, operator)
+    return _layer(source, target, node, (weights, reach(graph, operator, weights)), (hwc(source), hwc(target)),
                   (stride, dilation, (node.top, node.left)))
 
 
@@ -140,20 +141,25 @@ def _fully_connected(graph: Graph, operator: Operator, node: FullyConnected) -> 
     # The kernel takes two pixels of a row at a time, and all of a row in memory.
     width = 1 if rows % 2 else 2
     shapes = (rows // width, width, depth), (rows // width, width, outputs)
-    return _layer(source, target, node, weights, shapes, ((1, 1), (1, 1), (0, 0)))
+    return _layer(source, target, node, (weights, reach(graph, operator, weights)), shapes, ((1, 1), (1, 1), (0, 0)))
 
 
-def _layer(source: Tensor, target: Tensor, node: Convolution | FullyConnected, weights: np.ndarray,
-           shapes: tuple[Shape, Shape], sliding: tuple[Pair, Pair, Pair]) -> Weighted:
-    """Build the convolution on the kernels for its type; ``sliding``: stride, dilation, padding before."""
+def _layer(source: Tensor, target: Tensor, node: Convolution | FullyConnected,
+           weighed: tuple[np.ndarray, Reach], shapes: tuple[Shape, Shape],
+           sliding: tuple[Pair, Pair, Pair]) -> Weighted:
+    """Build the convolution on the kernels for its type.
+
+    ``weighed``: weights and what they meet; ``sliding``: stride, dilation, padding before.
+    """
+    weights, given = weighed
     groups = shapes[0][2] // weights.shape[3]
     if not is_wide(source) and groups == 1:
-        live, bias, scales = settled(node, weights)
+        live, bias, scales = settled(node, weights, given)
         hot = Conv(target.name, (source.index,), target.index, *shapes, live, bias, scales, *sliding, node.zero_in,
                    node.zero_out, node.low, node.high)
-        if _is_exact(hot):
+        if _is_exact(hot, given):
             return hot
-    return plain_conv(source, target, node, weights, shapes, sliding, len(weights) // groups)
+    return plain_conv(source, target, node, weighed, shapes, sliding, len(weights) // groups)
 
 
 def _content(graph: Graph, operator: Operator) -> np.ndarray:
@@ -162,12 +168,12 @@ def _content(graph: Graph, operator: Operator) -> np.ndarray:
     return weights.astype(np.int64)
 
 
-def _is_exact(conv: Conv) -> bool:
+def _is_exact(conv: Conv, given: Reach) -> bool:
     """Whether the hot kernels hold ``conv``: its sizes, and every step in 32 bits; C has undefined behaviour beyond."""
     weights = conv.weights.reshape(len(conv.weights), -1)
-    taps = np.abs(weights).sum(axis=1)
-    centred = taps * max(127 - conv.zero_in, conv.zero_in + 128) + np.abs(conv.bias)
-    folded = taps * 128 + np.abs(conv.bias - conv.zero_in * weights.sum(axis=1))
+    codes = given[0] + conv.zero_in, given[1] + conv.zero_in
+    centred = largest(conv.weights, given) + np.abs(conv.bias)
+    folded = largest(conv.weights, codes) + np.abs(conv.bias - conv.zero_in * weights.sum(axis=1))
     try:
         conv.check_sizes(conv.run_length, conv.row_lanes)
         for bound, scale in zip(np.maximum(centred, folded), conv.scales, strict=True):

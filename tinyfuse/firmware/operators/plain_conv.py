@@ -11,7 +11,7 @@ import numpy as np
 from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.c_text import array
 from tinyfuse.firmware.operators.base import Kernel, Pair, Shape, Weighted, hwc, in_and_out, is_wide, register
-from tinyfuse.firmware.operators.dead_channels import settled
+from tinyfuse.firmware.operators.dead_channels import Reach, largest, reach, settled
 from tinyfuse.firmware.pack import field_bits, in_words
 from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
 from tinyfuse.integer.operators.depthwise import Depthwise
@@ -98,8 +98,12 @@ class ChannelConv(PlainConv):
 
 @dataclass(frozen=True, eq=False)
 class ExactConv(PlainConv):
-    """A convolution of int8 tensors whose sums may wrap around in 32 bits, as TFLite Micro's do."""
+    """A convolution of int8 tensors whose sums may wrap around in 32 bits, as TFLite Micro's do.
 
+    ``leaves``: the channel with the largest sums beyond 32 bits, and their bound; None if there is none.
+    """
+
+    leaves: tuple[int, int] | None = None
     header = "tny_exact_conv.h"
     call = ("tny_exact_conv",)
 
@@ -115,25 +119,26 @@ def _depthwise(graph: Graph, operator: Operator, node: Depthwise) -> PlainConv:
     rows, columns, channels, multiplier = node.weights.shape
     weights = node.weights.astype(np.int64).reshape(rows, columns, channels * multiplier, 1).transpose(2, 0, 1, 3)
     _, _, stride_h, stride_w, dilation_h, dilation_w, top, left = (int(value) for value in node.window)
-    return plain_conv(source, target, node, weights, (hwc(source), hwc(target)),
+    return plain_conv(source, target, node, (weights, reach(graph, operator, weights)), (hwc(source), hwc(target)),
                       ((stride_h, stride_w), (dilation_h, dilation_w), (top, left)), share=multiplier)
 
 
-def plain_conv(source: Tensor, target: Tensor, node: Any, weights: np.ndarray, shapes: tuple[Shape, Shape],
-               sliding: tuple[Pair, Pair, Pair], share: int = 0) -> PlainConv:
+def plain_conv(source: Tensor, target: Tensor, node: Any, weighed: tuple[np.ndarray, Reach],
+               shapes: tuple[Shape, Shape], sliding: tuple[Pair, Pair, Pair], share: int = 0) -> PlainConv:
     """Build the convolution of the twin's ``node``; ``sliding``: stride, dilation, padding before; ``share`` 0: all.
 
+    ``weighed``: weights and what they meet.
     The quickest kernel is taken that is exact: one by channels, if 32 bits hold every step of it, else one by windows.
     """
-    wide = is_wide(source)
-    weights, bias, scales = (weights, node.bias, scales_for(node)) if wide else settled(node, weights)
+    wide, (weights, given) = is_wide(source), weighed
+    weights, bias, scales = (weights, node.bias, scales_for(node)) if wide else settled(node, weights, given)
     layer = PlainConv(target.name, (source.index,), target.index, *shapes, weights, bias, scales, *sliding,
                       int(node.zero_in), node.zero_out, node.low, node.high, share or len(weights), node.wide_sums,
                       wide)
     layer.check_sizes()
-    if weights.shape[3] == 1 and _fits_by_channel(layer):
+    if weights.shape[3] == 1 and _fits_by_channel(layer, given):
         return ChannelConv(**vars(layer))
-    return layer if layer.wide else ExactConv(**vars(layer))
+    return layer if layer.wide else ExactConv(**vars(layer), leaves=_leaving(layer, given))
 
 
 def scales_for(node: Any) -> tuple[Scale, ...]:
@@ -149,13 +154,21 @@ def shortened(scale: Scale) -> Scale:
     return Scale(short, _MULTIPLIER_BITS + scale.shift)
 
 
-def _fits_by_channel(layer: PlainConv) -> bool:
+def _leaving(layer: PlainConv, given: Reach) -> tuple[int, int] | None:
+    """The channel whose sums, shifted to the left as for rescaling, leave 32 bits by most, and their bound."""
+    left = np.array([max(-scale.shift, 0) for scale in layer.scales])
+    bounds = largest(layer.weights, given) + np.abs(layer.bias)
+    channel = int((bounds << left).argmax())
+    return (channel, int(bounds[channel])) if int(bounds[channel]) << int(left[channel]) >= 1 << 31 else None
+
+
+def _fits_by_channel(layer: PlainConv, given: Reach) -> bool:
     """Whether 32 bits hold the sums and, of int8 tensors, every step on the quick way to codes."""
     if layer.largest >= 1 << 31:
         return False
-    taps = np.abs(layer.weights).reshape(len(layer.weights), -1).sum(axis=1)
+    bounds = largest(layer.weights, given) + np.abs(layer.bias)
     try:
-        for bound, scale in () if layer.wide else zip(255 * taps + np.abs(layer.bias), layer.scales, strict=True):
+        for bound, scale in () if layer.wide else zip(bounds, layer.scales, strict=True):
             fits(layer.name, int(bound), scale)
     except ModelError:
         return False

@@ -71,9 +71,18 @@ class Weighted:
         channels = len(self.multiplier)
         out = np.empty((sums.size // int(np.prod(self.output_shape)), *self.output_shape), self.dtype)
         inside = np.empty(out.shape, np.uint8)
-        _requantize(sums.reshape(-1, channels), self.bias, self.multiplier, self.shift, self.zero_out, self.low,
-                    self.high, self.wide_sums, out.reshape(-1, channels), inside.reshape(-1, channels))
+        self._write(sums.reshape(-1, channels), self.bias, out.reshape(-1, channels), inside.reshape(-1, channels))
         return out, inside
+
+    def codes_of(self, totals: np.ndarray) -> np.ndarray:
+        """Turn ``totals`` int64 [m, channels], sums with their biases, into codes [m, channels]."""
+        out = np.empty(totals.shape, self.dtype)
+        self._write(totals, np.zeros_like(self.bias), out, np.empty(out.shape, np.uint8))
+        return out
+
+    def _write(self, sums: np.ndarray, bias: np.ndarray, out: np.ndarray, inside: np.ndarray) -> None:
+        _requantize(sums, bias, self.multiplier, self.shift, self.zero_out, self.low, self.high, self.wide_sums, out,
+                    inside)
 
 
 def _rescaling(name: str, real: np.ndarray, channels: int, *, wide: bool) -> tuple[np.ndarray, np.ndarray]:
