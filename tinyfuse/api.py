@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tinyfuse.analyses import AnalysisSubject
+    from tinyfuse.analyses.certificates.asked import Certified
     from tinyfuse.attacks import Attack
     from tinyfuse.data import Dataset
     from tinyfuse.nn.network import Network
@@ -215,6 +216,37 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
     return SmallestBudgets.of(study.minimal_budget(
         own.twin, dataset.test.balanced(samples, seed=SAMPLE_SEED), plan, attacked,
         LARGEST_CODES if largest is None else largest, mask or {}))
+
+
+def certify(model: str | Path, dataset: Dataset, *, epsilon: float | Mapping[str, float] | None = None,
+            codes: float | Mapping[str, float] | None = None, modality: str = "", norm: str = "linf",
+            threat: str = "codes", mask: Mapping[str, np.ndarray] | None = None, samples: int = 100,
+            recursive: bool = False, steps: int = 20, radius: int = 0, out: str | Path | None = None) -> Certified:
+    """Prove for how many test ``samples`` no change within a budget changes the class that a ``.tflite`` answers.
+
+    ``epsilon``: one budget or one by input, in its units, or ``codes`` in whole codes. ``modality``: names between
+    commas or "all"; by default each input alone, then all. ``threat``: "codes" or "real". ``recursive``: bound every
+    layer by lines where nothing else suffices. ``steps``: of the PGD that looks for counterexamples. ``radius``: search
+    each sample's largest certified budget up to so many codes. With ``out`` the rows go to its ``results.jsonl``.
+    """
+    from tinyfuse.analyses.certificates.asked import Certified, questions_of
+    from tinyfuse.analyses.certificates.certify import METHODS, Certifier
+    from tinyfuse.analyses.certificates.record import Named, certificate_rows
+    from tinyfuse.attacks.targets.twin_target import TwinTarget
+    from tinyfuse.core.results import ResultStore
+    from tinyfuse.study.rows import SAMPLE_SEED, budget_of
+
+    own, dataset = _model_and_data(Path(model), dataset)
+    if not isinstance(own.twin, TwinTarget):
+        raise UsageError(f"{model} is judged by a reconstruction error, which has no certificate; give a classifier")
+    questions = questions_of(own.inputs, own.twin.model.grids, modality, epsilon, codes,
+                             {"norm": norm, "world": threat, "mask": mask or {}, "steps": steps, "largest": radius},
+                             budget_of)
+    certifier = Certifier(own.twin, METHODS if recursive else METHODS[:-1])
+    store = ResultStore(None if out is None else Path(out) / "results.jsonl")
+    named = Named(own.subject.model, own.subject.precision, own.subject.sha256, own.seed, dataset.checksum)
+    drawn = dataset.test.balanced(samples, seed=SAMPLE_SEED)
+    return Certified(list(certificate_rows(named, certifier, drawn, questions, store)), store)
 
 
 def analyse(model: str | Path, dataset: Dataset, *, analyses: Sequence[str] = (),

@@ -12,8 +12,8 @@ from tinyfuse import __version__
 from tinyfuse.cli import options
 from tinyfuse.core.console import open_streams
 
-VERBS = ("train", "quantize", "attack", "compare", "analyse", "select", "export", "verify", "bench", "report",
-         "validate", "ls", "doctor")
+VERBS = ("train", "quantize", "attack", "certify", "compare", "analyse", "select", "export", "verify", "bench",
+         "report", "validate", "ls", "doctor")
 """Each is a module of this folder with HELP, EXAMPLES, add(parser) and run(args) -> exit code."""
 
 

@@ -1,0 +1,170 @@
+"""Certificates of a small fusion network: no attack ever breaks a certified sample, and rows are made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyfuse import api
+from tinyfuse.analyses import AnalysisSubject
+from tinyfuse.analyses.certificates.asked import Certified, questions_of
+from tinyfuse.analyses.certificates.ball import Ball
+from tinyfuse.analyses.certificates.certify import METHODS, Certifier, verdicts
+from tinyfuse.analyses.certificates.radius import certified_radii
+from tinyfuse.analyses.certificates.record import broken_despite, check_labels
+from tinyfuse.attacks.adversarial import misclassified
+from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.cli import main as cli
+from tinyfuse.core.errors import GateError, UsageError
+from tinyfuse.core.results import ResultStore, pack_survivors
+from tinyfuse.data import Dataset
+from tinyfuse.nn.network import open_network
+from tinyfuse.quantize.convert import baseline, convert
+from tinyfuse.quantize.recipe import read_recipe
+from tinyfuse.study.rows import budget_of
+from tinyfuse.threats.norms import NORMS
+from tinyfuse.threats.threat import Threat
+
+SAMPLES = 12
+
+
+@pytest.fixture(scope="module")
+def certifier(small_twin: AnalysisSubject) -> Certifier:
+    assert isinstance(small_twin.target, TwinTarget)
+    return Certifier(small_twin.target, METHODS)
+
+
+@pytest.fixture(scope="module")
+def clean(small_twin: AnalysisSubject, half_known: Dataset) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Codes and what the twin answers for them, taken for the labels."""
+    batch = small_twin.given(half_known.test.take(slice(SAMPLES)).inputs)
+    return dict(batch), small_twin.target.logits(batch).argmax(axis=1)
+
+
+def threat_of(certifier: Certifier, budget: dict[str, float], norm: str = "linf") -> Threat:
+    grids = certifier.target.grids or {}
+    box = {name: (float(grids[name].low), float(grids[name].high)) for name in budget}
+    return Threat(NORMS[norm], budget, box, {}, lattice=True)
+
+
+@pytest.mark.parametrize(("budget", "norm"), [
+    ({"cam": 1.0, "mic": 1.0}, "linf"), ({"mic": 3.0}, "linf"), ({"cam": 6.0}, "l2"),
+    ({"cam": 4.0, "mic": 2.0}, "l2-joint")])
+def test_no_point_of_a_certified_ball_is_misclassified(certifier: Certifier, budget: dict[str, float], norm: str,
+                                                       clean: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
+    (batch, labels), rng = clean, np.random.default_rng(0)
+    threat = threat_of(certifier, budget, norm)
+    found = verdicts(certifier, batch, labels, threat, steps=10)
+    assert found.certified.any()
+    assert not (found.certified & found.falsified).any()
+    assert misclassified(certifier.target.logits(found.point), labels)[found.falsified].all()
+    assert np.array_equal(found.open, ~found.certified & ~found.falsified)
+    for trial in range(20):
+        point = threat.realise(threat.random_point(batch, seed=trial, sample_ids=np.arange(SAMPLES)), batch)
+        if norm == "linf" and trial % 2:
+            point = {**batch, **{name: threat.boxed(name, batch[name] + size * rng.choice([-1, 1], batch[name].shape))
+                                 .astype(np.float32) for name, size in budget.items()}}
+        assert not misclassified(certifier.target.logits(point), labels)[found.certified].any()
+
+
+def test_no_budget_certifies_what_is_right_and_methods_add_up(certifier: Certifier, clean: Any) -> None:
+    batch, labels = clean
+    grids = certifier.target.grids or {}
+    assert np.all(certifier.proved(Ball.of(threat_of(certifier, {"cam": 0.0}), batch, grids), labels) == 1)
+    wrong = (labels + 1) % 3
+    assert not certifier.proved(Ball.of(threat_of(certifier, {"cam": 0.0}), batch, grids), wrong).any()
+    ball = Ball.of(threat_of(certifier, {"cam": 4.0, "mic": 4.0}), batch, grids)
+    counts = [int((Certifier(certifier.target, methods).proved(ball, labels) > 0).sum())
+              for methods in (METHODS[:1], METHODS[:2], METHODS)]
+    assert counts == sorted(counts)
+
+
+def test_radii_are_certified_and_no_smaller_than_any_that_bisection_tried(certifier: Certifier, clean: Any) -> None:
+    batch, labels = clean
+    quick, given = Certifier(certifier.target, METHODS[:1]), np.where(np.arange(SAMPLES) == 0, (labels + 1) % 3, labels)
+    radii = certified_radii(quick, batch, given, ("cam",), 20)
+    assert radii[0] == -1
+    assert radii[1:].min() >= 0
+    grids = certifier.target.grids or {}
+    for k in range(21):
+        safe = quick.proved(Ball.of(threat_of(certifier, {"cam": float(k)}), batch, grids), given) > 0
+        assert np.array_equal(safe, radii >= k)  # intervals grow with the box
+
+
+@pytest.fixture(scope="module")
+def small_tflite(small_file: Path, half_known: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("certify") / "small__w8.tflite"
+    path.write_bytes(convert(baseline(open_network(small_file, half_known), half_known.train), read_recipe("w8")).data)
+    return path
+
+
+def test_rows_are_kept_and_not_made_again(small_tflite: Path, half_known: Dataset, tmp_path: Path,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {"codes": {"cam": 1, "mic": 1}, "samples": SAMPLES, "radius": 4, "steps": 2,
+                             "out": tmp_path}
+    first = api.certify(small_tflite, half_known, **asked)
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert [rows[0]["of"]["attacked"] for rows in first.answers] == ["cam", "mic", "all"]
+    for rows in first.answers:
+        shares = {row["quantity"]: row["value"] for row in rows}
+        assert shares["certified"] + shares["falsified"] + shares["open"] == pytest.approx(1)
+        assert "certified" in repr(first)
+    monkeypatch.setattr("tinyfuse.analyses.certificates.record.verdicts", None)
+    assert api.certify(small_tflite, half_known, **asked).rows == first.rows
+    assert (tmp_path / "results.jsonl").read_text().splitlines() == lines
+
+
+def test_an_attack_that_breaks_a_certified_sample_ends_the_command(small_tflite: Path, half_known: Dataset) -> None:
+    found = api.certify(small_tflite, half_known, codes=1, samples=SAMPLES, modality="cam", steps=2)
+    certified = found.rows[0]
+    settings = certified["settings"]
+    attack = {"n": certified["n"], "norm": "linf", "mask": "", "threat": "codes", "budget": dict(settings["budget"]),
+              "survivors": pack_survivors(np.asarray(certified["each"]) == 0)}
+    count = int(sum(certified["each"]))
+    assert count
+    assert broken_despite(found.rows, [attack]) == count
+    assert broken_despite(found.rows, [{**attack, "budget": {"cam": 1.0}}]) == 0
+    assert broken_despite(found.rows, [{**attack, "budget": {"mic": 0.0001}}]) == 0
+
+    class Broken(ResultStore):
+        def rows(self, kind: str | None = None, **filters: Any) -> list[dict[str, Any]]:
+            return [attack]
+
+    with pytest.raises(GateError, match=f"{count} certified samples were broken"):
+        Certified(found.answers, Broken()).check()
+
+
+@pytest.mark.parametrize(("asked", "words"), [
+    ({"epsilon": {"cam": 1.0, "mic": 0.1}}, "covers all of its 256 codes"),
+    ({"epsilon": {"cam": 0.1}}, "no budget for the attacked input mic"),
+    ({"codes": {"lens": 3}}, "'lens', but the model has the inputs")])
+def test_bad_budgets_are_one_line(small_tflite: Path, half_known: Dataset, asked: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        api.certify(small_tflite, half_known, samples=4, **asked)
+
+
+def test_labels_beyond_the_outputs_are_one_line() -> None:
+    with pytest.raises(UsageError, match="labels from 0 to 3, but the model has 3 outputs"):
+        check_labels(np.arange(4), 3)
+
+
+def test_questions_keep_each_input_its_budget(small_twin: AnalysisSubject) -> None:
+    grids = load_model_grids(small_twin)
+    common = {"norm": "linf", "world": "codes", "mask": {}, "steps": 1, "largest": 0}
+    found = questions_of(small_twin.inputs, grids, "", {"cam": 0.1, "mic": 0.02}, None, common, budget_of)
+    assert [dict(one.budget) for one in found] == [{"cam": 0.1}, {"mic": 0.02}, {"cam": 0.1, "mic": 0.02}]
+    only = questions_of(small_twin.inputs, grids, "mic", None, 3, common, budget_of)
+    assert [dict(one.budget) for one in only] == [{"mic": pytest.approx(3 * grids["mic"].scale)}]
+
+
+def load_model_grids(subject: AnalysisSubject) -> Any:
+    assert subject.twin is not None
+    return subject.twin.model.grids
+
+
+def test_the_command_refuses_what_is_no_integer_model(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["certify", str(small_file)]) == 2
+    assert "give one that ends in .tflite" in capsys.readouterr().err

@@ -1,0 +1,66 @@
+"""From what a user asks to questions for each mode of attack, and what was found as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinyfuse.analyses.certificates.record import Question, broken_despite, sentence
+from tinyfuse.core.errors import GateError, UsageError
+from tinyfuse.core.results import ResultStore, Row
+from tinyfuse.data.samples import Input
+from tinyfuse.threats.budgets import Epsilon
+from tinyfuse.threats.code_grid import Grids
+from tinyfuse.threats.modes import attacked_by, modes_of
+
+BudgetOf = Callable[[Sequence[Input], Sequence[str], Any, str], dict[str, float]]
+
+
+def questions_of(inputs: tuple[Input, ...], grids: Grids, modality: str, epsilon: Epsilon | None,
+                 codes: Epsilon | None, common: Mapping[str, Any], budget_of: BudgetOf) -> list[Question]:
+    """Return a question for each mode: the inputs of ``modality`` together, or by default each alone and all.
+
+    ``codes`` are turned into the units of the inputs. ``budget_of`` checks budgets and knows the default.
+    """
+    names = [one.name for one in inputs]
+    attacked = attacked_by(modality, names) if modality else tuple(names)
+    given = epsilon if codes is None else _units(codes, attacked, grids)
+    budget = budget_of(inputs, attacked, given, str(common["norm"]))
+    whole = Question(inputs, budget, **{**common, "mask": {name: mask for name, mask in common["mask"].items()
+                                                           if name in attacked}})
+    return [whole] if modality else [whole.on(chosen) for chosen in modes_of(attacked).values()]
+
+
+def _units(codes: Epsilon, attacked: Sequence[str], grids: Grids) -> dict[str, float]:
+    """Turn whole codes into the units of each input."""
+    by_name = codes if isinstance(codes, Mapping) else dict.fromkeys(attacked, codes)
+    for name in by_name:
+        if name not in grids:
+            raise UsageError(f"a budget for '{name}', but the model has the inputs {', '.join(grids)}")
+    return {name: size * grids[name].scale for name, size in by_name.items()}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Certified:
+    """The rows of each question, and the store that holds them with everything else of the run."""
+
+    answers: list[list[Row]]
+    store: ResultStore = field(repr=False)
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows (see docs/certificates.md)."""
+        return [row for rows in self.answers for row in rows]
+
+    def __repr__(self) -> str:
+        return "\n".join(sentence(rows) for rows in self.answers)
+
+    def check(self) -> None:
+        """Raise :class:`GateError` if an attack of the run broke a sample that is certified."""
+        first = self.rows[0]
+        own = {name: first[name] for name in ("model", "precision", "seed", "data_checksum")}
+        broken = broken_despite(self.rows, self.store.rows("attack", **own))
+        if broken:
+            raise GateError(f"{broken} certified samples were broken by attacks of the same run: a bound is wrong or a "
+                            "file was changed; trust neither, and report this model")

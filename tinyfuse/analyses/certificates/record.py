@@ -1,0 +1,175 @@
+"""Certificates of one model as rows of a run, mode by mode; what the file of rows holds is not computed again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinyfuse.analyses.certificates.ball import check_budget_covers
+from tinyfuse.analyses.certificates.certify import Certifier, Verdicts, verdicts
+from tinyfuse.analyses.certificates.radius import certified_radii
+from tinyfuse.core.console import progress
+from tinyfuse.core.errors import UsageError
+from tinyfuse.core.files import sha256_hex
+from tinyfuse.core.results import ResultStore, Row, row_key
+from tinyfuse.core.statistics import two_level
+from tinyfuse.data.samples import Input, Samples
+from tinyfuse.threats.code_threats import code_problem
+from tinyfuse.threats.modes import mode_name
+from tinyfuse.threats.threat import Threat
+
+ANALYSIS = "certificate"
+QUANTITIES = ("certified", "falsified", "open")
+SECONDS, RADIUS = "seconds", "certified radius"
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What an adversary may do: ``budget`` in the units of the ``inputs``, by attacked input, everything else alike.
+
+    ``world``: threat model "codes" (G) or "real" (R). ``steps`` of the PGD that looks for counterexamples; ``largest``:
+    codes up to which a radius is searched (0: none).
+    """
+
+    inputs: tuple[Input, ...]
+    budget: Mapping[str, float]
+    norm: str = "linf"
+    world: str = "codes"
+    mask: Mapping[str, np.ndarray] = field(default_factory=dict)
+    steps: int = 20
+    largest: int = 0
+
+    def on(self, names: tuple[str, ...]) -> Question:
+        """Return the question for an adversary who changes the inputs ``names`` alone."""
+        return Question(self.inputs, {name: self.budget[name] for name in names}, self.norm, self.world,
+                        {name: mask for name, mask in self.mask.items() if name in names}, self.steps, self.largest)
+
+    def settings(self, methods: tuple[str, ...]) -> dict[str, Any]:
+        """Return what decides the answer, as plain values."""
+        masks = ",".join(f"{name}:{sha256_hex(repr(mask.shape).encode() + np.asarray(mask, np.float32).tobytes())[:12]}"
+                         for name, mask in self.mask.items())
+        return {"norm": self.norm, "threat": self.world, "budget": dict(self.budget), "mask": masks,
+                "methods": list(methods), "steps": self.steps}
+
+
+@dataclass(frozen=True)
+class Named:
+    """What rows say about the model and the data; ``sha256`` of the file."""
+
+    model: str
+    precision: str
+    sha256: str
+    seed: int
+    data_checksum: str
+
+
+def certificate_rows(named: Named, certifier: Certifier, samples: Samples, questions: list[Question],
+                     store: ResultStore) -> Iterator[list[Row]]:
+    """Answer ``questions`` on ``samples``, each as rows that are appended to ``store``; yield those of each."""
+    for question in questions:
+        common = _common(named, question, certifier, samples)
+        done = row_key({**common, "quantity": SECONDS})
+        if not store.has(done):
+            began = time.monotonic()
+            for finding in _findings(certifier, question, samples, str(common["of"]["attacked"])):
+                store.append(_row(common, **finding))
+            store.append(_row(common, quantity=SECONDS, value=round(time.monotonic() - began, 3)))
+        wanted = [store.rows("analysis", key=row_key({**common, "quantity": quantity}))
+                  for quantity in (*QUANTITIES, RADIUS, SECONDS)]
+        yield [row for found in wanted for row in found]
+
+
+def _common(named: Named, question: Question, certifier: Certifier, samples: Samples) -> dict[str, Any]:
+    mode = mode_name(question.budget, [one.name for one in question.inputs])
+    return {"kind": "analysis", "model": named.model, "precision": named.precision, "executor": "twin",
+            "seed": named.seed, "data_checksum": named.data_checksum, "analysis": ANALYSIS,
+            "settings": {**question.settings(certifier.methods), "largest": question.largest},
+            "of": {"attacked": mode}, "n": len(samples), "sha256": named.sha256}
+
+
+def _row(common: Mapping[str, Any], **finding: Any) -> Row:
+    fields = {name: value for name, value in common.items() if name != "sha256"}
+    own = {"low": None, "high": None, "each": None, "status": "measured", **finding}
+    return {**fields, **own, "of": {**common["of"], **finding.get("of", {})},
+            "key": row_key({**common, "quantity": finding["quantity"]})}
+
+
+def _findings(certifier: Certifier, question: Question, samples: Samples, mode: str) -> Iterator[dict[str, Any]]:
+    target = certifier.target
+    assert target.grids is not None
+    threat = Threat.of(question.inputs, question.budget, question.norm, question.mask)
+    threat, batch = code_problem(threat, samples.inputs, target.grids, question.world)
+    check_budget_covers(threat, target.grids)
+    check_labels(samples.label, certifier.margins.classes)
+    with progress(f"certify {mode}", len(samples)) as advance:
+        found = verdicts(certifier, batch, samples.label, threat, steps=question.steps, tick=advance)
+    for quantity in QUANTITIES:
+        yield _share(quantity, found, certifier.methods, samples.group)
+    if question.largest:
+        with progress(f"radius {mode}", question.largest) as advance:
+            radii = certified_radii(certifier, batch, samples.label, tuple(question.budget), question.largest,
+                                    question.mask, tick=advance)
+        yield {"quantity": RADIUS, "value": float(np.median(radii)), "each": [float(one) for one in radii],
+               "status": "certified"}
+
+
+def _share(quantity: str, found: Verdicts, methods: tuple[str, ...], groups: np.ndarray) -> dict[str, Any]:
+    """The share of samples with its interval over groups, such as utterances, whose samples are not independent."""
+    flags = np.asarray(getattr(found, quantity), float)
+    effect = two_level(flags[None], groups)
+    by = {name: str(int((found.method == place).sum())) for place, name in enumerate(methods, 1)}
+    return {"quantity": quantity, "value": float(flags.mean()), "low": max(0.0, effect.low),
+            "high": min(1.0, effect.high), "each": flags.tolist(), "of": by if quantity == "certified" else {},
+            "status": "certified" if quantity == "certified" else "measured"}
+
+
+def check_labels(labels: np.ndarray, classes: int) -> None:
+    """Raise UsageError for a label that no output stands for."""
+    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+        raise UsageError(f"labels from {labels.min()} to {labels.max()}, but the model has {classes} outputs; give data"
+                         f" with the classes 0 to {classes - 1}")
+
+
+def broken_despite(rows: list[Row], attacks: list[Row]) -> int:
+    """Count samples that a certificate in ``rows`` protects and that one of ``attacks`` breaks: 0 is right.
+
+    An attack counts where it stays within the certificate's budget, norm, threat model and mask, on the same samples.
+    """
+    from tinyfuse.core.results import unpack_survivors
+
+    broken = 0
+    for row in rows:
+        if row["analysis"] != ANALYSIS or row["quantity"] != "certified":
+            continue
+        settings, safe = row["settings"], np.asarray(row["each"]) > 0
+        for attack in attacks:
+            if _covers(settings, attack) and attack["n"] == row["n"]:
+                broken += int((safe & ~unpack_survivors(attack["survivors"], attack["n"])).sum())
+    return broken
+
+
+def _covers(settings: Mapping[str, Any], attack: Row) -> bool:
+    """Whether every input that ``attack`` made is one that the certificate is about."""
+    budget = settings["budget"]
+    alike = (attack["norm"], attack["mask"]) == (settings["norm"], settings["mask"])
+    world = attack["threat"] == settings["threat"]
+    return alike and world and all(size <= budget.get(name, 0.0) * (1 + 1e-12)
+                                   for name, size in attack["budget"].items())
+
+
+def sentence(rows: list[Row]) -> str:
+    """Say the answer to one question in a line."""
+    found = {row["quantity"]: row for row in rows}
+    settings, certified = found["certified"]["settings"], found["certified"]
+    shares = ", ".join(f"{name} {100 * found[name]['value']:.1f} % ({100 * found[name]['low']:.1f} to "
+                       f"{100 * found[name]['high']:.1f})" for name in QUANTITIES)
+    budget = ", ".join(f"{name} {size:.4g}" for name, size in settings["budget"].items())
+    by = ", ".join(f"{count} by {name}" for name, count in certified["of"].items() if name != "attacked")
+    radius = f"; median certified radius {found[RADIUS]['value']:g} codes" if RADIUS in found else ""
+    mode = certified["of"]["attacked"]
+    return (f"{certified['model']} {certified['precision']}, {mode} attacked ({settings['norm']} {budget}, threat "
+            f"model {settings['threat']}): {shares}{radius}; {by}; n={certified['n']}, {found[SECONDS]['value']:.1f} s")
