@@ -81,7 +81,69 @@ def _select(net: GraphNet, x: int) -> int | None:
         return None
     other = net.constant(net.codes(shape, np.int8), np.int8, [net.scale()], [net.zero(np.int8)])
     name = ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")[net.pick(*range(6))]
-    chosen = net.tensor(shape, np.bool_)
-    net.specs[chosen].scale = net.specs[chosen].zero_point = []
-    net.step(name, [x, other], chosen)
+    chosen = net.step(name, [x, other], _truth(net, shape))
     return net.step("SELECT_V2", [chosen, x, other], net.same_grid(x, shape), "SelectV2Options")
+
+
+@entry("DIV")
+def _division(net: GraphNet, x: int) -> int | None:
+    """Mostly on scales whose shifts C defines."""
+    source, shape = net.specs[x], [int(size) for size in net.specs[x].shape]
+    if source.dtype != np.int8 or len(shape) > 5:
+        return None
+    other = (net.input(shape, scale=net.scale(), zero=net.zero(np.int8)) if net.chance(0.5) else
+             net.constant(net.codes(shape, np.int8), np.int8, [net.scale()], [net.zero(np.int8)]))
+    pair = [x, other][::net.pick(1, -1)]
+    real = float(net.specs[pair[0]].scale[0]) / float(net.specs[pair[1]].scale[0])
+    scale = net.scale() if net.chance(0.2) else float(np.clip(real / 2.0 ** net.rng.uniform(7, 20), 1e-15, 1e15))
+    return net.step("DIV", pair, net.beside(x, scale=scale), "DivOptions",
+                    {"fusedActivationFunction": net.activation()})
+
+
+@entry("GATHER_ND")
+def _gather_nd(net: GraphNet, x: int) -> int | None:
+    source, shape = net.specs[x], [int(size) for size in net.specs[x].shape]
+    if source.dtype != np.int8:
+        return None
+    axes, many = net.pick(*range(1, len(shape) + 1)), [1, net.pick(1, 2, 3)]
+    places = np.stack([net.rng.integers(0, size, many) for size in shape[:axes]], axis=-1)
+    return net.step("GATHER_ND", [x, net.constant(places, np.int32)], net.same_grid(x, [*many, *shape[axes:]]),
+                    "GatherNdOptions")
+
+
+@entry("CAST", "REDUCE_ALL")
+def _truths(net: GraphNet, x: int, name: str) -> int | None:
+    """Codes as numbers of another width, or through truth values."""
+    source, shape = net.specs[x], [int(size) for size in net.specs[x].shape]
+    dtype = (np.int8, np.int16)[net.pick(0, 1)]
+    if name == "CAST" and net.chance(0.5):
+        return net.step("CAST", [x], net.beside(x, dtype=dtype), "CastOptions")
+    if len(shape) < 2 or len(shape) > 5:
+        return None
+    chosen = net.step("CAST", [x], _truth(net, shape), "CastOptions")
+    if name == "REDUCE_ALL":
+        axis, shape = _axis(net, shape), list(shape)
+        shape[axis] = 1
+        chosen = net.step("REDUCE_ALL", [chosen, net.constant(np.array([axis]), np.int32)], _truth(net, shape),
+                          "ReducerOptions", {"keepDims": True})
+    return net.step("CAST", [chosen], net.beside(x, shape, dtype=source.dtype), "CastOptions")
+
+
+def _truth(net: GraphNet, shape: list[int]) -> int:
+    index = net.tensor(shape, np.bool_)
+    net.specs[index].scale = net.specs[index].zero_point = []
+    return index
+
+
+@entry("ZEROS_LIKE", "FILL")
+def _filled(net: GraphNet, x: int, name: str) -> int | None:
+    source, shape = net.specs[x], [int(size) for size in net.specs[x].shape]
+    if source.dtype != np.int8:
+        return None
+    made = net.same_grid(x, shape)
+    if name == "ZEROS_LIKE":
+        net.step(name, [x], made, "ZerosLikeOptions")
+    else:
+        value = net.constant(net.codes([], np.int8), np.int8, source.scale, source.zero_point)
+        net.step(name, [net.constant(np.array(shape), np.int32), value], made)
+    return net.step("MAXIMUM", [x, made], net.same_grid(x, shape), "MaximumMinimumOptions")

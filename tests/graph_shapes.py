@@ -128,3 +128,34 @@ def _split(net: GraphNet, x: int, name: str) -> int | None:
         sizes = net.constant(np.array([first, size - first]), np.int32)
         net.steps.append(Step("SPLIT_V", [x, sizes, place], made, "SplitVOptions", {"numSplits": 2}))
     return made[net.pick(*range(len(made)))]
+
+
+@entry("SPACE_TO_BATCH_ND")
+def _dilated(net: GraphNet, x: int) -> int | None:
+    """A dilated convolution as three operators, with what is computed alike in between."""
+    source, shape = net.specs[x], [int(size) for size in net.specs[x].shape]
+    if source.dtype != np.int8 or len(shape) != 4:
+        return None
+    blocks, pads = [net.pick(1, 2, 3) for _ in "hw"], [[net.pick(0, 1, 2), 0] for _ in "hw"]
+    for size, block, pad in zip(shape[1:3], blocks, pads, strict=True):
+        pad[1] = -(size + pad[0]) % block
+    parts = [(size + sum(pad)) // block for size, block, pad in zip(shape[1:3], blocks, pads, strict=True)]
+    kernel, channels = [min(part, net.pick(1, 2)) for part in parts], net.pick(1, 3)
+    sizes, given = net.constant(np.array(blocks), np.int32), net.constant(np.array(pads), np.int32)
+    batch = int(np.prod(blocks))
+    inner = net.step("SPACE_TO_BATCH_ND", [x, sizes, given], net.same_grid(x, [batch, *parts, shape[3]]),
+                     "SpaceToBatchNDOptions")
+    weights = net.constant(net.codes([channels, *kernel, shape[3]], np.int8), np.int8, [0.02], [0])
+    out = [part - taps + 1 for part, taps in zip(parts, kernel, strict=True)]
+    inner = net.step("CONV_2D", [inner, weights], net.beside(x, [batch, *out, channels]), "Conv2DOptions",
+                     {"padding": 1, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1,
+                      "fusedActivationFunction": net.activation()})
+    if net.chance(0.5):
+        bias = net.constant(net.codes([channels], np.int8), np.int8, [net.scale()], [net.zero(np.int8)])
+        scale = float(np.clip(max(net.specs[inner].scale[0], net.specs[bias].scale[0]), 1e-15, 1e15))
+        inner = net.step("ADD", [inner, bias], net.beside(x, [batch, *out, channels], scale=scale), "AddOptions")
+    whole = [part * block for part, block in zip(out, blocks, strict=True)]
+    crops = [[min(pad[0], size - 1), 0] for pad, size in zip(pads, whole, strict=True)]
+    found = [1, *(size - sum(crop) for size, crop in zip(whole, crops, strict=True)), channels]
+    return net.step("BATCH_TO_SPACE_ND", [inner, sizes, net.constant(np.array(crops), np.int32)],
+                    net.same_grid(inner, found), "BatchToSpaceNDOptions")

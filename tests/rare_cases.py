@@ -138,5 +138,56 @@ def to_int32(net: Net) -> None:
         1e-5, 1e-2)), zero=net.pick(0, 70000)), "QuantizeOptions")
 
 
+def division(net: Net) -> None:
+    """By a tensor, by constants without 0, or of a constant; codes of the divisor that stand for 0 among them."""
+    shape, kind = shaped(net), net.pick(0, 1, 2)
+    first = net.input(shape, zero=net.zero(np.int8)) if kind < 2 else net.constant(
+        net.rng.integers(-128, 128, smaller(net, shape)), np.int8, [0.1], [net.zero(np.int8)])
+    second = net.input(shape if kind == 2 else smaller(net, shape), scale=0.05, zero=net.zero(np.int8))
+    if kind == 1:
+        net.inputs.pop()
+        second = net.constant(net.rng.integers(1, 100, smaller(net, shape)), np.int8, [0.05], [net.pick(0, -20)])
+    y = net.tensor(shape, scale=float(net.rng.uniform(0.001, 0.015)), zero=net.zero(np.int8))
+    net.step("DIV", [first, second], y, "DivOptions", {"fusedActivationFunction": net.pick(0, 1)})
+
+
+def gather_nd(net: Net) -> None:
+    shape = [1, *(int(size) for size in net.rng.integers(1, 5, net.pick(1, 2, 3)))]
+    axes, many = net.pick(*range(1, len(shape) + 1)), [1, net.pick(1, 2, 4)]
+    places = np.stack([net.rng.integers(0, size, many) for size in shape[:axes]], axis=-1)
+    net.step("GATHER_ND", [net.input(shape), net.constant(places, np.int32)], net.tensor([*many, *shape[axes:]]),
+             "GatherNdOptions")
+
+
+def reduce_all(net: Net) -> None:
+    """Of a comparison of few codes, so that both answers occur."""
+    shape = shaped(net)
+    chosen = net.step("REDUCE_ALL", [compared(net, shape), net.constant(np.array([len(shape) - 1]), np.int32)],
+                      truth(net, [*shape[:-1], 1]), "ReducerOptions", {"keepDims": True})
+    net.step("SELECT_V2", [chosen, net.input(shape), net.input(shape)], net.tensor(shape), "SelectV2Options")
+
+
+def cast(net: Net) -> None:
+    """Between widths, through truth values or from them."""
+    dtype, shape = DTYPES[net.pick(0, 1)], shaped(net)
+    kind = net.pick(0, 1, 2)
+    x = compared(net, shape) if kind == 0 else net.input(shape, dtype)
+    if kind == 2:
+        x = net.step("QUANTIZE", [x], net.tensor(shape, np.int32, scale=1e-4), "QuantizeOptions")
+    if kind and net.pick(0, 1):
+        x = net.step("CAST", [x], truth(net, shape), "CastOptions")
+    net.step("CAST", [x], net.tensor(shape, (np.int8, np.int16)[net.pick(0, 1)]), "CastOptions")
+
+
+def filled(net: Net) -> None:
+    """Codes that no input changes, beside one that does."""
+    shape = shaped(net)
+    x = net.input(shape)
+    made = (net.step("ZEROS_LIKE", [x], net.tensor(shape), "ZerosLikeOptions") if net.pick(0, 1) else
+            net.step("FILL", [net.constant(np.array(shape), np.int32),
+                              net.constant(np.array(net.pick(-90, 3)), np.int8, [0.1], [0])], net.tensor(shape)))
+    net.step("ADD", [x, made], net.tensor(shape), "AddOptions")
+
+
 RARE = [absolute, rsqrt, mirror_pad, reverse, broadcast_to, arg_max, l2_normalization, reduce_min, wide_prelu,
-        select, add_n, cumsum, slice_of_five, to_int32]
+        select, add_n, cumsum, slice_of_five, to_int32, division, gather_nd, reduce_all, cast, filled]

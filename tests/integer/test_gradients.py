@@ -150,7 +150,22 @@ def select(net: Net) -> None:
     net.step("SELECT_V2", [condition, image(net, 3, 4), image(net, 3, 4)], net.tensor([1, 3, 4]), "SelectV2Options")
 
 
-CASES = [transpose_conv, grouped, matmul, matmul_turned, prelu, squared_difference, hard_swish, elu, log_softmax,
+def division(net: Net) -> None:
+    divisor = net.constant(np.array([90, -70, 50, 110]), np.int8, [0.1], [0])
+    net.step("DIV", [image(net, 3, 4), divisor], net.tensor([1, 3, 4], scale=0.0155), "DivOptions")
+
+
+def gather_nd(net: Net) -> None:
+    places = net.constant(np.array([[[0, 2], [0, 0], [0, 2]]]), np.int32)
+    net.step("GATHER_ND", [image(net, 3, 4), places], net.tensor([1, 3, 4]), "GatherNdOptions")
+
+
+def cast(net: Net) -> None:
+    net.step("CAST", [image(net, 3, 4)], net.tensor([1, 3, 4], np.int16), "CastOptions")
+
+
+CASES = [division, gather_nd, cast, transpose_conv, grouped, matmul, matmul_turned, prelu, squared_difference,
+         hard_swish, elu, log_softmax,
          resize_nearest, resize_bilinear, gather, depth_to_space, pack, total, reduce_max,
          lstm, svdf, mirror_pad, broadcast_to, l2_normalization, cumsum, add_n, select]
 

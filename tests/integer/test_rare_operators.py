@@ -45,7 +45,23 @@ def reversed_batch(net: Net) -> None:
     net.step("REVERSE_V2", [net.input([1, 3]), net.constant(np.array([0]), np.int32)], net.tensor([1, 3]))
 
 
+def coarse_division(net: Net) -> None:
+    net.step("DIV", [net.input([1, 3]), net.input([1, 3])], net.tensor([1, 3]), "DivOptions")
+
+
+def other_samples(net: Net) -> None:
+    places = net.constant(np.array([[[1, 0]]]), np.int32)
+    net.step("GATHER_ND", [net.input([1, 3]), places], net.tensor([1, 1]), "GatherNdOptions")
+
+
+def any_of(net: Net) -> None:
+    chosen = net.step("CAST", [net.input([1, 3])], truth(net, [1, 3]), "CastOptions")
+    net.step("REDUCE_ANY", [chosen, net.constant(np.array([1]), np.int32)], truth(net, [1]), "ReducerOptions")
+
+
 @pytest.mark.parametrize(("case", "words"), [
+    (coarse_division, "shifts by more bits than C defines; give the output another scale"),
+    (other_samples, "they must lie in [1, 3]"),
     (rsqrt_below_zero, "zero point -100; RSQRT needs -128"),
     (rsqrt_of_huge_scales, "give the tensors smaller scales"),
     (coarse_comparison, "scale 1.5; LESS needs scales below 1"),
@@ -58,3 +74,10 @@ def test_what_is_undefined_is_refused(case: Callable[[Net], None], words: str) -
     with pytest.raises(ModelError) as caught:
         Twin(load_model(net.data(), name="net").graph)
     assert words in str(caught.value).replace("\n", " ") and "operator 0" in str(caught.value)
+
+
+def test_what_tflm_lacks_is_named_first() -> None:
+    net = Net(np.random.default_rng(0))
+    any_of(net)
+    with pytest.raises(ModelError, match=r"operator 1 \(REDUCE_ANY\) is not supported"):
+        load_model(net.data(), name="net")

@@ -13,7 +13,7 @@ from tinyfuse.tflite.graph import Graph, Operator, Tensor
 Shapes = Mapping[int, tuple[int, ...]]
 MAX_RANK = 6  # with the axis that is added
 _POINTWISE = frozenset({
-    "ABS", "ADD", "DEQUANTIZE", "ELU", "FULLY_CONNECTED", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC",
+    "ABS", "ADD", "CAST", "DEQUANTIZE", "DIV", "ELU", "FULLY_CONNECTED", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC",
     "LOG_SOFTMAX", "L2_NORMALIZATION", "MAXIMUM", "MINIMUM", "MUL", "QUANTIZE", "RELU", "RELU6", "RESHAPE", "RSQRT",
     "SOFTMAX", "SQUARED_DIFFERENCE", "SUB", "TANH"})
 """Operators that compute the same with an axis of size 1 before all others."""
@@ -100,7 +100,7 @@ def _first_axis_is_whole(operator: Operator, graph: Graph, source: Tensor) -> bo
 
 
 _BY_AXIS: Mapping[str, Callable[[Operator, Graph, Tensor], bool]] = {
-    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "ARG_MAX", "ARG_MIN", "CUMSUM", "REVERSE_V2"),
-                    _axes_are_inner),
+    **dict.fromkeys(("MEAN", "SUM", "REDUCE_ALL", "REDUCE_MAX", "REDUCE_MIN", "ARG_MAX", "ARG_MIN", "CUMSUM",
+                     "REVERSE_V2"), _axes_are_inner),
     "ADD_N": _all_computed, "BATCH_MATMUL": _matrices_are_inner, "CONCATENATION": _axis_is_inner,
     "PACK": _axis_is_inner, "TRANSPOSE": _first_axis_stays, "STRIDED_SLICE": _first_axis_is_whole}

@@ -15,9 +15,11 @@ from tinyfuse.tflite.graph import Graph, Operator, Option, Tensor
 
 MOST = 1024  # values of a folded tensor, and of what it is folded from
 _PLAIN = ("int32", "int64", "bool")  # types whose kernels compute with the numbers themselves
+_REPEATING = {"FILL": ("int8", "float32"), "ZEROS_LIKE": ("int8", "float32")}
+"""Operators that read no scale: further types that they write, in any number."""
 Arrays = Sequence[np.ndarray]
 Options = Mapping[str, Option]
-SHAPE_READERS = ("SHAPE", "RANK")
+SHAPE_READERS = ("SHAPE", "RANK", "ZEROS_LIKE")
 """Operators whose result is known although their input is not."""
 
 
@@ -39,11 +41,15 @@ def _value(operator: Operator, tensors: Sequence[Tensor]) -> np.ndarray | None:
     """The result of ``operator``, None unless it is known and has the type and shape that the file gives it."""
     target = tensors[operator.outputs[0]]
     given = [tensors[index] for index in operator.inputs if index >= 0]
-    if len(operator.outputs) != 1 or target.dtype.name not in _PLAIN or _size(target) > MOST:
+    types = _REPEATING.get(operator.name, ())
+    if len(operator.outputs) != 1 or not (target.dtype.name in types or (
+            target.dtype.name in _PLAIN and _size(target) <= MOST)):
         return None
+    if operator.name in _REPEATING and target.dtype.name in types:
+        return _repeated(operator, given, target)
     if operator.name in SHAPE_READERS:
         shape = given[0].shape
-        found: Any = np.array(shape if operator.name == "SHAPE" else len(shape))
+        found: Any = {"SHAPE": np.array(shape), "RANK": np.array(len(shape))}.get(operator.name, np.zeros(shape))
     elif operator.name not in FOLDED or any(one.data is None or one.dtype.name not in _PLAIN or _size(one) > MOST
                                             for one in given):
         return None
@@ -55,6 +61,16 @@ def _value(operator: Operator, tensors: Sequence[Tensor]) -> np.ndarray | None:
             return None
     exact = found.astype(target.dtype)
     return exact.copy() if exact.shape == target.shape and np.array_equal(exact, found) else None
+
+
+def _repeated(operator: Operator, given: Sequence[Tensor], target: Tensor) -> np.ndarray | None:
+    """FILL and ZEROS_LIKE: one number, which is a code where the tensor holds codes, in each place of ``target``."""
+    if operator.name == "ZEROS_LIKE":
+        return np.zeros(target.shape, target.dtype) if given[0].shape == target.shape else None
+    value = given[-1].data
+    if value is None or given[-1].dtype != target.dtype or value.size != 1:
+        return None
+    return np.full(target.shape, value.item(), target.dtype)
 
 
 def _size(tensor: Tensor) -> int:

@@ -18,6 +18,7 @@ from tinyfuse.tflite.lowering import LOWERED, lowered
 from tinyfuse.tflite.names import display
 from tinyfuse.tflite.signatures import check_inputs, scalar_options
 from tinyfuse.tflite.soundness import check_order, check_sound
+from tinyfuse.tflite.space_to_batch import BACK, INTO
 
 DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(name.lower()) for name in (
     "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FLOAT16", "FLOAT32", "FLOAT64", "BOOL")}
@@ -29,7 +30,6 @@ MAX_ELEMENTS = 1 << 24
 MAX_TOTAL_BYTES = 128 << 20  # of all tensors together, far beyond any microcontroller
 _STATES = {"UNIDIRECTIONAL_SEQUENCE_LSTM": (18, 19), "SVDF": (4,)}
 """Operators that write some of their inputs: the states that they keep."""
-_DILATED = "SPACE_TO_BATCH_ND"
 _UNUSED = Tensor(-1, "", (), np.dtype(np.int8), np.empty(0, np.float32), np.empty(0, np.int64), 0, None)
 """In the place of a tensor that nothing refers to."""
 
@@ -84,9 +84,8 @@ def check_operators(model: Any, supported: Collection[str] | None = None) -> Non
             continue  # at the edge
         elif supported is not None and name not in supported and name not in LOWERED:
             foreign.setdefault(name, place)
-            if name == _DILATED:
-                hint = ("convert it with inputs of batch size 1: then dilated convolutions have no such operator, with "
-                        "which TFLite Micro computes garbage from files of any batch size; or ")
+            if name in (INTO, BACK):
+                hint = ("convert it with inputs of batch size 1: then dilated convolutions have no such operator; or ")
             elif read & of_shapes:
                 hint = "give its inputs the batch size 1 before converting, so that no shape is computed, or "
     if foreign:

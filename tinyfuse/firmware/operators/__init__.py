@@ -11,7 +11,10 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.channels.ranges import ranges
 from tinyfuse.firmware.operators import (
     bilinear,
+    cast,
     convolution,
+    depthwise,
+    division,
     elementwise,
     layout,
     log_softmax,
@@ -31,9 +34,9 @@ from tinyfuse.firmware.operators.base import BUILDERS, ITEMS, Kernel, Layer
 from tinyfuse.integer.twin import Twin
 from tinyfuse.tflite.graph import Graph
 
-__all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "convolution", "elementwise", "layers_of", "layout",
-           "log_softmax", "logic", "matmul", "moves", "plain_conv", "pointwise", "pooling", "recurrent", "reduce",
-           "softmax", "sums", "transpose_conv"]
+__all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "cast", "convolution", "depthwise", "division", "elementwise", "layers_of",
+           "layout", "log_softmax", "logic", "matmul", "moves", "plain_conv", "pointwise", "pooling", "recurrent",
+           "reduce", "softmax", "sums", "transpose_conv"]
 
 
 def layers_of(twin: Twin) -> list[Layer]:

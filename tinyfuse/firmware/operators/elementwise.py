@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tinyfuse.firmware.operators.base import Kernel, is_wide, register
 from tinyfuse.firmware.operators.walk import Steps, broadcast, is_whole, members, walk
@@ -33,7 +34,7 @@ class Elementwise(Kernel):
     wide: int
     header = "tny_elementwise.h"
     kind = "elementwise"
-    call = "tny_elementwise", "what", "wide"
+    call: ClassVar[tuple[str, ...]] = ("tny_elementwise", "what", "wide")
 
     @property
     def replaceable(self) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from tinyfuse.firmware.c_text import array, comment
 from tinyfuse.firmware.operators.base import Kernel, in_and_out, is_wide, register
 from tinyfuse.firmware.operators.layout import Join
 from tinyfuse.firmware.operators.walk import AXES, Steps, broadcast, contiguous, is_whole, members, walk
-from tinyfuse.integer.operators import blocks, broadcast_to, gather, layout, mirror_pad, resize_nearest
+from tinyfuse.integer.operators import blocks, broadcast_to, gather, gather_nd, layout, mirror_pad, resize_nearest
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 
@@ -131,6 +131,13 @@ def _gather(graph: Graph, operator: Operator, node: gather.Gather) -> Pick:
     outer, width = np.prod(source.shape[:node.axis], dtype=int), np.prod(source.shape[node.axis + 1:], dtype=int)
     return Pick(target.name, (source.index,), target.index, None, int(outer), node.places.reshape(-1),
                 source.shape[node.axis], int(width), is_wide(source))
+
+
+@register("GATHER_ND")
+def _gather_nd(graph: Graph, operator: Operator, node: gather_nd.GatherNd) -> Pick:
+    source, target = in_and_out(graph, operator)
+    return Pick(target.name, (source.index,), target.index, None, 1, node.places, node.size, node.width,
+                is_wide(source))
 
 
 @register("RESIZE_NEAREST_NEIGHBOR")

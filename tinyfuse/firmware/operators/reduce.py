@@ -10,7 +10,7 @@ import numpy as np
 from tinyfuse.firmware.operators.base import Kernel, in_and_out, is_wide, register
 from tinyfuse.firmware.operators.walk import Steps, contiguous, members, walk
 from tinyfuse.firmware.scale import Scale
-from tinyfuse.integer.operators import mean, reduce_max
+from tinyfuse.integer.operators import mean, reduce_all, reduce_max
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 
@@ -76,6 +76,13 @@ def _largest(graph: Graph, operator: Operator, node: reduce_max.ReduceMax) -> Re
     source, target = in_and_out(graph, operator)
     return Reduce(target.name, (source.index,), target.index, *_split(source, node.axes), Scale(0, 0), 0, 0, 0, 0,
                   is_wide(source), 2 if node.smallest else 1)
+
+
+@register("REDUCE_ALL")
+def _all(graph: Graph, operator: Operator, node: reduce_all.ReduceAll) -> Reduce:
+    """The smallest of truth values."""
+    source, target = in_and_out(graph, operator)
+    return Reduce(target.name, (source.index,), target.index, *_split(source, node.axes), Scale(0, 0), 0, 0, 0, 0, 0, 2)
 
 
 def _split(source: Tensor, axes: tuple[int, ...]) -> tuple[tuple[Steps, Steps], tuple[Steps, Steps]]:
