@@ -18,6 +18,7 @@ from tinyfuse.tflite.filter_state import expose_filters, hide_filters
 from tinyfuse.tflite.graph import Graph
 from tinyfuse.tflite.names import port_names
 from tinyfuse.tflite.reading import check_operators, indices, simplified, typed_graph
+from tinyfuse.tflite.reduced_batch import leave_batch
 from tinyfuse.tflite.soundness import check_sound
 from tinyfuse.tflite.space_to_batch import join_batches
 from tinyfuse.tflite.variables import expose_state
@@ -61,6 +62,7 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
         memories = expose_filters(model)
         joined = join_batches(model)
         check_operators(model, supported)
+        reduced = leave_batch(model)
         read = typed_graph(model, name)
         whole = simplified(read)
         found = stripped(whole)
@@ -73,7 +75,7 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
         raise ModelError(f"{name}: {error}") from error
     chosen = _chosen(graph, output)
     edges = {graph.tensors[index].name: edge for index, edge in found.edges.items()}
-    changed = (_with_axes_inside(model) or variables or memories or joined or found.removed or shapes or
+    changed = (_with_axes_inside(model) or variables or memories or joined or reduced or found.removed or shapes or
                chosen.outputs != graph.outputs or len(model.subgraphs) > 1)
     return Core(chosen, _written(model, replace(found, graph=chosen), shapes, memories) if changed else data, edges,
                 tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs[:own]),
