@@ -19,6 +19,9 @@ from tinyfuse.integer.model import IntegerModel
 from tinyfuse.integer.twin import Twin
 from tinyfuse.integer.undouble import undoubled
 
+_CTYPES = {"bool": "int8_t"}
+"""C types of ports that are not called as in Python: a truth value is one byte."""
+
 
 @dataclass(frozen=True, eq=False)
 class Member:
@@ -38,6 +41,8 @@ class Member:
     @property
     def limits(self) -> tuple[int, int]:
         """The first and the last code."""
+        if self.edge == "bool":
+            return 0, 1
         found = np.iinfo(self.ctype.removesuffix("_t"))
         return int(found.min), int(found.max)
 
@@ -97,7 +102,8 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram", *, keep_co
     check_buffers(found.buffers.values())
     ports = (*model.inputs, *model.outputs)
     places = (*graph.inputs, *graph.outputs)
-    members = [Member(name, index, int(np.prod(port.shape)), port.scale, port.zero_point, f"{port.dtype}_t",
+    members = [Member(name, index, int(np.prod(port.shape)), port.scale, port.zero_point,
+                      _CTYPES.get(port.dtype, f"{port.dtype}_t"),
                       model.edges[port.name].dtype if port.name in model.edges else port.dtype)
                for name, index, port in zip(member_names(port.name for port in ports), places, ports, strict=True)]
     count = len(model.inputs)

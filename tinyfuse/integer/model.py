@@ -27,7 +27,7 @@ MAX_FILE_BYTES = 256 << 20
 class Port:
     """One input or output: codes of ``shape`` [1, ...]; real value = scale * (code - zero_point).
 
-    Codes are int8 or int16; those of an output may be int32.
+    Codes are int8 or int16; others are numbers (int32, of scale 1 where the file gives none) or truth values (bool).
     """
 
     name: str
@@ -39,6 +39,8 @@ class Port:
     @property
     def grid(self) -> InputGrid:
         """The codes that the tensor can hold."""
+        if self.dtype == "bool":
+            return InputGrid(1.0, 0, 0, 1)
         limits = np.iinfo(self.dtype)
         return InputGrid(self.scale, self.zero_point, int(limits.min), int(limits.max))
 
@@ -123,7 +125,7 @@ def load_model(source: str | Path | bytes, *, name: str | None = None, output: s
 
 def _port(graph: Graph, index: int) -> Port:
     tensor = graph.tensors[index]
-    if tensor.dtype == np.int32 and index not in graph.inputs and len(tensor.scale) < 2:
+    if tensor.dtype in (np.int32, np.bool_) and len(tensor.scale) < 2:
         scale, zero = (tensor.unit, tensor.zero) if len(tensor.scale) else (1.0, 0)
         return Port(tensor.name, tensor.shape, scale, zero, tensor.dtype.name)
     if tensor.dtype not in (np.int8, np.int16) or len(tensor.scale) != 1:

@@ -11,7 +11,7 @@ from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 QUANTISED = (np.dtype(np.int8), np.dtype(np.int16))
 COMPUTED = ("int8", "int16", "int32", "int64", "float32")
-"""Types of computed tensors that an executor knows; inside a graph also truth values."""
+"""Types of computed tensors that an executor knows, beside truth values."""
 PASSING = {"CONCATENATION", "DEQUANTIZE", "PAD", "PADV2", "QUANTIZE", "RESHAPE", "STRIDED_SLICE", "TRANSPOSE"}
 """Operators without arithmetic: a graph of these alone is no float model."""
 SMALLEST_SCALE, LARGEST_SCALE = 2.0**-60, 2.0**60
@@ -91,7 +91,7 @@ def _check_computed(tensor: Tensor, maker: Operator | None) -> None:
         raise ModelError(f"'{tensor.name}'{made} is uint8, as in models of TensorFlow 1, which TFLite Micro's kernels "
                          "no longer take: convert the float network again to int8 (uint8 inputs and outputs are no "
                          "hindrance)")
-    if tensor.dtype.name not in COMPUTED and (tensor.dtype != np.bool_ or maker is None):
+    if tensor.dtype.name not in COMPUTED and tensor.dtype != np.bool_:
         raise ModelError(f"'{tensor.name}'{made} is {tensor.dtype}; supported are {', '.join(COMPUTED)}: convert the "
                          "model to int8")
     if len(tensor.scale) and 0 < tensor.unit < SMALLEST_SCALE:
