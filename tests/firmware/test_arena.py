@@ -49,7 +49,7 @@ def test_no_plan_is_larger_than_first_fit_over_lifetimes(given_: list[tuple[int,
 def test_buffers_that_never_meet_overlap() -> None:
     """One that ended long before the other began is not in its way."""
     early, late = Buffer("early", 0, (64, 32, 16)), Buffer("late", 5, (64,))
-    assert early.end(late) == 0 and height(placed([early, late])) == 64
+    assert not early.meets(late) and height(placed([early, late])) == 64
 
 
 def test_a_buffer_takes_what_a_shrinking_one_gives_back() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import itemgetter
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.operators import Kernel, Layer
@@ -28,18 +30,21 @@ class Buffer:
     sizes: tuple[int, ...]
     offset: int = 0
 
-    @property
+    @cached_property
     def last(self) -> int:
         return self.first + len(self.sizes) - 1
 
-    @property
+    @cached_property
     def size(self) -> int:
         return max(self.sizes)
 
-    def end(self, other: Buffer) -> int:
-        """Find where it ends while ``other`` lives; its offset if they never meet."""
-        first, last = max(self.first, other.first), min(self.last, other.last)
-        return self.offset + max(self.sizes[first - self.first:last - self.first + 1]) if first <= last else self.offset
+    def meets(self, other: Buffer) -> bool:
+        """Tell whether both live at a time."""
+        return self.first <= other.last and other.first <= self.last
+
+    def height(self, other: Buffer) -> int:
+        """Count the most bytes that it needs while ``other``, which it meets, lives."""
+        return max(self.sizes[max(0, other.first - self.first):other.last - self.first + 1])
 
 
 def aligned(size: int) -> int:
@@ -68,22 +73,20 @@ def height(buffers: Iterable[Buffer]) -> int:
 def _first_fit(buffers: Iterable[Buffer]) -> list[Buffer]:
     found: list[Buffer] = []
     for buffer in buffers:
+        met = sorted(((other.offset, other.offset + other.height(buffer), buffer.height(other))
+                      for other in found if other.meets(buffer)), key=itemgetter(0))
+        offset = buffer.offset
         # As sizes change with time, a move upwards can meet a buffer that began above the former place.
-        while (moved := _beyond(buffer, found)) != buffer.offset:
-            buffer = replace(buffer, offset=moved)
-        found.append(buffer)
+        while end := next((end for start, end, mine in met if offset < end and start < offset + mine), None):
+            offset = aligned(end)
+        found.append(replace(buffer, offset=offset))
     return found
-
-
-def _beyond(buffer: Buffer, others: Iterable[Buffer]) -> int:
-    """The offset of ``buffer``, or where the lowest of ``others`` ends with which it overlaps there."""
-    met = [other for other in others if _overlap(buffer, other)]
-    return aligned(min(met, key=lambda one: one.offset).end(buffer)) if met else buffer.offset
 
 
 def _overlap(one: Buffer, other: Buffer) -> bool:
     """Whether both need the same memory at a time."""
-    return one.offset < other.end(one) and other.offset < one.end(other)
+    return (one.meets(other) and one.offset < other.offset + other.height(one)
+            and other.offset < one.offset + one.height(other))
 
 
 def check_buffers(buffers: Iterable[Buffer]) -> None:
