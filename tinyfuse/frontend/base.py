@@ -86,13 +86,14 @@ class FrontEnd(ABC):
 
     def lay_out(self, values: np.ndarray) -> np.ndarray:
         """Fill normalised values, float32 [..., *values_shape], into inputs, float32 [..., *shape]."""
-        arranged = self._arranged(values)
+        arranged = self.arranged(values)
         batch, size = arranged.shape[: arranged.ndim - len(self.values_shape)], math.prod(self.values_shape)
         cells = np.zeros((*batch, math.prod(self.shape)), np.float32)
         cells[..., :size] = arranged.reshape(*batch, size)
         return cells.reshape(*batch, *self.shape)
 
-    def _arranged(self, values: np.ndarray) -> np.ndarray:
+    def arranged(self, values: np.ndarray) -> np.ndarray:
+        """Put the values' own axes [..., *values_shape] in the order of the input."""
         return values
 
     def table(self) -> dict[str, Any]:

@@ -98,7 +98,8 @@ class Frames(Recording):
         """Name the settings that need a whole recording before the first frame can be computed."""
         return super().cannot_stream if self.top_db is None else (*super().cannot_stream, "top_db")
 
-    def _arranged(self, values: np.ndarray) -> np.ndarray:
+    def arranged(self, values: np.ndarray) -> np.ndarray:
+        """See :meth:`FrontEnd.arranged`: ``layout`` decides."""
         return values if self.layout == "frames-first" else np.swapaxes(values, -1, -2)
 
     def values_of(self, windows: np.ndarray) -> np.ndarray:

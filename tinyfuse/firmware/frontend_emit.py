@@ -1,0 +1,164 @@
+"""Front ends as C99: a header, and a source file with their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinyfuse.firmware.c_text import array, braced, export_folder, render, struct
+from tinyfuse.firmware.frontend_plan import FrontEnds, Part
+from tinyfuse.firmware.licence import licensed
+from tinyfuse.frontend.device_picture import PictureTables, Taps
+from tinyfuse.frontend.device_sound import SoundTables
+from tinyfuse.frontend.fft import FftPlan
+from tinyfuse.frontend.picture import Picture
+from tinyfuse.frontend.spectrum import Frames, Spectrogram
+
+RUNTIME = {"sound": ("tny_frontend_float.h", "tny_frontend_fft.h", "tny_frontend_sound.h", "tny_frontend_stream.h"),
+           "picture": ("tny_frontend_picture.h",)}
+PLACEMENTS = {"start": "TNY_AT_START", "centre": "TNY_AT_CENTRE", "loudest": "TNY_AT_LOUDEST"}
+
+
+def front_end_sources(front_ends: FrontEnds) -> dict[str, str]:
+    """Write the files that front ends add to ``src``, by their path in it; none without front ends."""
+    if not front_ends.parts:
+        return {}
+    name, values = front_ends.program.name, _values(front_ends)
+    kinds = {"picture" if isinstance(part.tables, PictureTables) else "sound" for part in front_ends.parts}
+    headers = [header for kind in RUNTIME if kind in kinds for header in RUNTIME[kind]]
+    interface, runtime = export_folder("interface"), export_folder("runtime") / "frontend"
+    tables = "\n".join(text for part in front_ends.parts for text in _tables(part))
+    found = {f"{name}_frontend.h": render(interface / "frontend.h.j2", **values),
+             f"{name}_frontend.c": render(interface / "frontend.c.j2", **values, headers=headers, tables=tables),
+             **{f"runtime/{header}": (runtime / header).read_text(encoding="ascii") for header in headers}}
+    return {path: licensed(path, text) for path, text in found.items()}
+
+
+def _values(front_ends: FrontEnds) -> dict[str, Any]:
+    program = front_ends.program
+    return {"name": program.name, "upper": program.name.upper(), "work_offset": front_ends.work_offset,
+            "work_bytes": front_ends.work_bytes, "memory_bytes": front_ends.memory_bytes,
+            "more_bytes": front_ends.memory_bytes - program.plan.arena_bytes, **interface_of(front_ends)}
+
+
+def interface_of(front_ends: FrontEnds) -> dict[str, list[dict[str, Any]]]:
+    """Describe what the templates need of each sound and each picture."""
+    program = front_ends.program.name
+    found: dict[str, list[dict[str, Any]]] = {"sounds": [], "pictures": []}
+    for part in front_ends.parts:
+        name = part.member.name
+        shared = {"name": name, "prefix": f"{program}_{name}", "upper": f"{program}_{name}".upper(),
+                  "symbol": f"{name}_front_end", "size": part.member.size}
+        if isinstance(part.tables, PictureTables):
+            found["pictures"].append({**shared, "height": part.tables.frame[0], "width": part.tables.frame[1]})
+        else:
+            found["sounds"].append({**shared, **_sound_interface(part, part.tables)})
+    return found
+
+
+def _sound_interface(part: Part, tables: SoundTables) -> dict[str, Any]:
+    one = tables.front_end
+    what = f"{one.kind} of {one.length} samples at {one.rate} Hz"
+    shared = {"what": what, "rate": one.rate, "length": one.length, "stream": not part.cannot_stream,
+              "why": part.cannot_stream}
+    if not isinstance(one, Frames) or part.cannot_stream:
+        return shared
+    keeps_powers = one.level_rms is not None or one.top_db is not None
+    return {**shared, "hop": one.hop, "fft": one.fft_size, "covered": tables.covered,
+            "blocks": tables.covered // one.hop if one.level_rms is not None else 0,
+            "ring_type": "float" if keeps_powers else part.member.ctype,
+            "ring_size": one.frames * (tables.powers if keeps_powers else one.band_count),
+            "ready": -(-one.fft_size // one.hop) + one.frames - 1,
+            "note": " Level and floor are those of these samples." if keeps_powers else ""}
+
+
+def _tables(part: Part) -> Iterable[str]:
+    tables, name = part.tables, part.member.name
+    return _picture(tables, part, name) if isinstance(tables, PictureTables) else _sound(tables, part, name)
+
+
+def _floats(name: str, values: np.ndarray) -> str:
+    return array("float", name, [_float(value) for value in np.asarray(values, np.float32).reshape(-1)])
+
+
+def _float(value: Any) -> str:
+    """Write a float32 exactly."""
+    return f"{float(np.float32(value)).hex()}f"
+
+
+def _sound(tables: SoundTables, part: Part, name: str) -> Iterable[str]:
+    one, wide = tables.front_end, part.member.ctype == "int16_t"
+    yield _floats(f"{name}_slope", tables.slope)
+    yield _floats(f"{name}_offset", tables.offset)
+    members: dict[str, Any] = {
+        "slope": f"{name}_slope", "offset": f"{name}_offset", "least": _float(tables.least),
+        "most": _float(tables.most), "level": _float(tables.level), "length": f"{one.length}u", "window_least": "1u",
+        "cells": part.member.size,
+        "values": one.values_shape[-1], "frames": 1, "frame_step": 1, "value_step": 1, "low": tables.grid.low,
+        "zero_code": tables.zero_code, "placement": PLACEMENTS[one.placement], "wide": wide}
+    if isinstance(one, Frames) and tables.fft is not None:
+        yield from _fft(tables.fft, name)
+        yield _floats(f"{name}_taper", tables.taper)
+        members |= _frames(one, tables, name)
+        if tables.filters:
+            yield array("uint16_t", f"{name}_first", [first for first, _ in tables.filters])
+            yield array("uint16_t", f"{name}_count", [len(weights) for _, weights in tables.filters])
+            yield _floats(f"{name}_weights", np.concatenate([weights for _, weights in tables.filters]))
+        if tables.dct.size:
+            yield _floats(f"{name}_dct", tables.dct)
+    else:
+        members |= {"values": 1, "frames": one.length}
+    yield struct("tny_sound_t", f"{name}_front_end", members)
+
+
+def _frames(one: Frames, tables: SoundTables, name: str) -> dict[str, Any]:
+    steps = {key: stride for key, (stride, _) in one.axes.items()}
+    scale = one.scale.upper() if isinstance(one, Spectrogram) else "DECIBEL"
+    bands = {"first": f"{name}_first", "count": f"{name}_count", "weights": f"{name}_weights"} if tables.filters else {}
+    return {"fft": f"&{name}_fft", "taper": f"{name}_taper", **bands,
+            **({"dct": f"{name}_dct"} if tables.dct.size else {}), "amin": _float(one.amin),
+            "top_db": _float(one.top_db or 0), "energy_share": _float(tables.energy_share),
+            "window_least": f"{one.window}u", "window": one.window, "lead": (one.fft_size - one.window) // 2,
+            "hop": one.hop, "frames": one.frames, "around": one.fft_size // 2 if one.center else 0,
+            "bands": tables.powers - int(tables.energy), "values": one.band_count, "frame_step": steps["frames"],
+            "value_step": steps[one.band_axis], "energy": tables.energy, "scale": f"TNY_{scale}"}
+
+
+def _fft(plan: FftPlan, name: str) -> Iterable[str]:
+    yield array("uint16_t", f"{name}_order", plan.order)
+    for number, stage in enumerate(plan.stages):
+        if stage.span > 1:
+            yield _floats(f"{name}_twiddles{number}", stage.twiddles)
+    yield _floats(f"{name}_split", plan.split)
+    yield array("tny_stage_t", f"{name}_stages", [braced({
+        "radix": stage.radix, "span": stage.span,
+        "twiddles": f"{name}_twiddles{number}" if stage.span > 1 else "NULL"}) for number, stage in
+        enumerate(plan.stages)])
+    yield struct("tny_fft_t", f"{name}_fft", {"size": plan.size, "stages": len(plan.stages), "order": f"{name}_order",
+                                              "stage": f"{name}_stages", "split": f"{name}_split"})
+
+
+def _picture(tables: PictureTables, part: Part, name: str) -> Iterable[str]:
+    one: Picture = tables.front_end
+    (height, width, channels), (top, left) = one.values_shape, tables.corner
+    members: dict[str, Any] = {}
+    for axis, taps in (("rows", tables.rows), ("columns", tables.columns)):
+        yield from _taps(taps, f"{name}_{axis}")
+        members[axis] = braced({
+            "first": f"{name}_{axis}_first", "count": f"{name}_{axis}_count", "weights": f"{name}_{axis}_weights",
+            "size": len(taps.first), "most": taps.weights.shape[1]})
+    yield array("int16_t", f"{name}_codes", tables.codes.reshape(-1))
+    yield struct("tny_picture_t", f"{name}_front_end", members | {
+        "codes": f"{name}_codes", "height": f"{tables.frame[0]}u", "width": f"{tables.frame[1]}u", "out_height": height,
+        "out_width": width, "top": top, "left": left, "cells": f"{part.member.size}u",
+        "zero_code": int(np.clip(tables.grid.zero_point, tables.grid.low, tables.grid.high)), "channels": channels,
+        "by_channel": len(tables.codes) > 1, "wide": part.member.ctype == "int16_t",
+        "rows_first": tables.rows_first})
+
+
+def _taps(taps: Taps, name: str) -> Iterable[str]:
+    yield array("uint16_t", f"{name}_first", taps.first)
+    yield array("uint16_t", f"{name}_count", taps.counts)
+    yield array("int32_t", f"{name}_weights", taps.weights.reshape(-1))

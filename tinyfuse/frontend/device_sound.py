@@ -1,0 +1,265 @@
+"""A recording to the codes of a network's input as the C front end computes it: float32, in one order of operations.
+
+From int16 samples: window, FFT, power, mel bands, times the gain of the level, decibels, floor, DCT, then one product
+and one sum that hold normalisation, scaling and quantisation. librosa (:mod:`tinyfuse.frontend.spectrum`) is the
+definition that this comes close to; that C gives these very codes is proven on emulated cores. Sums of squares are
+whole numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyfuse.core.errors import DataError
+from tinyfuse.frontend.base import FrontEnd
+from tinyfuse.frontend.decibels import LEAST_POWER, decibels
+from tinyfuse.frontend.fft import FftPlan, plan_fft, power_spectra
+from tinyfuse.frontend.normalisation import Normalisation
+from tinyfuse.frontend.recording import Recording, Waveform
+from tinyfuse.frontend.spectrum import Frames, LogMel, Mfcc, Spectrogram, mel_filters
+
+FULL_SCALE = 1 << 15
+POWER_SHARE = np.float32(2.0**-32)
+"""4 times the power of int16 samples, brought to a full scale of 1."""
+MAX_DEVICE_FFT, MAX_DEVICE_VALUES = 1 << 13, 1 << 16
+"""Lengths and numbers of values are 16 bits in C."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Codes of an input: value = scale * (code - zero_point), codes from ``low`` to ``high``."""
+
+    scale: float
+    zero_point: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, eq=False)
+class SoundTables:
+    """The constants of one recording's front end, as C has them.
+
+    ``slope``, ``offset`` float32, by place of a frame's values: the code above ``grid.low`` is slope * value + offset,
+    kept within ``least`` and ``most``, halves rounded up. ``taper`` float32 [window]. ``filters``: (first frequency,
+    float32 weights) of each band, empty without bands. ``dct`` float32 [coefficients, bands] or empty. ``level``: the
+    square of the wanted RMS times 2^30, or 0.
+    """
+
+    front_end: Recording
+    grid: Grid
+    slope: np.ndarray = field(repr=False)
+    offset: np.ndarray = field(repr=False)
+    least: np.float32
+    most: np.float32
+    fft: FftPlan | None = field(default=None, repr=False)
+    taper: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
+    filters: tuple[tuple[int, np.ndarray], ...] = field(default=(), repr=False)
+    dct: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
+
+    @property
+    def level(self) -> np.float32:
+        """Square of the wanted RMS of int16 samples; 0: as they come."""
+        wanted = self.front_end.level_rms
+        return np.float32(0 if wanted is None else wanted**2 * FULL_SCALE**2)
+
+    @property
+    def zero_code(self) -> int:
+        """The code of the cells that carry no value."""
+        return int(np.clip(self.grid.zero_point, self.grid.low, self.grid.high))
+
+    @property
+    def energy(self) -> bool:
+        """Whether the energy of a frame is its last value."""
+        return isinstance(self.front_end, Mfcc) and self.front_end.append_energy
+
+    @property
+    def energy_share(self) -> np.float32:
+        """What makes a mean square of full scale 1 of a frame's sum of squares."""
+        size = self.front_end.fft_size if isinstance(self.front_end, Frames) else 1
+        return np.float32(1 / (size * FULL_SCALE**2))
+
+    @property
+    def powers(self) -> int:
+        """How many powers a frame is made of, its energy among them."""
+        bands = len(self.filters) or (self.fft.size // 2 + 1 if self.fft else 0)
+        return bands + int(self.energy)
+
+    @property
+    def covered(self) -> int:
+        """Samples from the first frame's first to the last one's last."""
+        one = self.front_end
+        return (one.frames - 1) * one.hop + one.fft_size if isinstance(one, Frames) else one.length
+
+
+def sound_tables(front_end: FrontEnd, fitted: Normalisation, grid: Grid) -> SoundTables:
+    """Make the tables of ``front_end``; DataError with what the C side cannot do."""
+    if not isinstance(front_end, Recording):
+        raise DataError(f"{front_end.label}: is no recording")
+    slope, offset, least, most = _affine(front_end, fitted, grid)
+    if isinstance(front_end, Waveform):
+        return SoundTables(front_end, grid, slope, offset, least, most)
+    if not isinstance(front_end, Frames):
+        raise DataError(f"{front_end.label} has no C code; allowed: mfcc, log-mel, spectrogram, waveform, picture")
+    _check_sizes(front_end)
+    mel = [_filter(row) for row in mel_filters(front_end)] if isinstance(front_end, LogMel) else []
+    return SoundTables(front_end, grid, slope, offset, least, most, plan_fft(front_end.fft_size), _taper(front_end),
+                       tuple(mel), _dct(front_end))
+
+
+def _check_sizes(one: Frames) -> None:
+    if one.fft_size > MAX_DEVICE_FFT or np.prod(one.shape) >= MAX_DEVICE_VALUES:
+        raise DataError(f"{one.label}: an FFT of {one.fft_size} samples and {np.prod(one.shape)} values are more than "
+                        f"the C code takes; give an fft of at most {MAX_DEVICE_FFT} and fewer than {MAX_DEVICE_VALUES}")
+    if one.amin < LEAST_POWER:
+        raise DataError(f"{one.label}: amin {one.amin} is below what float32 holds on every core; give at least "
+                        f"{LEAST_POWER:.3g}")
+
+
+def _affine(one: FrontEnd, fitted: Normalisation, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.float32, np.float32]:
+    """Slope, offset and ends of the step from values to codes above ``grid.low``, computed in double precision."""
+    count = one.values_shape[-1]
+    slope, offset = np.ones(count), np.zeros(count)
+    if one.normalise != "none":
+        slope, offset = 1 / np.array(fitted.std), -np.array(fitted.mean) / np.array(fitted.std)
+    ends = np.array([fitted.low, fitted.high])
+    if one.normalise == "unit":
+        slope, offset = slope / (fitted.high - fitted.low), (offset - fitted.low) / (fitted.high - fitted.low)
+        ends = np.array([0.0, 1.0])
+    above = grid.zero_point - grid.low
+    least, most = np.clip(ends / grid.scale + above, 0, grid.high - grid.low)
+    return ((slope / grid.scale).astype(np.float32), (offset / grid.scale + above).astype(np.float32),
+            np.float32(least), np.float32(most))
+
+
+def _taper(one: Frames) -> np.ndarray:
+    from scipy.signal import get_window
+
+    return np.asarray(get_window(one.taper, one.window, fftbins=True), np.float32)
+
+
+def _filter(row: np.ndarray) -> tuple[int, np.ndarray]:
+    used = np.flatnonzero(row)
+    return int(used[0]), np.asarray(row[used[0] : used[-1] + 1] * POWER_SHARE, np.float32)
+
+
+def _dct(one: Frames) -> np.ndarray:
+    if not isinstance(one, Mfcc):
+        return np.zeros((0, 0), np.float32)
+    from scipy.fft import dct
+
+    matrix = dct(np.eye(one.bands), axis=0, type=2, norm="ortho")[int(one.drop_first) : one.coefficients]
+    return np.asarray(matrix, np.float32)
+
+
+def check_samples(tables: SoundTables, samples: np.ndarray) -> np.ndarray:
+    """Return ``samples`` if they are what the microphone gives; DataError unless int16 [n], long enough."""
+    one = tables.front_end
+    least = one.window if isinstance(one, Frames) else 1
+    if samples.dtype != np.int16 or samples.ndim != 1 or len(samples) < least:
+        raise DataError(f"{one.label}: a recording is {samples.dtype} of shape {list(samples.shape)}; give int16 "
+                        f"samples [n] at {one.rate} Hz, at least {least}")
+    return samples
+
+
+def gain_of(tables: SoundTables, squares: int, count: int) -> np.float32:
+    """Compute by how much powers are raised to the level: 1 without one, 0 for silence."""
+    if not tables.level:
+        return np.float32(1)
+    return tables.level * np.float32(count) / np.float32(squares) if squares else np.float32(0)
+
+
+def squares_of(samples: np.ndarray) -> int:
+    """Sum the squares of int16 samples, exactly."""
+    return int(np.square(samples.astype(np.int64)).sum())
+
+
+def placed(tables: SoundTables, samples: np.ndarray) -> np.ndarray:
+    """Place int16 samples in the front end's window, int16 [length]; the loudest part is found exactly."""
+    one, spare = tables.front_end, len(samples) - tables.front_end.length
+    if spare > 0 and one.placement != "start":
+        first = spare // 2
+        if one.placement == "loudest":
+            sums = np.concatenate([[0], np.cumsum(np.square(samples.astype(np.int64)))])
+            first = int(np.argmax(sums[one.length :] - sums[: -one.length]))
+        return samples[first : first + one.length]
+    window = np.zeros(one.length, np.int16)
+    first = 0 if one.placement == "start" else max(-spare, 0) // 2
+    taken = samples[: one.length]
+    window[first : first + len(taken)] = taken
+    return window
+
+
+def sound_codes(tables: SoundTables, recordings: Sequence[np.ndarray]) -> np.ndarray:
+    """Compute input codes, int32 [n, *shape], of int16 ``recordings`` [samples] of any lengths."""
+    clips = [check_samples(tables, one) for one in recordings]
+    windows = np.stack([placed(tables, one) for one in clips])
+    gains = np.array([gain_of(tables, squares_of(one), len(one)) for one in clips], np.float32)
+    if isinstance(tables.front_end, Waveform):
+        values = windows.astype(np.float32) * np.float32(1 / FULL_SCALE) * np.sqrt(gains)[:, None]
+        return laid_out(tables, values[..., None])
+    return laid_out(tables, values_of(tables, frame_powers(tables, windows), gains))
+
+
+def frame_powers(tables: SoundTables, windows: np.ndarray) -> np.ndarray:
+    """Compute the powers of int16 windows [n, length], float32 [n, frames, powers], before any gain."""
+    one, plan = tables.front_end, tables.fft
+    assert isinstance(one, Frames) and plan is not None
+    around = one.fft_size // 2 if one.center else 0
+    heard = np.pad(windows, ((0, 0), (around, around)))
+    starts = np.arange(one.frames) * one.hop
+    frames = np.lib.stride_tricks.sliding_window_view(heard, one.fft_size, axis=1)[:, starts].reshape(-1, one.fft_size)
+    lead = (one.fft_size - one.window) // 2
+    samples = np.zeros((one.fft_size, len(frames)), np.float32)
+    samples[lead : lead + one.window] = frames.T[lead : lead + one.window].astype(np.float32) * tables.taper[:, None]
+    spectra = power_spectra(plan, samples)
+    rows = [_weighted(spectra, *band) for band in tables.filters] or list(spectra * POWER_SHARE)
+    if tables.energy:
+        rows.append(np.square(frames.astype(np.int64)).sum(axis=1).astype(np.float32) * tables.energy_share)
+    return np.ascontiguousarray(np.stack(rows, axis=-1).reshape(len(windows), one.frames, tables.powers))
+
+
+def _weighted(spectra: np.ndarray, first: int, weights: np.ndarray) -> np.ndarray:
+    found = np.zeros(spectra.shape[1], np.float32)
+    for place, weight in enumerate(weights):
+        found = found + weight * spectra[first + place]
+    return found
+
+
+def values_of(tables: SoundTables, powers: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Compute values, float32 [n, frames, values], of powers [n, frames, powers] and gains [n]."""
+    one = tables.front_end
+    raised = powers * gains[:, None, None]
+    if isinstance(one, Spectrogram) and one.scale != "decibel":
+        return np.sqrt(raised) if one.scale == "magnitude" else raised
+    assert isinstance(one, Frames)
+    loud = _decibels(one, raised)
+    bands = loud.shape[-1] - int(tables.energy)
+    if one.top_db is not None:
+        for part in (slice(0, bands), slice(bands, None)):
+            if raised[..., part].size:
+                loudest = _decibels(one, raised[..., part].max(axis=(1, 2), keepdims=True))
+                loud[..., part] = np.maximum(loud[..., part], loudest - np.float32(one.top_db))
+    if not tables.dct.size:
+        return loud
+    made = np.zeros((*loud.shape[:2], len(tables.dct)), np.float32)
+    for band in range(bands):
+        made = made + loud[..., band, None] * tables.dct[:, band]
+    return np.concatenate([made, loud[..., bands:]], axis=-1)
+
+
+def _decibels(one: Frames, powers: np.ndarray) -> np.ndarray:
+    return decibels(np.maximum(powers, np.float32(one.amin)))
+
+
+def laid_out(tables: SoundTables, values: np.ndarray) -> np.ndarray:
+    """Turn values, float32 [n, *values_shape], into codes, int32 [n, *shape]."""
+    one, grid = tables.front_end, tables.grid
+    steps = np.minimum(np.maximum(values * tables.slope + tables.offset, tables.least), tables.most)
+    codes = (steps + np.float32(0.5)).astype(np.int32) + grid.low
+    cells = np.full((len(values), int(np.prod(one.shape))), tables.zero_code, np.int32)
+    arranged = one.arranged(codes).reshape(len(values), -1)
+    cells[:, : arranged.shape[1]] = arranged
+    return cells.reshape(len(values), *one.shape)
