@@ -31,8 +31,8 @@ static inline void tny_channel_row(const tny_plain_conv_t *conv, const void *in,
 {
   const int32_t end = conv->pad_left + conv->in_w, inside = row >= 0 && row < conv->in_h;
   const int32_t first = inside ? conv->pad_left : lanes, last = end < lanes ? end : lanes;
-  const int32_t zero = conv->zero_in, step = conv->in_c;
-  size_t place = (size_t)(row * conv->in_w * step + c);
+  const int32_t zero = conv->zero_in, step = conv->in_column;
+  size_t place = (size_t)(row * conv->in_row + c);
   int32_t i = 0;
   for (; i < first && i < lanes; i++) {
     out[i] = 0;
@@ -91,8 +91,8 @@ static inline void tny_channel_codes(const tny_plain_conv_t *conv, int32_t row, 
                                      int wide)
 {
   const tny_final_t final = tny_final(conv, c);
-  const int32_t columns = conv->out_w, step = conv->out_c;
-  size_t index = (size_t)(row * columns * step + c);
+  const int32_t columns = conv->out_w, step = conv->out_column;
+  size_t index = (size_t)(row * conv->out_row + c);
   for (int32_t x = 0; x < columns; x++, index += (size_t)step) {
     const int32_t code = wide ? tny_finish(final, sums[x]) : tny_finish_quickly(final, sums[x]);
     sums[x] = 0;

@@ -13,6 +13,7 @@ typedef struct {
   int32_t channel_words; /* packed words of one output channel */
   int32_t in_h, in_w, in_c, out_h, out_w, out_c;
   int32_t depth, share; /* output channel c reads `depth` input channels, the first being c / share * depth */
+  int32_t in_row, in_column, out_row, out_column; /* codes between neighbours; rows may be columns of the tensor */
   uint16_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
   uint8_t bits;
   int16_t zero_in, zero_out, low, high;

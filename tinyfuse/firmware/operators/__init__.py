@@ -34,9 +34,9 @@ from tinyfuse.firmware.operators.base import BUILDERS, ITEMS, Kernel, Layer
 from tinyfuse.integer.twin import Twin
 from tinyfuse.tflite.graph import Graph
 
-__all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "cast", "convolution", "depthwise", "division", "elementwise", "layers_of",
-           "layout", "log_softmax", "logic", "matmul", "moves", "plain_conv", "pointwise", "pooling", "recurrent",
-           "reduce", "softmax", "sums", "transpose_conv"]
+__all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "cast", "convolution", "depthwise", "division", "elementwise",
+           "layers_of", "layout", "log_softmax", "logic", "matmul", "moves", "plain_conv", "pointwise", "pooling",
+           "recurrent", "reduce", "softmax", "sums", "transpose_conv"]
 
 
 def layers_of(twin: Twin) -> list[Layer]:

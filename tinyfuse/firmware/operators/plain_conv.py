@@ -1,4 +1,4 @@
-"""Convolutions straight from their definition: all on int16 tensors, and DEPTHWISE_CONV_2D."""
+"""Convolutions straight from their definition: all on int16 tensors, grouped ones, and by single channels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.c_text import array
-from tinyfuse.firmware.operators.base import Kernel, Pair, Shape, Weighted, hwc, in_and_out, is_wide, register
-from tinyfuse.firmware.operators.dead_channels import Reach, largest, reach, settled
+from tinyfuse.firmware.operators.base import Kernel, Pair, Shape, Weighted, is_wide
+from tinyfuse.firmware.operators.dead_channels import Reach, largest, settled
 from tinyfuse.firmware.pack import field_bits, in_words
 from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
-from tinyfuse.integer.operators.depthwise import Depthwise
-from tinyfuse.tflite.graph import Graph, Operator, Tensor
+from tinyfuse.tflite.graph import Tensor
 
 _MULTIPLIER_BITS = 15
 
@@ -66,12 +65,18 @@ class PlainConv(Kernel, Weighted):
                 array("int64_t" if self.long else "int32_t", f"bias{number}", self.bias) +
                 array("tny_scale_t", f"scale{number}", self.scales))
 
+    @property
+    def steps(self) -> dict[str, int]:
+        """Codes between neighbouring rows and columns."""
+        (_, in_w, in_c), (_, out_w, out_c) = self.in_shape, self.out_shape
+        return {"in_row": in_w * in_c, "in_column": in_c, "out_row": out_w * out_c, "out_column": out_c}
+
     def members(self, number: int) -> Mapping[str, object]:
         biases = ("NULL", f"bias{number}") if self.long else (f"bias{number}", "NULL")
         return {"weights": f"weights{number}", "bias": biases[0], "long_bias": biases[1], "scale": f"scale{number}",
                 "channel_words": self.words().shape[1], "bits": self.bits, **self.sizes,
-                "depth": self.weights.shape[3], "share": self.share, **self.sliding, "zero_in": self.zero_in,
-                "zero_out": self.zero_out, "low": self.low, "high": self.high}
+                "depth": self.weights.shape[3], "share": self.share, **self.steps, **self.sliding,
+                "zero_in": self.zero_in, "zero_out": self.zero_out, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,16 +116,6 @@ class ExactConv(PlainConv):
     def scratch_bytes(self) -> int:
         """For the decoded weights of one output channel."""
         return 2 * int(np.prod(self.weights.shape[1:]))
-
-
-@register("DEPTHWISE_CONV_2D")
-def _depthwise(graph: Graph, operator: Operator, node: Depthwise) -> PlainConv:
-    source, target = in_and_out(graph, operator)
-    rows, columns, channels, multiplier = node.weights.shape
-    weights = node.weights.astype(np.int64).reshape(rows, columns, channels * multiplier, 1).transpose(2, 0, 1, 3)
-    _, _, stride_h, stride_w, dilation_h, dilation_w, top, left = (int(value) for value in node.window)
-    return plain_conv(source, target, node, (weights, reach(graph, operator, weights)), (hwc(source), hwc(target)),
-                      ((stride_h, stride_w), (dilation_h, dilation_w), (top, left)), share=multiplier)
 
 
 def plain_conv(source: Tensor, target: Tensor, node: Any, weighed: tuple[np.ndarray, Reach],
