@@ -28,10 +28,11 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 SLOW = ("bench", "select")
 """Verbs that tests of their own run from end to end; here their commands are parsed."""
-WITH_DATA = ("train", "quantize", "attack", "compare", "analyse", "select", "export", "bench")
+WITH_DATA = ("train", "quantize", "attack", "certify", "compare", "analyse", "select", "export", "bench")
 REGISTRIES: list[Any] = [ANALYSES, ATTACKS, BUILDERS, COLUMNS, PARTS, OPERATORS, SOURCES, ZOO]
 CHEAP = {"train": ["--epochs", "1"], "quantize": ["--calibration-samples", "20"], "attack": ["--samples", "4"],
-         "compare": ["--samples", "4"], "analyse": ["--samples", "8"], "export": ["--vectors", "4"]}
+         "certify": ["--samples", "4"], "compare": ["--samples", "4"], "analyse": ["--samples", "8"],
+         "export": ["--vectors", "4"]}
 
 
 def blocks(path: Path, language: str) -> list[str]:

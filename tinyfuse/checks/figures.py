@@ -1,17 +1,14 @@
-"""Do the figures carry what is read from them? Points 21, 22 and 23 of the checklist."""
+"""Do the figures carry what is read from them? Points 22 and 23 of the checklist."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tinyfuse.checks.line_rows import LineRows, budget_of, clean_survivors, populations, same_samples, survivors_within
-from tinyfuse.checks.registry import NO_MEANING, Answer, Finding, Missing, register, register_probe
+from tinyfuse.checks.registry import NO_MEANING, Answer, Finding, Missing, register
 from tinyfuse.checks.sentences import budget_text, points
 from tinyfuse.core.results import Row, epsilon_of
 from tinyfuse.core.statistics import mcnemar, paired_difference, ratio
-
-register_probe("Ce", 21, "certificate-broken", "E", "an attack broke samples that a sound certificate protects",
-               probe="certificate", sentence="{value:.0f} of {n} samples are certified and broken")
 
 
 @register("N", 22, "too-few-samples", "W", "too few samples: a 95 % interval is wider than 3 points")

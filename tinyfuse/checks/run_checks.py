@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tinyfuse.checks import collapse, executors, figures, gradients, strength
+from tinyfuse.checks import certificates, collapse, executors, figures, gradients, strength
 from tinyfuse.checks.line_rows import Line, LineRows, by_line
 from tinyfuse.checks.registry import CHECKS, NO_MEANING, Answer, Check, Finding, Missing
 from tinyfuse.core.results import Row
 
-__all__ = ["CHECKS", "GATING", "LEVELS", "Check", "Flag", "Gap", "collapse", "coverage", "executors", "figures", "gate",
-           "gradients", "letters", "lost_models", "run_checks", "strength"]
+__all__ = ["CHECKS", "GATING", "LEVELS", "Check", "Flag", "Gap", "certificates", "collapse", "coverage", "executors",
+           "figures", "gate", "gradients", "letters", "lost_models", "run_checks", "strength"]
 
 LEVELS = {"E": "error", "W": "warning", "I": "information"}
 _RESULTS = ("D", "Co")  # a loss of clean accuracy or of an input is an error of the model, not of its evaluation

@@ -15,7 +15,7 @@ from tinyfuse.threats.masks import masks_of
 HELP = "prove for how many test samples no attack within a budget changes what an integer .tflite answers"
 EXAMPLES = """\
   tinyfuse certify runs/mine/late__w8.tflite --epsilon image=0.1,audio=0.02 --out runs/mine/proofs
-  tinyfuse certify runs/mine/late__w8.tflite --codes image=2,audio=1 --modality image --radius 16
+  tinyfuse certify runs/mine/late__w8.tflite --codes image=2 --modality image --radius 16
 """
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from row_makers import outcome
 
 from tinyfuse import api
 from tinyfuse.analyses import AnalysisSubject
@@ -14,12 +15,14 @@ from tinyfuse.analyses.certificates.asked import Certified, questions_of
 from tinyfuse.analyses.certificates.ball import Ball
 from tinyfuse.analyses.certificates.certify import METHODS, Certifier, verdicts
 from tinyfuse.analyses.certificates.radius import certified_radii
-from tinyfuse.analyses.certificates.record import broken_despite, check_labels
+from tinyfuse.analyses.certificates.record import check_labels
 from tinyfuse.attacks.adversarial import misclassified
 from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.checks.certificates import broken_despite
+from tinyfuse.checks.run_checks import run_checks
 from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import GateError, UsageError
-from tinyfuse.core.results import ResultStore, pack_survivors
+from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
 from tinyfuse.nn.network import open_network
 from tinyfuse.quantize.convert import baseline, convert
@@ -117,24 +120,24 @@ def test_rows_are_kept_and_not_made_again(small_tflite: Path, half_known: Datase
     assert (tmp_path / "results.jsonl").read_text().splitlines() == lines
 
 
-def test_an_attack_that_breaks_a_certified_sample_ends_the_command(small_tflite: Path, half_known: Dataset) -> None:
+def test_an_attack_that_breaks_a_certified_sample_is_an_error(small_tflite: Path, half_known: Dataset) -> None:
     found = api.certify(small_tflite, half_known, codes=1, samples=SAMPLES, modality="cam", steps=2)
     certified = found.rows[0]
-    settings = certified["settings"]
-    attack = {"n": certified["n"], "norm": "linf", "mask": "", "threat": "codes", "budget": dict(settings["budget"]),
-              "survivors": pack_survivors(np.asarray(certified["each"]) == 0)}
-    count = int(sum(certified["each"]))
+    safe, budget = np.asarray(certified["each"]) > 0, certified["settings"]["budget"]
+    count = int(safe.sum())
     assert count
-    assert broken_despite(found.rows, [attack]) == count
-    assert broken_despite(found.rows, [{**attack, "budget": {"cam": 1.0}}]) == 0
-    assert broken_despite(found.rows, [{**attack, "budget": {"mic": 0.0001}}]) == 0
-
-    class Broken(ResultStore):
-        def rows(self, kind: str | None = None, **filters: Any) -> list[dict[str, Any]]:
-            return [attack]
-
-    with pytest.raises(GateError, match=f"{count} certified samples were broken"):
-        Certified(found.answers, Broken()).check()
+    own = {name: certified[name] for name in ("model", "precision", "seed", "data_checksum", "executor")}
+    attack = outcome(~safe, attacked=["cam"], epsilon=budget, inputs={"cam": 1.0, "mic": 1.0}, threat="codes", **own)
+    assert broken_despite([certified], [attack]) == (count, count)
+    for other in ({"budget": {"cam": 1.0}}, {"budget": {"mic": 0.0001}}, {"executor": "keras"}, {"norm": "l2"}):
+        assert broken_despite([certified], [attack | other]) == (0, 0)
+    (flag,) = [flag for flag in run_checks([*found.rows, attack]) if flag.code == "Ce"]
+    assert flag.level == "E"
+    assert f"{count} of {count}" in flag.text
+    store = ResultStore()
+    store.append(attack)
+    with pytest.raises(GateError, match=rf"broke certified samples \({count} verdicts\)"):
+        Certified(found.answers, store).check()
 
 
 @pytest.mark.parametrize(("asked", "words"), [

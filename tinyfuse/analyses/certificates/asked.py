@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyfuse.analyses.certificates.record import Question, broken_despite, sentence
+from tinyfuse.analyses.certificates.record import Question, sentence
+from tinyfuse.checks.certificates import broken_despite, is_certificate
 from tinyfuse.core.errors import GateError, UsageError
 from tinyfuse.core.results import ResultStore, Row
 from tinyfuse.data.samples import Input
@@ -60,7 +61,7 @@ class Certified:
         """Raise :class:`GateError` if an attack of the run broke a sample that is certified."""
         first = self.rows[0]
         own = {name: first[name] for name in ("model", "precision", "seed", "data_checksum")}
-        broken = broken_despite(self.rows, self.store.rows("attack", **own))
+        broken, _ = broken_despite(filter(is_certificate, self.rows), self.store.rows("attack", **own))
         if broken:
-            raise GateError(f"{broken} certified samples were broken by attacks of the same run: a bound is wrong or a "
-                            "file was changed; trust neither, and report this model")
+            raise GateError(f"attacks of the same run broke certified samples ({broken} verdicts): a bound is wrong or "
+                            "a file was changed; trust neither, and report this model")

@@ -12,6 +12,7 @@ import numpy as np
 from tinyfuse.analyses.certificates.ball import check_budget_covers
 from tinyfuse.analyses.certificates.certify import Certifier, Verdicts, verdicts
 from tinyfuse.analyses.certificates.radius import certified_radii
+from tinyfuse.checks.certificates import CERTIFICATE, CERTIFIED
 from tinyfuse.core.console import progress
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import sha256_hex
@@ -22,8 +23,8 @@ from tinyfuse.threats.code_threats import code_problem
 from tinyfuse.threats.modes import mode_name
 from tinyfuse.threats.threat import Threat
 
-ANALYSIS = "certificate"
-QUANTITIES = ("certified", "falsified", "open")
+ANALYSIS = CERTIFICATE
+QUANTITIES = (CERTIFIED, "falsified", "open")
 SECONDS, RADIUS = "seconds", "certified radius"
 
 
@@ -132,33 +133,6 @@ def check_labels(labels: np.ndarray, classes: int) -> None:
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
         raise UsageError(f"labels from {labels.min()} to {labels.max()}, but the model has {classes} outputs; give data"
                          f" with the classes 0 to {classes - 1}")
-
-
-def broken_despite(rows: list[Row], attacks: list[Row]) -> int:
-    """Count samples that a certificate in ``rows`` protects and that one of ``attacks`` breaks: 0 is right.
-
-    An attack counts where it stays within the certificate's budget, norm, threat model and mask, on the same samples.
-    """
-    from tinyfuse.core.results import unpack_survivors
-
-    broken = 0
-    for row in rows:
-        if row["analysis"] != ANALYSIS or row["quantity"] != "certified":
-            continue
-        settings, safe = row["settings"], np.asarray(row["each"]) > 0
-        for attack in attacks:
-            if _covers(settings, attack) and attack["n"] == row["n"]:
-                broken += int((safe & ~unpack_survivors(attack["survivors"], attack["n"])).sum())
-    return broken
-
-
-def _covers(settings: Mapping[str, Any], attack: Row) -> bool:
-    """Whether every input that ``attack`` made is one that the certificate is about."""
-    budget = settings["budget"]
-    alike = (attack["norm"], attack["mask"]) == (settings["norm"], settings["mask"])
-    world = attack["threat"] == settings["threat"]
-    return alike and world and all(size <= budget.get(name, 0.0) * (1 + 1e-12)
-                                   for name, size in attack["budget"].items())
 
 
 def sentence(rows: list[Row]) -> str:
