@@ -5,6 +5,45 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __riscv
+
+#define BOARD_READ_STACK "mv %0, sp"
+
+static inline void board_start(void)
+{
+}
+
+static inline void board_restart(void)
+{
+}
+
+/* The counter, mtime, is taken to have 32 bits: enough for 2^32 times a hundred instructions. */
+static inline int board_wrapped(void)
+{
+  return 0;
+}
+
+static inline uint32_t board_now(void)
+{
+  return *(volatile uint32_t *)BOARD_COUNTER;
+}
+
+static inline uint32_t board_since(uint32_t start)
+{
+  return board_now() - start;
+}
+
+static inline void board_end(void)
+{
+  *(volatile uint32_t *)BOARD_STOP = 0x5555u; /* the board is switched off, and the emulator with it */
+  for (;;) {
+  }
+}
+
+#else
+
+#define BOARD_READ_STACK "mov %0, sp"
+
 /* CMSDK UART at BOARD_UART: data, state (bit 0: transmitter full, bit 1: a byte was received), control, ..., divider. */
 static volatile uint32_t *const board_uart = (volatile uint32_t *)BOARD_UART;
 static volatile uint32_t *const board_systick = (volatile uint32_t *)0xE000E010u;
@@ -17,6 +56,9 @@ static inline void board_start(void)
   board_systick[1] = BOARD_WRAP;
   board_systick[2] = 0u;
   board_systick[0] = 5u; /* the core's own clock, no interrupt */
+#ifdef BOARD_STRICT_ALIGNMENT
+  *(volatile uint32_t *)0xE000ED14u |= 8u; /* CCR: loads and stores that are not aligned fault, as on ARMv6-M */
+#endif
 }
 
 static inline void board_put(uint8_t byte)
@@ -65,9 +107,11 @@ static inline uint32_t board_since(uint32_t start)
 
 static inline void board_end(void)
 {
-  *(volatile uint32_t *)0xE000ED0Cu = 0x05FA0004u; /* AIRCR: system reset; the emulator stops there */
+  *(volatile uint32_t *)BOARD_STOP = 0x05FA0004u; /* AIRCR: system reset; the emulator stops there */
   for (;;) {
   }
 }
+
+#endif
 
 #endif

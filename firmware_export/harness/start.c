@@ -1,4 +1,4 @@
-/* From reset to main on an emulated Cortex-M: memory, floating point and vector unit. */
+/* From reset to main on an emulated core: memory, and on a Cortex-M floating point and vector unit. */
 #include "board.h"
 #include "records.h"
 
@@ -9,17 +9,20 @@ void tny_begin(void);
 void tny_fault(void);
 
 /* A record of tag 'F' tells the host; see main.c. */
-void tny_fault(void)
+__attribute__((aligned(4))) void tny_fault(void)
 {
-  send_record('F', NULL, 0);
+  static const uint8_t nothing = 0;
+  send_record('F', &nothing, 0);
   board_end();
 }
 
+#ifndef __riscv
 __attribute__((section(".tny_vectors"), used)) static void *const vectors[16] = {
   &tny_stack_top, (void *)tny_reset, (void *)tny_fault, (void *)tny_fault, (void *)tny_fault, (void *)tny_fault,
   (void *)tny_fault, (void *)tny_fault, NULL, NULL, NULL, (void *)tny_fault, (void *)tny_fault, NULL,
   (void *)tny_fault, (void *)tny_fault
 };
+#endif
 
 void tny_begin(void)
 {
@@ -34,6 +37,23 @@ void tny_begin(void)
   (void)main();
   board_end();
 }
+
+#ifdef __riscv
+
+/* The first instructions of the memory: a board without firmware begins there. */
+__attribute__((naked, section(".tny_vectors"), used)) void tny_reset(void)
+{
+  __asm volatile(
+      "la sp, tny_stack_top\n\t"
+      "la t0, tny_fault\n\t"
+      ".option push\n\t"
+      ".option arch, +zicsr\n\t"
+      "csrw mtvec, t0\n\t"
+      ".option pop\n\t"
+      "j tny_begin");
+}
+
+#else
 
 /* The unit must be on before any function may use its registers, even to save them. */
 __attribute__((naked)) void tny_reset(void)
@@ -50,3 +70,5 @@ __attribute__((naked)) void tny_reset(void)
       "bl tny_begin\n\t"
       ".ltorg");
 }
+
+#endif

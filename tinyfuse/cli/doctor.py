@@ -19,7 +19,9 @@ Look = tuple[bool, str, str, str]
 """Whether it is fine, what was looked at, what was found, and what to do."""
 TOOLS = {"espeak-ng": "makes the embedded speech anew (not needed to use it)",
          "arm-none-eabi-gcc": "compiles firmware in `tinyfuse verify`; without it pip install ziglang",
-         "qemu-system-arm": "runs firmware in `tinyfuse verify`; without it pip install unicorn"}
+         "qemu-system-arm": "runs firmware in `tinyfuse verify`; without it pip install unicorn",
+         "riscv64-unknown-elf-gcc": "compiles firmware for core rv32; without it pip install ziglang",
+         "qemu-system-riscv32": "runs firmware on core rv32; without it pip install unicorn"}
 """Optional ones, and what for."""
 EXTRAS = {"oracle": "TFLite Micro itself: without it the twin's codes stand for its own, and nothing checks them; all "
                     "the rest works",

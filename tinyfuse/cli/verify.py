@@ -11,7 +11,7 @@ from tinyfuse.firmware.boards import board
 if TYPE_CHECKING:
     from tinyfuse.firmware.verify import Verified
 
-HELP = "run a package on emulated Cortex-M cores and compare every code with TFLite Micro's"
+HELP = "run a package on emulated Cortex-M and RISC-V cores and compare every code with TFLite Micro's"
 EXAMPLES = """\
   tinyfuse verify runs/mine/firmware
   tinyfuse verify runs/mine/firmware --core m4,m55 --board nucleo-l4r5zi --layers
@@ -20,10 +20,12 @@ EXAMPLES = """\
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("package", metavar="DIR", help="folder that `tinyfuse export` wrote")
-    parser.add_argument("--core", metavar="NAMES", help="m3,m4,m7,m33,m55 or some of them (default: all that can be "
-                                                        "emulated here)")
-    parser.add_argument("--compiler", metavar="NAME", help="arm-none-eabi-gcc or zig (default: what is there)")
-    parser.add_argument("--emulator", metavar="NAME", help="qemu-system-arm or unicorn (default: what is there)")
+    parser.add_argument("--core", metavar="NAMES", help="m0+,m3,m4,m7,m33,m55,rv32 or some of them (default: all "
+                                                        "that can be emulated here)")
+    parser.add_argument("--compiler", metavar="NAME", help="arm-none-eabi-gcc, riscv64-unknown-elf-gcc or zig "
+                                                           "(default: what is there)")
+    parser.add_argument("--emulator", metavar="NAME", help="qemu-system-arm, qemu-system-riscv32 or unicorn "
+                                                           "(default: what is there)")
     parser.add_argument("--board", action="append", default=[], metavar="NAME",
                         help="say whether the package fits, and estimate its time; repeatable")
     parser.add_argument("--layers", action="store_true", help="print the instructions of each layer")

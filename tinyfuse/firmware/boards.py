@@ -5,7 +5,9 @@ descriptions). An estimate is instructions counted on the emulated core, times c
 The cycles per instruction of M4, M33 and M85 are fitted on published results of MLPerf Tiny's ResNet8 with CMSIS-NN
 kernels and the instructions of the same kernels on the emulated core (M4: 46.75 M cycles over 29.72 M, NUCLEO-L4R5ZI;
 M33: 49.24 over 29.77, EK-RA6M4; M85: 4.07 over the M55's 4.80, EK-RA8D1). M3, M7 and M55 have no such row:
-theirs are the M4's and the M85's, changed by what the processors' widths suggest, with a wider spread.
+theirs are the M4's and the M85's, changed by what the processors' widths suggest, with a wider spread. So are those of
+the M0+ (two cycles for a load, a store or a taken branch) and of small RISC-V cores, on boards that run code from a
+cached serial flash.
 """
 
 from __future__ import annotations
@@ -27,12 +29,13 @@ class Timing:
 
 
 _TIMINGS = {"M4": Timing("m4", 1.57, 0.3), "M33": Timing("m33", 1.65, 0.3), "M7": Timing("m7", 1.0, 0.5),
-            "M85": Timing("m55", 0.85, 0.5), "M55": Timing("m55", 1.2, 0.6), "M3": Timing("m3", 1.6, 0.5)}
+            "M85": Timing("m55", 0.85, 0.5), "M55": Timing("m55", 1.2, 0.6), "M3": Timing("m3", 1.6, 0.5),
+            "M0+": Timing("m0+", 1.5, 0.5), "RV32IMC": Timing("rv32", 1.4, 0.6)}
 
 
 @dataclass(frozen=True)
 class Board:
-    """``core``: M4, M33, ..., or another processor family; sizes in KiB."""
+    """``core``: M4, M33, RV32IMC, ..., or another processor family; sizes in KiB."""
 
     name: str
     title: str
@@ -84,6 +87,9 @@ BOARDS = {board.name: board for board in (
     Board("cy8cproto-062-4343w", "CY8CPROTO-062-4343W", "M4", 150, 2048, 1024),
     Board("rp2040", "RP2040 (Raspberry Pi Pico)", "M0+", 133, 2048, 264),
     Board("rp2350", "RP2350 (Raspberry Pi Pico 2)", "M33", 150, 4096, 520),
+    Board("rp2350-riscv", "RP2350 (Raspberry Pi Pico 2), its RISC-V cores", "RV32IMC", 150, 4096, 520),
+    Board("esp32-c3", "ESP32-C3-DevKitM-1", "RV32IMC", 160, 4096, 400),
+    Board("esp32-c6", "ESP32-C6-DevKitC-1", "RV32IMC", 160, 8192, 512),
     Board("esp32-s3", "ESP32-S3-DevKitC-1", "Xtensa LX7", 240, 8192, 512))}
 
 

@@ -45,7 +45,9 @@ def board_options(core: Core) -> list[str]:
     """Make options that tell the harness where the parts of the core's board are."""
     return [f"-DBOARD_UART=0x{core.uart:x}u", f"-DBOARD_CLOCK_HZ={core.clock_hz}u",
             f"-DBOARD_VECTORS=0x{core.memory:x}u", f"-DBOARD_RESULTS=0x{core.memory + VECTOR_BYTES:x}u",
-            f"-DBOARD_RESULT_BYTES={RESULT_BYTES}u", f"-I{export_folder('harness')}"]
+            f"-DBOARD_RESULT_BYTES={RESULT_BYTES}u", f"-DBOARD_COUNTER=0x{core.counter:x}u",
+            f"-DBOARD_STOP=0x{core.stop:x}u", *(["-DBOARD_STRICT_ALIGNMENT=1"] if core.strict_alignment else []),
+            f"-I{export_folder('harness')}"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,6 @@ def footprint(package: Path) -> Footprint:
         for section in ELFFile(stream).iter_sections():
             flags = section["sh_flags"]
             if flags & allocated:
-                constants = "weights" if section.name.startswith(".rodata.weights") else "tables"
+                constants = "weights" if section.name.startswith((".rodata.weights", ".srodata.weights")) else "tables"
                 sizes["data" if flags & writable else "text" if flags & code else constants] += section["sh_size"]
     return Footprint(**sizes)

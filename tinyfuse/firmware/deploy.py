@@ -14,6 +14,7 @@ from tinyfuse.core.files import sha256_hex
 from tinyfuse.firmware import boards
 from tinyfuse.firmware.c_names import identifier_of
 from tinyfuse.firmware.cores import CORES
+from tinyfuse.firmware.frontend_plan import front_ends_asked
 from tinyfuse.firmware.host import judge_on_host
 from tinyfuse.firmware.measure import measure, setups
 from tinyfuse.firmware.metadata import FILE, read_metadata
@@ -32,13 +33,16 @@ if TYPE_CHECKING:
 
 def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None, name: str | None = None,
            optimize: str = "ram", vectors: int = 200, board: str | None = None, force: bool = False,
-           seed: int = 0, output: str | None = None, keep_constant: bool = False) -> Path:
+           seed: int = 0, output: str | None = None, keep_constant: bool = False,
+           frontend: str | None = None) -> Path:
     """Write the firmware package of a ``.tflite`` as folder ``out`` and return its path.
 
     ``dataset`` gives the ``vectors`` test vectors; None: random codes. ``name`` (default: the file's) is the prefix of
     every C symbol; ``optimize`` is "ram", "speed" or "size"; ``force`` replaces an older package; ``output`` is the one
     of several outputs that names the class (default: the first). Channels that are constant whatever goes in are
-    removed, unless ``keep_constant``. The same model, data and options give the same bytes.
+    removed, unless ``keep_constant``. ``frontend``: None adds the front ends that the table beside the model has, for
+    frames of the input's size; "none" adds none; "image=160x120" says what a camera gives.
+    The same model, data and options give the same bytes.
 
     Raises:
         UsageError: an existing folder, no identifier, or a ``board`` that the model does not fit.
@@ -51,7 +55,8 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     prefix = name or identifier_of(path.stem)
     program, beside = program_of(loaded, prefix, optimize, keep_constant=keep_constant), table_of(path, loaded)
     codes, source = _test_codes(path, loaded, beside, dataset, vectors, seed)
-    found = Package(loaded, program, make_vectors(loaded, codes), source, beside, keep_constant)
+    front_ends = front_ends_asked(frontend, program, [port.name for port in loaded.inputs], beside)
+    found = Package(loaded, program, make_vectors(loaded, codes), source, beside, keep_constant, front_ends)
     if board is not None:
         where, table = boards.board(board), found.metadata
         flash, ram = table.flash_bytes_about, table.ram_bytes_about

@@ -5,7 +5,6 @@ QEMU emulates whole boards. Unicorn is a processor and nothing around it, and co
 
 from __future__ import annotations
 
-import os
 import shutil
 import struct
 import subprocess
@@ -20,17 +19,17 @@ import numpy as np
 
 from tinyfuse.core.errors import TinyfuseError, UsageError
 from tinyfuse.core.programs import run_limited
-from tinyfuse.firmware.cores import RAM_BYTES, RESULT_BYTES, ROM_BYTES, VECTOR_BYTES, Core
+from tinyfuse.firmware.cores import MIB, RAM_BYTES, RESULT_BYTES, ROM_BYTES, VECTOR_BYTES, Core
 
 SECONDS = 1800
 STACK_BYTES = 4096
 """What the harness paints."""
 PAGE = 0x1000
-SYSTEM = 0xE000E000
-COUNTER, RESET = SYSTEM + 0x18, SYSTEM + 0xD0C
-MOST_TICKS = 0xFFFFFF
-"""Where the counter wraps."""
 INSTRUCTIONS_PER_TICK = 40
+"""Of the counter that Unicorn is given."""
+MODELS = {"arm": ("arm_const", "UC_ARCH_ARM", ("UC_MODE_THUMB", "UC_MODE_MCLASS")),
+          "riscv": ("riscv_const", "UC_ARCH_RISCV", ("UC_MODE_RISCV32",))}
+"""Unicorn's names: module of the registers, architecture, modes."""
 
 
 class EmulationError(TinyfuseError):
@@ -95,9 +94,9 @@ def results_of(ran: Ran, core: Core) -> list[int]:
     for tag, content in ran.records:
         if tag == "R":
             ticks = np.frombuffer(content, "<u4").astype(float)
-            if ticks[0] > MOST_TICKS:
-                raise EmulationError(f"{core.name}: an inference takes more than {MOST_TICKS} ticks of the counter; "
-                                     "the model is too large to be counted")
+            if ticks[0] >= core.most_ticks:
+                raise EmulationError(f"{core.name}: an inference takes {core.most_ticks} ticks of the counter "
+                                     "or more; the model is too large to be counted")
             if ticks[1] >= STACK_BYTES:
                 raise EmulationError(f"{core.name}: an inference takes {STACK_BYTES} bytes of stack or more")
             ticks[[0, *range(2, len(ticks))]] *= ran.instructions_per_tick
@@ -106,19 +105,24 @@ def results_of(ran: Ran, core: Core) -> list[int]:
 
 
 class Qemu:
-    """qemu-system-arm; with -icount each instruction takes one nanosecond of the emulated time."""
+    """A program of QEMU; with -icount each instruction takes one nanosecond of the emulated time."""
 
-    name = "qemu-system-arm"
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def run(self, core: Core, program: Path, vectors: bytes, *, counted: bool) -> Ran:
         """See :class:`Emulator`. The emulated board reaches nothing of the host but the file that is its memory."""
         check_size(vectors)
         folder = program.parent
         memory = folder / "memory.bin"
-        memory.write_bytes(vectors)
-        os.truncate(memory, core.memory_bytes)  # sparse: what is never written takes no room
-        command = ["qemu-system-arm", "-M", f"{core.machine},memory-backend=board", "-display", "none", "-monitor",
-                   "none", "-nodefaults", "-no-reboot", "-kernel", program.name, "-object",
+        place = core.memory - core.memory_start
+        with memory.open("wb") as stream:
+            stream.truncate(core.memory_bytes)  # sparse: what is never written takes no room
+            stream.seek(place)
+            stream.write(vectors)
+        command = [self.name, "-M", f"{core.machine},memory-backend=board", *core.qemu_options, "-m",
+                   f"{core.memory_bytes // MIB}M", "-display", "none", "-monitor", "none", "-nodefaults", "-no-reboot",
+                   "-kernel", program.name, "-object",
                    f"memory-backend-file,id=board,size={core.memory_bytes},mem-path={memory.name},share=on"]
         if counted:
             command += ["-icount", "shift=0,sleep=off"]
@@ -128,9 +132,9 @@ class Qemu:
             raise EmulationError(f"{core.name}: the program did not end in {SECONDS} seconds") from error
         if done.returncode:
             said = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise EmulationError(f"{core.name}: qemu-system-arm failed ({said})")
+            raise EmulationError(f"{core.name}: {self.name} failed ({said})")
         with memory.open("rb") as stream:
-            stream.seek(VECTOR_BYTES)
+            stream.seek(place + VECTOR_BYTES)
             left = stream.read(RESULT_BYTES)
         memory.unlink()
         return Ran(tuple(records(left, core)), 1e9 / core.clock_hz)
@@ -155,19 +159,21 @@ class Unicorn:
 class _Board:
     def __init__(self, core: Core, program: Path, vectors: bytes, *, counted: bool) -> None:
         unicorn: Any = import_module("unicorn")
-        arm_const: Any = import_module("unicorn.arm_const")
+        names, architecture, modes = MODELS[core.family]
+        constants: Any = import_module(f"unicorn.{names}")
 
         self.core, self.instructions = core, 0
         self._lengths: dict[tuple[int, int], int] = {}
-        mode = unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
-        self._machine = unicorn.Uc(unicorn.UC_ARCH_ARM, mode)
-        self._machine.ctl_set_cpu_model(getattr(arm_const, core.unicorn))
+        self._machine = unicorn.Uc(getattr(unicorn, architecture), sum(getattr(unicorn, mode) for mode in modes))
+        self._machine.ctl_set_cpu_model(getattr(constants, core.unicorn))
+        pages = {address & -PAGE for address in (core.uart, core.counter, core.stop)}
         for start, size in ((core.rom, ROM_BYTES), (core.ram, RAM_BYTES), (core.memory, VECTOR_BYTES + RESULT_BYTES),
-                            (core.uart & -PAGE, PAGE), (SYSTEM, PAGE)):
+                            *((page, PAGE) for page in sorted(pages))):
             self._machine.mem_map(start, size)
         self._load(program)
         self._machine.mem_write(core.memory, vectors)
-        hooks = [(unicorn.UC_HOOK_MEM_WRITE, self._reset, RESET), (unicorn.UC_HOOK_MEM_READ, self._count_read, COUNTER)]
+        hooks = [(unicorn.UC_HOOK_MEM_WRITE, self._reset, core.stop),
+                 (unicorn.UC_HOOK_MEM_READ, self._count_read, core.counter)]
         for kind, action, address in hooks:
             self._machine.hook_add(kind, action, begin=address, end=address + 3)
         if counted:
@@ -182,18 +188,24 @@ class _Board:
                     self._machine.mem_write(segment["p_paddr"], segment.data())
 
     def run(self) -> None:
-        """Run from the reset vector until the program resets the board."""
+        """Run from the reset vector until the program ends the board."""
+        self._ended = False
+        self._machine.emu_start(self._start(), 0, timeout=SECONDS * 1_000_000)
+        if not self._ended:
+            raise EmulationError(f"{self.core.name}: the program did not end in {SECONDS} seconds")
+        if self.instructions > self.core.most_ticks * INSTRUCTIONS_PER_TICK:
+            raise EmulationError(f"{self.core.name}: more instructions than the counter holds")
+
+    def _start(self) -> int:
+        """Where the program begins: a Cortex-M reads stack and address from its vectors, a RISC-V core begins there."""
+        if self.core.family == "riscv":
+            return self.core.rom
         from unicorn import arm_const
 
         stack, start = (int.from_bytes(self._machine.mem_read(self.core.rom + 4 * place, 4), "little")
                         for place in (0, 1))
         self._machine.reg_write(arm_const.UC_ARM_REG_SP, stack)
-        self._ended = False
-        self._machine.emu_start(start | 1, 0, timeout=SECONDS * 1_000_000)
-        if not self._ended:
-            raise EmulationError(f"{self.core.name}: the program did not end in {SECONDS} seconds")
-        if self.instructions > MOST_TICKS * INSTRUCTIONS_PER_TICK:
-            raise EmulationError(f"{self.core.name}: more instructions than the counter holds")
+        return start | 1
 
     def left(self) -> bytes:
         """Read the memory for results."""
@@ -204,21 +216,23 @@ class _Board:
         machine.emu_stop()
 
     def _count_read(self, machine: Any, access: int, address: int, size: int, value: int, data: Any) -> None:
-        ticks = MOST_TICKS - self.instructions // INSTRUCTIONS_PER_TICK & MOST_TICKS
-        machine.mem_write(COUNTER, ticks.to_bytes(4, "little"))
+        ticks, most = self.instructions // INSTRUCTIONS_PER_TICK, self.core.most_ticks
+        machine.mem_write(self.core.counter, ((most - ticks if self.core.counts_down else ticks) & most).to_bytes(
+            4, "little"))
 
     def _block(self, machine: Any, address: int, size: int, data: Any) -> None:
         length = self._lengths.get((address, size))
         if length is None:
-            length = self._lengths[address, size] = _count(bytes(machine.mem_read(address, size)))
+            length = self._lengths[address, size] = _count(bytes(machine.mem_read(address, size)), self.core)
         self.instructions += length
 
 
-def _count(code: bytes) -> int:
-    """Thumb instructions in ``code``: the upper five bits tell those of 32 bits."""
+def _count(code: bytes, core: Core) -> int:
+    """Instructions of 16 and 32 bits in ``code``; of Thumb the upper five bits tell them, of RISC-V the lower two."""
     at = found = 0
     while at < len(code):
-        at += 4 if code[at + 1] >> 3 in (0b11101, 0b11110, 0b11111) else 2
+        long = code[at] & 3 == 3 if core.family == "riscv" else code[at + 1] >> 3 in (0b11101, 0b11110, 0b11111)
+        at += 4 if long else 2
         found += 1
     return found
 
@@ -226,8 +240,8 @@ def _count(code: bytes) -> int:
 def emulators(core: Core) -> dict[str, Emulator]:
     """Find the emulators of ``core`` that are here, the preferred one first."""
     found: dict[str, Emulator] = {}
-    if shutil.which("qemu-system-arm"):
-        found["qemu-system-arm"] = Qemu()
+    if shutil.which(core.qemu):
+        found[core.qemu] = Qemu(core.qemu)
     if core.unicorn and find_spec("unicorn"):
         found["unicorn"] = Unicorn()
     return found

@@ -54,10 +54,15 @@ class Cost:
 
 def setups(cores: Sequence[Core], cross: Compiler | None = None, emulator: str | None = None) -> dict[str, Setup]:
     """Find those of ``cores`` that have a compiler and an emulator here, by name, with the preferred ones or these."""
-    cross = cross or next(iter(compilers().values()), None)
-    found = {core: emulators(core) for core in cores}
-    machines = {core: here.get(emulator or next(iter(here), "")) for core, here in found.items()}
-    return {core.name: Setup(core, cross, machine) for core, machine in machines.items() if cross and machine}
+    named = list(compilers().values()) if cross is None else [cross]
+    found = {}
+    for core in cores:
+        here = emulators(core)
+        machine = here.get(emulator or next(iter(here), ""))
+        compiler = next((one for one in named if one.serves(core)), None)
+        if compiler is not None and machine is not None:
+            found[core.name] = Setup(core, compiler, machine)
+    return found
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Compilers for the emulated cores and for this machine: Arm's GNU toolchain, zig from its wheel, the host's own."""
+"""Compilers for the emulated cores and for this machine: GNU's for Arm and RISC-V, zig from its wheel, the host's."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ SECONDS = 600
 MEMORY_MIB = 4096
 """What each process of a compiler may allocate; the largest packages take a quarter of it."""
 GNU = "arm-none-eabi-gcc"
+GNU_RISCV = "riscv64-unknown-elf-gcc"
+ZIG = "zig"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 OPTIMIZE = {"ram": "-O2", "speed": "-O2", "size": "-Os"}
 """What a program may be planned for, and the option that the C compiler then gets."""
@@ -46,10 +48,14 @@ class Compiler:
     name: str
     command: tuple[str, ...]
 
+    def serves(self, core: Core) -> bool:
+        """Tell whether it compiles for ``core``."""
+        return self.name == core.gnu or (self.name == ZIG and core.zig)
+
     def flags(self, core: Core) -> list[str]:
-        """Options that choose ``core``; zig brings no C library for bare metal."""
-        freestanding = str(export_folder("harness") / "freestanding")
-        return core.gnu_flags if self.name == GNU else [*core.zig_flags, "-I", freestanding]
+        """Options that choose ``core``; only Arm's GNU toolchain brings a C library for bare metal."""
+        own = core.zig_flags if self.name == ZIG else core.gnu_flags
+        return own if self.name == GNU else [*own, "-I", str(export_folder("harness") / "freestanding")]
 
     def library(self) -> list[Path]:
         """Sources that stand in for a C library."""
@@ -82,8 +88,9 @@ class Compiler:
             text = text.replace(name, f"0x{value:x}")
         placed.write_text(text, encoding="ascii")
         libraries = ["-nostartfiles", "--specs=nosys.specs"] if self.name == GNU else ["-nostdlib"]
+        behind = ["-lgcc"] if self.name == GNU_RISCV else []
         run([*self.command, *self.flags(core), "-static", *libraries, "-Wl,--gc-sections", f"-Wl,-T,{placed}",
-             *map(str, objects), "-o", str(made)])
+             *map(str, objects), *behind, "-o", str(made)])
         return made
 
 
@@ -103,11 +110,9 @@ def _excess(program: Path, core: Core) -> str:
 
 def compilers() -> dict[str, Compiler]:
     """Find the cross compilers that are here, the preferred one first."""
-    found = {}
-    if shutil.which(GNU):
-        found[GNU] = Compiler(GNU, (GNU,))
+    found = {name: Compiler(name, (name,)) for name in (GNU, GNU_RISCV) if shutil.which(name)}
     if importlib.util.find_spec("ziglang"):
-        found["zig"] = Compiler("zig", (sys.executable, "-m", "ziglang", "cc"))
+        found[ZIG] = Compiler(ZIG, (sys.executable, "-m", "ziglang", "cc"))
     return found
 
 

@@ -16,7 +16,7 @@ from tinyfuse.core.errors import ParityError, UsageError
 from tinyfuse.core.files import temporary_folder
 from tinyfuse.firmware import boards
 from tinyfuse.firmware.build import VARIANTS, Footprint, build, footprint
-from tinyfuse.firmware.cores import cores_of
+from tinyfuse.firmware.cores import Core, cores_of
 from tinyfuse.firmware.host import outputs_on_host
 from tinyfuse.firmware.machine import EmulationError, Ran, outputs_of, results_of
 from tinyfuse.firmware.measure import Setup, setups
@@ -85,7 +85,7 @@ class Verified:
 def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None = None,
            emulator: str | None = None) -> Verified:
     """Compile the package in ``folder`` strictly, run it on this machine under sanitizers and on emulated ``cores``
-    ("m3,m4,m7,m33,m55"; None: all that can be emulated here), and compare every code with TFLite Micro's;
+    ("m4,m55,rv32"; None: all that can be emulated here), and compare every code with TFLite Micro's;
     :meth:`Verified.check` raises if one differs.
 
     Raises:
@@ -93,13 +93,13 @@ def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None
         DataError: ``folder`` is no whole package.
         CompileError, EmulationError: its code does not compile, or crashes.
     """
-    chosen = cores_of(cores)
-    package, wanted = open_package(folder), emulator or "emulator"
-    ready = setups(chosen, cross_compiler(compiler), emulator)
-    missing = {core.name: f"no {wanted} for it here" for core in chosen if core.name not in ready}
+    chosen, cross = cores_of(cores), cross_compiler(compiler)
+    package = open_package(folder)
+    ready = setups(chosen, cross if compiler else None, emulator)
+    missing = {core.name: f"no {emulator or 'compiler or emulator'} for it here" for core in chosen
+               if core.name not in ready}
     if missing and (cores is not None or not ready):
-        raise UsageError(f"{', '.join(missing)}: no {wanted} here; install qemu-system-arm, or pip install "
-                         "'tinyfuse[emulator]' (unicorn, all cores but m55)")
+        raise UsageError(f"{', '.join(missing)}: no {emulator or 'compiler or emulator'} here; {_to_install(chosen)}")
     with (progress(f"verifying {package.program.name}", len(ready) + 1) as advance,
           temporary_folder(None, "tinyfuse") as work,
           ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool):
@@ -111,6 +111,11 @@ def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None
             results.append(_judged(package, ready[name], job.result()))
             advance(note=name)
     return Verified(package, tuple(results), missing, host)
+
+
+def _to_install(cores: Sequence[Core]) -> str:
+    programs = dict.fromkeys(name for core in cores for name in (core.gnu, core.qemu))
+    return f"install {', '.join(programs)}, or pip install 'tinyfuse[emulator]' (zig and unicorn, all cores but m55)"
 
 
 @dataclass(frozen=True, eq=False)
