@@ -14,17 +14,18 @@ from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.integer.operators import OPERATORS
 from tinyfuse.nn import objectives, zoo
 from tinyfuse.quantize.recipe import BITS
+from tinyfuse.study.papers import STUDIES
 from tinyfuse.tflite.filter_state import SVDF_STATE
 from tinyfuse.tflite.lowering import LOWERED
 
-HELP = ("list models, objectives, recipes, attacks, analyses, executors, operators of a .tflite, cores, boards or data "
-        "sources")
+HELP = ("list models, objectives, recipes, attacks, analyses, executors, operators of a .tflite, cores, boards, "
+        "studies or data sources")
 EXAMPLES = """\
   tinyfuse ls boards
 """
 NAMES: dict[str, Iterable[str]] = {
     "models": zoo.ZOO, "analyses": describe(), "attacks": ATTACKS, "executors": EXECUTORS, "cores": CORES,
-    "boards": BOARDS, "data": SOURCES, "objectives": objectives.describe(),
+    "boards": BOARDS, "data": SOURCES, "studies": STUDIES, "objectives": objectives.describe(),
     "operators": sorted({*OPERATORS, *LOWERED} - {SVDF_STATE}),
     "recipes": [f"{scheme}{bits}" for scheme in ("w", "minmax") for bits in BITS]}
 

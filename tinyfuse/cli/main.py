@@ -10,9 +10,10 @@ from typing import Any
 
 from tinyfuse import __version__
 from tinyfuse.cli import options
+from tinyfuse.cli.parser import Parser
 from tinyfuse.core.console import open_streams
 
-VERBS = ("train", "quantize", "attack", "certify", "compare", "analyse", "select", "export", "verify", "bench",
+VERBS = ("train", "quantize", "attack", "certify", "compare", "analyse", "select", "export", "verify", "bench", "study",
          "report", "validate", "ls", "doctor")
 """Each is a module of this folder with HELP, EXAMPLES, add(parser) and run(args) -> exit code."""
 
@@ -35,9 +36,8 @@ def build_parser(names: Sequence[str] = VERBS) -> argparse.ArgumentParser:
     shape = argparse.RawDescriptionHelpFormatter
     modules = {name: _module(name) for name in names}
     first = "".join(module.EXAMPLES.splitlines(keepends=True)[0] for module in modules.values())
-    parser = argparse.ArgumentParser(prog="tinyfuse", description="TinyML fusion networks from training to a "
-                                     "microcontroller, judged per modality.", epilog=f"examples:\n{first}",
-                                     formatter_class=shape)
+    parser = Parser(prog="tinyfuse", description="TinyML fusion networks from training to a microcontroller, judged "
+                    "per modality.", epilog=f"examples:\n{first}", formatter_class=shape)
     parser.add_argument("--version", action="version", version=f"tinyfuse {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, module in modules.items():

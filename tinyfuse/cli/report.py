@@ -35,13 +35,20 @@ def run(args: argparse.Namespace) -> int:
     from tinyfuse.report.analysed import write_page
     from tinyfuse.report.dictionary import dictionary
     from tinyfuse.report.selection import is_selection, render_selection, selection_markdown
+    from tinyfuse.report.study_page import render_study
     from tinyfuse.report.view import only_analyses
+    from tinyfuse.study.papers.run_study import is_study
 
     if args.columns:
         print(dictionary(), end="")
         return 0
     if args.run is None:
         raise UsageError("give the folder of a bench run, a selection or analyses, such as runs/quick")
+    if is_study(args.run):
+        if args.markdown or args.epsilon is not None:
+            raise UsageError(f"{args.run} holds a study; leave out --markdown and --epsilon")
+        print(render_study(args.run))
+        return 0
     if is_selection(args.run):
         if args.epsilon is not None:
             raise UsageError("a selection was made at one epsilon; leave out --epsilon, or select again with another")

@@ -229,6 +229,17 @@ class AnalysisRow(CommonRow):
     n: Annotated[int, "number of samples"]
 
 
+class ClaimRow(CommonRow):
+    """A claim of a study, written before anything was measured; ``model`` is the study, ``seed`` that of the data."""
+
+    kind: Literal["claim"]
+    claim: Annotated[str, "name of the claim"]
+    statement: Annotated[str, "what the paper states"]
+    place: Annotated[str, "where the paper states it"]
+    rule: Annotated[str, "how the verdict is made"]
+    sha256: Annotated[str, "checksum of statement, contrasts and margin: everything that decides the verdict"]
+
+
 class FailedRow(CommonRow):
     """One (model, precision) that could not be trained, converted or evaluated; reports keep showing it."""
 
@@ -239,7 +250,7 @@ class FailedRow(CommonRow):
 
 
 _TABLES = (ModelRow, OutcomeRow, ParityRow, ProbeRow, FirmwareRow, SensitivityRow, HessianRow, TrialRow, AnalysisRow,
-           FailedRow)
+           ClaimRow, FailedRow)
 SCHEMAS: dict[str, dict[str, Any]] = {
     kind: hints for table in _TABLES for hints in [get_type_hints(table)] for kind in get_args(hints["kind"])}
 MEANINGS: dict[str, dict[str, str]] = {

@@ -31,8 +31,8 @@ class Difference:
 class Effect:
     """Mean over trainings and samples, with a 95 % interval and the two-sided ``p`` of its distance from a margin.
 
-    ``variance``: what the trainings, and what the samples add to the variance of the mean; ``df``: degrees of freedom
-    of the interval. One training tells nothing of its spread: its part is 0 then, and the interval one of samples.
+    ``variance``: what the trainings as such, and what the samples add to the variance of the mean; ``df``: degrees of
+    freedom of the interval. One training tells nothing of its spread: its part is 0 then, and the interval one of samples.
     """
 
     value: float
@@ -148,9 +148,10 @@ def two_level(values: np.ndarray, groups: np.ndarray | None = None, *, margin: f
                                           of_samples**2 / max(len(counts) - 1, 1))
     from scipy.special import stdtr, stdtrit
 
+    apart = max(by_training - _between(given, sums, counts), 0.0)
     reach = float(stdtrit(df, 0.975)) * error
     p = 2 * float(stdtr(df, -abs(value - margin) / error)) if error else float(value == margin)
-    return Effect(value, value - reach, value + reach, p, trainings, n, len(counts), (by_training, of_samples), df)
+    return Effect(value, value - reach, value + reach, p, trainings, n, len(counts), (apart, of_samples), df)
 
 
 def samples_needed(effect: Effect, *, margin: float = 0.0, level: float = 0.05) -> int | None:
@@ -201,6 +202,19 @@ def _by_group(values: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray
         raise UsageError(f"{np.shape(groups)} groups for values of {values.shape[1]} samples")
     place = np.unique(groups, return_inverse=True)[1]
     return np.stack([np.bincount(place, weights=row) for row in values]), np.bincount(place).astype(float)
+
+
+def _between(values: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> float:
+    """Estimate how much of the spread of trainings' means is noise of the samples, which more of them would remove.
+
+    Mean square of what neither the training nor the group explains, as in an analysis of variance of two ways.
+    """
+    trainings, groups = sums.shape
+    if trainings < 2 or groups < 2:
+        return 0.0
+    left = sums - values.mean(1, keepdims=True) * counts
+    found = float(np.var(left, axis=0).sum()) * trainings
+    return found * groups / ((trainings - 1) * (groups - 1)) / trainings / values.shape[1]**2
 
 
 def _standard_error(sums: np.ndarray, counts: np.ndarray, resamples: int, seed: int) -> float:

@@ -21,6 +21,7 @@ _KINDS = {"model": "one network in one precision: what its file costs, and the p
           "hessian": "of a selection: how curved the loss is in the weights of one unit",
           "trial": "of a selection: one candidate recipe, converted and judged",
           "analysis": "one figure that `tinyfuse analyse` found",
+          "claim": "of a study: what a paper states and what decides it, written before anything was measured",
           "failed": "what could not be trained, converted or evaluated"}
 _PARTS = {"low": "lower end of its 95 % interval", "high": "upper end of its 95 % interval", "n": "number of samples"}
 _QUANTITIES = ("What each `quantity` is; every analysis ends with `seconds`, how long it took. Figures of single "

@@ -89,6 +89,12 @@ def early(inputs: Tensors, classes: int) -> Any:
     return head(pooled(trunk(joined(inputs.values()), branch="shared"), branch="shared"), classes, branch="shared")
 
 
+def early_space(inputs: Tensors, classes: int) -> Any:
+    """Put the inputs side by side, along their second axis: the other reading of early fusion."""
+    x = keras().layers.Concatenate(axis=2, name="shared_concat")(list(inputs.values()))
+    return head(pooled(trunk(x, branch="shared"), branch="shared"), classes, branch="shared")
+
+
 def intermediate(inputs: Tensors, classes: int) -> Any:
     """Build stem and two residual blocks for each input, concatenate, then add one residual block."""
     x = joined(trunk(x, branch=name, blocks=(1, 2)) for name, x in inputs.items())
@@ -103,4 +109,4 @@ def late(inputs: Tensors, classes: int) -> Any:
 
 DIGIT_NETWORKS: dict[str, Callable[[Tensors, int], Any]] = {
     "image": partial(alone, name="image"), "audio": partial(alone, name="audio"),
-    "early": early, "intermediate": intermediate, "late": late}
+    "early": early, "early-space": early_space, "intermediate": intermediate, "late": late}

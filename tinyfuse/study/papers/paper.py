@@ -1,0 +1,113 @@
+"""What a study of a paper is: networks to train, attacks, figures and claims, as plain frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tinyfuse.attacks.profiles import Profile
+from tinyfuse.study.papers.claims import Claim, Quantity
+from tinyfuse.threats.budgets import Spent
+
+_QUICK_PRECISIONS = ("float", "minmax6", "w6")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A ``network`` of the zoo trained with an ``objective``, known in rows as ``name``."""
+
+    name: str
+    network: str
+    objective: str = "plain"
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """``suite`` at every one of ``budgets`` on each of the ``precisions`` of each of the ``trainings``.
+
+    ``modes``: attacked inputs of each attack; default: each input alone and all together. ``masked``: padding is not
+    attackable.
+    """
+
+    trainings: tuple[str, ...]
+    precisions: tuple[str, ...]
+    suite: Profile
+    budgets: tuple[Spent, ...]
+    norm: str = "linf"
+    modes: tuple[tuple[str, ...], ...] = ()
+    masked: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes: ``lines`` by label."""
+
+    title: str
+    lines: Mapping[str, Quantity]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the paper, drawn again: rows of panels, with the ``expected`` shape in words."""
+
+    place: str
+    title: str
+    expected: str
+    rows: tuple[tuple[Panel, ...], ...]
+    ratio: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """A study: what is trained, attacked, drawn and claimed.
+
+    ``data``: what the paper used, ``aside``: what differs here beside the data. ``campaigns`` run in this order, the
+    most telling first. ``trainings_needed``: fewer decide no claim. ``samples`` are attacked.
+    """
+
+    name: str
+    title: str
+    data: str
+    aside: str
+    trainings: tuple[Training, ...]
+    campaigns: tuple[Campaign, ...]
+    figures: tuple[Figure, ...]
+    claims: tuple[Claim, ...]
+    inputs: tuple[str, ...]
+    trainings_needed: int = 3
+    samples: int = 1000
+    epochs: int = 12
+    batch_size: int = 128
+
+    @property
+    def precisions(self) -> dict[str, list[str]]:
+        """What each training is converted to, by its name."""
+        found: dict[str, list[str]] = {one.name: [] for one in self.trainings}
+        for campaign in self.campaigns:
+            for name in campaign.trainings:
+                found[name] += [one for one in campaign.precisions if one not in found[name]]
+        return found
+
+    def quick(self) -> Paper:
+        """Return a smoke run of minutes: few samples, budgets, steps and widths; it decides nothing."""
+        return replace(self, samples=20, epochs=1, batch_size=64, trainings_needed=1,
+                       campaigns=tuple(short for one in self.campaigns if (short := _quick(one)).precisions))
+
+
+def _quick(campaign: Campaign) -> Campaign:
+    suite = replace(campaign.suite, attacks=tuple(_few_steps(one) for one in campaign.suite.attacks))
+    budgets = campaign.budgets if len(campaign.budgets) < 3 else (campaign.budgets[1], campaign.budgets[-1])
+    kept = tuple(one for one in campaign.precisions if one in _QUICK_PRECISIONS)
+    return replace(campaign, suite=suite, budgets=budgets, precisions=kept)
+
+
+def _few_steps(attack: Any) -> Any:
+    return replace(attack, steps=2) if hasattr(attack, "steps") else attack
+
+
+def rounded(first: float, last: float, count: int) -> tuple[float, ...]:
+    """Return ``count`` budgets evenly from first to last, rounded to six decimals."""
+    return tuple(round(first + (last - first) * place / (count - 1), 6) for place in range(count))
+
