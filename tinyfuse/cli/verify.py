@@ -6,9 +6,11 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from tinyfuse.core.errors import UsageError
 from tinyfuse.firmware.boards import board
 
 if TYPE_CHECKING:
+    from tinyfuse.firmware.frontend_proof import FrontEndResult
     from tinyfuse.firmware.verify import Verified
 
 HELP = "run a package on emulated Cortex-M and RISC-V cores and compare every code with TFLite Micro's"
@@ -28,6 +30,8 @@ def add(parser: argparse.ArgumentParser) -> None:
                                                            "(default: what is there)")
     parser.add_argument("--board", action="append", default=[], metavar="NAME",
                         help="say whether the package fits, and estimate its time; repeatable")
+    parser.add_argument("--play", metavar="NAME=FILE[,...]",
+                        help="play a recording (WAV) or picture (PNG) for each input to one core and print the class")
     parser.add_argument("--layers", action="store_true", help="print the instructions of each layer")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -38,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
 
     for name in args.board:
         board(name)
+    if args.play is not None:
+        return _play(args)
     found = verify(args.package, cores=args.core, compiler=args.compiler, emulator=args.emulator)
     lines = board_lines(found, args.board)
     if args.json:
@@ -45,6 +51,26 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join([*_lines(found, layers=args.layers), *lines]))
     found.check()
+    return 0
+
+
+def _play(args: argparse.Namespace) -> int:
+    """Play files to the first core that was named (default: m4) and print what it answers."""
+    from tinyfuse.firmware.frontend_verify import play
+    from tinyfuse.firmware.package import open_package
+
+    pairs = [one.partition("=") for one in args.play.split(",")]
+    if not all(name and file for name, _, file in pairs):
+        raise UsageError(f"--play '{args.play}'; give NAME=FILE, several separated by commas")
+    found = play(args.package, {name: file for name, _, file in pairs}, (args.core or "m4").split(",")[0])
+    found.check()
+    table = open_package(args.package).metadata
+    codes = found.outputs[0][: table.output.size]
+    place = int(codes.argmax())
+    classes = table.provenance.get("classes") or range(len(codes))
+    print(f"{found.core}: class {classes[place]}; {table.output.name} {' '.join(map(str, codes))}; "
+          f"{sum(found.compared.values())} codes from the sample to the output are Python's")
+    print("instructions: " + ", ".join(f"{name} {count}" for name, count in found.instructions.items() if count))
     return 0
 
 
@@ -69,4 +95,13 @@ def _lines(found: Verified, *, layers: bool) -> list[str]:
             f"(code {flash.text}, packed weights {flash.weights}, tables {flash.tables}); RAM {found.ram_bytes(one)} "
             f"(arena {table.arena_bytes}, stack {one.stack_bytes}) [{one.compiler}, {one.emulator}]")
         lines += [f"  {name}: {number}" for name, number in one.layers.items()] if layers else []
+    lines += [_front_end_line(one) for one in found.front_ends]
     return [*lines, *(f"{core}: not verified, {why}" for core, why in found.missing.items())]
+
+
+def _front_end_line(one: FrontEndResult) -> str:
+    wrong, compared = sum(one.differing.values()), sum(one.compared.values())
+    cost = ", ".join(f"{name} {count}" for name, count in one.instructions.items())
+    flash = f"; flash {one.flash.flash} bytes" if one.flash else ""
+    return (f"front ends on {one.core}: {'DIFFER' if wrong else 'exact'}, {one.scenes} scenes, {wrong} of {compared} "
+            f"codes differ from Python's{flash}{'; instructions: ' + cost if cost else ''}")

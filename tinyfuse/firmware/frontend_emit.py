@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from tinyfuse.core.errors import DataError
 from tinyfuse.firmware.c_text import array, braced, export_folder, render, struct
-from tinyfuse.firmware.frontend_plan import FrontEnds, Part
+from tinyfuse.firmware.frontend_plan import FrontEnds, Part, front_ends_of
 from tinyfuse.firmware.licence import licensed
+from tinyfuse.firmware.metadata import FILE, FrontEndTable, Metadata
+from tinyfuse.firmware.program import Program
 from tinyfuse.frontend.device_picture import PictureTables, Taps
 from tinyfuse.frontend.device_sound import SoundTables
 from tinyfuse.frontend.fft import FftPlan
@@ -21,9 +25,13 @@ RUNTIME = {"sound": ("tny_frontend_float.h", "tny_frontend_fft.h", "tny_frontend
 PLACEMENTS = {"start": "TNY_AT_START", "centre": "TNY_AT_CENTRE", "loudest": "TNY_AT_LOUDEST"}
 
 
-def front_end_sources(front_ends: FrontEnds) -> dict[str, str]:
+CODE_BYTES = 6 * 1024
+"""What the code of front ends takes about, without floating point in hardware (tests)."""
+
+
+def front_end_sources(front_ends: FrontEnds | None) -> dict[str, str]:
     """Write the files that front ends add to ``src``, by their path in it; none without front ends."""
-    if not front_ends.parts:
+    if front_ends is None or not front_ends.parts:
         return {}
     name, values = front_ends.program.name, _values(front_ends)
     kinds = {"picture" if isinstance(part.tables, PictureTables) else "sound" for part in front_ends.parts}
@@ -34,6 +42,43 @@ def front_end_sources(front_ends: FrontEnds) -> dict[str, str]:
              f"{name}_frontend.c": render(interface / "frontend.c.j2", **values, headers=headers, tables=tables),
              **{f"runtime/{header}": (runtime / header).read_text(encoding="ascii") for header in headers}}
     return {path: licensed(path, text) for path, text in found.items()}
+
+
+def front_end_flash_bytes(front_ends: FrontEnds | None) -> int:
+    """Estimate the flash of front ends: all arrays, and CODE_BYTES of code; 0 without."""
+    if front_ends is None or not front_ends.parts:
+        return 0
+    text = "\n".join(line for part in front_ends.parts for line in _tables(part))
+    arrays: list[tuple[str, str]] = _ARRAY.findall(text)
+    return CODE_BYTES + sum({"uint16_t": 2, "int16_t": 2}.get(kind, 4) * content.count(",") for kind, content in arrays)
+
+
+_ARRAY = re.compile(r"static const (float|u?int\d+_t) \w+\[\] = \{(.*?)\};", re.DOTALL)
+
+
+def front_end_tables(front_ends: FrontEnds | None) -> dict[str, FrontEndTable]:
+    """Describe the front ends for ``metadata.json``, by the input's name in the ``.tflite``."""
+    return {part.name: _described(part) for part in (front_ends.parts if front_ends else ())}
+
+
+def front_ends_in(table: Metadata, program: Program) -> FrontEnds | None:
+    """Build the front ends that a package was exported with; DataError if its table does not give them."""
+    if not table.front_ends:
+        return None
+    cameras = {name: (one.frame[0], one.frame[1]) for name, one in table.front_ends.items() if len(one.frame) == 2}
+    found = front_ends_of(program, [one.tensor for one in table.inputs], table.provenance, cameras)
+    if front_end_tables(found) != dict(table.front_ends):
+        raise DataError(f"{FILE}: front_ends are not those of its provenance; export the package again")
+    return found
+
+
+def _described(part: Part) -> FrontEndTable:
+    tables = part.tables
+    if isinstance(tables, PictureTables):
+        return FrontEndTable(tables.front_end.kind, frame=tables.frame)
+    one = tables.front_end
+    hop = one.hop if isinstance(one, Frames) and not part.cannot_stream else 0
+    return FrontEndTable(one.kind, one.rate, one.length, hop)
 
 
 def _values(front_ends: FrontEnds) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,6 +97,27 @@ def front_ends_of(program: Program, names: Sequence[str], origin: Mapping[str, A
                              f"{', '.join(sorted(pictures)) or 'none'}")
     work = max((part.work_bytes for part in found), default=0)
     return FrontEnds(program, tuple(found), _free_offset(program, work))
+
+
+def front_ends_asked(text: str | None, program: Program, names: Sequence[str],
+                     origin: Mapping[str, Any]) -> FrontEnds | None:
+    """Build what ``--frontend`` asks for: None, all that ``origin`` has; "none", none; "image=160x120", a camera.
+
+    Raises UsageError for another text, and what :func:`front_ends_of` raises.
+    """
+    if text == "none":
+        return None
+    cameras = {}
+    for one in (text or "").split(",") if text else ():
+        found = _CAMERA.fullmatch(one.strip())
+        if found is None:
+            raise UsageError(f"--frontend '{one}'; give none, or what cameras give, such as image=160x120")
+        cameras[found[1]] = int(found[3]), int(found[2])
+    made = front_ends_of(program, names, origin, cameras)
+    return made if made.parts else None
+
+
+_CAMERA = re.compile(r"(.+)=(\d{1,5})x(\d{1,5})")
 
 
 def _part(member: Member, name: str, origin: Mapping[str, Any], camera: tuple[int, int] | None) -> Part | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -50,11 +50,25 @@ class VectorTable:
 
 
 @dataclass(frozen=True)
+class FrontEndTable:
+    """The front end of one input in C: ``kind`` and, of a sound, ``rate`` in Hz and ``length`` in samples.
+
+    ``hop``: samples that its stream takes at a time, 0 without one. ``frame``: (height, width) of a camera's frames.
+    """
+
+    kind: str
+    rate: int = 0
+    length: int = 0
+    hop: int = 0
+    frame: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Metadata:
     """A package, of whose ``outputs`` the first names the class. ``files``: SHA-256 (hex) by path.
 
     ``provenance``: from the table beside the ``.tflite``. ``keep_constant_channels``: nothing was removed, ``macs`` are
-    those of the ``.tflite``.
+    those of the ``.tflite``. ``front_ends``: by the input's name in the ``.tflite``.
     ``..._about`` is with an allowance for code and stack, see firmware/package.py.
     """
 
@@ -79,6 +93,7 @@ class Metadata:
     vectors: VectorTable
     provenance: Mapping[str, Any]
     files: Mapping[str, str]
+    front_ends: Mapping[str, FrontEndTable] = field(default_factory=dict)
 
     @property
     def output(self) -> TensorTable:

@@ -22,6 +22,14 @@ from tinyfuse.core.strict import encode
 from tinyfuse.firmware import emit
 from tinyfuse.firmware.boards import BOARDS
 from tinyfuse.firmware.c_text import export_folder, render, table
+from tinyfuse.firmware.frontend_emit import (
+    front_end_flash_bytes,
+    front_end_sources,
+    front_end_tables,
+    front_ends_in,
+    interface_of,
+)
+from tinyfuse.firmware.frontend_plan import FrontEnds
 from tinyfuse.firmware.licence import licensed
 from tinyfuse.firmware.metadata import FILE, FORMAT, Metadata, TensorTable, VectorTable, read_metadata, read_plain
 from tinyfuse.firmware.plan import ALIGNMENT
@@ -48,6 +56,7 @@ class Package:
     vectors_source: str
     provenance: Mapping[str, Any] = field(repr=False)
     keep_constant: bool = False
+    front_ends: FrontEnds | None = None
 
     @cached_property
     def metadata(self) -> Metadata:
@@ -56,15 +65,21 @@ class Package:
         return Metadata(
             format=FORMAT, name=program.name, tinyfuse=__version__, optimize=program.optimize,
             keep_constant_channels=self.keep_constant, arena_alignment=ALIGNMENT,
-            ram_bytes_about=figures["arena_bytes"] + STACK_BYTES,
-            flash_bytes_about=figures["packed_weight_bytes"] + table_bytes(program) + CODE_BYTES, **figures,
+            ram_bytes_about=self._memory_bytes + STACK_BYTES,
+            flash_bytes_about=figures["packed_weight_bytes"] + table_bytes(program) + CODE_BYTES +
+            front_end_flash_bytes(self.front_ends), **figures,
             tflite_sha256=sha256_hex(model.source),
             operators=tuple(sorted(set(model.file_operators))),
             inputs=tuple(map(_tensor, program.inputs, model.inputs)),
             outputs=tuple(map(_tensor, program.outputs, model.outputs)),
             vectors=VectorTable(len(vectors), vectors.extreme, self.vectors_source, crc32(vectors.stream()),
                                 crc32(vectors.output_stream())),
-            provenance={key: self.provenance[key] for key in PROVENANCE if key in self.provenance}, files={})
+            provenance={key: self.provenance[key] for key in PROVENANCE if key in self.provenance}, files={},
+            front_ends=front_end_tables(self.front_ends))
+
+    @property
+    def _memory_bytes(self) -> int:
+        return self.front_ends.memory_bytes if self.front_ends else self.program.plan.arena_bytes
 
 
 PROVENANCE = ("model", "classes", "recipe", "fitted", "front_ends", "data", "training", "qat", "float_sha256",
@@ -134,7 +149,7 @@ def _foreign(folder: Path) -> str:
 def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
     """All files but metadata.json, as (path, content)."""
     program, name = found.program, found.program.name
-    for file, text in sources(program).items():
+    for file, text in (sources(program) | front_end_sources(found.front_ends)).items():
         yield f"src/{file}", text.encode()
     skeleton, values = export_folder("skeleton"), _values(found)
     for template in sorted(path for path in skeleton.rglob("*") if path.is_file()):
@@ -171,6 +186,9 @@ def _values(found: Package) -> dict[str, Any]:
     """What the templates use: the metadata, and what is made of it for people and compilers."""
     return {
         **vars(found.metadata), "output": found.metadata.output, "flag": OPTIMIZE[found.program.optimize],
+        "front_end_sources": found.front_ends is not None and bool(found.front_ends.parts),
+        "memory_bytes": found.front_ends.memory_bytes if found.front_ends else found.program.plan.arena_bytes,
+        **(interface_of(found.front_ends) if found.front_ends else {"sounds": [], "pictures": []}),
         "boards": BOARDS.values(), "code_bytes": CODE_BYTES, "stack_bytes": STACK_BYTES,
         "self_test": _self_test(found),
         "self_test_crc32": crc32(found.vectors.output_stream(_self_test_rows(found.vectors))),
@@ -241,6 +259,7 @@ class Exported:
     program: Program = field(repr=False)
     vectors: Vectors = field(repr=False)
     changed: tuple[str, ...]
+    front_ends: FrontEnds | None = None
 
 
 def open_package(folder: str | Path) -> Exported:
@@ -265,7 +284,9 @@ def open_package(folder: str | Path) -> Exported:
     vectors = read_vectors(model, stream, table.vectors.extreme)
     if vectors.output_stream() != read_plain(folder / "extras" / "outputs.bin"):
         raise DataError(f"{folder}: TFLite Micro gives other codes than extras/outputs.bin holds; export again")
-    return Exported(folder, table, model, program, vectors, tuple(_changed(folder / "src", sources(program))))
+    front_ends = front_ends_in(table, program)
+    wanted = sources(program) | front_end_sources(front_ends)
+    return Exported(folder, table, model, program, vectors, tuple(_changed(folder / "src", wanted)), front_ends)
 
 
 def _check_plain(folder: Path) -> None:

@@ -17,6 +17,8 @@ from tinyfuse.core.files import temporary_folder
 from tinyfuse.firmware import boards
 from tinyfuse.firmware.build import VARIANTS, Footprint, build, footprint
 from tinyfuse.firmware.cores import Core, cores_of
+from tinyfuse.firmware.frontend_proof import FrontEndResult
+from tinyfuse.firmware.frontend_verify import prove
 from tinyfuse.firmware.host import outputs_on_host
 from tinyfuse.firmware.machine import EmulationError, Ran, outputs_of, results_of
 from tinyfuse.firmware.measure import Setup, setups
@@ -62,12 +64,16 @@ class CoreResult:
 
 @dataclass(frozen=True)
 class Verified:
-    """All cores; those that could not be run, with the reason; and ``host``: "" or why the sanitizers did not run."""
+    """All cores; those that could not be run, with the reason; and ``host``: "" or why the sanitizers did not run.
+
+    ``front_ends``: what those of the package gave on this machine and on the cores, from the sample to the output.
+    """
 
     package: Exported = field(repr=False)
     cores: tuple[CoreResult, ...]
     missing: Mapping[str, str]
     host: str
+    front_ends: tuple[FrontEndResult, ...] = ()
 
     def ram_bytes(self, one: CoreResult) -> int:
         """Add arena, stack and variables on one of the cores."""
@@ -80,6 +86,8 @@ class Verified:
                 where = f"; the first layer that differs is '{one.first_difference}'" if one.first_difference else ""
                 raise ParityError(f"{self.package.program.name} on {one.core}: {one.differing} of {one.vectors} "
                                   f"vectors give other codes than TFLite Micro{where}")
+        for front_end in self.front_ends:
+            front_end.check()
 
 
 def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None = None,
@@ -110,7 +118,8 @@ def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None
         for name, job in jobs.items():
             results.append(_judged(package, ready[name], job.result()))
             advance(note=name)
-    return Verified(package, tuple(results), missing, host)
+        front_ends = prove(package, ready, work)
+    return Verified(package, tuple(results), missing, host, front_ends)
 
 
 def _to_install(cores: Sequence[Core]) -> str:
@@ -225,7 +234,11 @@ def summary(found: Verified) -> dict[str, Any]:
             "flash_bytes": one.flash.flash, "text_bytes": one.flash.text, "weight_bytes": one.flash.weights,
             "table_bytes": one.flash.tables, "ram_bytes": found.ram_bytes(one), "arena_bytes": table.arena_bytes,
             "stack_bytes": one.stack_bytes, "layers": dict(one.layers),
-        } for one in found.cores}}
+        } for one in found.cores},
+        "front_ends": {one.core: {
+            "scenes": one.scenes, "codes": dict(one.compared), "differing_codes": dict(one.differing),
+            "instructions": dict(one.instructions), "stream_bytes": dict(one.stream_bytes),
+            "flash_bytes": one.flash.flash if one.flash else 0} for one in found.front_ends}}
 
 
 def board_lines(found: Verified, names: Sequence[str]) -> list[str]:

@@ -61,13 +61,13 @@ class PictureTables:
     @property
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
-        return self.front_end.values_shape[2]
+        return int(self.front_end.values_shape[2])
 
     @property
     def work_bytes(self) -> int:
         """Memory that one frame takes: a row of it, a row of the input, and the rows of which that is made."""
         wide = self.frame[1] if self.rows_first else len(self.columns.first)
-        return self.channels * (2 * self.frame[1] + len(self.columns.first) + self.rows.weights.shape[1] * wide)
+        return self.channels * (2 * self.frame[1] + len(self.columns.first) + int(self.rows.weights.shape[1]) * wide)
 
 
 def picture_tables(front_end: FrontEnd, fitted: Normalisation, grid: Grid,

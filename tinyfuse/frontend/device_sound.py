@@ -233,7 +233,7 @@ def values_of(tables: SoundTables, powers: np.ndarray, gains: np.ndarray) -> np.
     one = tables.front_end
     raised = powers * gains[:, None, None]
     if isinstance(one, Spectrogram) and one.scale != "decibel":
-        return np.sqrt(raised) if one.scale == "magnitude" else raised
+        return np.asarray(np.sqrt(raised)) if one.scale == "magnitude" else raised
     assert isinstance(one, Frames)
     loud = _decibels(one, raised)
     bands = loud.shape[-1] - int(tables.energy)
