@@ -221,17 +221,19 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
 def certify(model: str | Path, dataset: Dataset, *, epsilon: float | Mapping[str, float] | None = None,
             codes: float | Mapping[str, float] | None = None, modality: str = "", norm: str = "linf",
             threat: str = "codes", mask: Mapping[str, np.ndarray] | None = None, samples: int = 100,
-            recursive: bool = False, steps: int = 20, radius: int = 0, out: str | Path | None = None) -> Certified:
+            recursive: bool = False, steps: int = 20, radius: int = 0, smooth: Mapping[str, float] | None = None,
+            draws: int = 1000, out: str | Path | None = None) -> Certified:
     """Prove for how many test ``samples`` no change within a budget changes the class that a ``.tflite`` answers.
 
     ``epsilon``: one budget or one by input, in its units, or ``codes`` in whole codes. ``modality``: names between
     commas or "all"; by default each input alone, then all. ``threat``: "codes" or "real". ``recursive``: bound every
     layer by lines where nothing else suffices. ``steps``: of the PGD that looks for counterexamples. ``radius``: search
-    each sample's largest certified budget up to so many codes. With ``out`` the rows go to its ``results.jsonl``.
+    each sample's largest certified budget up to so many codes. ``smooth``: by input, the noise with which the model is
+    also smoothed on so many ``draws``. With ``out`` the rows go to its ``results.jsonl``.
     """
     from tinyfuse.analyses.certificates.asked import Certified, questions_of
     from tinyfuse.analyses.certificates.certify import METHODS, Certifier
-    from tinyfuse.analyses.certificates.record import Named, certificate_rows
+    from tinyfuse.analyses.certificates.record import Named, certificate_rows, smoothed_row
     from tinyfuse.attacks.targets.twin_target import TwinTarget
     from tinyfuse.core.results import ResultStore
     from tinyfuse.study.rows import SAMPLE_SEED, budget_of
@@ -246,7 +248,10 @@ def certify(model: str | Path, dataset: Dataset, *, epsilon: float | Mapping[str
     store = ResultStore(None if out is None else Path(out) / "results.jsonl")
     named = Named(own.subject.model, own.subject.precision, own.subject.sha256, own.seed, dataset.checksum)
     drawn = dataset.test.balanced(samples, seed=SAMPLE_SEED)
-    return Certified(list(certificate_rows(named, certifier, drawn, questions, store)), store)
+    answers = list(certificate_rows(named, certifier, drawn, questions, store))
+    if smooth:
+        answers.append([smoothed_row(named, own.twin, drawn, smooth, draws, store)])
+    return Certified(answers, store)
 
 
 def analyse(model: str | Path, dataset: Dataset, *, analyses: Sequence[str] = (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 
 from tinyfuse import api
 from tinyfuse.cli import options
@@ -50,6 +51,11 @@ def add(parser: argparse.ArgumentParser) -> None:
                      help="of the PGD that looks for counterexamples; default 20")
     how.add_argument("--radius", type=options.positive, default=0, metavar="CODES",
                      help="also search each sample's largest certified budget, up to so many codes")
+    noise = parser.add_argument_group("randomised smoothing")
+    noise.add_argument("--smooth", type=options.budgets, metavar="NAME=SIGMA,...",
+                       help="also certify what the model answers most often under Gaussian noise on these inputs (L2)")
+    noise.add_argument("--draws", type=options.positive, default=1000, metavar="N",
+                       help="of noise for each sample; default 1000")
     parser.add_argument("--samples", type=options.positive, default=100, metavar="N", help="default 100 test samples")
     parser.add_argument("--out", metavar="DIR", help="folder for results.jsonl; what is there is not computed again")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON lines")
@@ -61,11 +67,13 @@ def run(args: argparse.Namespace) -> int:
     options.need_model(args.model, TFLITE)
     if args.radius and args.norm != "linf":
         raise UsageError("--radius counts codes, in L-inf; leave out --norm")
+    if args.smooth is not None and not isinstance(args.smooth, Mapping):
+        raise UsageError(f"--smooth {args.smooth:g}: name the inputs that get noise, such as mic={args.smooth:g}")
     dataset = load_from(args)
     found = api.certify(args.model, dataset, epsilon=args.epsilon, codes=args.codes, modality=args.modality,
                         norm=args.norm, threat=args.threat, mask=masks_of(args.mask, dataset.inputs),
                         samples=args.samples, recursive=args.recursive, steps=args.steps, radius=args.radius,
-                        out=args.out)
+                        smooth=args.smooth, draws=args.draws, out=args.out)
     print("\n".join(json.dumps(row) for row in found.rows) if args.json else found)
     found.check()
     return 0

@@ -85,6 +85,14 @@ def test_no_budget_certifies_what_is_right_and_methods_add_up(certifier: Certifi
     assert counts == sorted(counts)
 
 
+def test_too_much_work_for_recursive_bounds_is_said_and_left_out(
+        certifier: Certifier, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert certifier.methods == METHODS
+    monkeypatch.setattr("tinyfuse.analyses.certificates.certify.MOST_PRODUCTS", 1000)
+    assert Certifier(certifier.target, METHODS).methods == METHODS[:2]
+    assert "certified without them" in capsys.readouterr().err
+
+
 def test_radii_are_certified_and_no_smaller_than_any_that_bisection_tried(certifier: Certifier, clean: Any) -> None:
     batch, labels = clean
     quick, given = Certifier(certifier.target, METHODS[:1]), np.where(np.arange(SAMPLES) == 0, (labels + 1) % 3, labels)
@@ -107,11 +115,13 @@ def small_tflite(small_file: Path, half_known: Dataset, tmp_path_factory: pytest
 def test_rows_are_kept_and_not_made_again(small_tflite: Path, half_known: Dataset, tmp_path: Path,
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {"codes": {"cam": 1, "mic": 1}, "samples": SAMPLES, "radius": 4, "steps": 2,
-                             "out": tmp_path}
+                             "out": tmp_path, "smooth": {"mic": 0.02}, "draws": 20}
     first = api.certify(small_tflite, half_known, **asked)
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
-    assert [rows[0]["of"]["attacked"] for rows in first.answers] == ["cam", "mic", "all"]
-    for rows in first.answers:
+    *proofs, (smoothed,) = first.answers
+    assert (smoothed["of"], smoothed["status"]) == ({"noise": "mic 0.02"}, "estimate")
+    assert [rows[0]["of"]["attacked"] for rows in proofs] == ["cam", "mic", "all"]
+    for rows in proofs:
         shares = {row["quantity"]: row["value"] for row in rows}
         assert shares["certified"] + shares["falsified"] + shares["open"] == pytest.approx(1)
         assert "certified" in repr(first)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyfuse.analyses.certificates.record import Question, sentence
+from tinyfuse.analyses.certificates.record import SMOOTHED, Question, sentence, smoothed_sentence
 from tinyfuse.checks.certificates import broken_despite, is_certificate
 from tinyfuse.core.errors import GateError, UsageError
 from tinyfuse.core.results import ResultStore, Row
@@ -55,7 +55,8 @@ class Certified:
         return [row for rows in self.answers for row in rows]
 
     def __repr__(self) -> str:
-        return "\n".join(sentence(rows) for rows in self.answers)
+        return "\n".join(smoothed_sentence(rows[0]) if rows[0]["quantity"] == SMOOTHED else sentence(rows)
+                         for rows in self.answers)
 
     def check(self) -> None:
         """Raise :class:`GateError` if an attack of the run broke a sample that is certified."""

@@ -11,10 +11,11 @@ from tinyfuse.analyses.certificates.ball import Ball, input_boxes
 from tinyfuse.analyses.certificates.intervals import Boxes, Intervals, by_chunks
 from tinyfuse.analyses.certificates.linear import LinearBounds
 from tinyfuse.analyses.certificates.margins import Margins
-from tinyfuse.analyses.certificates.tighten import tightened
+from tinyfuse.analyses.certificates.tighten import MOST_PRODUCTS, products, tightened
 from tinyfuse.attacks.adversarial import misclassified
 from tinyfuse.attacks.pgd import PGD
 from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.core.console import console
 from tinyfuse.data.samples import Batch
 from tinyfuse.integer.twin import CHUNK
 from tinyfuse.threats.threat import Threat
@@ -27,14 +28,24 @@ Tick = Callable[..., None]
 class Certifier:
     """Bounds for one integer model. ModelError if one of its operators has none.
 
-    ``methods``: those of :data:`METHODS` to try, in their order.
+    ``methods``: those of :data:`METHODS` to try, in their order; a last one that would take too long is left out with
+    one line.
     """
 
     def __init__(self, target: TwinTarget, methods: tuple[str, ...] = METHODS[:2]) -> None:
-        self.target, self.methods = target, methods
+        self.target = target
         self.margins = Margins.of(target)
         self.intervals = Intervals(target.twin, self.margins.logits)
         self.linear = LinearBounds(self.intervals)
+        self.methods = self._affordable(methods)
+
+    def _affordable(self, methods: tuple[str, ...]) -> tuple[str, ...]:
+        work = products(self.linear) if "recursive" in methods else 0
+        if work <= MOST_PRODUCTS:
+            return methods
+        console.print(f"{self.target.name}: linear bounds of every layer take up to {work:.1e} products a sample, more "
+                      f"than {MOST_PRODUCTS:.1e}; certified without them", markup=False)
+        return tuple(method for method in methods if method != "recursive")
 
     def proved(self, ball: Ball, labels: np.ndarray, tick: Tick = lambda steps=1: None) -> np.ndarray:
         """Return int [n]: 1 + the place in ``methods`` of what proves that no codes of ``ball`` change the class.

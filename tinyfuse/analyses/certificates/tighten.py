@@ -6,6 +6,8 @@ code, are many: they are taken in groups that fit a limit of memory.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinyfuse.analyses.certificates.ball import Ball
@@ -17,6 +19,8 @@ MEMORY = 256 << 20
 """Bytes of coefficients at a time."""
 _EXACT_AT = 2
 """Operators between the inputs and a tensor up to which its box is as good as a linear bound."""
+MOST_PRODUCTS = 1 << 38
+"""Products for one sample, about a minute of one core, beyond which no layer inside is bounded by lines."""
 ROUNDED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "ADD", "SUB")
 
 
@@ -29,6 +33,17 @@ def tightened(linear: LinearBounds, ball: Ball, boxes: Boxes) -> Boxes:
         parts.append(_of_sample(linear, ball.take(rows), own))
     return {index: (np.concatenate([part[index][0] for part in parts]),
                     np.concatenate([part[index][1] for part in parts])) for index in boxes}
+
+
+def products(linear: LinearBounds) -> int:
+    """Return how many products the linear bounds of every layer inside take for one sample at most."""
+    graph, total, behind = linear.intervals.graph, 0, 0
+    for index in linear.intervals.order:
+        affine, size = linear.affine[index], math.prod(graph.tensors[index].shape)
+        behind += size * (1 if affine is None else affine.terms)
+        if linear.intervals.sites[index].operator.name in ROUNDED:
+            total += 2 * size * behind
+    return total
 
 
 def _of_sample(linear: LinearBounds, ball: Ball, boxes: Boxes) -> Boxes:
