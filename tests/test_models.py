@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyfuse.analyses.certificates.certify import Certifier, verdicts
+from tinyfuse.attacks import TwinTarget
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError
 from tinyfuse.core.files import sha256_hex
@@ -19,12 +21,16 @@ from tinyfuse.nn.network import load_network
 from tinyfuse.quantize.readback import written_codes
 from tinyfuse.quantize.recipe import read_recipe
 from tinyfuse.quantize.weight_codes import container_level
+from tinyfuse.threats.code_threats import code_problem
+from tinyfuse.threats.threat import Threat
 
 FOLDER = Path(__file__).resolve().parent.parent / "models" / "digits"
 SELECTED = FOLDER.parent / "selected"
 ROBUST = FOLDER.parent / "robust"
-FILES = sorted(path for folder in (FOLDER, SELECTED, ROBUST) for path in folder.glob("*.tflite"))
-READ = [path for path in FILES if path.parent != ROBUST or path.stem.endswith("w4")]
+CERTIFIED = FOLDER.parent / "certified"
+FILES = sorted(path for folder in (FOLDER, SELECTED, ROBUST, *CERTIFIED.glob("*/")) for path in folder.glob("*.tflite"))
+READ = [path for path in FILES if path.parent in (FOLDER, SELECTED)
+        or path.stem.endswith("w4" if path.parent == ROBUST else "w6")]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,15 @@ def test_an_integer_file_reads_real_digits(path: Path, digits: Samples) -> None:
     outputs = {executor: open_executor(model, executor).run(codes) for executor in ("tflm", "twin")}
     assert np.array_equal(outputs["tflm"], outputs["twin"])
     assert (outputs["tflm"].argmax(1) == digits.label).mean() >= 0.95
+
+
+def test_a_certified_fusion_is_certified_with_both_inputs_attacked(digits: Samples) -> None:
+    target = TwinTarget(load_model(CERTIFIED / "late" / "plain-late__w6.tflite"))
+    inputs = tuple(Input(name, (28, 28, 1)) for name in ("image", "audio"))
+    threat = Threat.of(inputs, {"image": 0.1, "audio": 0.02}, "linf", {})
+    assert target.grids is not None
+    threat, codes = code_problem(threat, digits.inputs, target.grids, "codes")
+    assert verdicts(Certifier(target), codes, digits.label, threat, steps=0).certified.mean() >= 0.85
 
 
 @pytest.mark.parametrize("path", sorted(SELECTED.glob("*.tflite")), ids=lambda path: path.stem)
