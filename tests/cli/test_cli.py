@@ -163,7 +163,13 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
     (["select", "--model", "early", "--budget", "flash=60kB", "--widths", "x"], 2, "'x' are no widths"),
     (["select", "--model", "early", "--budget", "flash=60kB", "--methods", "gtpq"], 2, "did you mean 'gptq'"),
     (["select", "--model", "early", "--budget", "flash=60kB", "--fix", "image"], 2, "fixes nothing"),
-    (["fly"], 2, "invalid choice: 'fly'"),
+    (["train", "late", "--out", "runs", "--objective", "adversarial", "--norm", "l3"], 2, "unknown norm 'l3'"),
+    (["train", "late", "--out", "runs", "--objective", "adversarial", "--epsilon", "5"], 2, "covers its whole range"),
+    (["train", "late", "--out", "runs", "--objective", "adversarial", "--epsilon", "imge=0.1"], 2,
+     "did you mean 'image'"),
+    (["train", "late", "--otu", "runs"], 2, "there is no option --otu (did you mean '--out'?)"),
+    (["ls", "modles"], 2, "there is no 'modles' (did you mean 'models'?); allowed: models,"),
+    (["fly"], 2, "there is no 'fly'"),
     ([], 2, "required: VERB"),
 ])
 def test_a_mistake_is_one_clear_line(argv: list[str], code: int, words: str, tmp_path: Path,
@@ -173,7 +179,7 @@ def test_a_mistake_is_one_clear_line(argv: list[str], code: int, words: str, tmp
         (tmp_path / name).touch()
     found, said = said_by(capsys, *argv)
     assert (found, words in said.replace("\n", " ")) == (code, True), said
-    assert "Traceback" not in said
+    assert "Traceback" not in said and "usage:" not in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.keras", "x.tflite"]
 
 

@@ -99,7 +99,7 @@ HOSTILE: list[tuple[Edit, str]] = [
     (put("tensors.1.shapeSignature", ints(-1, 6)), "variable shape"),
     (put("tensors.1.type", 17), r"operator 0 \(CONCATENATION\): tensor 'audio' has type INT4; supported are"),
     (put("tensors.1.type", 3), "'audio' is uint8, as in models of TensorFlow 1.*convert the float network again"),
-    (put("tensors.1.type", 6), "'audio' is bool; supported are int8"),
+    (put("tensors.1.type", 1), "'audio' is float16; supported are int8"),
     (put("tensors.1.type", 99), "'audio' has type number 99"),
     (put("tensors.1.isVariable", True), "'audio' is sparse, variable or stored elsewhere"),
     (put("tensors.1.externalBuffer", 1), "'audio' is sparse, variable or stored elsewhere"),

@@ -64,9 +64,12 @@ def settings_of(args: argparse.Namespace) -> objectives.Settings:
 def run(args: argparse.Namespace) -> int:
     if not is_function(args.model):
         options.need_network_or_name(args.model)
+    chosen = settings_of(args)
+    objectives.check(args.objective, chosen)
     config = TrainConfig(args.epochs, args.batch_size, args.learning_rate, args.seed, args.objective, args.patience,
-                         args.class_weights, settings=settings_of(args))
+                         args.class_weights, settings=chosen)
     dataset = load_from(args)
+    objectives.check(args.objective, chosen, dataset.inputs)
     settings = asdict(config) | {"augment": encode(parse_changes(args.augment or [], dataset.inputs))}
     print(api.train(args.model, dataset, out=args.out, output=args.output, signature=args.signature, **settings))
     return 0

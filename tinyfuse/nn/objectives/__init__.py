@@ -13,6 +13,7 @@ from typing import Any
 
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.strict import decode, settings_line
+from tinyfuse.data.samples import Input
 from tinyfuse.nn.objectives.adversarial import Adversarial
 from tinyfuse.nn.objectives.awp import Awp
 from tinyfuse.nn.objectives.class_weights import ClassWeights
@@ -33,6 +34,7 @@ from tinyfuse.nn.objectives.reconstruction import Reconstruction
 from tinyfuse.nn.objectives.sabr import Sabr
 from tinyfuse.nn.objectives.single_inputs import SingleInputs
 from tinyfuse.nn.objectives.trades import Trades
+from tinyfuse.nn.objectives.training_threat import NORMS, budgets, check_norm
 
 PLAIN = "plain"
 PARTS: dict[str, type[Any]] = {kind.name: kind for kind in (
@@ -74,6 +76,20 @@ def given(objective: str, texts: Sequence[str], everywhere: Mapping[str, Any]) -
         for name in having:
             found.setdefault(name, {})[key] = value
     return found
+
+
+def check(objective: str, settings: Settings, inputs: Sequence[Input] | None = None) -> None:
+    """Raise UsageError for an objective that no training can have: before TensorFlow loads.
+
+    With the ``inputs`` of the data, budgets must be legal for those; without, parts, settings and norms are looked at.
+    """
+    part: Any
+    for part in parts_of(objective, settings):
+        having = {one.name for one in fields(PARTS[part.name])}
+        norm = part.norm if "norm" in having else NORMS[0]
+        check_norm(norm, part.name)
+        if inputs is not None and {"budget", "mask"} <= having:  # an adversary's; crmt's budget is a unit
+            budgets(part.budget, inputs, norm, part.name)
 
 
 def _place(table: dict[str, Any], keys: Sequence[str], value: Any) -> None:

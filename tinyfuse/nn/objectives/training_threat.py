@@ -23,6 +23,12 @@ Tensors = Mapping[str, Any]
 Budget = Mapping[str, float] | float
 
 
+def check_norm(norm: str, what: str) -> None:
+    """Raise UsageError, with the name ``what`` of a part of the objective, unless its adversary has such a ``norm``."""
+    if norm not in NORMS:
+        raise UsageError(f"{what}: unknown norm '{norm}'{nearest(norm, NORMS)}; choose one of {', '.join(NORMS)}")
+
+
 def budgets(budget: Budget, inputs: Sequence[Input], norm: str, what: str) -> dict[str, float]:
     """Return epsilon by input from one number for all or a table of some; UsageError for one that is not legal."""
     names = [one.name for one in inputs]
@@ -60,8 +66,7 @@ class TrainingThreat:
     @classmethod
     def of(cls, inputs: Sequence[Input], budget: Budget, norm: str, masks: Sequence[str], what: str) -> TrainingThreat:
         """Build the threat of the part ``what`` on ``inputs``; ``masks`` are texts such as ``mic=valid``."""
-        if norm not in NORMS:
-            raise UsageError(f"{what}: unknown norm '{norm}'{nearest(norm, NORMS)}; choose one of {', '.join(NORMS)}")
+        check_norm(norm, what)
         given = budgets(budget, inputs, norm, what)
         found = masks_of(masks, inputs)
         for name in found:
