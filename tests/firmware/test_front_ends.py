@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from emitted import MODEL
 from one_operator import Spec, Step, build
+from PIL import Image
 
+from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import DataError, ParityError, UsageError
+from tinyfuse.firmware import deploy
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.deploy import table_of
-from tinyfuse.firmware.frontend_emit import front_end_sources
+from tinyfuse.firmware.frontend_emit import front_end_sources, front_ends_in
 from tinyfuse.firmware.frontend_plan import FrontEnds, front_ends_of
 from tinyfuse.firmware.frontend_proof import FrontEndResult, on_core, on_host, told_of
-from tinyfuse.firmware.frontend_scenes import make_scenes
+from tinyfuse.firmware.frontend_scenes import Frame, codes_of_scene, make_scenes
 from tinyfuse.firmware.measure import setups
+from tinyfuse.firmware.metadata import read_metadata
 from tinyfuse.firmware.package import write_sources
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.toolchain import host_compiler
 from tinyfuse.frontend.front_end import read_front_end
+from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import IntegerModel, load_model
 
 BEST = setups(list(CORES.values()))
@@ -194,3 +202,55 @@ def test_what_does_not_fit_is_one_line() -> None:
         net_of({"it": TABLES["grey"]}, {"it": (10, 5000)})
     with pytest.raises(DataError, match=r"input 'it': .*factors 2, 3 and 5.*--frontend none"):
         net_of({"it": TABLES["power"] | {"window": 98}}, {})
+
+
+@pytest.mark.parametrize("given, words", [
+    ("image=0x0", "a camera of 0x0 pixels"), ("mic=8x8", "a camera for 'mic'; inputs that are pictures: image"),
+    ("loud", "--frontend 'loud'; give none, or what cameras give, such as image=160x120")])
+def test_export_refuses_other_front_ends(given: str, words: str, tmp_path: Path,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["export", str(MODEL), "--out", str(tmp_path / "out"), "--random", "--frontend", given]) in (1, 2)
+    said = capsys.readouterr().err.strip()
+    assert words in said and "\n" not in said and not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return deploy.export(MODEL, tmp_path_factory.mktemp("front") / "early", vectors=2, frontend="image=40x30")
+
+
+@pytest.mark.skipif("m4" not in BEST, reason="nothing emulates m4 here")
+def test_a_recording_and_a_picture_become_a_class_on_the_core(package: Path, tmp_path: Path,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(3)
+    samples, pixels = rng.normal(0, 3000, 6000).astype(np.int16), rng.integers(0, 256, (30, 40), dtype=np.uint8)
+    soundfile.write(tmp_path / "a.wav", samples, 8000)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert cli.main(["verify", str(package), "--core", "m4", "--play",
+                     f"audio={tmp_path / 'a.wav'},image={tmp_path / 'a.png'}"]) == 0
+    said = capsys.readouterr().out
+    model, table = load_model(MODEL), read_metadata(package / "metadata.json")
+    front_ends = front_ends_in(table, program_of(model, table.name))
+    assert front_ends is not None
+    codes = codes_of_scene(front_ends, {"audio": samples, "image": Frame(pixels.reshape(-1), "grey")})
+    logits = open_executor(model, "twin").run({name: one.reshape(1, 28, 28, 1) for name, one in codes.items()})[0]
+    assert said.startswith(f"m4: class {int(np.argmax(logits))}; logits {' '.join(map(str, logits))};")
+    soundfile.write(tmp_path / "b.wav", samples, 16000)
+    assert cli.main(["verify", str(package), "--play", f"audio={tmp_path / 'b.wav'},image={tmp_path / 'a.png'}"]) == 1
+    assert "1 channels at 16000 Hz; input 'audio' hears one channel at 8000 Hz" in capsys.readouterr().err
+    assert cli.main(["verify", str(package), "--play", f"audio={tmp_path / 'a.wav'}"]) in (1, 2)
+    assert "no file for input 'image'; give image=FILE, audio=FILE" in capsys.readouterr().err
+
+
+@pytest.mark.skipif("m4" not in BEST, reason="nothing emulates m4 here")
+def test_verify_finds_a_wrong_front_end(package: Path, tmp_path: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    copied = Path(shutil.copytree(package, tmp_path / "package"))
+    source = copied / "src" / "early_w6_frontend.c"
+    source.write_text(source.read_text().replace("int16_t image_codes[] = {\n  -128,",
+                                                 "int16_t image_codes[] = {\n  -120,"))
+    assert cli.main(["verify", str(copied), "--core", "m4", "--json"]) == 3
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["cores"]["m4"]["parity"] and found["front_ends"]["m4"]["differing_codes"]["inputs"] > 0
+    assert found["changed_files"] == ["early_w6_frontend.c"] and "front ends on m4" in said.err

@@ -35,6 +35,8 @@ MANIFESTS = ("CMakeLists.txt", "library.properties", "library.json", "idf_compon
              "zephyr/CMakeLists.txt", "zephyr/Kconfig", "LICENSE", "README.md", "metadata.json")
 SOURCES_SHA256 = "21bf9a5ad91e89e99281a62ec0a19894ca248c77950eb747cbb0da358ce9bffc"
 """Of the files in `src` of the package of MODEL: whoever changes the C that is exported changes this line."""
+FRONT_END_SHA256 = "40615775e51bbede9656c079b0d43bafcc56a5e9e5e4b7c24b83b92d728c3539"
+"""Of the front ends in it."""
 needs_compiler = pytest.mark.skipif(not host_compiler(), reason="no C compiler (gcc, clang or cc) on PATH")
 
 
@@ -182,10 +184,21 @@ def test_the_board_gets_a_verdict_and_an_estimate(tmp_path: Path, capsys: pytest
 
 
 def test_the_generated_c_is_the_same_on_every_machine(exported: Path) -> None:
-    digest = hashlib.sha256()
+    network, front_end = hashlib.sha256(), hashlib.sha256()
     for path, content in contents(exported / "src").items():
-        digest.update(f"{path} {sha256_hex(content)}\n".encode())
-    assert digest.hexdigest() == SOURCES_SHA256
+        (front_end if "frontend" in path else network).update(f"{path} {sha256_hex(content)}\n".encode())
+    assert network.hexdigest() == SOURCES_SHA256
+    assert front_end.hexdigest() == FRONT_END_SHA256
+
+
+def test_without_front_ends_the_rest_of_it_is_the_same(exported: Path, tmp_path: Path) -> None:
+    plain = contents(deploy.export(MODEL, tmp_path / "plain", vectors=1, frontend="none"))
+    both = contents(exported)
+    assert {path for path in both if "frontend" in path} == both.keys() - plain.keys() != set()
+    assert all(plain[path] == both[path] for path in plain if path.startswith("src/"))
+    assert json.loads(plain["metadata.json"])["front_ends"] == {}
+    assert b"frontend" not in plain["CMakeLists.txt"] + plain["zephyr/CMakeLists.txt"] + plain["README.md"]
+    assert b"src/early_w6_frontend.c" in both["CMakeLists.txt"] and b"_frontend.c" in both["zephyr/CMakeLists.txt"]
 
 
 def test_an_operator_without_a_kernel_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

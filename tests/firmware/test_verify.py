@@ -19,6 +19,7 @@ from tinyfuse.firmware import deploy, host, toolchain
 from tinyfuse.firmware import verify as verifying
 from tinyfuse.firmware.c_text import export_folder
 from tinyfuse.firmware.cores import CORES, ROM_BYTES
+from tinyfuse.firmware.frontend_verify import SCENES
 from tinyfuse.firmware.machine import EmulationError, emulators, records
 from tinyfuse.firmware.measure import setups
 from tinyfuse.firmware.package import CODE_BYTES, STACK_BYTES, open_package, table_bytes
@@ -66,6 +67,10 @@ def test_every_core_gives_tflite_micros_codes(verified: Verified) -> None:
         assert core["parity"] and core["vectors"] == 6 + 8 and core["tensor_values"] > 100_000
         assert sum(core["layers"].values()) == pytest.approx(core["instructions"], rel=0.05)
     verified.check()
+    for name, front_end in found["front_ends"].items():
+        assert name in ("host", *BEST) and front_end["scenes"] == SCENES
+        assert not any(front_end["differing_codes"].values()) and min(front_end["codes"].values()) > 0
+    assert {*BEST} <= found["front_ends"].keys()
 
 
 def test_what_it_costs_stays_within_what_packages_promise(verified: Verified, exported: Path) -> None:

@@ -17,7 +17,7 @@ from tinyfuse.firmware.measure import Setup, setups
 from tinyfuse.firmware.package import Exported, open_package
 from tinyfuse.frontend.device_picture import PictureTables
 
-SCENES = 12
+SCENES = 8
 
 
 def prove(package: Exported, ready: Mapping[str, Setup], work: Path) -> tuple[FrontEndResult, ...]:
