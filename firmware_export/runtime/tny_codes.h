@@ -20,6 +20,15 @@ TNY_INLINE int8_t *tny_place(const tny_conv_t *conv, const tny_sink_t *sink, int
   return (int8_t *)(tny_row(sink->ring, row + next->pad_top) + (next->pad_left + x) * next->in_c + c);
 }
 
+/* Where a window starts from: the bias. */
+TNY_INLINE void tny_begin(const tny_conv_t *conv, int32_t c, int32_t *bias)
+{
+  for (int32_t i = 0; i < TNY_CHANNELS; i++) {
+    const int32_t high = conv->bias_high != NULL ? conv->bias_high[c + i] : 0;
+    bias[i] = conv->nine_bit && i >= 2 ? 0 : high * 65536 + conv->bias[c + i];
+  }
+}
+
 #if TNY_IMPL == 2
 /* What the sums of four channels are rescaled with. */
 typedef struct {

@@ -5,6 +5,7 @@
 #define TNY_CONV_H
 
 #include "tny_codes.h"
+#include "tny_dense.h"
 #include "tny_rows.h"
 #include "tny_unpack.h"
 #include "tny_window.h"
@@ -71,15 +72,6 @@ TNY_INLINE tny_target_t tny_target(const tny_task_t *task, const tny_pixels_t *p
   const size_t index = (size_t)pixel * conv->out_c + (size_t)task->c;
   const tny_target_t target = {{first, second}, {index, index + (size_t)(on * conv->out_c)}, on != 0};
   return target;
-}
-
-/* Where a window starts from: the bias. */
-TNY_INLINE void tny_begin(const tny_conv_t *conv, int32_t c, int32_t *bias)
-{
-  for (int32_t i = 0; i < TNY_CHANNELS; i++) {
-    const int32_t high = conv->bias_high != NULL ? conv->bias_high[c + i] : 0;
-    bias[i] = conv->nine_bit && i >= 2 ? 0 : high * 65536 + conv->bias[c + i];
-  }
 }
 
 /* Output rows first .. end - 1; then, of an odd width, the last pixels of two rows at a time. */
@@ -155,7 +147,11 @@ TNY_NOINLINE void tny_conv(const tny_conv_t *conv, const int8_t *in, int8_t *out
     const int32_t count = tny_least(conv->group, conv->out_h - row);
     TNY_ENTER(conv->layer);
     tny_fill(conv, &ring, in, &filled, tny_reach(conv, row + count));
-    tny_conv_rows(conv, &ring, row, count, &sink, scratch);
+    if (conv->dense) {
+      tny_dense(conv, ring_memory, out);
+    } else {
+      tny_conv_rows(conv, &ring, row, count, &sink, scratch);
+    }
   }
 }
 

@@ -32,7 +32,8 @@ def source(program: Program) -> str:
         f'#include "{program.name}.h"', "",
         *(["#define TNY_SMALL 1"] if program.optimize == "size" else []),
         *(f'#include "runtime/{header}"' for header in _headers(program)), "",
-        *([*(f"TNY_UNPACK({bits})" for bits in sorted({conv.bits for conv in convs})), ""] if convs else []),
+        *(f"TNY_UNPACK({bits})" for bits in sorted({conv.bits for conv in convs if not conv.dense})),
+        *([""] if convs else []),
         f'#include "{program.name}_weights.h"', "",
         *(_descriptor(layer, number[layer.target], program.plan) for layer in program.layers),
         *(_block_descriptor(step, number) for step in program.plan.steps if isinstance(step, BlockStep)),
@@ -77,13 +78,14 @@ def _conv_descriptor(conv: Conv, number: int, plan: Plan) -> str:
     pixel_step = conv.run_length if conv.gathered else conv.stride[1] * conv.in_shape[2]
     return struct("tny_conv_t", f"conv{number}", {
         "weights": f"weights{number}", "bias": f"bias{number}", "bias_high": f"TNY_BIAS_HIGH{number}",
-        "multiplier": f"multiplier{number}", "shift": f"shift{number}", "unpack": f"tny_unpack_{conv.bits}",
-        "pair_words": conv.words().shape[1], **conv.sizes, **conv.sliding, "zero_in": conv.zero_in,
-        "zero_out": conv.zero_out, "low": conv.low, "high": conv.high, "runs": conv.runs, "run_length": conv.run_length,
+        "multiplier": f"multiplier{number}", "shift": f"shift{number}",
+        "unpack": "NULL" if conv.dense else f"tny_unpack_{conv.bits}", "pair_words": conv.words().shape[1],
+        **conv.sizes, **conv.sliding, "zero_in": conv.zero_in, "zero_out": conv.zero_out, "low": conv.low,
+        "high": conv.high, "runs": conv.runs, "run_length": conv.run_length,
         "pixel_step": pixel_step, "row_step": 1 if conv.gathered else conv.stride[0], "row_lanes": conv.row_lanes,
         "shared_lanes": conv.shared_lanes, "row_offset": row_offset, "lane_offset": lane_offset, "group": group,
-        "gathered": conv.gathered, "general": conv.general, "nine_bit": conv.nine_bit, "layer": number,
-        "tensor": conv.target})
+        "gathered": conv.gathered, "general": conv.general, "nine_bit": conv.nine_bit, "dense": conv.dense,
+        "layer": number, "tensor": conv.target})
 
 
 def _geometry(conv: Conv, plan: Plan) -> tuple[str, int, int]:
@@ -133,4 +135,4 @@ def _calls(step: Step, index: int, plan: Plan, number: Mapping[int, int]) -> Ite
                 f"{lanes('scratch')});"]
     conv = step.conv
     return [f"tny_conv(&conv{number[conv.target]}, {at(conv.source)}, {at(conv.target)}, {lanes('rows')}, "
-            f"{_per_lane(step, 'rows')}, {lanes('scratch')});"]
+            f"{_per_lane(step, 'rows')}, {'NULL' if conv.dense else lanes('scratch')});"]

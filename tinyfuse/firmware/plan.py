@@ -203,7 +203,7 @@ def _buffers(steps: Sequence[Step], inputs: list[int], outputs: list[int], sizes
 def _working(step: Step) -> dict[str, int]:
     """Lanes that a step needs beside its tensors."""
     if isinstance(step, ConvStep):
-        return {"rows": _ring(step.conv, step.rows), "scratch": _decoded([step.conv])}
+        return {"rows": _ring(step.conv, step.rows), **({} if step.conv.dense else {"scratch": _decoded([step.conv])})}
     if isinstance(step, BlockStep):
         convs = [conv for conv in (step.a, step.b, step.shortcut) if conv is not None]
         return {"rows": _ring(step.a, step.rows_a), "more": _ring(step.b, step.rows_b), "scratch": _decoded(convs)}
@@ -211,7 +211,8 @@ def _working(step: Step) -> dict[str, int]:
 
 
 def _ring(conv: Conv, rows: int) -> int:
-    return max(LEAST_LANES, conv.ring_lanes(rows))
+    lanes = conv.ring_lanes(rows)
+    return max(LEAST_LANES, lanes + (-lanes % CHUNK if conv.dense else 0))
 
 
 def _decoded(convs: Sequence[Conv]) -> int:

@@ -106,7 +106,8 @@ def _is_alias(layer: Layer | None) -> bool:
 def _streams(block: BlockStep) -> bool:
     """Whether b can read a's rows as they come, and the shortcut those of a."""
     a, b, shortcut = block.a, block.b, block.shortcut
-    plain = not a.gathered and not b.gathered and b.stride == (1, 1) and b.out_shape[:2] == a.out_shape[:2]
+    plain = (not (a.gathered or b.gathered or a.dense or b.dense) and b.stride == (1, 1) and
+             b.out_shape[:2] == a.out_shape[:2])
     if shortcut is None:
         return plain and a.in_shape == b.out_shape
     return (plain and not shortcut.gathered and shortcut.weights.shape[1:3] == (1, 1) and

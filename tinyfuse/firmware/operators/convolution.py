@@ -26,6 +26,10 @@ TALLEST = 5
 """Rows of a window that the kernels read where they lie; that of runtime/tny_types.h."""
 PLAIN_SHIFTS = range(1, 21)
 """Shifts for which zero point and half a code can be added before the shift without leaving 32 bits."""
+BYTE = 8
+"""Bits of a weight that needs no decoding."""
+_SIGNED = np.uint32(0x80808080)
+"""Turns packed 8-bit weights into two's complement."""
 LANE_CHANNELS = 4
 """Channels that the kernels take at once, at most."""
 
@@ -88,6 +92,11 @@ class Conv(Weighted):
         return self.bits == WIDEST
 
     @property
+    def dense(self) -> bool:
+        """Whether each weight is used once and is a whole byte, so that none is decoded."""
+        return self.out_shape[:2] == (1, 1) and self.runs == 1 and self.bits == BYTE
+
+    @property
     def chunks(self) -> int:
         """Vectors of lanes that the weights of one channel fill."""
         return self.runs * -(-self.run_length // CHUNK)
@@ -102,7 +111,8 @@ class Conv(Weighted):
         scales = [*self.scales, *spare]
         sums = self.weights.reshape(len(self.weights), -1).sum(axis=1)
         folded, doubled = (np.pad(bias, (0, len(spare))) for bias in (self.bias - self.zero_in * sums, 2 * self.bias))
-        words = [f"TNY_WORD(0x{word:08x}u)" for word in self.words().reshape(-1)]
+        packed_words = self.words().reshape(-1) ^ (_SIGNED if self.dense else np.uint32(0))
+        words = [f"TNY_WORD(0x{word:08x}u)" for word in packed_words]
         return (f"{self.title}{array('uint32_t', f'weights{number}', words)}"
                 f"#if TNY_IMPL == 2\n{_bias(folded, number)}\n#else\n{_bias(doubled, number)}\n#endif\n"
                 f"{array('int32_t', f'multiplier{number}', [scale.multiplier for scale in scales])}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyfuse.firmware.operators.base import Shape, hwc, in_and_out, register
-from tinyfuse.firmware.operators.convolution import PLAIN_SHIFTS
+from tinyfuse.firmware.operators.convolution import BYTE, PLAIN_SHIFTS
 from tinyfuse.firmware.operators.dead_channels import reach
 from tinyfuse.firmware.operators.plain_conv import ChannelConv, PlainConv, plain_conv
 from tinyfuse.integer.operators.depthwise import Depthwise
@@ -15,8 +15,6 @@ from tinyfuse.tflite.graph import Graph, Operator
 
 FOUR = 4
 """Channels that the quick kernels take at a time."""
-BYTE = 8
-"""Bits of a weight that fits MVE's lanes."""
 _STRUCTURES = {"dsp": 4 * 84 + 4, "mve": 4 * 144 + 64 + 16 + 4}
 """Bytes of ``tny_four_t`` before its ring."""
 
