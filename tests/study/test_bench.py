@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm
 
 from tinyfuse.checks.firmware_cost import MEASURED_ON
 from tinyfuse.core.files import load_arrays
@@ -59,12 +60,14 @@ TIMED = ("seconds", "train_seconds")
 def command(folder: Path, jobs: int = 1) -> list[str]:
     (folder.parent / "fine.toml").write_text(FINE)
     (folder.parent / "matrix.toml").write_text(MATRIX.replace("FINE", str(folder.parent / "fine.toml")))
-    return [sys.executable, "-m", "tinyfuse.bench", "--limit", "150", "--matrix", str(folder.parent / "matrix.toml"),
-            "--out", str(folder), "--jobs", str(jobs)]
+    return ["bench", "--limit", "150", "--matrix", str(folder.parent / "matrix.toml"), "--out", str(folder), "--jobs",
+            str(jobs)]
 
 
 def finish(folder: Path, jobs: int = 1) -> str:
-    return subprocess.run(command(folder, jobs), capture_output=True, text=True, check=True).stdout
+    done = warm.finish(command(folder, jobs), folder.parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def facts(folder: Path) -> dict[str, dict[str, Any]]:
@@ -86,13 +89,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def killed_when(folder: Path, ready: Any) -> None:
-    process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               start_new_session=True)
+    process = warm.start(command(folder), Path(os.devnull), Path(os.devnull))
     deadline = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline and not ready():
+    while process.is_alive() and time.monotonic() < deadline and not ready():
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
 
 
 def test_killed_in_training_in_conversion_and_in_attacks(finished: tuple[Path, str], tmp_path: Path) -> None:
@@ -115,7 +117,8 @@ def test_a_second_run_adds_nothing(finished: tuple[Path, str]) -> None:
     """It sees that nothing is left to do, without data or TensorFlow; the page stays the one that is there."""
     page = finished[0] / "report/index.html"
     before, written = contents(finished[0]), page.stat().st_mtime_ns
-    again = subprocess.run(command(finished[0]), capture_output=True, text=True, check=True)
+    again = subprocess.run([sys.executable, "-m", "tinyfuse.bench", *command(finished[0])[1:]], capture_output=True,
+                           text=True, check=True)
     assert f"nothing is left to do in {finished[0]}" in again.stderr.replace("\n", "")
     assert (contents(finished[0]), page.stat().st_mtime_ns, again.stdout) == (before, written, finished[1])
 
@@ -211,7 +214,7 @@ def test_worst_case_falls_with_the_budget_and_with_the_inputs(finished: tuple[Pa
 
 def test_another_seed_in_the_same_folder_is_refused(finished: tuple[Path, str]) -> None:
     before = contents(finished[0])
-    done = subprocess.run([*command(finished[0]), "--seed", "1"], capture_output=True, text=True)
+    done = warm.finish([*command(finished[0]), "--seed", "1"], finished[0].parent)
     assert done.returncode == 2
     assert "give another output folder" in done.stderr.replace("\n", " ")
     assert contents(finished[0]) == before
