@@ -14,17 +14,17 @@ from tests.random_weights import stir
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data import Dataset, Input
 from tinyfuse.nn import zoo
+from tinyfuse.nn.network import Network
 from tinyfuse.nn.objectives import parts_of
 from tinyfuse.nn.objectives.ibp import IntervalWork
 from tinyfuse.nn.objectives.ibp_bounds import Bounds
 from tinyfuse.nn.objectives.ibp_initialisation import initialise, is_fresh
 from tinyfuse.nn.objectives.ibp_layers import Box
 from tinyfuse.nn.objectives.ibp_regularisers import regularisation
-from tinyfuse.nn.objectives.objective import Targets
 from tinyfuse.nn.objectives.robust_accuracy import Climber
 from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.objectives.training_threat import TrainingThreat
-from tinyfuse.nn.train import TrainConfig, train
+from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.nn.zoo.resnet8 import keras
 from tinyfuse.quantize import qat
@@ -148,6 +148,11 @@ def test_what_has_no_bounds_is_refused_in_a_line(build: Any, words: str) -> None
     assert "\n" not in str(caught.value)
 
 
+def test_a_part_with_a_head_of_its_own_is_refused_before_training(run_of: Runs) -> None:
+    with pytest.raises(UsageError, match="ibp and crmt cannot be parts of one objective"):
+        run_of("crmt+ibp").works[1].prepare()
+
+
 @pytest.mark.parametrize(("part", "settings", "words"), [
     ("ibp", {"kappa": 2.0}, "kappa"), ("ibp", {"natural": 0.5, "ramp": 0.5}, "less than 1"),
     ("ibp", {"tolerance": 0.0}, "tolerance"), ("sabr", {"share": 0.0}, "share"), ("sabr", {"steps": 0}, "steps"),
@@ -258,13 +263,16 @@ def test_small_boxes_lie_in_the_whole_box_and_off_its_middle(run_of: Runs) -> No
         assert float(tf.reduce_max(tf.abs(center[name] - clean[name]))) == pytest.approx(0.75 * BUDGET[name], rel=1e-4)
 
 
-def test_certified_at_most_what_withstands_pgd_at_most_clean(senses: Dataset) -> None:
-    run = Run(zoo.build("small-late", senses.inputs, 3), senses, parts_of("ibp", {"ibp": {"budget": BUDGET}}), 0, 15, 3)
-    work: Any = run.works[0]
+@pytest.fixture(scope="module")
+def trained(senses: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Network:
     config = TrainConfig(epochs=15, batch_size=20, learning_rate=0.02, objective="ibp", settings={
         "ibp": {"budget": BUDGET, "kappa": 0.2}})
-    trained = train("small-late", senses, config)
-    run.model.set_weights(trained.model.get_weights())
+    return train_or_load("small-late", senses, config, tmp_path_factory.mktemp("certified"))
+
+
+def test_certified_at_most_what_withstands_pgd_at_most_clean(senses: Dataset, trained: Network) -> None:
+    run = Run(trained.model, senses, parts_of("ibp", {"ibp": {"budget": BUDGET}}), 0, 15, 3)
+    work: Any = run.works[0]
     climber = Climber(run, work.threat)
     clean, labels = climber.batch(senses.test)
     sizes, point = climber.sizes(work.threat.attacked), clean
@@ -275,14 +283,11 @@ def test_certified_at_most_what_withstands_pgd_at_most_clean(senses: Dataset) ->
     certified = np.asarray(work.bounds.certified(clean, labels))
     assert not np.any(certified & ~withstood) and not np.any(withstood & ~right)
     assert certified.mean() > 0.7
-    assert trained.facts["ibp"]["certified"]["test"] == pytest.approx(certified.mean())
-    assert Targets.of(labels).labels is labels
+    assert trained.table["objective"]["ibp"]["certified"]["test"] == pytest.approx(certified.mean())
 
 
-def test_rounded_networks_are_bounded_as_they_round(senses: Dataset, tmp_path: Path,
+def test_rounded_networks_are_bounded_as_they_round(senses: Dataset, trained: Network, tmp_path: Path,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    config = TrainConfig(epochs=1, batch_size=20, objective="ibp", settings={"ibp": {"budget": BUDGET, "ramp": 0.5}})
-    network = train_or_load("small-late", senses, config, tmp_path / "float")
     seen, made = [], IntervalWork.finish
 
     def finish(work: IntervalWork) -> Any:
@@ -290,7 +295,7 @@ def test_rounded_networks_are_bounded_as_they_round(senses: Dataset, tmp_path: P
         return made(work)
 
     monkeypatch.setattr(IntervalWork, "finish", finish)
-    found = qat.train_or_load(network, read_recipe("w4-qat"), senses, tmp_path / "rounded", epochs=1)
+    found = qat.train_or_load(trained, read_recipe("w4-qat"), senses, tmp_path, epochs=1)
     assert found.table["qat"]["settings"]["ibp"]["ramp"] == 0.0
     bounds, inputs = seen[0].bounds, senses.test.inputs
     assert bounds.rounded

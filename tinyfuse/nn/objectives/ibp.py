@@ -110,7 +110,11 @@ class IntervalWork(Work):
         return tf.clip_by_value((self.run.progress - settings.natural) / settings.ramp, 0.0, 1.0)
 
     def prepare(self) -> None:
-        """Give a network that has not been trained its initial weights."""
+        """Give a network that has not been trained its initial weights; UsageError where another part has the head."""
+        for part, work in zip(self.run.parts, self.run.works, strict=True):
+            if type(work).head is not Work.head:
+                raise UsageError(f"{self.settings.name} and {part.name} cannot be parts of one objective: {part.name} "
+                                 "computes the logits in its own way, which intervals do not follow; leave one out")
         if self.settings.initialise and is_fresh(self.run.model):
             initialise(self.run.model, self.run.seed)
 
