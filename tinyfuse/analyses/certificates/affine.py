@@ -130,7 +130,7 @@ def _averaged(site: Site) -> Affine:
         total = np.zeros((len(codes), *node.target_shape))
         for read, served in node.taps():
             total[served] += codes[read]
-        return total * shares
+        return np.asarray(total * shares)
 
     size = float(max(map(abs, TYPE_RANGE[node.dtype])))
     return Affine((back,), np.zeros(1), np.asarray(0.5), np.asarray(size), int(node.count.max()),

@@ -71,7 +71,8 @@ class Certifier:
 
     def enough(self, bound: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return bool [n]: lower bounds [n, classes - 1] of whole differences of codes prove the class."""
-        return np.asarray((np.ceil(bound) >= self.margins.needed(labels)).all(axis=1))
+        enough: np.ndarray = np.ceil(bound) >= self.margins.needed(labels)
+        return np.asarray(enough.all(axis=1))
 
     def _bound(self, method: str, ball: Ball, labels: np.ndarray, boxes: Boxes) -> np.ndarray:
         if method == "intervals":
@@ -118,7 +119,7 @@ class Verdicts:
     @property
     def open(self) -> np.ndarray:
         """Bool [n]: neither proof nor counterexample."""
-        return ~self.certified & ~self.falsified
+        return np.asarray(~self.certified & ~self.falsified)
 
 
 def verdicts(certifier: Certifier, batch: Batch, labels: np.ndarray, threat: Threat, *, steps: int = 20,
