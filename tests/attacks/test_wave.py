@@ -1,0 +1,153 @@
+"""Attacks on the wave: the differentiable front end is librosa's, budgets hold in int16, the device is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from one_operator import Spec, Step, build
+
+from tinyfuse.attacks import FGSM, Batch, DifferentiableTarget, Gradient
+from tinyfuse.attacks.pgd import FGM
+from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.attacks.wave.differentiable import DifferentiableSound
+from tinyfuse.attacks.wave.scene import Scene, WaveBudget, attack_wave, deployed_logits, save_wave, snr_db
+from tinyfuse.attacks.wave.wave_target import WaveTarget
+from tinyfuse.core.errors import UsageError
+from tinyfuse.frontend.normalisation import Normalisation, apply, fit, identity
+from tinyfuse.frontend.picture import Picture
+from tinyfuse.frontend.recording import Recording, Waveform
+from tinyfuse.frontend.spectrum import LogMel, Mfcc, Spectrogram
+from tinyfuse.integer.model import load_model
+
+SHARED: dict[str, Any] = {"rate": 8000, "length": 600, "window": 100, "hop": 50}
+KINDS: list[Recording] = [
+    Mfcc(**SHARED, bands=10, coefficients=6, append_energy=True, drop_first=True, top_db=80.0, level_rms=0.1,
+         placement="loudest", input_shape=(12, 8, 1)),
+    LogMel(**SHARED, bands=10, fft=128, center=True, layout="bands-first"), Spectrogram(**SHARED, scale="magnitude"),
+    Waveform(rate=8000, length=600, level_rms=0.05, placement="centre")]
+WAVE = Waveform(rate=8000, length=6)
+
+
+def clips_of(count: int = 4) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [(rng.normal(0, 3000, length)).astype(np.int16) for length in rng.integers(300, 900, count)]
+
+
+def windows_of(one: Recording, clips: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    full = [clip.astype(np.float32) / np.float32(32768) for clip in clips]
+    windows = np.stack([one.place(clip) for clip in full])
+    squares = np.array([np.square(clip).sum() for clip in full], np.float32)
+    return windows, squares - np.square(windows).sum(axis=1), np.array([len(clip) for clip in clips], np.float32)
+
+
+@pytest.mark.parametrize("one", KINDS, ids=[kind.kind for kind in KINDS])
+def test_its_inputs_are_librosas_and_its_slope_is_theirs(one: Recording) -> None:
+    clips = clips_of()
+    values = np.stack([one.features(clip, rate=8000) for clip in clips])
+    fitted = fit(one, values)
+    sound = DifferentiableSound(one, fitted)
+    given = windows_of(one, clips)
+    found = sound.inputs(*given)
+    np.testing.assert_allclose(found, apply(one, fitted, values), atol=2e-4)
+    rng = np.random.default_rng(1)
+    slope = rng.standard_normal(found.shape).astype(np.float32)
+    way = (rng.standard_normal(given[0].shape) * (given[0] != 0)).astype(np.float32)
+    step = np.float32(1e-4)
+    ahead, behind = (sound.inputs(given[0] + sign * step * way, *given[1:]).astype(np.float64) for sign in (1, -1))
+    wanted = ((ahead - behind) * slope).sum() / (2 * step)
+    assert (sound.pull_back(*given, slope).astype(np.float64) * way).sum() == pytest.approx(wanted, rel=0.05)
+
+
+class Straight:
+    """Two classes by the sign of the wave's product with ``weights``."""
+
+    name, executor, inputs, grids = "straight", "numpy", ("mic",), None
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self.weights = weights
+
+    def logits(self, batch: Batch) -> np.ndarray:
+        score = batch["mic"].reshape(len(batch["mic"]), -1) @ self.weights
+        return np.stack([score, -score], axis=1) * 100 + [[0.5, -0.5]]
+
+    def gradient(self, batch: Batch, labels: np.ndarray, wrt: tuple[str, ...], loss: str = "") -> Gradient:
+        sign = np.where(np.asarray(labels) == 0, -1.0, 1.0)[:, None, None]
+        wanted = (sign * self.weights[None, :, None]).astype(np.float32)
+        return Gradient(self.logits(batch), np.zeros(len(labels)), {"mic": np.broadcast_to(wanted,
+                                                                                          batch["mic"].shape).copy()})
+
+
+def straight(shifts: tuple[int, ...] = (0,)) -> WaveTarget:
+    target: DifferentiableTarget = Straight(np.array([1.0, -1, 1, 1, -1, 1], np.float32))
+    return WaveTarget(target, "mic", DifferentiableSound(WAVE, identity(WAVE, -1.0, 1.0)), shifts)
+
+
+CLIPS = [np.array([50, 0, -70, 9000], np.int16), np.array([1, 2, 3, 4, 5, 32767], np.int16)]
+LABELS = np.array([0, 0])
+
+
+def test_fgsm_moves_each_sample_by_its_budget_against_the_weights() -> None:
+    """Closed form: the class-0 score falls fastest along -sign(weights); full scale is kept, silence stays silent."""
+    found = attack_wave(FGSM(), straight(), Scene("mic", WAVE, CLIPS), LABELS, WaveBudget(steps=7))
+    assert found[0].tolist() == [43, 7, -77, 8993]
+    assert found[1].tolist() == [-6, 9, -4, -3, 12, 32760]
+
+
+def test_a_ratio_in_decibels_is_kept_after_rounding() -> None:
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(0, 2000, 6).astype(np.int16) for _ in range(5)]
+    labels = np.argmax(straight().target.logits({"mic": np.stack(clips)[..., None] / 32768}), axis=1)
+    for budget in (20.0, 6.0):
+        found = attack_wave(FGM(), straight(), Scene("mic", WAVE, clips), labels, WaveBudget(snr_db=budget))
+        ratios = [snr_db(*pair) for pair in zip(clips, found, strict=True)]
+        assert min(ratios) >= budget - 1e-9 and max(ratios) < budget + 0.2
+    assert snr_db(clips[0], clips[0]) == float("inf")
+
+
+def test_expectation_over_shifts_is_the_mean_of_the_moved_gradients() -> None:
+    weights, moved = np.array([1.0, -1, 1, 1, -1, 1]), straight((0, 2))
+    about, heard = np.array([[1, 0, 6]], np.float32), np.ones((1, 6), np.float32)
+    batch = {"mic": np.zeros((1, 6), np.float32), "mic.heard": heard, "mic.about": about}
+    found = moved.gradient(batch, np.array([0]), ("mic",)).wrt["mic"][0]
+    np.testing.assert_allclose(found, -(weights + np.roll(weights, -2)) / 2, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def integers() -> Any:
+    """Codes of 6 samples in, the same out where they are positive."""
+    grid = {"scale": [1 / 127], "zero_point": [0]}
+    return load_model(build([Spec([1, 6, 1], name="mic", **grid), Spec([1, 6, 1], **grid)], [Step("RELU", [0], [1])],
+                            [0], [1]))
+
+
+def test_integers_get_codes_and_give_slopes_for_the_wave(integers: Any) -> None:
+    sound = DifferentiableSound(WAVE, identity(WAVE, -1.0, 1.0))
+    clip = np.array([0, 3300, 16000, 9000, 200, 32767], np.int16)
+    scene = Scene("mic", WAVE, [clip])
+    target = WaveTarget(TwinTarget(integers), "mic", sound)
+    found = attack_wave(FGSM(), target, scene, np.array([5]), WaveBudget(steps=300))
+    assert found[0][5] == 32767 - 300 and np.all(np.abs(found[0].astype(int) - clip) <= 300)
+    codes = deployed_logits(integers, scene, found, sound.fitted)
+    assert codes.shape[0] == 1 and codes.reshape(-1)[5] == round((32767 - 300) / 32768 * 127)
+
+
+@pytest.mark.parametrize("ask, words", [
+    (lambda: WaveBudget(), "give one of them"), (lambda: WaveBudget(snr_db=10, steps=3), "give one of them"),
+    (lambda: WaveBudget(snr_db=500), "give -20 to 120"), (lambda: WaveBudget(steps=-1), "give 0 to 32767"),
+    (lambda: straight(()), "no shifts"),
+    (lambda: WaveTarget(straight().target, "mik", straight().sound), "did you mean 'mic'"),
+    (lambda: DifferentiableSound(Picture(size=(2, 2)), Normalisation((0.0,), (1.0,), 0, 1)), "takes no sound")])
+def test_nonsense_is_one_line(ask: Callable[[], Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        ask()
+
+
+def test_a_wave_can_be_listened_to(tmp_path: Path) -> None:
+    save_wave(tmp_path / "a.wav", CLIPS[1], 8000)
+    samples, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
+    assert rate == 8000 and np.array_equal(samples, CLIPS[1])

@@ -1,0 +1,1 @@
+"""Attacks where the adversary stands: in the air, before the front end."""
