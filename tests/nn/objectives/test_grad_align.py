@@ -66,6 +66,17 @@ def test_weight_follows_the_largest_budget_of_the_adversary(run_of: Make) -> Non
     assert work_of(run).weight == pytest.approx(0.2)
 
 
+def test_noise_has_the_ramp_and_the_inputs_of_the_adversary(run_of: Make) -> None:
+    """At the beginning of a ramp the ball is empty; where an input is drawn, half of the samples count."""
+    run = run_of("adversarial+grad-align", adversarial={"budget": 0.3, "ramp": 0.5}, grad_align={"weight": 2.0})
+    samples = run.dataset.train.take(slice(0, 12))
+    batch = {name: tf.constant(values) for name, values in samples.inputs.items()}
+    assert float(work_of(run).term(run.step(batch, tf.constant(samples.label), SEED))) == pytest.approx(0, abs=1e-6)
+    here, there = tf.constant([[1.0, 0.0], [1.0, 0.0]]), tf.constant([[0.0, 1.0], [-1.0, 0.0]])
+    assert float(misalignment(here, there, tf.constant([True, False]))) == pytest.approx(1.0)
+    assert float(misalignment(here, there, tf.constant([False, False]))) == 0
+
+
 def test_refusals(run_of: Make) -> None:
     with pytest.raises(UsageError, match="grad-align needs adversarial training beside it"):
         run_of("grad-align")

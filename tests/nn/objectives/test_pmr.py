@@ -12,7 +12,8 @@ import pytest
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.nn.objectives.objective import Forward, Step, Targets
-from tinyfuse.nn.objectives.pmr import PmrPaperWork, PmrWork, class_means, entropy, similarities
+from tinyfuse.nn.objectives.ogm import Ogm
+from tinyfuse.nn.objectives.pmr import Pmr, PmrPaper, PmrPaperWork, PmrWork, class_means, entropy, similarities
 from tinyfuse.nn.objectives.run import Run, cross_entropy
 
 tf = tensorflow()
@@ -130,3 +131,11 @@ def test_what_cannot_be_is_one_line(run_of: Callable[..., Run]) -> None:
         run_of("pmr", pmr={"alpha": -1.0})
     with pytest.raises(UsageError, match=r"pmr-paper: entropy_until is 2\.0; give a share from 0 to 1"):
         run_of("pmr-paper", pmr_paper={"entropy_until": 2.0})
+
+
+def test_what_was_over_in_the_first_training_is_not_begun_again() -> None:
+    """Quantisation-aware training goes on where the first one ended."""
+    assert Pmr().further({}) == {"alpha": 0.0} and Pmr(until=1.0).further({}) == {}
+    assert PmrPaper().further({}) == {"alpha": 0.0, "entropy": 0.0}
+    assert PmrPaper(until=1.0).further({}) == {"entropy": 0.0}
+    assert Ogm().further({}) == {"alpha": 0.0, "noise": False} and Ogm(until=1.0).further({}) == {}

@@ -24,7 +24,7 @@ def batch_of(run: Run, count: int = 12) -> tuple[dict[str, Any], Any]:
 
 
 def work_of(run: Run) -> TradesWork:
-    [work] = run.works
+    [work] = [one for one in run.works if isinstance(one, TradesWork)]
     assert isinstance(work, TradesWork)
     return work
 
@@ -91,6 +91,18 @@ def test_loss_is_cross_entropy_and_beta_times_the_mean_divergence(run_of: Make) 
     expected = (np.mean(cross_entropy(step.logits, Targets.of(labels)))
                 + 6.0 * np.mean(divergence(step.logits, run.logits(moved, training=False))))
     assert float(run.loss(step)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_beside_awp_the_points_are_crafted_once(run_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of("trades+awp", trades={"budget": 0.1})
+    work, crafted = work_of(run), []
+    craft = work.adversarial
+    monkeypatch.setattr(work, "adversarial", lambda clean, seed: crafted.append(1) or craft(clean, seed))
+    batch, labels = batch_of(run)
+    for _ in range(2):
+        loss, updates, _ = run.gradients(batch, labels, tf.constant([3, 4]))
+        assert np.isfinite(float(loss)) and all(np.isfinite(one).all() for one in updates)
+    assert len(crafted) == 2  # one for each step
 
 
 def test_refusals(run_of: Make) -> None:

@@ -35,11 +35,12 @@ from tinyfuse.nn.objectives.sabr import Sabr
 from tinyfuse.nn.objectives.single_inputs import SingleInputs
 from tinyfuse.nn.objectives.trades import Trades
 from tinyfuse.nn.objectives.training_threat import NORMS, budgets, check_norm
+from tinyfuse.nn.objectives.warm_up import WarmUp
 
 PLAIN = "plain"
 PARTS: dict[str, type[Any]] = {kind.name: kind for kind in (
     Adversarial, Awp, ClassWeights, Crmt, DensityMixup, ExFMem, GradAlign, GradientBlending, Ibp, InputDropout,
-    MinSim, Mixup, MtlIbp, Ogm, Pmr, PmrPaper, Reconstruction, Sabr, SingleInputs, Trades)}
+    MinSim, Mixup, MtlIbp, Ogm, Pmr, PmrPaper, Reconstruction, Sabr, SingleInputs, Trades, WarmUp)}
 """The kinds of parts, by name."""
 Settings = Mapping[str, Mapping[str, Any]]
 

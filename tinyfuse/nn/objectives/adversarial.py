@@ -6,7 +6,7 @@ the multi-modal adversarial training of Li et al. 2022 and of CRMT's paper.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -109,14 +109,8 @@ class AdversarialWork(Work):
         return threat.boxed(climbed(loss, start, threat, lengths, clean))
 
     def sizes(self, batch: Mapping[str, Any], seed: Any) -> dict[str, Any]:
-        """Return by attacked input the share [n] of its budget: the ramp's, and 0 in samples that do not attack it."""
-        tf = tensorflow()
-        names, count = self.threat.attacked, len(next(iter(batch.values())))
-        ramp = tf.minimum(1.0, self.run.progress / self.settings.ramp) if self.settings.ramp else tf.constant(1.0)
-        if self.settings.attacked == "all":
-            return dict.fromkeys(names, ramp * tf.ones([count]))
-        coins = tf.random.stateless_uniform([len(names), count], seed, 0, 2, "int32")
-        return {name: ramp * tf.cast(coins[place], "float32") for place, name in enumerate(names)}
+        """Return by attacked input the share [n] of its budget; see :func:`shares`."""
+        return shares(self.settings, self.run, self.threat.attacked, len(next(iter(batch.values()))), seed)
 
     def score(self, samples: Samples) -> float | None:
         """Return the accuracy under the attack that the network is trained against."""
@@ -129,3 +123,13 @@ class AdversarialWork(Work):
     def finish(self) -> Mapping[str, Any]:
         """Return what the monitor found."""
         return self._monitor.facts()
+
+
+def shares(settings: Adversarial, run: Run, names: Sequence[str], count: int, seed: Any) -> dict[str, Any]:
+    """Return by attacked input the share [count] of its budget: the ramp's, and 0 in samples that do not attack it."""
+    tf = tensorflow()
+    ramp = tf.minimum(1.0, run.progress / settings.ramp) if settings.ramp else tf.constant(1.0)
+    if settings.attacked == "all":
+        return dict.fromkeys(names, ramp * tf.ones([count]))
+    coins = tf.random.stateless_uniform([len(names), count], seed, 0, 2, "int32")
+    return {name: ramp * tf.cast(coins[place], "float32") for place, name in enumerate(names)}

@@ -37,6 +37,10 @@ class Ogm:
             raise UsageError(f"ogm: alpha {self.alpha}, until {self.until}: give an alpha of at least 0 and a share of "
                              "the training from 0 to 1")
 
+    def further(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Stay out of it where the share of the training in which it worked is over."""
+        return {} if self.until == 1 else {"alpha": 0.0, "noise": False}
+
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
         run.view.need_branches(self.name)

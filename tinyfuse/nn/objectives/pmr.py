@@ -45,6 +45,10 @@ class Pmr:
     def __post_init__(self) -> None:
         _check(self.name, vars(self))
 
+    def further(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Stay out of it where the share of the training in which it worked is over."""
+        return {} if self.until == 1 else {"alpha": 0.0}
+
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""
         run.view.need_branches(self.name)
@@ -70,6 +74,10 @@ class PmrPaper:
 
     def __post_init__(self) -> None:
         _check(self.name, vars(self))
+
+    def further(self, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Stay out of what was over in the first training."""
+        return {key: 0.0 for key, until in (("alpha", self.until), ("entropy", self.entropy_until)) if until < 1}
 
     def attach(self, run: Run) -> Work:
         """Return the part at work; see :class:`tinyfuse.nn.objectives.objective.Part`."""

@@ -148,7 +148,8 @@ class Run:
             scales: dict[int, Any] = {}
             for work in self.works:
                 gradients = work.change(gradients, variables, step)
-                scales |= work.scales(variables, step)
+                for place, scale in work.scales(variables, step).items():
+                    scales[place] = scale * scales.get(place, 1.0)
             return loss, gradients, scales
 
         ways = (work.gradients(compute, variables) for work in self.works)

@@ -10,7 +10,7 @@ from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.samples import Samples
 from tinyfuse.nn.objectives.adversarial import Adversarial
-from tinyfuse.nn.objectives.objective import Step, Work
+from tinyfuse.nn.objectives.objective import Step, Targets, Work
 from tinyfuse.nn.objectives.robust_accuracy import RobustScore
 from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.objectives.training_threat import Budget, TrainingThreat, pgd
@@ -55,11 +55,23 @@ class TradesWork(Work):
         self.settings, self.run = settings, run
         self.threat = TrainingThreat.of(run.inputs, settings.budget, settings.norm, settings.mask, settings.name)
         self._score = RobustScore(run, self.threat, subsets=False)
+        self._crafted: tuple[Any, Mapping[str, Any]] | None = None  # of the batch of one step
+
+    def batch(self, batch: Mapping[str, Any], targets: Targets, seed: Any) -> tuple[Mapping[str, Any], Targets]:
+        """Forget the points of the step before."""
+        self._crafted = None
+        return batch, targets
 
     def term(self, step: Step) -> Any:
         """Compute beta * mean KL(p(x) || p(x'))."""
-        moved = self.run.logits(self.adversarial(step.batch, step.seed), training=True)
+        moved = self.run.logits(self.of_step(step), training=True)
         return self.settings.beta * tensorflow().reduce_mean(divergence(step.logits, moved))
+
+    def of_step(self, step: Step) -> Mapping[str, Any]:
+        """Return the points of ``step``, crafted once, however often its loss is computed (awp does it twice)."""
+        if self._crafted is None or self._crafted[0] is not step.batch:
+            self._crafted = step.batch, self.adversarial(step.batch, step.seed)
+        return {name: tensorflow().stop_gradient(value) for name, value in self._crafted[1].items()}
 
     def adversarial(self, clean: Mapping[str, Any], seed: Any) -> Mapping[str, Any]:
         """Return the points near ``clean`` at which the predictions differ most from those at ``clean``."""
