@@ -12,7 +12,11 @@ from typing import Any
 
 @functools.cache
 def tensorflow() -> Any:
-    """Import TensorFlow without its start-up messages and with op determinism switched on."""
+    """Import TensorFlow without its start-up messages and with op determinism switched on.
+
+    ``tf.keras`` is then ``tf_keras``, which is used here anyway: loading Keras 3 beside it would take half as long again.
+    """
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     with stderr_silenced():
