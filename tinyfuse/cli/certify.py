@@ -50,7 +50,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--steps", type=options.positive, default=20, metavar="N",
                      help="of the PGD that looks for counterexamples; default 20")
     how.add_argument("--radius", type=options.positive, default=0, metavar="CODES",
-                     help="also search each sample's largest certified budget, up to so many codes")
+                     help="also search each sample's largest certified budget, up to so many codes, beside the largest "
+                          "that PGD does not break")
     noise = parser.add_argument_group("randomised smoothing")
     noise.add_argument("--smooth", type=options.budgets, metavar="NAME=SIGMA,...",
                        help="also certify what the model answers most often under Gaussian noise on these inputs (L2)")

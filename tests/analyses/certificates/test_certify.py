@@ -121,10 +121,14 @@ def test_rows_are_kept_and_not_made_again(small_tflite: Path, half_known: Datase
     *proofs, (smoothed,) = first.answers
     assert (smoothed["of"], smoothed["status"]) == ({"noise": "mic 0.02"}, "estimate")
     assert [rows[0]["of"]["attacked"] for rows in proofs] == ["cam", "mic", "all"]
+    first.check()
     for rows in proofs:
         shares = {row["quantity"]: row["value"] for row in rows}
         assert shares["certified"] + shares["falsified"] + shares["open"] == pytest.approx(1)
         assert "certified" in repr(first)
+        radii = {row["quantity"]: np.asarray(row["each"]) for row in rows if row["each"] is not None}
+        assert np.all(radii["certified radius"] <= radii["unbroken radius"])
+        assert "certified to unbroken % at codes 1: " in repr(first)
     monkeypatch.setattr("tinyfuse.analyses.certificates.record.verdicts", None)
     assert api.certify(small_tflite, half_known, **asked).rows == first.rows
     assert (tmp_path / "results.jsonl").read_text().splitlines() == lines

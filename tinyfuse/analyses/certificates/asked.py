@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyfuse.analyses.certificates.record import SMOOTHED, Question, sentence, smoothed_sentence
+import numpy as np
+
+from tinyfuse.analyses.certificates.record import RADIUS, SMOOTHED, UNBROKEN, Question, sentence, smoothed_sentence
 from tinyfuse.checks.certificates import broken_despite, is_certificate
 from tinyfuse.core.errors import GateError, UsageError
 from tinyfuse.core.results import ResultStore, Row
@@ -15,6 +17,7 @@ from tinyfuse.threats.budgets import Epsilon
 from tinyfuse.threats.code_grid import Grids
 from tinyfuse.threats.modes import attacked_by, modes_of
 
+_UNSOUND = "a bound is wrong or a file was changed: trust neither, and report this model"
 BudgetOf = Callable[[Sequence[Input], Sequence[str], Any, str], dict[str, float]]
 
 
@@ -62,7 +65,17 @@ class Certified:
         """Raise :class:`GateError` if an attack of the run broke a sample that is certified."""
         first = self.rows[0]
         own = {name: first[name] for name in ("model", "precision", "seed", "data_checksum")}
+        for proved, unbroken in self._radii():
+            if (proved > unbroken).any():
+                raise GateError(f"{int((proved > unbroken).sum())} samples break at a budget that is certified; "
+                                f"{_UNSOUND}")
         broken, _ = broken_despite(filter(is_certificate, self.rows), self.store.rows("attack", **own))
         if broken:
-            raise GateError(f"attacks of the same run broke certified samples ({broken} verdicts): a bound is wrong or "
-                            "a file was changed; trust neither, and report this model")
+            raise GateError(f"attacks of the same run broke certified samples ({broken} verdicts); {_UNSOUND}")
+
+    def _radii(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """By question the certified and the unbroken radii, where they were searched."""
+        for rows in self.answers:
+            found = {row["quantity"]: np.asarray(row["each"]) for row in rows if row["quantity"] in (RADIUS, UNBROKEN)}
+            if found:
+                yield found[RADIUS], found[UNBROKEN]

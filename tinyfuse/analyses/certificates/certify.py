@@ -76,10 +76,10 @@ class Certifier:
 
     def _bound(self, method: str, ball: Ball, labels: np.ndarray, boxes: Boxes) -> np.ndarray:
         if method == "intervals":
-            return np.maximum(self.by_codes(boxes, labels), self.by_lines(boxes, labels, depth=1))
+            return np.asarray(np.maximum(self.by_codes(boxes, labels), self.by_lines(boxes, labels, depth=1)))
         if method == "recursive":
             boxes = tightened(self.linear, ball, boxes)
-        return np.maximum(self.by_codes(boxes, labels), self.by_lines(boxes, labels, ball))
+        return np.asarray(np.maximum(self.by_codes(boxes, labels), self.by_lines(boxes, labels, ball)))
 
     def by_codes(self, boxes: Boxes, labels: np.ndarray) -> np.ndarray:
         """Bound the differences [n, classes - 1] by the box of the logits alone."""

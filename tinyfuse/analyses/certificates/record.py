@@ -13,6 +13,8 @@ from tinyfuse.analyses.certificates.ball import check_budget_covers
 from tinyfuse.analyses.certificates.certify import Certifier, Verdicts, verdicts
 from tinyfuse.analyses.certificates.radius import certified_radii
 from tinyfuse.analyses.certificates.smoothing import ALPHA, of_twin, smoothed
+from tinyfuse.attacks.minimal import minimal_codes
+from tinyfuse.attacks.pgd import PGD
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.checks.certificates import CERTIFICATE, CERTIFIED
 from tinyfuse.core.console import progress
@@ -20,14 +22,14 @@ from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.core.results import ResultStore, Row, row_key
 from tinyfuse.core.statistics import two_level
-from tinyfuse.data.samples import Input, Samples
+from tinyfuse.data.samples import Batch, Input, Samples
 from tinyfuse.threats.code_threats import code_problem
 from tinyfuse.threats.modes import mode_name
 from tinyfuse.threats.threat import Threat
 
 ANALYSIS = CERTIFICATE
 QUANTITIES = (CERTIFIED, "falsified", "open")
-SECONDS, RADIUS, SMOOTHED = "seconds", "certified radius", "smoothed radius"
+SECONDS, RADIUS, UNBROKEN, SMOOTHED = "seconds", "certified radius", "unbroken radius", "smoothed radius"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ def certificate_rows(named: Named, certifier: Certifier, samples: Samples, quest
                 store.append(_row(common, **finding))
             store.append(_row(common, quantity=SECONDS, value=round(time.monotonic() - began, 3)))
         wanted = [store.rows("analysis", key=row_key({**common, "quantity": quantity}))
-                  for quantity in (*QUANTITIES, RADIUS, SECONDS)]
+                  for quantity in (*QUANTITIES, RADIUS, UNBROKEN, SECONDS)]
         yield [row for found in wanted for row in found]
 
 
@@ -113,11 +115,20 @@ def _findings(certifier: Certifier, question: Question, samples: Samples, mode: 
     for quantity in QUANTITIES:
         yield _share(quantity, found, certifier.methods, samples.group)
     if question.largest:
-        with progress(f"radius {mode}", question.largest) as advance:
-            radii = certified_radii(certifier, batch, samples.label, tuple(question.budget), question.largest,
-                                    question.mask, tick=advance)
-        yield {"quantity": RADIUS, "value": float(np.median(radii)), "each": [float(one) for one in radii],
-               "status": "certified"}
+        yield from _radii(certifier, question, batch, samples.label, mode)
+
+
+def _radii(certifier: Certifier, question: Question, batch: Batch, labels: np.ndarray,
+           mode: str) -> Iterator[dict[str, Any]]:
+    """By sample the codes that are certified, and those up to which PGD breaks nothing; -1 where it is wrong."""
+    attacked, largest = tuple(question.budget), question.largest
+    with progress(f"radius {mode}", largest) as advance:
+        proved = certified_radii(certifier, batch, labels, attacked, largest, question.mask, tick=advance)
+    found = minimal_codes(certifier.target, batch, labels, attacked, attack=PGD(steps=question.steps), largest=largest,
+                          mask=question.mask)
+    for quantity, radii, status in ((RADIUS, proved, "certified"), (UNBROKEN, found.budget - 1, "estimate")):
+        yield {"quantity": quantity, "value": float(np.median(radii)), "each": [float(one) for one in radii],
+               "status": status}
 
 
 def _share(quantity: str, found: Verdicts, methods: tuple[str, ...], groups: np.ndarray) -> dict[str, Any]:
@@ -168,6 +179,16 @@ def check_labels(labels: np.ndarray, classes: int) -> None:
                          f" with the classes 0 to {classes - 1}")
 
 
+def curve(proved: Row, unbroken: Row) -> str:
+    """Say at some budgets how many samples are certified, and how many PGD does not break: the truth lies between."""
+    both = [np.asarray(row["each"]) for row in (proved, unbroken)]
+    largest = proved["settings"]["largest"]
+    steps = [k for k in (1, 2, 4, 8, 16, 32, 64, 128) if k < largest] + [largest]
+    shares = ", ".join(f"{k}: {100 * np.mean(both[0] >= k):.0f}-{100 * np.mean(both[1] >= k):.0f}" for k in steps)
+    return (f"; median radius {proved['value']:g} codes certified, {unbroken['value']:g} unbroken by PGD; certified to "
+            f"unbroken % at codes {shares}")
+
+
 def sentence(rows: list[Row]) -> str:
     """Say the answer to one question in a line."""
     found = {row["quantity"]: row for row in rows}
@@ -176,7 +197,7 @@ def sentence(rows: list[Row]) -> str:
                        f"{100 * found[name]['high']:.1f})" for name in QUANTITIES)
     budget = ", ".join(f"{name} {size:.4g}" for name, size in settings["budget"].items())
     by = ", ".join(f"{count} by {name}" for name, count in certified["of"].items() if name != "attacked")
-    radius = f"; median certified radius {found[RADIUS]['value']:g} codes" if RADIUS in found else ""
+    radius = curve(found[RADIUS], found[UNBROKEN]) if RADIUS in found else ""
     mode = certified["of"]["attacked"]
     return (f"{certified['model']} {certified['precision']}, {mode} attacked ({settings['norm']} {budget}, threat "
             f"model {settings['threat']}): {shares}{radius}; {by}; n={certified['n']}, {found[SECONDS]['value']:.1f} s")
