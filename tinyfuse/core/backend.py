@@ -14,7 +14,7 @@ from typing import Any
 def tensorflow() -> Any:
     """Import TensorFlow without its start-up messages and with op determinism switched on.
 
-    ``tf.keras`` is then ``tf_keras``, which is used here anyway: loading Keras 3 beside it would take half as long again.
+    ``tf.keras`` is then ``tf_keras``, which is used here anyway; Keras 3 beside it would take half as long again.
     """
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
