@@ -18,6 +18,7 @@ import hypothesis
 import numpy as np
 import pytest
 from filelock import FileLock
+from thin import thin_trunk
 
 from tinyfuse.data import Dataset, Samples, load
 from tinyfuse.data.digits.augmentation import Augmentation
@@ -27,6 +28,7 @@ from tinyfuse.nn.network import Network, describe_training
 from tinyfuse.nn.origin import seen_inputs
 from tinyfuse.nn.train import TrainConfig, Trained
 from tinyfuse.nn.train_or_load import train_or_load
+from tinyfuse.nn.zoo import resnet8
 from tinyfuse.quantize.convert import Baseline, baseline
 
 # A slow machine is no failure.
@@ -91,6 +93,14 @@ def trained_early(tiny_dataset: Dataset, shared_folder: Path) -> Network:
     """Early fusion, trained once on the tiny data set; tests that change files take a copy of its folder."""
     with FileLock(shared_folder / "early.lock"):
         return train_or_load("early", tiny_dataset, TrainConfig(epochs=10, batch_size=20), shared_folder / "early")
+
+
+@pytest.fixture(scope="session")
+def thin_early(tiny_dataset: Dataset, shared_folder: Path) -> Network:
+    """Early fusion with a tenth of the work, trained once on the tiny data set; nothing in its folder is changed."""
+    with FileLock(shared_folder / "thin.lock"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resnet8, "trunk", thin_trunk)
+        return train_or_load("early", tiny_dataset, TrainConfig(epochs=10, batch_size=20), shared_folder / "thin")
 
 
 def _lively_model(name: str) -> Any:

@@ -27,7 +27,8 @@ from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.toolchain import CompileError
 from tinyfuse.firmware.verify import Verified, board_lines, summary, verify
 from tinyfuse.integer.model import load_model
-from tinyfuse.quantize.convert import Baseline, convert
+from tinyfuse.nn.network import Network
+from tinyfuse.quantize.convert import Baseline, baseline, convert
 from tinyfuse.quantize.recipe import read_recipe
 
 Lively = Callable[[str], tuple[Any, Baseline]]
@@ -82,10 +83,12 @@ def test_what_it_costs_stays_within_what_packages_promise(verified: Verified, ex
 
 
 @pytest.fixture(scope="module")
-def small(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of a network with one input: Unicorn takes long to count."""
-    return deploy.export(MODEL.with_name("audio__w6.tflite"), tmp_path_factory.mktemp("small") / "audio",
-                         dataset=tiny_dataset, vectors=2)
+def small(thin_early: Network, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of a thin network: Unicorn takes long to count."""
+    folder = tmp_path_factory.mktemp("small")
+    graph = baseline(thin_early, tiny_dataset.train.balanced(40, seed=0))
+    (folder / "net.tflite").write_bytes(convert(graph, read_recipe("w6")).data)
+    return deploy.export(folder / "net.tflite", folder / "out", dataset=tiny_dataset, vectors=2)
 
 
 @pytest.fixture
