@@ -26,7 +26,7 @@ from tinyfuse.report.columns import COLUMNS
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-SLOW = ("bench", "select")
+SLOW = ("bench", "select", "study")
 """Verbs that tests of their own run from end to end; here their commands are parsed."""
 WITH_DATA = ("train", "quantize", "attack", "certify", "compare", "analyse", "select", "export", "bench")
 REGISTRIES: list[Any] = [ANALYSES, ATTACKS, BUILDERS, COLUMNS, PARTS, OPERATORS, SOURCES, ZOO]

@@ -214,7 +214,7 @@ def _between(values: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> float:
         return 0.0
     left = sums - values.mean(1, keepdims=True) * counts
     found = float(np.var(left, axis=0).sum()) * trainings
-    return found * groups / ((trainings - 1) * (groups - 1)) / trainings / values.shape[1]**2
+    return float(found * groups / ((trainings - 1) * (groups - 1)) / trainings / values.shape[1]**2)
 
 
 def _standard_error(sums: np.ndarray, counts: np.ndarray, resamples: int, seed: int) -> float:

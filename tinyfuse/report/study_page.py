@@ -11,6 +11,7 @@ from tinyfuse.core.files import write_text
 from tinyfuse.core.provenance import read_run
 from tinyfuse.core.results import Row
 from tinyfuse.core.statistics import Effect
+from tinyfuse.report.analysed import figures, groups
 from tinyfuse.report.figures.study_curves import points_of, study_figure
 from tinyfuse.report.page import page_text, picture
 from tinyfuse.study.papers import study_of
@@ -85,7 +86,7 @@ def render_text(folder: Path) -> str:
         utterances=len(set(evidence.groups.tolist())), claims=[_claim(of) for of in families.values()],
         columns=list(dict.fromkeys(family for of in families.values() for family in of if family)),
         changed=_changed(paper, evidence), figures=[*_figures(paper, evidence)],
-        failed=_failed(evidence), parity=_parity(evidence))
+        analyses=[*_analyses(evidence)], failed=_failed(evidence), parity=_parity(evidence))
 
 
 def _claim(of: dict[str, Judgement]) -> dict[str, Any]:
@@ -137,6 +138,17 @@ def _figures(paper: Paper, evidence: Evidence) -> Iterator[dict[str, Any]]:
         drawn = study_figure(evidence, wanted)
         for one in picture(drawn, "study", [_numbers(evidence, wanted)] if drawn else ()):
             yield {**one, "place": wanted.place, "title": wanted.title, "expected": wanted.expected}
+
+
+def _analyses(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """Yield the pictures of the analyses of the first training."""
+    found = [row for row in evidence.rows if row["kind"] == "analysis"]
+    first = min((row["seed"] for row in found), default=0)
+    for group in groups([row for row in found if row["seed"] == first]):
+        name = f"{group[0]['model']}, {group[0]['analysis']}"
+        for plot in figures(group):
+            for one in picture(plot.figure, "analysis"):
+                yield {**one, "title": f"{name}: {plot.title}", "caption": plot.caption, "seed": first}
 
 
 def _numbers(evidence: Evidence, wanted: Figure) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyfuse.analyses import AnalysisSubject
+from tinyfuse.analyses.run_analyses import analyses_of, fitting, run_analyses
 from tinyfuse.attacks import misclassified
 from tinyfuse.attacks.targets.anomaly import IntegerTarget, float_target, twin_target
 from tinyfuse.core import toml
@@ -27,7 +29,7 @@ from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.quantize.minmax import simulate
 from tinyfuse.quantize.recipe import read_recipe
 from tinyfuse.study.cell_study import CellStudy, ThreatModel
-from tinyfuse.study.papers.paper import Campaign, Training
+from tinyfuse.study.papers.paper import Campaign, Examination, Training
 from tinyfuse.study.rows import CLEAN, KERAS_BATCH, SAMPLE_SEED, OutcomeLog, Scope, Subject
 from tinyfuse.study.stages.attack import attack_cells
 from tinyfuse.study.stages.convert import Converter
@@ -246,7 +248,33 @@ class AttackJob(SubjectJob):
                 "precision": subject.precision, "seed": self.seed, "data_checksum": site.dataset.checksum}
 
 
-Job = TrainJob | ConvertJob | AttackJob
+@dataclass(frozen=True)
+class AnalyseJob(SubjectJob):
+    """Run the analyses of an examination on one float network."""
+
+    examination: Examination
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What tells this job from others of a study."""
+        return self.training.name, self.seed, "analyse", self.examination.analyses, repr(self.examination.settings)
+
+    def digest(self, site: Site) -> str:
+        """Leave out the other trainings of the examination."""
+        mine = replace(self, examination=replace(self.examination, trainings=()))
+        return super(AnalyseJob, mine).digest(site)
+
+    def work(self, site: Site) -> list[Row]:
+        """Return what the analyses find; one that the network cannot carry is left out."""
+        network = self.network(site)
+        subject = AnalysisSubject.of_network(network, site.dataset.as_trained(network.table, str(network.path)))
+        chosen = analyses_of(self.examination.analyses, self.examination.settings)
+        samples = site.dataset.test.balanced(self.examination.samples, seed=SAMPLE_SEED)
+        return run_analyses(fitting(chosen, subject, asked=False, report=lambda line: None), subject, samples,
+                            ResultStore())
+
+
+Job = TrainJob | ConvertJob | AttackJob | AnalyseJob
 
 
 def is_integer(precision: str) -> bool:

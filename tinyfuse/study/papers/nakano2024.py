@@ -87,9 +87,13 @@ CLAIMS = (
           "V.A, Fig 8", _image_only_on_fusion(), margin=-0.01),
     Claim("quantised-image", "Quantisation lowers accuracy under attack more for the image than for the audio",
           "VI.B, Fig 10", _image_hurt_more("early")),
-    Claim("quantised-image-intermediate", "Quantisation lowers accuracy under attack more for the image than for the audio, intermediate fusion", "VI.C, future work",
+    Claim("quantised-image-intermediate",
+          "Quantisation lowers accuracy of intermediate fusion under attack more for the image than for the audio",
+          "VI.C, future work",
           _image_hurt_more("intermediate")),
-    Claim("quantised-image-late", "Quantisation lowers accuracy under attack more for the image than for the audio, late fusion", "VI.C, future work", _image_hurt_more("late")),
+    Claim("quantised-image-late",
+          "Quantisation lowers accuracy of late fusion under attack more for the image than for the audio",
+          "VI.C, future work", _image_hurt_more("late")),
 )
 
 
@@ -169,4 +173,4 @@ NAKANO2024 = Paper(
         Campaign(("early-space",), ("w8", "w6"), PAPER, BUDGETS),
         Campaign(FUSIONS, MIXES, PAPER, BUDGETS),
     ),
-    figures=FIGURES, claims=CLAIMS, trainings_needed=5)
+    figures=FIGURES, claims=CLAIMS, trainings_needed=5, quick_trainings=6)

@@ -41,6 +41,16 @@ class Campaign:
 
 
 @dataclass(frozen=True)
+class Examination:
+    """``analyses`` by name with ``settings``, on ``samples`` test samples of each of the ``trainings`` in float."""
+
+    trainings: tuple[str, ...]
+    analyses: tuple[str, ...]
+    samples: int = 200
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class Panel:
     """One set of axes: ``lines`` by label."""
 
@@ -64,7 +74,8 @@ class Paper:
     """A study: what is trained, attacked, drawn and claimed.
 
     ``data``: what the paper used, ``aside``: what differs here beside the data. ``campaigns`` run in this order, the
-    most telling first. ``trainings_needed``: fewer decide no claim. ``samples`` are attacked.
+    most telling first, then the ``examinations``. ``trainings_needed``: fewer decide no claim. So many ``samples`` are
+    attacked. A smoke run takes the first ``quick_trainings``.
     """
 
     name: str
@@ -76,10 +87,12 @@ class Paper:
     figures: tuple[Figure, ...]
     claims: tuple[Claim, ...]
     inputs: tuple[str, ...]
+    examinations: tuple[Examination, ...] = ()
     trainings_needed: int = 3
     samples: int = 1000
     epochs: int = 12
     batch_size: int = 128
+    quick_trainings: int = 3
 
     @property
     def precisions(self) -> dict[str, list[str]]:
@@ -92,15 +105,24 @@ class Paper:
 
     def quick(self) -> Paper:
         """Return a smoke run of minutes: few samples, budgets, steps and widths; it decides nothing."""
-        return replace(self, samples=20, epochs=1, batch_size=64, trainings_needed=1,
-                       campaigns=tuple(short for one in self.campaigns if (short := _quick(one)).precisions))
+        kept = tuple(one.name for one in self.trainings[:self.quick_trainings])
+        campaigns: dict[tuple[Any, ...], Campaign] = {}
+        for one in (_quick(campaign, kept) for campaign in self.campaigns):
+            if one.precisions and one.trainings:
+                campaigns.setdefault((one.suite.name, one.norm, one.modes, one.masked, one.precisions, one.trainings),
+                                     one)
+        looks = [replace(one, samples=20, trainings=tuple(name for name in one.trainings if name in kept)[:1])
+                 for one in self.examinations]
+        return replace(self, samples=20, epochs=1, batch_size=64, trainings_needed=1, campaigns=(*campaigns.values(),),
+                       examinations=(*looks,))
 
 
-def _quick(campaign: Campaign) -> Campaign:
+def _quick(campaign: Campaign, trainings: tuple[str, ...]) -> Campaign:
     suite = replace(campaign.suite, attacks=tuple(_few_steps(one) for one in campaign.suite.attacks))
     budgets = campaign.budgets if len(campaign.budgets) < 3 else (campaign.budgets[1], campaign.budgets[-1])
     kept = tuple(one for one in campaign.precisions if one in _QUICK_PRECISIONS)
-    return replace(campaign, suite=suite, budgets=budgets, precisions=kept)
+    return replace(campaign, suite=suite, budgets=budgets, precisions=kept,
+                   trainings=tuple(one for one in campaign.trainings if one in trainings))
 
 
 def _few_steps(attack: Any) -> Any:

@@ -21,7 +21,7 @@ from tinyfuse.core.workers import in_parallel
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.zoo import check_name
 from tinyfuse.study.papers.inputs import modes_for
-from tinyfuse.study.papers.jobs import AttackJob, ConvertJob, Job, Site, TrainJob, do, is_integer
+from tinyfuse.study.papers.jobs import AnalyseJob, AttackJob, ConvertJob, Job, Site, TrainJob, do, is_integer
 from tinyfuse.study.papers.paper import Paper
 from tinyfuse.study.papers.verdicts import Evidence
 
@@ -124,7 +124,7 @@ def check(paper: Paper, site: Site) -> None:
 def about_folder(paper: Paper, site: Site, *, quick: bool) -> StudyFolder:
     """Return what the folder of this study says of itself."""
     dataset, judged = site.dataset, site.judged
-    settings = repr((paper.trainings, paper.campaigns, paper.epochs, paper.batch_size, site.samples,
+    settings = repr((paper.trainings, paper.campaigns, paper.examinations, paper.epochs, paper.batch_size, site.samples,
                      [dict(one.settings) for one in paper.trainings]))
     claims = sha256_hex("".join(one.sha256 for one in paper.claims).encode())
     return StudyFolder(paper.name, quick, sha256_hex(settings.encode())[:16], claims[:16], dataset.checksum,
@@ -152,6 +152,8 @@ def waves_of(paper: Paper, seeds: Sequence[int]) -> Iterator[list[Job]]:
             fresh: dict[tuple[Any, ...], Job] = {job.identity: job for job in wave if job.identity not in seen}
             seen |= fresh.keys()
             yield list(fresh.values())
+    for look in paper.examinations:
+        yield [AnalyseJob(one, seed, look) for seed in seeds for one in paper.trainings if one.name in look.trainings]
 
 
 def _done(jobs: Sequence[Job], site: Site, processes: int) -> Iterator[Any]:
@@ -173,6 +175,8 @@ def title(job: Job) -> str:
     what = job.training.name
     if isinstance(job, AttackJob):
         return f"{what} {job.precision} {'+'.join(job.attacked)}"
+    if isinstance(job, AnalyseJob):
+        return f"{what}: {', '.join(job.examination.analyses)}"
     return f"{what} {job.precision}" if isinstance(job, ConvertJob) else what
 
 

@@ -37,7 +37,7 @@ class Evidence:
     def _found(self) -> dict[tuple[object, ...], dict[float, np.ndarray]]:
         found: dict[tuple[object, ...], dict[float, np.ndarray]] = {}
         for row in self.rows:
-            if row["kind"] in ("clean", "attack") and row["n"] == len(self.groups) and row["criterion"] != "union":
+            if row["kind"] in ("clean", "attack") and row["n"] == len(self.groups):
                 key = (row["model"], row["precision"], row["seed"], tuple(sorted(row["attacked"])), row["profile"],
                        bool(row["mask"]), row["attack"]["name"] if row["kind"] == "attack" else "")
                 found.setdefault(key, {})[epsilon_of(row)] = unpack_survivors(row["survivors"], row["n"])
