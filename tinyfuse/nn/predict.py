@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tinyfuse.core.backend import tensorflow
 from tinyfuse.data.samples import Samples
 
 PREDICT_BATCH = 250
@@ -13,10 +15,15 @@ PREDICT_BATCH = 250
 
 def predict(model: Any, samples: Samples) -> np.ndarray:
     """Compute the float32 logits [n, classes] of ``samples``, in inference mode."""
-    seen = samples.only(tuple(model.input_shape))
-    parts = [model.predict_on_batch(dict(seen.take(slice(start, start + PREDICT_BATCH)).inputs))
-             for start in range(0, len(seen), PREDICT_BATCH)]
-    return np.concatenate(parts)
+    return np.asarray(in_batches(model.predict_on_batch, samples.only(tuple(model.input_shape)).inputs))
+
+
+def in_batches(compute: Callable[[dict[str, np.ndarray]], Any], inputs: Mapping[str, Any]) -> Any:
+    """Join what ``compute`` returns for batches of ``inputs`` [n, ...]: arrays [n, ...] in the structure of that."""
+    count = len(next(iter(inputs.values())))
+    parts = [compute({name: np.asarray(values[start:start + PREDICT_BATCH]) for name, values in inputs.items()})
+             for start in range(0, count, PREDICT_BATCH)]
+    return tensorflow().nest.map_structure(lambda *values: np.concatenate([np.asarray(one) for one in values]), *parts)
 
 
 def accuracy_of(model: Any, samples: Samples) -> float:

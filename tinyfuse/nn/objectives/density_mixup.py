@@ -18,7 +18,7 @@ from tinyfuse.nn.density import convexity, density
 from tinyfuse.nn.objectives.mixup import beta, check_mixed_once, mixed
 from tinyfuse.nn.objectives.objective import Targets, Work
 from tinyfuse.nn.objectives.run import Run
-from tinyfuse.nn.predict import PREDICT_BATCH
+from tinyfuse.nn.predict import in_batches
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class ClassMeasures:
         train = self.run.dataset.train
         chosen = train.balanced(min(samples, len(train)), seed=seed)
         inputs = {name: chosen.inputs[name] for name in self.run.model.input_shape}
-        read, named = _in_batches(self._look, inputs)
+        read, named = in_batches(self._look.predict_on_batch, inputs)
         features = np.concatenate([one.reshape(len(one), -1) for one in read], axis=1)
         rows = [np.flatnonzero(chosen.label == label) for label in range(len(self.run.dataset.classes))]
         densities = [density(features[row]) / max(len(row), 1) for row in rows]
@@ -116,7 +116,7 @@ class ClassMeasures:
     def _classify(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         ignored = {name: np.zeros((len(next(iter(values.values()))), *shape[1:]), np.float32)
                    for name, shape in self._finish.input_shape.items() if name not in values}
-        return np.asarray(_in_batches(self._finish, {**ignored, **values}).argmax(1))
+        return np.asarray(in_batches(self._finish.predict_on_batch, {**ignored, **values}).argmax(1))
 
 
 def _outputs(model: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -126,14 +126,6 @@ def _outputs(model: Any, names: tuple[str, ...]) -> dict[str, Any]:
         if name not in known:
             raise UsageError(f"density-mixup: '{model.name}' has no layer '{name}'{nearest(name, known)}")
     return {name: known[name] for name in names}
-
-
-def _in_batches(model: Any, inputs: Mapping[str, np.ndarray]) -> Any:
-    """Run ``model`` in inference mode; arrays in the structure of its outputs."""
-    tf, count = tensorflow(), len(next(iter(inputs.values())))
-    parts = [model.predict_on_batch({name: values[start:start + PREDICT_BATCH] for name, values in inputs.items()})
-             for start in range(0, count, PREDICT_BATCH)]
-    return tf.nest.map_structure(lambda *values: np.concatenate(values), *parts)
 
 
 def classes_to_mix(densities: np.ndarray, convexities: np.ndarray, least_density: float | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -16,7 +16,7 @@ from tinyfuse.nn.objectives import memory
 from tinyfuse.nn.objectives.minsim import MinSim, Projections, SimilarityWork
 from tinyfuse.nn.objectives.objective import Forward, Step, Work
 from tinyfuse.nn.objectives.run import Run
-from tinyfuse.nn.predict import PREDICT_BATCH
+from tinyfuse.nn.predict import in_batches
 
 METHODS = ("ista", "ridge")
 COLUMNS = {"ista": 256, "ridge": 30}
@@ -114,7 +114,7 @@ class IstaWork(_Filling):
     def fill(self, samples: Samples) -> None:
         """Fill the memory of each branch, and scale the head to what the branches now hand on."""
         settings, model = self.settings, self.run.model
-        for prefix, features in _features(memory.remembered_features(model), samples).items():
+        for prefix, features in in_batches(memory.remembered_features(model), samples.inputs).items():
             length = float(np.linalg.norm(features, axis=1).mean())
             memory.fill(model, prefix, memory.unit_columns(features), settings.penalty * length, settings.share)
         memory.scale_head(model, 1 - settings.share)
@@ -140,7 +140,8 @@ class RidgeWork(_Filling):
     def fill(self, samples: Samples) -> None:
         """Compute the matrix of each branch."""
         view, settings = self.run.view, self.settings
-        for branch, values in _features(lambda batch: view.forward(batch, training=False).features, samples).items():
+        for branch, values in in_batches(lambda batch: view.forward(batch, training=False).features,
+                                         samples.inputs).items():
             found = memory.ridge(memory.unit_columns(values), settings.penalty)
             self.matrices[branch].assign(memory.blended(found, settings.share).astype(np.float32))
         self._filled.assign(1.0)
@@ -176,10 +177,3 @@ class RidgeWork(_Filling):
         """Tell which share of features in any direction passes the memory, mean over directions, by branch."""
         return {"passed": {branch: round(float(np.trace(matrix) / len(matrix)), 4)
                            for branch, matrix in ((name, np.asarray(one)) for name, one in self.matrices.items())}}
-
-
-def _features(compute: Callable[[Any], Mapping[str, Any]], samples: Samples) -> dict[str, np.ndarray]:
-    """Compute features [n, d] by name of ``samples``, batch by batch."""
-    batches = [compute({name: values[start:start + PREDICT_BATCH] for name, values in samples.inputs.items()})
-               for start in range(0, len(samples), PREDICT_BATCH)]
-    return {name: np.concatenate([np.asarray(batch[name]) for batch in batches]) for name in batches[0]}

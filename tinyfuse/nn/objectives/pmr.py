@@ -20,7 +20,7 @@ from tinyfuse.data.samples import Samples
 from tinyfuse.nn.objectives.branch_scores import label_scores, score_ratios, while_at_most
 from tinyfuse.nn.objectives.objective import Step, Work
 from tinyfuse.nn.objectives.run import Run, cross_entropy
-from tinyfuse.nn.predict import PREDICT_BATCH
+from tinyfuse.nn.predict import in_batches
 
 SAMPLES_PER_CLASS = 10  # at least, for prototypes of small data
 FAR = -1e9  # similarity to the prototype of a class of which no sample has been seen
@@ -117,11 +117,9 @@ class PmrWork(Work):
     def update(self, samples: Samples) -> None:
         """Move the prototypes to the class means of ``samples``; a class without samples keeps its own."""
         inputs, before = samples.only(tuple(self.run.model.input_shape)), self.seen.numpy()
-        parts = [self._features(dict(inputs.take(slice(start, start + PREDICT_BATCH)).inputs))
-                 for start in range(0, len(samples), PREDICT_BATCH)]
+        features = in_batches(self._features, inputs.inputs)
         for branch, prototypes in self.prototypes.items():
-            features = np.concatenate([np.asarray(one[branch]) for one in parts])
-            means, found = class_means(features, samples.label, len(before))
+            means, found = class_means(features[branch], samples.label, len(before))
             kept = np.where(before, self.settings.smoothing, 0.0)[:, None]
             smoothed = (1 - kept) * means + kept * prototypes.numpy()
             prototypes.assign(np.where(found[:, None], smoothed, prototypes.numpy()))
