@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -29,13 +30,43 @@ EARLY = str(ROOT / "models/digits/early.keras")
 HEAVY = ("tensorflow", "tf_keras", "keras", "librosa", "matplotlib", "sklearn")
 
 
-def loaded_by(*argv: str) -> list[str]:
-    """Which heavy libraries ``python -m tinyfuse ARGV`` loads."""
-    code = ("import sys\nfrom tinyfuse.cli.main import main\n"
-            f"try:\n    main({list(argv)!r})\nexcept SystemExit:\n    pass\n"
-            f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.rsplit("LOADED", 1)[1].split()
+WHAT_IS_LOADED = """
+import json, os, sys
+import numpy
+from tinyfuse.cli.main import main
+
+for line in sys.stdin:
+    argv, heavy = json.loads(line)
+    child = os.fork()
+    if not child:  # as if it had been started with these words
+        failed = []
+        try:
+            main(argv)
+        except SystemExit:
+            pass
+        except BaseException as error:
+            failed = [repr(error)]
+        print("LOADED", *failed, *[name for name in heavy if name in sys.modules], flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded_by() -> Iterator[Callable[..., list[str]]]:
+    """f(ARGV): which heavy libraries ``python -m tinyfuse ARGV`` loads."""
+    with subprocess.Popen([sys.executable, "-c", WHAT_IS_LOADED], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdin and process.stdout
+        given, said = process.stdin, process.stdout
+
+        def ask(*argv: str) -> list[str]:
+            given.write(json.dumps([argv, HEAVY]) + "\n")
+            given.flush()
+            return next(line for line in said if line.startswith("LOADED")).split()[1:]
+
+        yield ask
+        given.close()
 
 
 def said_by(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
@@ -51,11 +82,11 @@ def said_by(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
     ("--help",), ("bench", "--help"), ("train", "--help"), ("ls", "recipes"), ("ls", "models"), ("ls", "executors"),
     ("doctor",), ("validate", str(ROOT / "models/digits/early.toml")),
     ("validate", str(ROOT / "benchmarks/matrices/digits.toml"))])
-def test_light_verbs_load_nothing_heavy(argv: tuple[str, ...]) -> None:
+def test_light_verbs_load_nothing_heavy(argv: tuple[str, ...], loaded_by: Callable[..., list[str]]) -> None:
     assert loaded_by(*argv) == []
 
 
-def test_a_report_draws_figures_without_tensorflow(tmp_path: Path) -> None:
+def test_a_report_draws_figures_without_tensorflow(tmp_path: Path, loaded_by: Callable[..., list[str]]) -> None:
     store = ResultStore(tmp_path / "results.jsonl")
     correct = np.arange(20) % 4 > 0
     for precision in ("float", "w6"):
@@ -321,7 +352,8 @@ def test_doctor_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: p
     ("train", "erly", "--out", "x"), ("select", "--model", "absent.keras", "--budget", "flash=60kB"),
     ("export", "absent.tflite", "--out", "x"), ("verify", "absent"), ("bench", "--matrix", "absent.toml"),
     ("report", "absent")], ids=" ".join)
-def test_a_mistake_is_named_before_anything_heavy_is_loaded(argv: tuple[str, ...]) -> None:
+def test_a_mistake_is_named_before_anything_heavy_is_loaded(argv: tuple[str, ...],
+                                                            loaded_by: Callable[..., list[str]]) -> None:
     """A wrong file, name or option is said within the time that Python and numpy take."""
     assert loaded_by(*argv) == []
 
