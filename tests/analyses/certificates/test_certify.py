@@ -173,6 +173,8 @@ def test_questions_keep_each_input_its_budget(small_twin: AnalysisSubject) -> No
     common = {"norm": "linf", "world": "codes", "mask": {}, "steps": 1, "largest": 0}
     found = questions_of(small_twin.inputs, grids, "", {"cam": 0.1, "mic": 0.02}, None, common, budget_of)
     assert [dict(one.budget) for one in found] == [{"cam": 0.1}, {"mic": 0.02}, {"cam": 0.1, "mic": 0.02}]
+    with pytest.raises(UsageError, match="a mask for 'cam', which is not attacked"):
+        questions_of(small_twin.inputs, grids, "mic", None, 3, common | {"mask": {"cam": np.ones(1)}}, budget_of)
     only = questions_of(small_twin.inputs, grids, "mic", None, 3, common, budget_of)
     assert [dict(one.budget) for one in only] == [{"mic": pytest.approx(3 * grids["mic"].scale)}]
 

@@ -29,10 +29,12 @@ def questions_of(inputs: tuple[Input, ...], grids: Grids, modality: str, epsilon
     """
     names = [one.name for one in inputs]
     attacked = attacked_by(modality, names) if modality else tuple(names)
+    idle = next((name for name in common["mask"] if name not in attacked), None)
+    if idle is not None:
+        raise UsageError(f"a mask for '{idle}', which is not attacked; attacked here: {', '.join(attacked)}")
     given = epsilon if codes is None else _units(codes, attacked, grids)
     budget = budget_of(inputs, attacked, given, str(common["norm"]))
-    whole = Question(inputs, budget, **{**common, "mask": {name: mask for name, mask in common["mask"].items()
-                                                           if name in attacked}})
+    whole = Question(inputs, budget, **common)
     return [whole] if modality else [whole.on(chosen) for chosen in modes_of(attacked).values()]
 
 
