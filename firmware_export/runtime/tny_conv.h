@@ -7,6 +7,7 @@
 #include "tny_codes.h"
 #include "tny_dense.h"
 #include "tny_rows.h"
+#include "tny_stream.h"
 #include "tny_unpack.h"
 #include "tny_window.h"
 
@@ -74,12 +75,49 @@ TNY_INLINE tny_target_t tny_target(const tny_task_t *task, const tny_pixels_t *p
   return target;
 }
 
+#if TNY_IMPL == 1 && !defined(TNY_SMALL)
+#define TNY_STREAMS
+/* Pairs of pixels one after the other, straight to where their codes go. */
+TNY_INLINE void tny_stream(const tny_task_t *task, const tny_window_t *window, const tny_channels_t *channels,
+                           const tny_pixels_t *pixels, int8_t *to, int8_t *on)
+{
+  const tny_conv_t *const conv = task->conv, *const next = task->sink->next;
+  const int ring = task->sink->ring != NULL;
+  const int32_t stride = 2 * conv->out_c * (ring ? (int32_t)sizeof(tny_lane_t) : 1);
+  tny_stream_t stream = {
+      window->weights, window->last, window->lanes, 0, NULL, window->skip, window->run, 2 * conv->pixel_step,
+      {window->bias[0], window->bias[1]}, {channels->multiplier[0], channels->multiplier[1]},
+      {channels->offset[0], channels->offset[1]}, {channels->shift[0], channels->shift[1]}, to, on, stride,
+      (uint32_t)pixels->count, ring ? ((uint32_t)next->zero_in & 0xFFFFu) * 0x10001u : 0u};
+  tny_streams_of(window->lanes, ring)(&stream);
+  for (int32_t done = 0; done < pixels->count; done++, to += stride, on += stride) {
+    const tny_target_t target = tny_target(task, pixels, to, on, done);
+    int32_t code[4];
+    for (int32_t i = 0; i < 4; i++) {
+      const int8_t *const at = target.to[i / 2];
+      code[i] = ring ? ((const tny_lane_t *)(const void *)at)[i % 2] / 2 + next->zero_in : at[i % 2];
+    }
+    tny_trace2(conv->tensor, &target, code, 2);
+  }
+}
+#endif
+
+/* Whether the windows of output rows first .. end - 1 lie one after the other, as do their outputs: then they are one row. */
+TNY_INLINE int tny_is_one_row(const tny_task_t *task, int32_t first, int32_t end)
+{
+  const tny_conv_t *const conv = task->conv;
+  return conv->runs == 1u && conv->row_step == 1u && task->sink->ring == NULL &&
+         conv->pixel_step * conv->out_w == conv->row_lanes &&
+         (int32_t)((uint32_t)first % task->ring->rows) + end - first <= task->ring->rows;
+}
+
 /* Output rows first .. end - 1; then, of an odd width, the last pixels of two rows at a time. */
 TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
 {
   const tny_conv_t *const conv = task->conv;
   const tny_sink_t *const sink = task->sink;
-  const int32_t last = conv->out_w - 1, step = 2 * conv->pixel_step;
+  const int one_row = tny_is_one_row(task, first, end);
+  const int32_t last = (one_row ? (end - first) * conv->out_w : conv->out_w) - 1, step = 2 * conv->pixel_step;
   const size_t stride = 2u * conv->out_c * (sink->ring != NULL ? sizeof(tny_lane_t) : 1u);
   int32_t bias[TNY_CHANNELS];
   tny_pair_t run[TNY_MAX_RUNS];
@@ -89,6 +127,7 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
   const tny_add_t *const add = sink->add;
   const int plain = tny_is_plain(conv, task->c);
 #endif
+  end = one_row ? first + 1 : end;
   tny_begin(conv, task->c, bias);
   window.weights = task->weights;
   window.last = run + conv->runs;
@@ -99,13 +138,19 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
   void (*const sums)(tny_window_t *) = TNY_WINDOW_OF(window.lanes);
   for (int32_t columns = last > 0 ? 2 : 1; columns > last % 2; columns--) {
     for (int32_t row = first; row < end; row += columns == 2 ? 1 : 2) {
-      const tny_pixels_t all = {row, row, 0, 1, conv->out_w / 2};
+      const tny_pixels_t all = {row, row, 0, 1, (last + 1) / 2};
       const tny_pixels_t rest = {row, tny_least(row + 1, end - 1), last, 0, 1};
       const tny_pixels_t pixels = columns == 2 ? all : rest;
       int8_t *to = tny_place(conv, sink, row, pixels.x, task->c);
       int8_t *on = tny_place(conv, sink, pixels.other, pixels.x + pixels.on, task->c);
       tny_stretches(task, &pixels, run);
       window.at = 0;
+#ifdef TNY_STREAMS
+      if (plain && add == NULL) {
+        tny_stream(task, &window, &channels, &pixels, to, on);
+        continue;
+      }
+#endif
       for (int32_t done = 0; done < pixels.count; done++, to += stride, on += stride, window.at += step) {
         sums(&window);
 #ifndef TNY_SMALL

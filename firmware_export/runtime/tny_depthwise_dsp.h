@@ -125,10 +125,10 @@ TNY_INLINE uint32_t tny_lanes_of(int32_t first, int32_t second)
 static inline void tny_threes_begin(const tny_plain_conv_t *conv, tny_threes_t *channel, int32_t c)
 {
   const tny_scale_t scale = conv->scale[c];
-  int16_t taps[9];
-  tny_plain_weights(conv, c, taps);
+  int8_t taps[9];
+  tny_nine_taps(conv, c, taps);
   for (int32_t row = 0; row < 5; row++) {
-    const int16_t *const tap = taps + 3 * (row % 3);
+    const int8_t *const tap = taps + 3 * (row % 3);
     channel->table[2 * row] = tny_lanes_of(2 * tap[0], 2 * tap[1]);
     channel->table[2 * row + 1] = tny_lanes_of(2 * tap[1], 2 * tap[2]);
   }

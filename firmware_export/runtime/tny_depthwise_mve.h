@@ -35,6 +35,7 @@ typedef struct {
   tny_patch_t channels[4];
   tny_patches_t task;
   uint16_t places[8];
+  uint16_t valid[2][2]; /* predicates for one row and two, whole steps and the last one */
   int32_t columns;
   int8_t ring[TNY_COLUMN]; /* and more */
 } tny_four_t;
@@ -168,46 +169,57 @@ static inline uint32_t tny_valid(const tny_plain_conv_t *conv, int32_t columns, 
   return valid;
 }
 
+/* Which of nine taps meets each code of a vector, 9: none; windows of row 0 and of row 2 of the ring, and of the outputs
+ * that stride 1 has to the right, below, and below to the right. */
+static const uint8_t tny_taps_at[2][4][16] = {
+    {{0, 3, 6, 9, 1, 4, 7, 9, 2, 5, 8, 9, 9, 9, 9, 9}, {9, 9, 9, 9, 0, 3, 6, 9, 1, 4, 7, 9, 2, 5, 8, 9},
+     {9, 0, 3, 6, 9, 1, 4, 7, 9, 2, 5, 8, 9, 9, 9, 9}, {9, 9, 9, 9, 9, 0, 3, 6, 9, 1, 4, 7, 9, 2, 5, 8}},
+    {{6, 9, 0, 3, 7, 9, 1, 4, 8, 9, 2, 5, 9, 9, 9, 9}, {9, 9, 9, 9, 6, 9, 0, 3, 7, 9, 1, 4, 8, 9, 2, 5},
+     {3, 6, 9, 0, 4, 7, 9, 1, 5, 8, 9, 2, 9, 9, 9, 9}, {9, 9, 9, 9, 3, 6, 9, 0, 4, 7, 9, 1, 5, 8, 9, 2}}};
+
 static inline void tny_patch_begin(const tny_plain_conv_t *conv, tny_patch_t *patch, int32_t c)
 {
-  const int32_t outputs = conv->stride_h == 1 ? 4 : 1;
-  int16_t taps[9];
-  int32_t sum = 0;
-  tny_plain_weights(conv, c, taps);
-  memset(patch->taps, 0, sizeof patch->taps);
-  for (int32_t i = 0; i < 9; i++) {
-    const int32_t y = i / 3, x = i % 3;
-    sum += taps[i];
-    for (int32_t k = 0; k < outputs; k++) {
-      const int32_t row = y + k / 2, at = 4 * (x + k % 2);
-      patch->taps[0][k][at + row] = (int8_t)taps[i];
-      patch->taps[1][k][at + (row + 2) % 4] = (int8_t)taps[i];
-    }
+  int8_t taps[16];
+  tny_nine_taps(conv, c, taps);
+  taps[9] = 0;
+  for (uint32_t i = 0; i < 8u; i++) {
+    const uint8x16_t at = vldrbq_u8(tny_taps_at[i / 4u][i % 4u]);
+    vstrbq_s8(patch->taps[i / 4u][i % 4u], vldrbq_gather_offset_s8(taps, at));
   }
-  patch->bias = conv->bias[c] - conv->zero_in * sum;
+  const mve_pred16_t nine = vctp8q(9);
+  patch->bias = conv->bias[c] - conv->zero_in * vaddvq_p_s8(vldrbq_z_s8(taps, nine), nine);
   patch->multiplier = conv->scale[c].multiplier;
   patch->shift = -conv->scale[c].shift;
 }
 
-static inline void tny_four_begin(const tny_plain_conv_t *conv, tny_four_t *four, int32_t c)
+/* What is the same for all channels. */
+static inline void tny_four_prepare(const tny_plain_conv_t *conv, tny_four_t *four)
 {
   const int32_t at_once = conv->stride_h == 1 ? 4 : 8;
   tny_patches_t *const task = &four->task;
-  for (int32_t k = 0; k < 4; k++) {
-    tny_patch_begin(conv, four->channels + k, c + k);
-  }
   for (int32_t i = 0; i < 8; i++) {
     four->places[i] = (uint16_t)(tny_place_column(conv, i) * conv->out_column + tny_place_row(conv, i) * conv->out_row);
+  }
+  for (int32_t rows = 1; rows <= 2; rows++) {
+    four->valid[rows - 1][0] = (uint16_t)tny_valid(conv, at_once, rows);
+    four->valid[rows - 1][1] = (uint16_t)tny_valid(conv, conv->out_w % at_once, rows);
   }
   task->zero = conv->zero_out;
   task->step = at_once * conv->out_column;
   task->count = (uint32_t)(conv->out_w / at_once);
   task->rest = conv->out_w % at_once != 0;
-  task->partly = (uint32_t)(conv->out_w % at_once);
   task->places = four->places;
   four->columns = ((int32_t)(task->count + task->rest)) * at_once * conv->stride_w + 2;
-  if (c == 0) { /* later groups find the margins as they are */
-    memset(four->ring, conv->zero_in, (size_t)(TNY_COLUMN * four->columns));
+  memset(four->ring, conv->zero_in, (size_t)(TNY_COLUMN * four->columns));
+}
+
+static inline void tny_four_begin(const tny_plain_conv_t *conv, tny_four_t *four, int32_t c)
+{
+  if (c == 0) { /* later channels find the margins of the ring as they are */
+    tny_four_prepare(conv, four);
+  }
+  for (int32_t k = 0; k < 4; k++) {
+    tny_patch_begin(conv, four->channels + k, c + k);
   }
 }
 
@@ -255,7 +267,7 @@ TNY_NOINLINE void tny_four_fill(const tny_plain_conv_t *conv, tny_four_t *four, 
 TNY_NOINLINE void tny_four_rows(const tny_plain_conv_t *conv, tny_four_t *four, int8_t *out, int32_t top, int32_t rows,
                                 int32_t first)
 {
-  const int32_t at_once = conv->stride_h == 1 ? 4 : 8, step = 2 * TNY_COLUMN, by_two = conv->stride_h == 2;
+  const int32_t step = 2 * TNY_COLUMN, by_two = conv->stride_h == 2;
   tny_patches_t *const task = &four->task;
   for (uint32_t i = 0; i < 4u; i++) {
     task->from[i] = (uint32_t)(uintptr_t)four->ring + TNY_COLUMN * i + 4u * (uint32_t)first - (uint32_t)step;
@@ -264,8 +276,8 @@ TNY_NOINLINE void tny_four_rows(const tny_plain_conv_t *conv, tny_four_t *four, 
   task->taps = top % 4 != 0 ? sizeof four->channels[0].taps[0] : 0u;
   task->out = out + first;
   task->channels = 4 - first;
-  task->whole = tny_valid(conv, at_once, rows);
-  task->partly = tny_valid(conv, conv->out_w % at_once, rows);
+  task->whole = four->valid[rows - 1][0];
+  task->partly = four->valid[rows - 1][1];
   if (conv->zero_out == -128) { /* what is negative becomes -128, however it is rounded */
     (by_two ? tny_patches_by_two_low : tny_patches_low)(task);
   } else {

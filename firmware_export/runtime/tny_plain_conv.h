@@ -16,6 +16,7 @@ typedef struct {
   int32_t in_row, in_column, out_row, out_column; /* codes between neighbours; rows may be columns of the tensor */
   uint16_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
   uint8_t bits;
+  uint8_t runs; /* int16: 32 bits hold the sums without bias, and windows lie in whole stretches of 8 codes */
   int16_t zero_in, zero_out, low, high;
   uint16_t layer, tensor;
 } tny_plain_conv_t;
@@ -28,6 +29,13 @@ TNY_NOINLINE void tny_plain_weights(const tny_plain_conv_t *conv, int32_t c, int
   const int16_t *const end = out + conv->kernel_h * conv->kernel_w * conv->depth;
   uint32_t held = 0;
   int32_t bits = 0; /* of `held` that are still to be used */
+  for (; width == 8 && end - out >= 4; out += 4) {
+    const uint32_t four = *word++;
+    out[0] = (int8_t)(four & 0xFFu);
+    out[1] = (int8_t)(four >> 8 & 0xFFu);
+    out[2] = (int8_t)(four >> 16 & 0xFFu);
+    out[3] = (int8_t)(four >> 24);
+  }
   while (out < end) {
     uint32_t field = held;
     if (bits < width) {
@@ -40,6 +48,23 @@ TNY_NOINLINE void tny_plain_weights(const tny_plain_conv_t *conv, int32_t c, int
       bits -= width;
     }
     *out++ = (int16_t)((int32_t)(field << unused) >> unused);
+  }
+}
+
+/* Nine weights of up to 8 bits; those of 8 are stored as they are, little-endian, in three words. */
+TNY_INLINE void tny_nine_taps(const tny_plain_conv_t *conv, int32_t c, int8_t *out)
+{
+  int16_t taps[9];
+  if (conv->bits == 8u) {
+    const uint32_t *const words = conv->weights + c * conv->channel_words;
+    for (int32_t i = 0; i < 9; i++) {
+      out[i] = (int8_t)(words[i / 4] >> (8 * (i % 4)) & 0xFFu);
+    }
+    return;
+  }
+  tny_plain_weights(conv, c, taps);
+  for (int32_t i = 0; i < 9; i++) {
+    out[i] = (int8_t)taps[i];
   }
 }
 

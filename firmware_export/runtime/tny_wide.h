@@ -62,6 +62,70 @@ TNY_NOINLINE void tny_wide_sums(const tny_plain_conv_t *conv, const int16_t *in,
   }
 }
 
+/* sum + the products of `count` codes, a multiple of 8; codes and taps lie at multiples of 4 bytes. */
+#if TNY_IMPL == 1
+__attribute__((naked, noinline, unused)) static int32_t tny_wide_run(const int16_t *codes __attribute__((unused)),
+                                                                     const int16_t *taps __attribute__((unused)),
+                                                                     int32_t count __attribute__((unused)),
+                                                                     int32_t sum __attribute__((unused)))
+{
+  __asm volatile(
+      "push {r4, r5, r6, r7, r8, r9, r10, lr}\n"
+      "1:\n\t"
+      "ldm r0!, {r4, r5, r6, r7}\n\t"
+      "ldm r1!, {r8, r9, r10, r12}\n\t"
+      "smlad r3, r4, r8, r3\n\t"
+      "smlad r3, r5, r9, r3\n\t"
+      "smlad r3, r6, r10, r3\n\t"
+      "smlad r3, r7, r12, r3\n\t"
+      "subs r2, r2, #8\n\t"
+      "bgt 1b\n\t"
+      "mov r0, r3\n\t"
+      "pop {r4, r5, r6, r7, r8, r9, r10, pc}\n\t" ::
+          : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
+}
+#elif TNY_IMPL == 2
+TNY_INLINE int32_t tny_wide_run(const int16_t *codes, const int16_t *taps, int32_t count, int32_t sum)
+{
+  int32_t other = 0;
+  for (; count >= 16; count -= 16, codes += 16, taps += 16) {
+    sum = vmladavaq_s16(sum, vldrhq_s16(codes), vldrhq_s16(taps));
+    other = vmladavaq_s16(other, vldrhq_s16(codes + 8), vldrhq_s16(taps + 8));
+  }
+  return count > 0 ? vmladavaq_s16(sum + other, vldrhq_s16(codes), vldrhq_s16(taps)) : sum + other;
+}
+#else
+TNY_INLINE int32_t tny_wide_run(const int16_t *codes, const int16_t *taps, int32_t count, int32_t sum)
+{
+  for (const int16_t *const end = taps + count; taps != end; taps += 4, codes += 4) {
+    sum += codes[0] * taps[0] + codes[1] * taps[1];
+    sum += codes[2] * taps[2] + codes[3] * taps[3];
+  }
+  return sum;
+}
+#endif
+
+/* As tny_wide_sums, where 32 bits hold the sums and what a window reads of a row lies in one stretch. */
+TNY_NOINLINE void tny_wide_runs(const tny_plain_conv_t *conv, const int16_t *in, const int16_t *taps, int32_t row,
+                                int64_t *sums)
+{
+  const int32_t depth = conv->depth, width = conv->in_w, kernel = conv->kernel_w, line = width * depth;
+  const int32_t top = row * conv->stride_h - conv->pad_top, step = conv->dilation_h;
+  int32_t left = -(int32_t)conv->pad_left;
+  for (int32_t x = 0; x < conv->out_w; x++, left += conv->stride_w) {
+    const int32_t first = left < 0 ? -left : 0, end = left + kernel > width ? width - left : kernel;
+    const int32_t count = (end - first) * depth;
+    const int16_t *tap = taps + first * depth;
+    int32_t sum = 0;
+    for (int32_t ky = 0, y = top; ky < conv->kernel_h; ky++, y += step, tap += kernel * depth) {
+      if (y >= 0 && y < conv->in_h && count > 0) {
+        sum = tny_wide_run(in + y * line + (left + first) * depth, tap, count, sum);
+      }
+    }
+    sums[x] = sum;
+  }
+}
+
 /* Row `row` of output channel `c`; the sums are 0 afterwards. */
 TNY_NOINLINE void tny_wide_codes(const tny_plain_conv_t *conv, int32_t row, int32_t c, int64_t *sums, int16_t *out)
 {
@@ -84,7 +148,11 @@ static inline void tny_wide(const tny_plain_conv_t *conv, const void *in, void *
   for (int32_t c = 0; c < conv->out_c; c++) {
     tny_plain_weights(conv, c, taps);
     for (int32_t row = 0; row < conv->out_h; row++) {
-      tny_wide_sums(conv, (const int16_t *)in + c / conv->share * conv->depth, taps, row, sums);
+      if (conv->runs) {
+        tny_wide_runs(conv, (const int16_t *)in, taps, row, sums);
+      } else {
+        tny_wide_sums(conv, (const int16_t *)in + c / conv->share * conv->depth, taps, row, sums);
+      }
       tny_wide_codes(conv, row, c, sums, (int16_t *)out);
     }
   }

@@ -15,7 +15,7 @@ from tinyfuse.firmware.schedule import LANE_BYTES, BlockStep, ConvStep, Step, re
 
 LEAST_LANES = 16
 """Of rows: a vector load takes as many, used or not."""
-PIXELS = (1, 8, 15, 29, 57, 113)
+PIXELS = (8, 15, 29, 57, 113)
 """Output pixels for which weights are decoded once, at least: more cost less time and more memory for rows."""
 ALIGNMENT = 16
 """Of buffers in the arena, in bytes."""
@@ -120,7 +120,8 @@ def plan(layers: Sequence[Layer], inputs: Iterable[int], outputs: Iterable[int],
          optimize: str = "ram") -> Plan:
     """Order ``layers`` and place their memory; ``sizes``: bytes of each tensor.
 
-    ``optimize``: "speed" decodes weights for many rows at a time, "ram" and "size" for what the smallest arena allows.
+    ``optimize``: "speed" decodes weights for many rows at a time, "ram" and "size" for as many as the smallest arena
+    allows in which each decoded weight serves a few pixels.
     """
     borders = tuple(inputs), tuple(outputs)
     if optimize == "speed":

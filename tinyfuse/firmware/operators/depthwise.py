@@ -15,7 +15,7 @@ from tinyfuse.tflite.graph import Graph, Operator
 
 FOUR = 4
 """Channels that the quick kernels take at a time."""
-_STRUCTURES = {"dsp": 4 * 84 + 4, "mve": 4 * 144 + 64 + 16 + 4}
+_STRUCTURES = {"dsp": 4 * 84 + 4, "mve": 4 * 144 + 64 + 16 + 8 + 4}
 """Bytes of ``tny_four_t`` before its ring."""
 
 

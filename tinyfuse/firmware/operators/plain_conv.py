@@ -47,6 +47,13 @@ class PlainConv(Kernel, Weighted):
         return centred * int(np.abs(self.weights).reshape(len(self.weights), -1).sum(axis=1).max())
 
     @property
+    def runs(self) -> bool:
+        """Whether 32 bits hold sums of int16 codes, whose windows are stretches of whole eights."""
+        depth = self.weights.shape[3]
+        return bool(self.wide and depth == self.in_shape[2] and depth % 8 == 0 and self.dilation[1] == 1 and
+                    self.largest < 1 << 31)
+
+    @property
     def scratch_bytes(self) -> int:
         """For the decoded weights of one output channel and the sums of one row."""
         return 2 * int(np.prod(self.weights.shape[1:])) + 8 * self.out_shape[1]
@@ -76,7 +83,8 @@ class PlainConv(Kernel, Weighted):
         return {"weights": f"weights{number}", "bias": biases[0], "long_bias": biases[1], "scale": f"scale{number}",
                 "channel_words": self.words().shape[1], "bits": self.bits, **self.sizes,
                 "depth": self.weights.shape[3], "share": self.share, **self.steps, **self.sliding,
-                "zero_in": self.zero_in, "zero_out": self.zero_out, "low": self.low, "high": self.high}
+                "runs": self.runs, "zero_in": self.zero_in, "zero_out": self.zero_out, "low": self.low,
+                "high": self.high}
 
 
 @dataclass(frozen=True, eq=False)
