@@ -1,0 +1,13 @@
+"""What the documents train is thin: their tests are about words and commands, not about the networks."""
+
+from __future__ import annotations
+
+import pytest
+from thin import thin_trunk
+
+from tinyfuse.nn.zoo import resnet8
+
+
+@pytest.fixture(autouse=True)
+def _thin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resnet8, "trunk", thin_trunk)
