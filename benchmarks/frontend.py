@@ -7,7 +7,8 @@
 ``parity``: FSDD and the Speech Commands digits of DIR, through librosa and through the C code's arithmetic: input codes
 apart, and classes of the network that differ. ``cost``: the package's front ends on emulated cores, exactness and
 instructions of each stage. ``wave``: PGD on the samples of FSDD's test recordings through the float network of three
-fusions, judged by the device's chain at 8 and 6 bits, with the distance in feature space that a wave reached. Each prints a table of ``benchmarks/results/frontend.md``.
+fusions, judged by the device's chain at 8 and 6 bits, with the distance in feature space that a wave reached. Each
+prints a table of ``benchmarks/results/frontend.md``.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def attacked(models: Path, name: str, scene: Scene, labels: np.ndarray, ratio: f
              out: Path | None) -> Iterator[list[str]]:
     """Attack one network at one ratio (None: not at all) and judge what comes out at 8 and 6 bits."""
     network = load_network(models / f"{name}.keras")
-    fitted = read_normalisation(FRONT_END, network.fitted["audio"], name)
+    fitted = read_normalisation(FRONT_END, network.table["fitted"]["audio"], name)
     sound, clips = DifferentiableSound(FRONT_END, fitted), scene.clips
     if ratio is not None:
         target = WaveTarget(KerasTarget.of(network), "audio", sound)

@@ -88,7 +88,8 @@ class Compiler:
             text = text.replace(name, f"0x{value:x}")
         placed.write_text(text, encoding="ascii")
         libraries = ["-nostartfiles", "--specs=nosys.specs"] if self.name == GNU else ["-nostdlib"]
-        behind = ["-lgcc"] if self.name == GNU_RISCV else []
+        # Arithmetic that a core has no instructions for, such as floating point.
+        behind = {GNU_RISCV: ["-lgcc"], ZIG: ["-rtlib=compiler-rt"]}.get(self.name, [])
         run([*self.command, *self.flags(core), "-static", *libraries, "-Wl,--gc-sections", f"-Wl,-T,{placed}",
              *map(str, objects), *behind, "-o", str(made)])
         return made

@@ -22,6 +22,7 @@ from tinyfuse.frontend.normalisation import Normalisation
 from tinyfuse.frontend.recording import Recording
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import IntegerModel
+from tinyfuse.threats.norms import norm_of
 from tinyfuse.threats.threat import Threat
 
 SNR_DB = (-20.0, 120.0)
@@ -114,7 +115,7 @@ def _problem(scene: Scene, budget: WaveBudget) -> tuple[dict[str, np.ndarray], T
     wave = np.clip(wave / scale, *box)
     batch = {**scene.others, scene.name: wave, scene.name + HEARD: heard, scene.name + ABOUT: about}
     radius = 10 ** (-budget.snr_db / 20) if budget.snr_db is not None else (budget.steps or 0) / FULL_SCALE
-    norm = "l2" if budget.snr_db is not None else "linf"
+    norm = norm_of("l2" if budget.snr_db is not None else "linf")
     return batch, Threat(norm, {scene.name: radius}, {scene.name: box})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tinyfuse.attacks.target import DifferentiableTarget, Gradient
@@ -52,8 +54,9 @@ class WaveTarget:
         windows = self._windows(batch, shift)
         found = self.target.gradient(self._behind(batch, windows), labels, wrt, loss)
         grids = self.target.grids or {}
-        slopes = {name: (values / np.float32(grids[name].scale) if name in grids else values).astype(np.float32)
-                  for name, values in found.wrt.items()}
+        slopes: dict[str, Any] = {
+            name: np.asarray(values / np.float32(grids[name].scale) if name in grids else values, np.float32)
+            for name, values in found.wrt.items()}
         if self.wave in slopes:
             about = batch[self.wave + ABOUT]
             pulled = self.sound.pull_back(windows, about[:, 1], about[:, 2], slopes[self.wave])
