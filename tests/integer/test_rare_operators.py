@@ -45,6 +45,16 @@ def reversed_batch(net: Net) -> None:
     net.step("REVERSE_V2", [net.input([1, 3]), net.constant(np.array([0]), np.int32)], net.tensor([1, 3]))
 
 
+def another_broadcast(net: Net) -> None:
+    net.step("BROADCAST_TO", [net.input([1, 1]), net.constant(np.array([1, 4]), np.int32)], net.tensor([1, 3]))
+
+
+def another_fill(net: Net) -> None:
+    made = net.step("FILL", [net.constant(np.array([1, 4]), np.int32), net.constant(np.array(3), np.int8, [0.1], [0])],
+                    net.tensor([1, 3]))
+    net.step("ADD", [net.input([1, 3]), made], net.tensor([1, 3]), "AddOptions")
+
+
 def coarse_division(net: Net) -> None:
     net.step("DIV", [net.input([1, 3]), net.input([1, 3])], net.tensor([1, 3]), "DivOptions")
 
@@ -60,6 +70,8 @@ def any_of(net: Net) -> None:
 
 
 @pytest.mark.parametrize(("case", "words"), [
+    (another_broadcast, "has shape [1, 3], but BROADCAST_TO makes [1, 4]"),
+    (another_fill, "(FILL)"),
     (coarse_division, "shifts by more bits than C defines; give the output another scale"),
     (other_samples, "they must lie in [1, 3]"),
     (rsqrt_below_zero, "zero point -100; RSQRT needs -128"),

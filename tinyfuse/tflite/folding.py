@@ -15,8 +15,8 @@ from tinyfuse.tflite.graph import Graph, Operator, Option, Tensor
 
 MOST = 1024  # values of a folded tensor, and of what it is folded from
 _PLAIN = ("int32", "int64", "bool")  # types whose kernels compute with the numbers themselves
-_REPEATING = {"FILL": ("int8", "float32"), "ZEROS_LIKE": ("int8", "float32")}
-"""Operators that read no scale: further types that they write, in any number."""
+REPEATING = {"FILL": ("int8", "int32", "float32"), "ZEROS_LIKE": ("int8", "int32", "int64", "float32")}
+"""Operators that read no scale: types that they write, in any number."""
 Arrays = Sequence[np.ndarray]
 Options = Mapping[str, Option]
 SHAPE_READERS = ("SHAPE", "RANK", "ZEROS_LIKE")
@@ -41,15 +41,13 @@ def _value(operator: Operator, tensors: Sequence[Tensor]) -> np.ndarray | None:
     """The result of ``operator``, None unless it is known and has the type and shape that the file gives it."""
     target = tensors[operator.outputs[0]]
     given = [tensors[index] for index in operator.inputs if index >= 0]
-    types = _REPEATING.get(operator.name, ())
-    if len(operator.outputs) != 1 or not (target.dtype.name in types or (
-            target.dtype.name in _PLAIN and _size(target) <= MOST)):
+    if operator.name in REPEATING:
+        return _repeated(operator, given, target) if target.dtype.name in REPEATING[operator.name] else None
+    if len(operator.outputs) != 1 or target.dtype.name not in _PLAIN or _size(target) > MOST:
         return None
-    if operator.name in _REPEATING and target.dtype.name in types:
-        return _repeated(operator, given, target)
     if operator.name in SHAPE_READERS:
         shape = given[0].shape
-        found: Any = {"SHAPE": np.array(shape), "RANK": np.array(len(shape))}.get(operator.name, np.zeros(shape))
+        found: Any = np.array(shape if operator.name == "SHAPE" else len(shape))
     elif operator.name not in FOLDED or any(one.data is None or one.dtype.name not in _PLAIN or _size(one) > MOST
                                             for one in given):
         return None
@@ -67,9 +65,10 @@ def _repeated(operator: Operator, given: Sequence[Tensor], target: Tensor) -> np
     """FILL and ZEROS_LIKE: one number, which is a code where the tensor holds codes, in each place of ``target``."""
     if operator.name == "ZEROS_LIKE":
         return np.zeros(target.shape, target.dtype) if given[0].shape == target.shape else None
-    value = given[-1].data
-    if value is None or given[-1].dtype != target.dtype or value.size != 1:
-        return None
+    dims, value = given[0].data, given[-1].data
+    if dims is None or value is None or given[-1].dtype != target.dtype or value.ndim or (
+            dims.shape != (len(target.shape),) or dims.tolist() != list(target.shape)):
+        return None  # TFLite Micro looks at these as well
     return np.full(target.shape, value.item(), target.dtype)
 
 
@@ -140,5 +139,5 @@ FOLDED: Mapping[str, Callable[[Arrays, Options, Tensor], np.ndarray]] = {
     "ADD": _of_two(np.add), "SUB": _of_two(np.subtract), "MUL": _of_two(np.multiply),
     "MAXIMUM": _of_two(np.maximum), "MINIMUM": _of_two(np.minimum),
     "REDUCE_PROD": _reduced(np.prod), "REDUCE_MAX": _reduced(np.max), "REDUCE_MIN": _reduced(np.min),
-    "SUM": _reduced(np.sum), "FILL": lambda arrays, options, target: np.full(target.shape, arrays[1].item())}
+    "SUM": _reduced(np.sum)}
 """What is computed of integer constants, int64: builtin name -> function of the inputs, the options and the output."""

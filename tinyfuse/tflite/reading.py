@@ -12,7 +12,7 @@ import numpy as np
 from tinyfuse.core.errors import ModelError
 from tinyfuse.tflite import flatbuffer
 from tinyfuse.tflite.edges import ARG_MAX
-from tinyfuse.tflite.folding import FOLDED, SHAPE_READERS, folded
+from tinyfuse.tflite.folding import FOLDED, REPEATING, SHAPE_READERS, folded
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 from tinyfuse.tflite.lowering import LOWERED, lowered
 from tinyfuse.tflite.names import display
@@ -77,7 +77,7 @@ def check_operators(model: Any, supported: Collection[str] | None = None) -> Non
     hint = ""
     for place, operator in enumerate(raw.operators):
         name, read = _operator_name(model, place), {*indices(operator.inputs)} - {-1}
-        if name in SHAPE_READERS or (name in FOLDED and known.issuperset(read)):
+        if name in SHAPE_READERS or (name in {*FOLDED, *REPEATING} and known.issuperset(read)):
             known.update(indices(operator.outputs))
             of_shapes.update(indices(operator.outputs) if name in SHAPE_READERS or read & of_shapes else ())
         elif name == ARG_MAX and {*indices(operator.outputs)} <= {*indices(raw.outputs)}:

@@ -37,7 +37,10 @@ class Repeat:
 def _broadcast_to(operator: Operator, graph: Graph) -> Node:
     """Reference: ``micro/kernels/broadcast_to.cc``."""
     source, target = source_and_target(operator, graph)
-    constant(operator, graph, 1, graph.tensors[operator.inputs[1]].dtype)
+    wanted = constant(operator, graph, 1, graph.tensors[operator.inputs[1]].dtype)
+    if wanted.ravel().tolist() != list(target.shape):
+        raise ModelError(f"'{target.name}' has shape {list(target.shape)}, but BROADCAST_TO makes "
+                         f"{wanted.ravel()[:8].tolist()}; convert the model again")
     whole = (1,) * (len(target.shape) - len(source.shape)) + source.shape
     if len(target.shape) > _MOST_AXES or len(whole) != len(target.shape) or any(
             given not in (1, found) for given, found in zip(whole, target.shape, strict=True)):
