@@ -29,7 +29,7 @@ def run(real_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
         shutil.copy(MODELS / f"intermediate{suffix}", folder / "models")
     training = toml.read(MODELS / "intermediate.toml", ModelError)["training"]
     matrix = Matrix(models=("intermediate",), recipes=("w8", "w6"), mixes=(), executors=("tflm",), epsilons=(0.05,),
-                    steps=3, attack_samples=40, clean_samples=200,
+                    steps=3, attack_samples=40, clean_samples=200, raw_samples=4, probe_samples=2,
                     **{name: training[name] for name in ("epochs", "batch_size", "learning_rate")})
     made = Run(folder, folder / "models", matrix, real_digits, training["seed"], ResultStore(folder / "results.jsonl"))
     networks = train_all(made)
