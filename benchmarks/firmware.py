@@ -1,10 +1,11 @@
-"""Firmware of the five networks, and of MLPerf Tiny's ResNet8, on emulated cores: exactness, flash, RAM, instructions.
+"""Firmware of the five networks, and of MLPerf Tiny's six, on emulated cores: exactness, flash, RAM, instructions.
 
-    python benchmarks/firmware.py [--data DIR] [--out runs/firmware] [--core m3,m4,m7,m33,m55] [--only early]
+    python benchmarks/firmware.py [--data DIR] [--out runs/firmware] [--core m4,m55,rv32] [--only early] [--mlperf DIR]
 
 Each network of ``--models`` (default: those committed) is converted at 6 to 9 bits and at two mixed precisions,
-exported with 200 test samples and verified on every core (`tinyfuse verify`); ResNet8 on 32x32x3 (random weights, as
-MLPerf Tiny shapes it) is converted by TensorFlow Lite at 8 bits and exported for RAM and for speed. A line for each
+exported with 200 test samples and verified on every core (`tinyfuse verify`). Of MLPerf Tiny the official int8 files in
+``--mlperf DIR`` are taken, else networks of the same shapes with random weights; they are exported with 50 random
+vectors for RAM and for speed (see ``mlperf_networks.py``, also for CMSIS-NN's figures). A line for each
 package goes into ``OUT/firmware.jsonl``; what is there already is not done again. Prints the table of
 ``benchmarks/README.md``. Exit code 3: a code differs from TFLite Micro's.
 """
@@ -17,14 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import mlperf_networks
 
 from tinyfuse.api import convert_many
 from tinyfuse.cli import options
-from tinyfuse.core.backend import stderr_silenced, tensorflow
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import ParityError
-from tinyfuse.core.files import sha256_hex, write_bytes, write_text
+from tinyfuse.core.files import sha256_hex, write_text
 from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.firmware import deploy
 from tinyfuse.firmware.measure import runtime_sha256
@@ -37,10 +37,8 @@ WIDTHS = ("w6", "w7", "w8", "w9")
 MIXES = ("image6-audio8-shared8", "image8-audio6-shared8")
 LAYER_MIXES = {"stem8-rest6": ("*_stem_conv", 8, 6), "block3at6-rest9": ("*_block3_*", 6, 9)}
 """Mixed precisions of networks with one modality: (layers, their bits, bits of the rest)."""
-CORES = ("m3", "m4", "m7", "m33", "m55")
-RESNET8 = "resnet8-32x32x3"
-CMSIS_NN = {"m3": 3.34, "m4": 2.38, "m7": 2.39, "m33": 2.38, "m55": 0.384}
-"""Instructions for each multiply-accumulate of CMSIS-NN on that ResNet8 on the same emulated cores."""
+CORES = ("m0+", "m3", "m4", "m7", "m33", "m55", "rv32")
+MLPERF_VECTORS = 50
 
 
 def main() -> int:
@@ -50,7 +48,8 @@ def main() -> int:
     parser.add_argument("--models", type=Path, default=NETWORKS, metavar="DIR", help="folder of .keras networks")
     parser.add_argument("--out", type=Path, default=Path("runs/firmware"), metavar="DIR")
     parser.add_argument("--core", default=",".join(CORES), metavar="NAMES")
-    parser.add_argument("--only", metavar="NAME", help="one network, or " + RESNET8)
+    parser.add_argument("--only", metavar="NAME", help="one network")
+    parser.add_argument("--mlperf", type=Path, metavar="DIR", help="folder of MLPerf Tiny's int8 files")
     return options.guarded(run, parser.parse_args())
 
 
@@ -58,13 +57,15 @@ def run(args: argparse.Namespace) -> int:
     """Export and verify everything that is not there yet, then print the tables."""
     args.out.mkdir(parents=True, exist_ok=True)
     record = args.out / "firmware.jsonl"
-    for model, recipe, path, optimize in _models(args):
+    for model, recipe, path, optimize in (*_models(args), *_mlperf(args)):
         key = f"{model} {recipe} {optimize} {args.core} {sha256_hex(path.read_bytes())} {runtime_sha256()}"
         if any(line["key"] == key for line in _lines(record)):
             continue
         console.print(f"{model} {recipe} {optimize}")
+        ours = model in zoo.DIGIT_NETWORKS
         folder = deploy.export(path, args.out / f"{model}-{recipe}-{optimize}", optimize=optimize, force=True,
-                               dataset=None if model == RESNET8 else load_from(args), name="net")
+                               name="net", dataset=load_from(args) if ours else None,
+                               vectors=200 if ours else MLPERF_VECTORS)
         found = summary(verify(folder, cores=args.core))
         with record.open("a", encoding="utf-8") as stream:
             identity = {"key": key, "model": model, "recipe": recipe, "optimize": optimize}
@@ -91,10 +92,15 @@ def _models(args: argparse.Namespace) -> Iterator[tuple[str, str, Path, str]]:
         for path in paths:
             yield name, path.stem.split("__")[1], path, "ram"
         yield name, "w6", paths[0], "speed"
-    if args.only in (None, RESNET8):
-        path = _resnet8(args.out / "models" / f"{RESNET8}.tflite")
-        yield RESNET8, "w8", path, "ram"
-        yield RESNET8, "w8", path, "speed"
+
+
+def _mlperf(args: argparse.Namespace) -> Iterator[tuple[str, str, Path, str]]:
+    """The same of MLPerf Tiny's networks."""
+    files = (mlperf_networks.official(args.mlperf) if args.mlperf is not None else
+             mlperf_networks.random(args.out / "models"))
+    for name, path in files if args.only not in zoo.DIGIT_NETWORKS else ():
+        for optimize in ("ram", "speed") if args.only in (None, name) else ():
+            yield name, "official" if args.mlperf is not None else "w8", path, optimize
 
 
 def _recipes(out: Path) -> list[str]:
@@ -107,30 +113,6 @@ def _recipes(out: Path) -> list[str]:
                          f'[[layers]]\npattern = "{pattern}"\nbits = {bits}\n')
         paths.append(str(path))
     return paths
-
-
-def _resnet8(path: Path) -> Path:
-    """MLPerf Tiny's ResNet8 with random weights, converted by TensorFlow Lite to int8."""
-    if path.exists():
-        return path
-    tf = tensorflow()
-    from tf_keras import Input, Model, utils
-
-    from tinyfuse.nn.zoo.resnet8 import head, pooled, trunk
-
-    utils.set_random_seed(0)
-    inputs = Input((32, 32, 3), name="image")
-    network = Model(inputs, head(pooled(trunk(inputs, branch="image"), branch="image"), 10,
-                                  branch="image"))
-    samples = np.random.default_rng(0).random((50, 1, 32, 32, 3)).astype(np.float32)
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([sample] for sample in samples)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.int8
-    with stderr_silenced():
-        write_bytes(path, converter.convert())
-    return path
 
 
 def _table(lines: list[dict[str, Any]]) -> str:
@@ -150,8 +132,10 @@ def _table(lines: list[dict[str, Any]]) -> str:
             f"{' | '.join(counts)} | {sum(core['vectors'] for core in cores.values())} | "
             f"{sum(core['tensor_values'] for core in cores.values())} | "
             f"{sum(core['differing_vectors'] + bool(core['first_difference']) for core in cores.values())} |")
-    peers = " | ".join(f"{CMSIS_NN[core]:.2f}" for core in CORES)
-    rows.append(f"| {RESNET8} | CMSIS-NN | | 12.5 | | | | | | | | {peers} | | | |")
+    for name, peers in mlperf_networks.CMSIS_NN.items():
+        if any(line["model"] == name for line in lines):
+            counts = [f"{peers[core]:.2f}" if core in peers else "-" for core in CORES]
+            rows.append(f"| {name} | CMSIS-NN | | | | | | | | | | {' | '.join(counts)} | | | |")
     return "\n".join(rows) + "\n"
 
 

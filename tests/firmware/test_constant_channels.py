@@ -64,6 +64,18 @@ def test_constant_channels_stay_on_request() -> None:
     assert less.plan.arena_bytes < whole.plan.arena_bytes
 
 
+def test_removal_never_takes_more_memory() -> None:
+    """A convolution with more outputs than are left of its inputs cannot replace these."""
+    net = Net(np.random.default_rng(0))
+    a = convolved(net, net.input([1, 6, 6, 32], scale=0.05), 32, 1, np.int8)
+    net.step("CONV_2D", [a, net.constant(net.rng.integers(-9, 10, (32, 1, 1, 32)), np.int8, [0.01] * 32, [0] * 32)],
+             net.tensor([1, 6, 6, 32], scale=0.3), "Conv2DOptions", STRIDES)
+    model = load_model(net.data(), name="net")
+    arenas = [program_of(model, "net", optimize, keep_constant=kept).plan.arena_bytes
+              for optimize, kept in (("ram", False), ("ram", True), ("size", False))]
+    assert arenas[0] <= arenas[1] and program_of(model, "net", "size").left
+
+
 def test_a_package_remembers_whether_they_stay(tmp_path: Path) -> None:
     (tmp_path / "net.tflite").write_bytes(network(0))
     for kept in (False, True):

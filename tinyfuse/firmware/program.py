@@ -93,12 +93,14 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram", *, keep_co
     check_identifier(name)
     if optimize not in OPTIMIZE:
         raise UsageError(f"optimize '{optimize}'; allowed: {', '.join(OPTIMIZE)}")
-    twin, left = Twin(undoubled(model.graph)), {}
-    if not keep_constant:
-        twin, left = without_constants(twin)
-    graph, layers = twin.graph, layers_of(twin)
-    sizes = {tensor.index: int(np.prod(tensor.shape)) * tensor.dtype.itemsize for tensor in graph.tensors}
-    found = plan(layers, graph.inputs, graph.outputs, sizes, optimize)
+    whole = Twin(undoubled(model.graph))
+    tries = [(whole, {})] if keep_constant else [without_constants(whole)]
+    if optimize == "ram" and tries[0][1]:
+        tries.append(without_constants(whole, in_place=True))
+    planned = [_planned(twin, optimize) for twin, _ in tries]
+    best = min(range(len(tries)), key=lambda one: planned[one][1].arena_bytes)
+    graph, left = tries[best][0].graph, tries[best][1]
+    layers, found = planned[best]
     check_buffers(found.buffers.values())
     ports = (*model.inputs, *model.outputs)
     places = (*graph.inputs, *graph.outputs)
@@ -108,3 +110,9 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram", *, keep_co
                for name, index, port in zip(member_names(port.name for port in ports), places, ports, strict=True)]
     count = len(model.inputs)
     return Program(name, found, layers, members[:count], members[count:], optimize, left)
+
+
+def _planned(twin: Twin, optimize: str) -> tuple[list[Layer], Plan]:
+    graph, layers = twin.graph, layers_of(twin)
+    sizes = {tensor.index: int(np.prod(tensor.shape)) * tensor.dtype.itemsize for tensor in graph.tensors}
+    return layers, plan(layers, graph.inputs, graph.outputs, sizes, optimize)

@@ -37,13 +37,16 @@ class _Search:
         return bool(new.any())
 
 
-def kept_channels(twin: Twin, ranges: Mapping[int, Range]) -> Kept:
-    """Choose the channels of every computed tensor of ``twin``; all of the inputs and outputs of the graph."""
+def kept_channels(twin: Twin, ranges: Mapping[int, Range], *, in_place: bool) -> Kept:
+    """Choose the channels of every computed tensor of ``twin``; all of the inputs and outputs of the graph.
+
+    ``in_place``: convolutions that could replace what they read still can.
+    """
     graph = twin.graph
     ends = {*graph.inputs, *graph.outputs}
     search = _Search(graph, ranges, {index: np.full(graph.tensors[index].shape[-1:] or (1,), index in ends)
                                      for index in graph.computed})
-    while _round(search, twin) or _whole(search):
+    while _round(search, twin) or _whole(search) or (in_place and _in_place(search)):
         pass
     return search.kept
 
@@ -158,12 +161,25 @@ def _whole(search: _Search) -> bool:
     news = False
     for index, kept in search.kept.items():
         unit = 1 if len(kept) % UNIT else UNIT
-        missing = max(unit - int(kept.sum()), -int(kept.sum()) % unit)
-        if missing:
-            more = np.zeros_like(kept)
-            more[np.flatnonzero(~kept)[:missing]] = True
-            news |= search.need(index, more)
+        news |= _more(search, index, max(unit - int(kept.sum()), -int(kept.sum()) % unit))
     return news
+
+
+def _in_place(search: _Search) -> bool:
+    """Keep at least as many inputs as outputs of a convolution that had the same: it can then replace what it reads."""
+    news, shapes = False, [tensor.shape for tensor in search.graph.tensors]
+    for operator in search.graph.operators:
+        source, target = operator.inputs[0], operator.outputs[0]
+        if operator.name == "CONV_2D" and shapes[source] == shapes[target]:
+            news |= _more(search, source, int(search.kept[target].sum()) - int(search.kept[source].sum()))
+    return news
+
+
+def _more(search: _Search, tensor: int, missing: int) -> bool:
+    """Keep so many more channels of ``tensor``."""
+    more = np.zeros_like(search.kept[tensor])
+    more[np.flatnonzero(~search.kept[tensor])[:max(missing, 0)]] = True
+    return search.need(tensor, more)
 
 
 _RULES: Mapping[str, Callable[[_Search, Operator, Step], bool]] = {

@@ -16,14 +16,15 @@ from tinyfuse.tflite.graph import Graph, Operator, Tensor
 _OUTPUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 
 
-def without_constants(twin: Twin) -> tuple[Twin, dict[int, np.ndarray]]:
+def without_constants(twin: Twin, *, in_place: bool = False) -> tuple[Twin, dict[int, np.ndarray]]:
     """Remove channels that are constant or reach no output; return the rest, and the channels left of each tensor.
 
     Constant ones are folded into the biases of what reads them. Tensors keep their indices; those of which all channels
-    are left are not in the table. The codes of what is left are the same, bit for bit.
+    are left are not in the table. The codes of what is left are the same, bit for bit. ``in_place``: a few more
+    stay, so that convolutions can still replace what they read.
     """
     found = ranges(twin)
-    kept = kept_channels(twin, found)
+    kept = kept_channels(twin, found, in_place=in_place)
     if all(channels.all() for channels in kept.values()):
         return twin, {}
     made = _Made(twin.graph, found, kept)
