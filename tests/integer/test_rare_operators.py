@@ -88,6 +88,13 @@ def test_what_is_undefined_is_refused(case: Callable[[Net], None], words: str) -
     assert words in str(caught.value).replace("\n", " ") and "operator 0" in str(caught.value)
 
 
+def test_a_cast_whose_options_hold_no_type_is_refused() -> None:
+    net = Net(np.random.default_rng(0))
+    net.step("CAST", [net.input([1, 3])], net.tensor([1, 3]), "CastOptions", {"inDataType": 127})
+    with pytest.raises(ModelError, match=r"operator 0 \(CAST\): option in_data_type is 127"):
+        load_model(net.data(), name="net")
+
+
 def test_what_tflm_lacks_is_named_first() -> None:
     net = Net(np.random.default_rng(0))
     any_of(net)

@@ -15,7 +15,8 @@ MAX_EXTENT = 4096  # of a window, a stride, a dilation or a depth multiplier
 _EXTENTS = ("stride_h", "stride_w", "dilation_h_factor", "dilation_w_factor", "filter_height", "filter_width",
             "depth_multiplier")
 _ENUMS = {"padding": "Padding", "fused_activation_function": "ActivationFunctionType",
-          "quantized_bias_type": "TensorType", "weights_format": "FullyConnectedOptionsWeightsFormat"}
+          "quantized_bias_type": "TensorType", "in_data_type": "TensorType", "out_data_type": "TensorType",
+          "weights_format": "FullyConnectedOptionsWeightsFormat"}
 _MANY = 1 << 10
 _LISTS = {"squeeze_dims"}
 """Options that are lists of integers, kept as words."""
