@@ -48,8 +48,29 @@ class QuickDepthwise(ChannelConv):
                    _STRUCTURES["mve"] + 16 * (-(-columns // at_once) * at_once * stride + 2))
 
 
+class DirectDepthwise(ChannelConv):
+    """A depthwise convolution of int8 tensors to another shape, with any window."""
+
+    header = "tny_depthwise_direct.h"
+    call = ("tny_depthwise_direct",)
+
+    @property
+    def replaceable(self) -> tuple[int, ...]:
+        """None: channels are read while others are written."""
+        return ()
+
+    @property
+    def scratch_bytes(self) -> int:
+        """For the taps of four channels and once more those of one."""
+        return 2 * (FOUR + 1) * int(np.prod(self.weights.shape[1:]))
+
+
 class TurnedChannelConv(Turned, ChannelConv):
     """By channels along the longer side."""
+
+
+class TurnedDirectDepthwise(Turned, DirectDepthwise):
+    """To another shape along the longer side."""
 
 
 class TurnedQuickDepthwise(Turned, QuickDepthwise):
@@ -73,6 +94,9 @@ def by_channels(layer: ChannelConv) -> ChannelConv:
     found = _turned(layer) if high else layer
     if _is_quick(found):
         return (TurnedQuickDepthwise if high else QuickDepthwise)(**vars(found))
+    by_fours = not layer.wide and layer.share == 1 and layer.out_shape[2] >= FOUR
+    if by_fours and layer.in_shape != layer.out_shape:
+        return (TurnedDirectDepthwise if high else DirectDepthwise)(**vars(found))
     return found
 
 

@@ -92,7 +92,7 @@ class ChannelConv(PlainConv):
     """A convolution with one input channel for each output channel, whose sums without bias fit 32 bits."""
 
     header = "tny_depthwise.h"
-    call = "tny_depthwise", "wide"
+    call: ClassVar[tuple[str, ...]] = ("tny_depthwise", "wide")
 
     @property
     def replaceable(self) -> tuple[int, ...]:
