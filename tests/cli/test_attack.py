@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from thin import thin_trunk
 
 from tinyfuse import api
 from tinyfuse.attacks import KerasTarget, Threat, misclassified
@@ -25,6 +26,7 @@ from tinyfuse.data import Dataset
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn.network import Network, load_network
+from tinyfuse.nn.zoo import resnet8
 from tinyfuse.study import minimal_budget, row_text
 from tinyfuse.study.attack import AttackResult
 from tinyfuse.study.rows import SAMPLE_SEED
@@ -35,12 +37,20 @@ COUNT = 20
 Attack = Callable[..., AttackResult]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _thin() -> Iterator[None]:
+    """Networks are loaded as they were trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resnet8, "trunk", thin_trunk)
+        yield
+
+
 @pytest.fixture(scope="module")
-def network(trained_early: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shared trained early fusion, in a folder of its own."""
+def network(thin_early: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared thin early fusion, in a folder of its own."""
     folder = tmp_path_factory.mktemp("attack")
-    shutil.copy(trained_early.path.with_suffix(".toml"), folder)
-    return Path(shutil.copy(trained_early.path, folder))
+    shutil.copy(thin_early.path.with_suffix(".toml"), folder)
+    return Path(shutil.copy(thin_early.path, folder))
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,14 @@ import numpy as np
 import pytest
 from one_operator import Spec, Step, build
 from row_makers import BOTH, outcome
+from thin import thin_trunk
 
 from tinyfuse.cli import main as cli
 from tinyfuse.cli.main import VERBS
 from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
 from tinyfuse.nn.network import Network
+from tinyfuse.nn.zoo import resnet8
 
 ROOT = Path(__file__).resolve().parents[2]
 EARLY = str(ROOT / "models/digits/early.keras")
@@ -227,6 +229,12 @@ def test_a_matrix_with_a_wrong_key_or_value(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.fixture
+def thin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is trained and loaded is thin."""
+    monkeypatch.setattr(resnet8, "trunk", thin_trunk)
+
+
+@pytest.fixture
 def tiny_data(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every verb load the tiny data set."""
     monkeypatch.setattr("tinyfuse.data.sources.load", functools.partial(_given, tiny_dataset))
@@ -236,9 +244,9 @@ def _given(dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
     return dataset
 
 
-@pytest.mark.usefixtures("tiny_data")
-def test_steps_one_by_one(tmp_path: Path, trained_early: Network, capsys: pytest.CaptureFixture[str]) -> None:
-    out = shutil.copytree(trained_early.path.parent, tmp_path / "early")
+@pytest.mark.usefixtures("tiny_data", "thin")
+def test_steps_one_by_one(tmp_path: Path, thin_early: Network, capsys: pytest.CaptureFixture[str]) -> None:
+    out = shutil.copytree(thin_early.path.parent, tmp_path / "early")
     assert cli.main(["train", "early", "--out", str(out), "--epochs", "10", "--batch-size", "20"]) == 0
     network = capsys.readouterr().out.strip()  # it was trained before with these settings
     assert cli.main(["quantize", network, "--recipe", "w6", "--recipe", "image6-audio9-shared8",
@@ -280,7 +288,7 @@ def test_steps_one_by_one(tmp_path: Path, trained_early: Network, capsys: pytest
     assert '"norm": "l2"' in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("tiny_data")
+@pytest.mark.usefixtures("tiny_data", "thin")
 def test_an_integer_model_needs_its_own_float_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["train", "image", "--out", str(tmp_path / "0"), "--epochs", "1", "--batch-size", "50"])
     cli.main(["quantize", str(tmp_path / "0/image.keras"), "--recipe", "w8", "--calibration-samples", "40"])
@@ -291,6 +299,7 @@ def test_an_integer_model_needs_its_own_float_network(tmp_path: Path, capsys: py
     assert (code, "choose one of image" in said.replace("\n", " ")) == (2, True), said
 
 
+@pytest.mark.usefixtures("thin")
 def test_a_network_is_attacked_on_the_data_it_was_trained_on(tmp_path: Path, tiny_dataset: Dataset,
                                                              monkeypatch: pytest.MonkeyPatch,
                                                              capsys: pytest.CaptureFixture[str]) -> None:
