@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +41,16 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured of each model: certified samples, attacked points, compared values, samples of the speed."""
+    """How much is measured of each model; ``strong``: attacked by that profile, else by PGD of 5 steps."""
 
     samples: int
     points: int
     values: int
     speed: int
+    strong: bool
 
 
-FULL, SMALL = Size(500, 400_000, 50_000_000, 512), Size(50, 2_000, 500_000, 64)
+FULL, SMALL = Size(500, 400_000, 50_000_000, 512, True), Size(50, 2_000, 500_000, 64, False)
 
 
 def main() -> int:
@@ -59,13 +60,17 @@ def main() -> int:
     parser.add_argument("models", nargs="+", metavar="MODEL.tflite")
     parser.add_argument("--epsilon", type=options.budgets, default={"image": 0.1, "audio": 0.02})
     parser.add_argument("--codes", type=options.budgets, help="whole codes instead")
-    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--small", action="store_true", help="few of everything, and PGD of 5 steps")
+    for name in ("samples", "points", "values"):
+        parser.add_argument(f"--{name}", type=options.positive, help=f"{name} of each model instead")
     return options.guarded(run, parser.parse_args())
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     dataset, size = load_from(args), SMALL if args.small else FULL
+    own = {name: getattr(args, name) for name in ("samples", "points", "values") if getattr(args, name)}
+    size = replace(size, **own)
     print("| model | attacked | certified % | falsified % | open % | seconds |\n|---|---|---|---|---|---|")
     totals = np.zeros(4, np.int64)
     notes = []
@@ -104,7 +109,7 @@ def sandwich(target: TwinTarget, dataset: Dataset, rows: list[dict],  # type: ig
     inputs = [one for one in dataset.inputs if one.name in target.inputs]
     threat = Threat.of(inputs, settings["budget"], settings["norm"])
     threat, batch = code_problem(threat, samples.inputs, target.grids or {}, settings["threat"])
-    suite = profile("strong") if size is FULL else profile("standard").with_steps(5)
+    suite = profile("strong") if size.strong else profile("standard").with_steps(5)
     outcome = next(iter(run_suite(target, batch, samples.label, [Cell("all", 1.0, threat)], suite)))
     broken, points = outcome.broken.copy(), outcome.queries
     boxes, rng = Ball.of(threat, batch, target.grids or {}).boxes, np.random.default_rng(0)

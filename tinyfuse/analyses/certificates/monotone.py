@@ -30,7 +30,9 @@ def _mean(site: Site) -> Rule:
     low, high = TYPE_RANGE[site.sources[0].dtype]
     node = site.node
     most = node.count * max(high - node.zero_in, node.zero_in - low)
-    need_no_wrap(most << max(node.shift, 0), f"the sum of '{site.target.name}'")
+    what = f"the sum of '{site.target.name}'"
+    need_no_wrap(most << max(node.shift, 0), what)
+    need_no_wrap((most * node.multiplier >> 31 - node.shift) + abs(node.zero_out) + 2, what)
     return rising(node)
 
 
