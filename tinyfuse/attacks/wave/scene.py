@@ -8,7 +8,7 @@ is asked of the deployed chain, C's arithmetic and the integers, see :func:`depl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +146,3 @@ def save_wave(path: Path, clip: np.ndarray, rate: int) -> None:
     import soundfile
 
     soundfile.write(path, clip, rate, subtype="PCM_16")
-
-
-def shifted(scene: Scene, clips: Sequence[np.ndarray], shift: int) -> Scene:
-    """Return ``scene`` with recordings that begin ``shift`` samples later, as if they were heard then."""
-    return replace(scene, clips=[np.roll(clip, shift) for clip in clips])
