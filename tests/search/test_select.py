@@ -34,13 +34,13 @@ SMALL = Settings(widths=(3, 8), grid=(3, 8), granularity="modality", methods=(),
                  attacked_samples=10, sensitivity_steps=2, hessian_samples=20, hessian_probes=2, trial_samples=10,
                  trial_steps=2, finalists=1, final_samples=20, final_steps=2, test_samples=20, calibration_samples=20,
                  epsilon={"image": 0.03, "audio": 0.02})
-BUDGET = parse_budget("flash=60kB")
+BUDGET = parse_budget("flash=36kB")
 Tried = tuple[dict[str, Candidate], dict[str, Judged]]
 
 
 @pytest.fixture(scope="module")
-def network(trained_early: Network) -> Network:
-    return trained_early
+def network(thin_early: Network) -> Network:
+    return thin_early
 
 
 def study_in(folder: Path, network: Network, dataset: Dataset, settings: Settings = SMALL) -> SelectionStudy:
@@ -65,9 +65,9 @@ def tried(study: SelectionStudy, found: Selection) -> Tried:
 
 
 def test_the_choice_keeps_the_budget_and_is_a_proven_file(study: SelectionStudy, found: Selection) -> None:
-    assert re.fullmatch(r"early__robust-[0-9a-f]{6}-flash60kB\.tflite", found.path.name)
+    assert re.fullmatch(r"early__robust-[0-9a-f]{6}-flash36kB\.tflite", found.path.name)
     assert load_model(found.path).grids.keys() == {"image", "audio"}
-    assert 0 < (found.record.best.needs["flash"] or 0) <= 60_000
+    assert 0 < (found.record.best.needs["flash"] or 0) <= 36_000
     widths = widths_of(study.units, found.chosen)
     assert widths["shared"] == 3  # with 8 bits the shared layers alone are larger
     assert "recipe" in found.path.with_suffix(".toml").read_text()
@@ -86,7 +86,7 @@ def test_the_whole_grid_is_measured_and_the_choice_is_judged_on_other_samples(st
 def test_allocations_around_the_budget_show_what_less_or_more_flash_is_worth(found: Selection) -> None:
     shares = {int(source.split()[2].rstrip("%")): one.needs["flash"] or 0
               for one in found.record.trials for source in one.sources if source.endswith("of flash")}
-    assert 150 in shares and all(0 < size <= share / 100 * 60_000 for share, size in shares.items())
+    assert 150 in shares and all(0 < size <= share / 100 * 36_000 for share, size in shares.items())
 
 
 def test_the_reasons_name_the_cost_the_payer_the_runner_up_and_chance(found: Selection) -> None:
@@ -108,7 +108,7 @@ def test_the_record_is_read_back_as_it_was_written(study: SelectionStudy, found:
     assert {unit.name: unit.bits for unit in record.units} == dict(widths_of(study.units, found.chosen))
     assert sum(trial.front for trial in record.trials) >= 1
     assert record.modes == ["image", "audio", "all"] and record.branches == ("image", "audio", "shared")
-    assert np.shape(record.sensitivity.costs["robust"]) == (11, 2)
+    assert np.shape(record.sensitivity.costs["robust"]) == (6, 2)
 
 
 def test_a_grid_of_many_branches_is_made_of_the_ends_of_its_widths() -> None:
@@ -165,7 +165,7 @@ def test_instructions_are_counted_once(network: Network, tiny_dataset: Dataset, 
     if not setups([CORES["m4"]]):
         pytest.skip("no arm-none-eabi-gcc or no emulator for m4; install gcc-arm-none-eabi and qemu-system-arm")
     counts = costs.instructions_of(study_in(tmp_path, network, tiny_dataset))
-    assert set(counts) == {3, 8} and all(count > 1_000_000 for count in counts.values())
+    assert set(counts) == {3, 8} and all(count > 100_000 for count in counts.values())
     monkeypatch.setattr(costs, "measure", lambda *_: pytest.fail("counted again"))
     assert costs.instructions_of(study_in(tmp_path, network, tiny_dataset)) == counts
 
@@ -222,13 +222,13 @@ def test_impossible_budgets_say_the_smallest_reachable_size(network: Network, ti
         choose(fresh, parse_budget("flash=9kB"))
     assert smallest < int(str(caught.value).split("reachable is ")[1].split(",")[0]) < 1.2 * smallest
     with pytest.raises(UsageError, match=r"smallest reachable arena is \d+ bytes"):
-        choose(fresh, parse_budget("ram=5kB"))
+        choose(fresh, parse_budget("ram=1kB"))
 
 
 def test_a_fixed_width_is_kept_and_counts_for_the_smallest_size(network: Network, tiny_dataset: Dataset,
                                                                 tmp_path: Path) -> None:
     fixed = study_in(tmp_path, network, tiny_dataset, SMALL.changed(fixed=(("shared", 8),)))
-    with pytest.raises(UsageError, match=r"smallest reachable is 8\d{4}"):
+    with pytest.raises(UsageError, match=r"smallest reachable is [45]\d{4}"):
         choose(fixed, BUDGET)
     unknown = study_in(tmp_path, network, tiny_dataset, SMALL.changed(fixed=(("shaerd", 8),)))
     with pytest.raises(UsageError, match="did you mean 'shared'"):
