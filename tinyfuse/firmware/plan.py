@@ -15,8 +15,10 @@ from tinyfuse.firmware.schedule import LANE_BYTES, BlockStep, ConvStep, Step, re
 
 LEAST_LANES = 16
 """Of rows: a vector load takes as many, used or not."""
-PIXELS = (8, 15, 29, 57, 113)
+PIXELS = (1, 8, 15, 29, 57, 113)
 """Output pixels for which weights are decoded once, at least: more cost less time and more memory for rows."""
+SHARE = 20
+"""Part of the smallest arena that may be added so that each decoded weight serves a few pixels: a twentieth."""
 ALIGNMENT = 16
 """Of buffers in the arena, in bytes."""
 
@@ -120,18 +122,21 @@ def plan(layers: Sequence[Layer], inputs: Iterable[int], outputs: Iterable[int],
          optimize: str = "ram") -> Plan:
     """Order ``layers`` and place their memory; ``sizes``: bytes of each tensor.
 
-    ``optimize``: "speed" decodes weights for many rows at a time, "ram" and "size" for as many as the smallest arena
-    allows in which each decoded weight serves a few pixels.
+    ``optimize``: "speed" decodes weights for many rows at a time, "ram" and "size" for as many as fit an arena that
+    is, up to :data:`SHARE`, the smallest.
     """
     borders = tuple(inputs), tuple(outputs)
     if optimize == "speed":
         return _plan(layers, borders, sizes, {}, PIXELS[-1])
     pixels: dict[int, int] = {}
-    found = _plan(layers, borders, sizes, pixels, PIXELS[0])
+    usual, found = PIXELS[0], _plan(layers, borders, sizes, pixels, PIXELS[0])
+    few = _plan(layers, borders, sizes, pixels, PIXELS[1])
+    if few.arena_bytes * SHARE <= found.arena_bytes * (SHARE + 1):
+        usual, found = PIXELS[1], few
     limit = found.arena_bytes
     for conv in sorted((layer for layer in layers if isinstance(layer, Conv)), key=lambda conv: -conv.weights.size):
         for wanted in PIXELS[1:]:
-            more = _plan(layers, borders, sizes, {**pixels, conv.target: wanted}, PIXELS[0])
+            more = _plan(layers, borders, sizes, {**pixels, conv.target: wanted}, usual)
             if more.arena_bytes > limit:
                 break
             found, pixels = more, {**pixels, conv.target: wanted}
