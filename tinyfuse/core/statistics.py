@@ -32,7 +32,7 @@ class Effect:
     """Mean over trainings and samples, with a 95 % interval and the two-sided ``p`` of its distance from a margin.
 
     ``variance``: what the trainings as such, and what the samples add to the variance of the mean; ``df``: degrees of
-    freedom of the interval. One training tells nothing of its spread: its part is 0 then, and the interval one of samples.
+    freedom of the interval. One training tells nothing of its spread: its part is 0 then, the interval one of samples.
     """
 
     value: float

@@ -46,7 +46,7 @@ class WaveTarget:
         found = [self._gradient(batch, labels, wrt, loss, shift) for shift in self.shifts]
         if self.wave not in wrt or len(found) == 1:
             return found[0]
-        mean = np.mean([one.wrt[self.wave] for one in found], axis=0, dtype=np.float32)
+        mean = np.asarray(np.mean([one.wrt[self.wave] for one in found], axis=0, dtype=np.float32))
         here = found[self.shifts.index(0)] if 0 in self.shifts else found[0]
         return Gradient(here.logits, here.loss, {**here.wrt, self.wave: mean})
 
