@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from one_operator import Spec, Step, build
@@ -57,8 +59,22 @@ def test_a_step_survives_the_softmax_wherever_the_other_codes_lie(scale: float) 
         assert not proved(target, [0, step - 1, -128], 1)
 
 
-def test_what_comes_after_a_softmax_is_refused() -> None:
-    specs = [Spec([1, 3], name="x"), Spec([1, 3], scale=[1 / 256], zero_point=[-128]), Spec([1, 3], scale=[1 / 16])]
-    steps = [Step("SOFTMAX", [0], [1], "SoftmaxOptions", {"beta": 1.0}), Step("QUANTIZE", [1], [2])]
-    with pytest.raises(ModelError, match=r"ends in SOFTMAX, QUANTIZE; bounds are taken before one softmax"):
+@pytest.mark.parametrize("last", [("SOFTMAX", "SoftmaxOptions", {"beta": 1.0}), ("LOGISTIC",), ("QUANTIZE",)])
+def test_what_comes_after_a_softmax_is_refused(last: tuple[Any, ...]) -> None:
+    """A second squashing rounds codes to one that the softmax keeps apart."""
+    specs = [Spec([1, 3], name="x"), *(Spec([1, 3], scale=[1 / 256], zero_point=[-128]) for _ in range(2))]
+    name, *options = last
+    steps = [Step("SOFTMAX", [0], [1], "SoftmaxOptions", {"beta": 1.0}), Step(name, [1], [2], *options)]
+    with pytest.raises(ModelError, match=rf"ends in SOFTMAX, {name}; bounds are taken before one softmax"):
         Certifier(TwinTarget(load_model(build(specs, steps, [0], [2]), name="three")))
+
+
+def test_another_softmax_of_the_same_logits_says_nothing_about_the_output() -> None:
+    specs = [Spec([1, 3], scale=[0.02], name="x"),
+             *(Spec([1, 3], scale=[1 / 256], zero_point=[-128], name=name) for name in ("sharp", "flat"))]
+    steps = [Step("SOFTMAX", [0], [place], "SoftmaxOptions", {"beta": beta}) for place, beta in ((1, 20.0), (2, 0.1))]
+    data = build(specs, steps, [0], [1, 2])
+    sharp, flat = (TwinTarget(load_model(data, name="heads", output=name)) for name in ("sharp", "flat"))
+    assert proved(sharp, [4, 5, 0], 1)
+    assert flat.twin.run({"x": np.array([[4, 5, 0]], np.int8)}).argmax() == 0
+    assert not proved(flat, [4, 5, 0], 1)

@@ -58,18 +58,29 @@ def _step(target: TwinTarget) -> int:
     graph = target.twin.graph
     if target.logit_tensor == graph.outputs[0]:
         return 1
-    at = next(step for step in target.twin.steps if target.logit_tensor in step.inputs)
-    after = [operator.name for operator in graph.operators[target.twin.steps.index(at):]]
-    if not isinstance(at.node, Softmax) or "QUANTIZE" in after:
-        raise ModelError(f"{target.name} ends in {', '.join(after)}; bounds are taken before one softmax: convert the "
+    at, *after = _ending(target)
+    names = [target.twin.graph.operators[place].name for place in (at, *after)]
+    node = target.twin.steps[at].node
+    if not isinstance(node, Softmax) or {*names[1:]} - {"RESHAPE"}:
+        raise ModelError(f"{target.name} ends in {', '.join(names)}; bounds are taken before one softmax: convert the "
                          "model without what comes after its logits")
-    levels = {-128: 256.0, -32768: 65536.0}.get(at.node.low, 32768.0)
-    if at.node.dtype == np.int16 and at.node.int16:
+    levels = {-128: 256.0, -32768: 65536.0}.get(node.low, 32768.0)
+    if node.dtype == np.int16 and node.int16:
         levels = 32768.0
-    exps = at.node.exps.astype(np.float64)
-    if (np.diff(at.node.exps) > 0).any() or at.node.depth != int(np.prod(graph.tensors[target.logit_tensor].shape)):
-        raise ModelError(f"{target.name}: the softmax at its end does not keep the order of its {at.node.depth} codes; "
+    exps = node.exps.astype(np.float64)
+    if (np.diff(node.exps) > 0).any() or node.depth != int(np.prod(graph.tensors[target.logit_tensor].shape)):
+        raise ModelError(f"{target.name}: the softmax at its end does not keep the order of its {node.depth} codes; "
                          "convert the model without it")
-    apart = np.flatnonzero((1 - exps / exps[0]) / at.node.depth >= _ROUNDING / levels)
+    apart = np.flatnonzero((1 - exps / exps[0]) / node.depth >= _ROUNDING / levels)
     # Where no difference survives the rounding, no class can be proved against one that comes before it.
     return int(apart[0]) if len(apart) else 1 << 20
+
+
+def _ending(target: TwinTarget) -> list[int]:
+    """The places of the operators that the output is made by from the logits on, whatever else reads these."""
+    made = {step.output: place for place, step in enumerate(target.twin.steps)}
+    found, index = list[int](), target.twin.graph.outputs[0]
+    while index != target.logit_tensor:
+        found.insert(0, made[index])
+        index = target.twin.steps[found[0]].inputs[0]
+    return found
