@@ -48,6 +48,15 @@ def test_a_length_reaches_as_far_in_each_coordinate_as_its_whole_codes() -> None
     assert ball_of({"a": 0.1, "b": 0.1}, norm="l2-joint").joint
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_clean_codes_outside_the_box_have_no_ball(norm: str) -> None:
+    """A length was taken from a code that the box does not hold."""
+    given = {**REAL, "b": np.array([[1.02, 0.0]], np.float32)}
+    threat, clean = code_problem(Threat.of(INPUTS, {"b": 0.02}, norm), given, GRIDS, "codes")
+    with pytest.raises(UsageError, match=r"clean input 'b' leaves the box \[-100\.0, 100\.0\]"):
+        Ball.of(threat, clean, GRIDS)
+
+
 def test_a_budget_over_the_whole_range_is_refused_unless_masked() -> None:
     threat, _ = code_problem(Threat.of(INPUTS, {"a": 1.0}), REAL, GRIDS, "codes")
     with pytest.raises(UsageError, match="budget of 'a' covers all of its 256 codes"):

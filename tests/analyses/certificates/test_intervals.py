@@ -123,6 +123,14 @@ def test_a_sum_that_wraps_is_refused() -> None:
         Intervals(twin)
 
 
+def test_truth_values_beside_the_bounded_output_are_codes_0_and_1() -> None:
+    specs = [Spec([1, 2]), Spec([1, 2]), Spec([1, 2], np.bool_, (), ()), Spec([1, 2], np.bool_, (), ())]
+    twin = twin_of(build(specs, [Step("RELU", [0], [1]), Step("LOGICAL_NOT", [2], [3])], [0, 2], [1, 3]))
+    codes, flags = np.array([[-5, 7]], np.int8), np.array([[0, 1]])
+    low, high = Intervals(twin).run({"t0": (codes, codes), "t2": (flags, flags)})[1]
+    assert low.tolist() == high.tolist() == [[0, 7]]
+
+
 def test_an_operator_without_bounds_is_named() -> None:
     twin = twin_of(build([Spec([1, 4], name="x"), Spec([1, 4], scale=[1 / 256], zero_point=[-128])],
                          [Step("SOFTMAX", [0], [1], "SoftmaxOptions", {"beta": 1.0})], [0], [1]))

@@ -34,7 +34,11 @@ class Ball:
 
     @classmethod
     def of(cls, threat: Threat, clean: Batch, grids: Grids) -> Ball:
-        """Enclose what ``threat``, in code units, allows from ``clean``; masked places keep their code."""
+        """Enclose what ``threat``, in code units, allows from ``clean``; masked places keep their code.
+
+        UsageError for clean codes outside the threat's box: no ball around them says what it allows.
+        """
+        threat.check(clean)
         boxes = {}
         for name, grid in grids.items():
             codes = clean[name].astype(np.int32)

@@ -61,9 +61,10 @@ class Intervals:
             if name not in boxes:
                 raise UsageError(f"{self.graph.name} needs a box of '{name}'; given: {', '.join(boxes)}")
             tensor, (low, high) = self.graph.tensors[index], boxes[name]
-            limits = np.iinfo(tensor.dtype)
-            if np.any(low > high) or np.any(low < limits.min) or np.any(high > limits.max):
-                raise UsageError(f"the box of '{name}' leaves the codes {limits.min} to {limits.max} or is empty")
+            limits = np.iinfo(tensor.dtype) if tensor.dtype != np.bool_ else None
+            first, last = (limits.min, limits.max) if limits else (0, 1)
+            if np.any(low > high) or np.any(low < first) or np.any(high > last):
+                raise UsageError(f"the box of '{name}' leaves the codes {first} to {last} or is empty")
             found[index] = (np.ascontiguousarray(low, tensor.dtype), np.ascontiguousarray(high, tensor.dtype))
         return found
 

@@ -33,6 +33,8 @@ class Margins:
     def of(cls, target: TwinTarget) -> Margins:
         """Look at the end of a model; ModelError where no order of codes before it decides."""
         tensor = target.twin.graph.tensors[target.logit_tensor]
+        if int(np.prod(tensor.shape)) < 2:
+            raise ModelError(f"{target.name} has one output, which names no class: nothing can be certified")
         return cls(target.logit_tensor, tensor.shape[1:], _step(target))
 
     def others(self, labels: np.ndarray) -> np.ndarray:
