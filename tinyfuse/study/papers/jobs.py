@@ -101,7 +101,7 @@ class TrainJob:
         return []
 
     def is_done(self, site: Site) -> bool:
-        """Whether the network is there; that of other settings is refused before (see study.json)."""
+        """Whether the network is there; that of other settings is refused before (see paper.json)."""
         return site.place(self.training, self.config.seed).with_suffix(".toml").exists()
 
 

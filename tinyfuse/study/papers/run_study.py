@@ -25,14 +25,14 @@ from tinyfuse.study.papers.jobs import AnalyseJob, AttackJob, ConvertJob, Job, S
 from tinyfuse.study.papers.paper import Paper
 from tinyfuse.study.papers.verdicts import Evidence
 
-FILE = "study.json"
+FILE = "paper.json"  # a selection's folder holds a study.json
 ROWS = "results.jsonl"
 LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """What ``study.json`` holds: which study it is, on which data, and which samples belong together."""
+    """What ``paper.json`` holds: which study it is, on which data, and which samples belong together."""
 
     study: str
     quick: bool
@@ -64,7 +64,7 @@ def is_study(folder: str | Path) -> bool:
 
 
 def read_folder(folder: str | Path) -> StudyFolder:
-    """Read ``study.json``; DataError if it is damaged."""
+    """Read ``paper.json``; DataError if it is damaged."""
     path = Path(folder) / FILE
     return decode(StudyFolder, parse_json(read_limited(path, LIMIT, DataError), str(path), DataError), str(path),
                   DataError)
