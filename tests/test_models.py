@@ -66,7 +66,7 @@ def test_an_integer_file_reads_real_digits(path: Path, digits: Samples) -> None:
     codes = model.codes_of(digits.inputs)
     outputs = {executor: open_executor(model, executor).run(codes) for executor in ("tflm", "twin")}
     assert np.array_equal(outputs["tflm"], outputs["twin"])
-    assert (outputs["tflm"].argmax(1) == digits.label).mean() >= 0.95
+    assert (outputs["tflm"].argmax(1) == digits.label).mean() >= 0.9
 
 
 def test_a_certified_fusion_is_certified_with_both_inputs_attacked(digits: Samples) -> None:

@@ -43,7 +43,7 @@ def test_on_cifar_shape_it_is_the_reference_network() -> None:
     assert all(type(layer.outbound_nodes[0].layer).__name__ == "Add" for layer in shortcuts)
 
 
-@pytest.mark.parametrize("name", zoo.DIGIT_NETWORKS)
+@pytest.mark.parametrize("name", [*zoo.DIGIT_NETWORKS, "early-space"])
 def test_takes_named_inputs_and_returns_logits(name: str) -> None:
     model = built(name, seed=3)
     assert set(model.input_names) == {"image", "audio"}

@@ -12,7 +12,7 @@ from tinyfuse.nn.zoo.fusion_operators import FUSION_OPERATORS
 from tinyfuse.nn.zoo.localiser import localiser
 from tinyfuse.nn.zoo.mlperf_tiny import MLPERF_TINY
 from tinyfuse.nn.zoo.plain_fusion import PLAIN
-from tinyfuse.nn.zoo.resnet8 import DIGIT_NETWORKS, keras
+from tinyfuse.nn.zoo.resnet8 import DIGIT_NETWORKS, early_space, keras
 from tinyfuse.nn.zoo.token_layout import token_layout
 from tinyfuse.nn.zoo.transformer import mmt
 
@@ -21,8 +21,8 @@ Builder = Callable[..., Any]
 
 MAX_INPUT_VALUES = 1 << 22
 MAX_CLASSES = 1 << 12
-ZOO: dict[str, Builder] = {**DIGIT_NETWORKS, **FUSION_OPERATORS, "mmt": mmt, "localiser": localiser, **PLAIN,
-                           **MLPERF_TINY}
+ZOO: dict[str, Builder] = {**DIGIT_NETWORKS, "early-space": early_space, **FUSION_OPERATORS, "mmt": mmt,
+                           "localiser": localiser, **PLAIN, **MLPERF_TINY}
 OF_TOKENS = ("mmt",)
 """Networks that are also told how the values of each input lie, by :mod:`tinyfuse.nn.zoo.token_layout`."""
 FUSIONS = ("early", "intermediate", "late")

@@ -109,4 +109,4 @@ def late(inputs: Tensors, classes: int) -> Any:
 
 DIGIT_NETWORKS: dict[str, Callable[[Tensors, int], Any]] = {
     "image": partial(alone, name="image"), "audio": partial(alone, name="audio"),
-    "early": early, "early-space": early_space, "intermediate": intermediate, "late": late}
+    "early": early, "intermediate": intermediate, "late": late}
