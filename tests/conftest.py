@@ -32,7 +32,8 @@ from tinyfuse.nn.zoo import resnet8
 from tinyfuse.quantize.convert import Baseline, baseline
 
 # A slow machine is no failure.
-hypothesis.settings.register_profile("untimed", deadline=None)
+# Everybody's run of a commit draws the same examples; TINYFUSE_TEST_RANDOM draws others each time.
+hypothesis.settings.register_profile("untimed", deadline=None, derandomize="TINYFUSE_TEST_RANDOM" not in os.environ)
 hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent

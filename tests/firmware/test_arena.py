@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinyfuse.core.errors import ModelError
@@ -31,6 +31,7 @@ def test_no_two_living_buffers_share_a_byte(given_: list[tuple[int, list[int]]])
         assert len(taken) == len(set(taken))
 
 
+@example([(9, [18]), (6, [1, 1, 1, 33]), (1, [1, 1, 1, 1, 17, 1])])
 @given(BUFFERS)
 def test_no_plan_is_larger_than_first_fit_over_lifetimes(given_: list[tuple[int, list[int]]]) -> None:
     """In the order of appearance, each as large as ever for its whole life."""

@@ -55,9 +55,14 @@ def aligned(size: int) -> int:
 
 
 def placed(buffers: Iterable[Buffer]) -> list[Buffer]:
-    """Place buffers, each in the first gap that is free for its whole life: in the best of a few orders."""
+    """Place buffers, each in the first gap that is free for its whole life: in the best of a few orders.
+
+    One more way takes each as large as ever for its whole life, so that no plan is larger than that one: where sizes
+    change, an earlier gap can lead to a larger arena.
+    """
     given = list(buffers)
-    return min((_first_fit(sorted(given, key=order)) for order in _ORDERS), key=height)
+    ways = [_first_fit(sorted(given, key=order)) for order in _ORDERS]
+    return min((*ways, _as_large_as_ever(given)), key=height)
 
 
 _ORDERS: tuple[Callable[[Buffer], tuple[object, ...]], ...] = (
@@ -83,6 +88,12 @@ def _first_fit(buffers: Iterable[Buffer]) -> list[Buffer]:
             offset = aligned(end)
         found.append(replace(buffer, offset=offset))
     return found
+
+
+def _as_large_as_ever(buffers: Iterable[Buffer]) -> list[Buffer]:
+    order = sorted(buffers, key=lambda one: (one.first, -one.size))
+    found = _first_fit(replace(one, sizes=(one.size,) * len(one.sizes)) for one in order)
+    return [replace(one, offset=other.offset) for one, other in zip(order, found, strict=True)]
 
 
 def _overlap(one: Buffer, other: Buffer) -> bool:
