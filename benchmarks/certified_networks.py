@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from firmware_costs import costs
 from objectives import undisturbed
-from robust_networks import costs
 
 import tinyfuse
 from tinyfuse import api

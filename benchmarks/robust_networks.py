@@ -13,15 +13,13 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from firmware_costs import costs
 from objectives import Figures, cell
 
 from tinyfuse import api
 from tinyfuse.cli import options
 from tinyfuse.data import Dataset
 from tinyfuse.data.sources import add_options, load_from
-from tinyfuse.firmware.cores import CORES
-from tinyfuse.firmware.measure import measure, setups
-from tinyfuse.integer.model import load_model
 from tinyfuse.study.rows import SAMPLE_SEED
 
 RECIPES = ("w8", "w6", "w4")
@@ -65,15 +63,6 @@ def _cells(figures: Figures, place: Mapping[str, object], dataset: Dataset) -> l
     group = dataset.test.balanced(int(str(place["samples"])), seed=SAMPLE_SEED).group
     found = [figures.find(**place, attack=attack, inputs=inputs) for attack, inputs in COLUMNS]
     return [cell([line] if line else [], group) for line in found]
-
-
-def costs(path: Path, dataset: Dataset) -> str:
-    """Return stored bytes of a ``.tflite`` and flash, RAM and instructions of its firmware, as cells of a row."""
-    model = load_model(path)
-    codes = model.codes_of(dataset.test.balanced(4, seed=SAMPLE_SEED).inputs)
-    found = measure(model, codes, list(setups([CORES["m4"]]).values()), "ram")["m4"]
-    return (f"{path.stat().st_size / 1024:.1f} | {found.flash.flash / 1024:.1f} | {found.ram_bytes / 1024:.1f} | "
-            f"{found.instructions / 1e6:.1f}")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ def digits(real_digits: Dataset) -> Samples:
     return real_digits.test.balanced(60, seed=1)
 
 
+@pytest.fixture(scope="module")
+def many_digits(real_digits: Dataset) -> Samples:
+    return real_digits.test.balanced(300, seed=1)
+
+
 def test_every_network_has_float_and_integer_files() -> None:
     assert {path.stem for path in FOLDER.glob("*.keras")} == set(zoo.DIGIT_NETWORKS)
     assert {path.stem.split("__")[0] for path in FOLDER.glob("*.tflite")} == set(zoo.DIGIT_NETWORKS)
@@ -61,12 +66,14 @@ def test_an_integer_file_is_what_its_table_says(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", READ, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_an_integer_file_reads_real_digits(path: Path, digits: Samples) -> None:
+def test_an_integer_file_reads_real_digits(path: Path, digits: Samples, many_digits: Samples) -> None:
+    """Certified networks read 97 % or a little more, which 60 samples do not tell from less; they are fast."""
     model = load_model(path)
+    digits = many_digits if CERTIFIED in path.parents else digits
     codes = model.codes_of(digits.inputs)
     outputs = {executor: open_executor(model, executor).run(codes) for executor in ("tflm", "twin")}
     assert np.array_equal(outputs["tflm"], outputs["twin"])
-    assert (outputs["tflm"].argmax(1) == digits.label).mean() >= 0.9
+    assert (outputs["tflm"].argmax(1) == digits.label).mean() >= 0.95
 
 
 def test_a_certified_fusion_is_certified_with_both_inputs_attacked(digits: Samples) -> None:
