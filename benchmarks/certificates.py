@@ -29,6 +29,7 @@ from tinyfuse.attacks.profiles import profile
 from tinyfuse.attacks.suite import Cell, run_suite
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.cli import options
+from tinyfuse.core.results import Row
 from tinyfuse.data import Dataset
 from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.integer.model import load_model
@@ -92,15 +93,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if totals[0] or totals[2] else 0
 
 
-def _line(path: Path, rows: list[dict]) -> str:  # type: ignore[type-arg]
+def _line(path: Path, rows: list[Row]) -> str:
     found = {row["quantity"]: row for row in rows}
     cells = [f"{100 * found[name]['value']:.1f} ({100 * found[name]['low']:.1f} to {100 * found[name]['high']:.1f})"
              for name in ("certified", "falsified", "open")]
     return f"| {path.stem} | {rows[0]['of']['attacked']} | {' | '.join(cells)} | {found['seconds']['value']:.1f} |"
 
 
-def sandwich(target: TwinTarget, dataset: Dataset, rows: list[dict],  # type: ignore[type-arg]
-             size: Size) -> tuple[int, int]:
+def sandwich(target: TwinTarget, dataset: Dataset, rows: list[Row], size: Size) -> tuple[int, int]:
     """Attack what is certified; return the samples that break, and how many points were tried."""
     settings, safe = rows[0]["settings"], np.flatnonzero(rows[0]["each"])
     if not len(safe):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -108,16 +108,32 @@ def minimal_codes(target: Target, batch: Batch, labels: np.ndarray, attacked: tu
     """
     if not (isinstance(largest, int) and largest >= 1):
         raise UsageError(f"minimal budget: the largest is {largest}; give a whole number of codes, at least 1")
-    grids = target.grids or {}
-    box = {name: (float(grids[name].low), float(grids[name].high)) for name in attacked if name in grids}
 
     def used(point: Batch, clean: Batch) -> np.ndarray:
         sizes = np.max([LINF.size(point[name] - clean[name]) for name in attacked], axis=0)
         return np.asarray(np.maximum(1, sizes).astype(np.int64))
 
-    ladder = Ladder(largest, lambda k: Threat(LINF, dict.fromkeys(attacked, float(k)), box, mask or {}, lattice=True),
-                    used)
+    ladder = Ladder(largest, lambda k: codes_threat(target, attacked, k, mask), used)
     return bisect(target, batch, labels, ladder, attack, sample_ids)
+
+
+def codes_threat(target: Target, attacked: tuple[str, ...], k: int,
+                 mask: Mapping[str, np.ndarray] | None = None) -> Threat:
+    """Allow ``k`` codes of each of the inputs ``attacked`` of an integer ``target``, L-inf, on their whole grids."""
+    grids = target.grids or {}
+    box = {name: (float(grids[name].low), float(grids[name].high)) for name in attacked if name in grids}
+    return Threat(LINF, dict.fromkeys(attacked, float(k)), box, mask or {}, lattice=True)
+
+
+def halvings(lower: np.ndarray, upper: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the middle of brackets, int [n] each, and the samples that share it, until none is wider than 1.
+
+    Whoever asks tries that value on these samples, and moves their ``lower`` or ``upper`` in place.
+    """
+    while len(rows := np.flatnonzero(upper - lower > 1)):
+        middle = (upper + lower) // 2
+        for k in np.unique(middle[rows]):
+            yield int(k), rows[middle[rows] == k]
 
 
 def minimal_shares(target: Target, batch: Batch, labels: np.ndarray, threat: Threat, *, attack: SampleAttack,
@@ -155,17 +171,13 @@ def bisect(target: Target, batch: Batch, labels: np.ndarray, ladder: Ladder, att
     upper = np.full(len(labels), ladder.largest + 1, np.int64)
     lower, queries = np.zeros_like(upper), len(labels)
     upper[misclassified(checked_logits(target, batch, labels), labels)] = 0
-    while len(rows := np.flatnonzero(upper - lower > 1)):
-        middle = (upper + lower) // 2
-        for k in np.unique(middle[rows]):
-            same = rows[middle[rows] == k]
-            clean = {name: values[same] for name, values in batch.items()}
-            # Only iterates that break a sample matter here; what comes after the first is not needed.
-            found = attack.run(target, clean, labels[same], ladder.threat(int(k)), sample_ids=ids[same],
-                               survivors_only=True)
-            broken, queries = found.broken, queries + found.queries
-            lower[same[~broken]] = k
-            upper[same[broken]] = np.minimum(k, ladder.reached(found.strongest, clean))[broken]
-            for name in point:
-                point[name][same[broken]] = found.strongest[name][broken]
+    for k, same in halvings(lower, upper):
+        clean = {name: values[same] for name, values in batch.items()}
+        # Only iterates that break a sample matter here; what comes after the first is not needed.
+        found = attack.run(target, clean, labels[same], ladder.threat(k), sample_ids=ids[same], survivors_only=True)
+        broken, queries = found.broken, queries + found.queries
+        lower[same[~broken]] = k
+        upper[same[broken]] = np.minimum(k, ladder.reached(found.strongest, clean))[broken]
+        for name in point:
+            point[name][same[broken]] = found.strongest[name][broken]
     return MinimalBudget(attack, highest.attacked, ladder.largest, upper, point, queries)

@@ -66,8 +66,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Certify, print a line for each mode of attack; exit code 4 if an attack in --out breaks a certificate."""
     options.need_model(args.model, TFLITE)
-    if args.radius and args.norm != "linf":
-        raise UsageError("--radius counts codes, in L-inf; leave out --norm")
     if args.smooth is not None and not isinstance(args.smooth, Mapping):
         raise UsageError(f"--smooth {args.smooth:g}: name the inputs that get noise, such as mic={args.smooth:g}")
     dataset = load_from(args)

@@ -19,6 +19,7 @@ from tinyfuse.study.rows import AttackSettings, OutcomeLog, Subject
 from tinyfuse.threats.budgets import largest
 from tinyfuse.threats.code_grid import Grids
 from tinyfuse.threats.code_threats import code_problem
+from tinyfuse.threats.masks import mask_text
 from tinyfuse.threats.threat import Threat
 
 Arrays = Mapping[str, np.ndarray]
@@ -65,13 +66,6 @@ class ThreatModel:
         """Return the threat and the ``clean`` inputs in the units that a target takes: real values, or codes."""
         threat = self.threat(budget)
         return (threat, clean) if self.grids is None else code_problem(threat, clean, self.grids, self.world)
-
-    @property
-    def mask_text(self) -> str:
-        """The masked inputs with a digest of where each is attackable; empty without masks."""
-        digests = {name: sha256_hex(repr(mask.shape).encode() + np.asarray(mask, np.float32).tobytes())[:12]
-                   for name, mask in self.mask.items()}
-        return ",".join(f"{name}:{digest}" for name, digest in digests.items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +134,7 @@ class CellStudy:
         carried = [self.carried[cell].tobytes().hex() for cell in decisive if cell in self.carried]
         model, scope = self.threat_model, self.log.scope
         identity = (self.made_by or self.subject.sha256, scope.dataset.checksum, scope.part, repr(self.plan),
-                    model.norm, model.world, model.mask_text, len(self.samples),
+                    model.norm, model.world, mask_text(model.mask), len(self.samples),
                     [(mode, self.budget_of[mode, epsilon]) for mode, epsilon in decisive], carried)
         return sha256_hex(repr(identity).encode())
 
@@ -187,7 +181,7 @@ class CellStudy:
         return AttackSettings(
             profile=self.plan.name if isinstance(self.plan, Profile) else "", attack=described, criterion=criterion,
             source=self.source or self.subject.precision, norm=self.threat_model.norm, budget=self.budget_of[key],
-            threat=self.threat_model.world, mask=self.threat_model.mask_text)
+            threat=self.threat_model.world, mask=mask_text(self.threat_model.mask))
 
     def step_lengths(self, key: CellKey, attack: Attack) -> dict[str, float]:
         """Return the step of ``attack`` by input in the units of the target; empty if it has none of one length."""

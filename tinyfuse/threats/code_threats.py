@@ -105,15 +105,15 @@ def _code_box(threat: Threat, name: str, grid: InputGrid, start: np.ndarray) -> 
     return float(low), float(high)
 
 
-def whole_codes(k: int, names: tuple[str, ...], grids: Grids) -> dict[str, float]:
+def whole_codes(k: float, names: tuple[str, ...], grids: Grids) -> dict[str, float]:
     """Return the budget of the inputs ``names``, in their units, that is worth exactly ``k`` codes: k * scale."""
     found = {}
     for name in names:
         if name not in grids:
             raise UsageError(f"no input '{name}'{nearest(name, grids)}; the model has {', '.join(grids)}")
         span = grids[name].high - grids[name].low
-        if not 0 <= k <= span:
-            raise UsageError(f"a budget of {k} codes for '{name}'; give 0 to {span}")
+        if not (0 <= k <= span and k == int(k)):
+            raise UsageError(f"a budget of {k:g} codes for '{name}'; give a whole number from 0 to {span}")
         found[name] = k * grids[name].scale
     return found
 

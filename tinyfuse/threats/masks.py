@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.core.files import sha256_hex
 from tinyfuse.data.samples import Input
 
 VALID = "valid"
@@ -32,6 +33,13 @@ def masks_of(texts: Sequence[str], inputs: Sequence[Input]) -> dict[str, np.ndar
         if not mask.any():
             raise UsageError(f"the masks of '{name}' leave nothing to attack; drop one of them")
     return found
+
+
+def mask_text(masks: Mapping[str, np.ndarray]) -> str:
+    """Return the masked inputs with a digest of where each is attackable, as rows have it; empty without masks."""
+    digests = {name: sha256_hex(repr(mask.shape).encode() + np.asarray(mask, np.float32).tobytes())[:12]
+               for name, mask in masks.items()}
+    return ",".join(f"{name}:{digest}" for name, digest in digests.items())
 
 
 def _forms(one: Input) -> list[str]:

@@ -157,7 +157,8 @@ def test_an_attack_that_breaks_a_certified_sample_is_an_error(small_tflite: Path
 @pytest.mark.parametrize(("asked", "words"), [
     ({"epsilon": {"cam": 1.0, "mic": 0.1}}, "covers all of its 256 codes"),
     ({"epsilon": {"cam": 0.1}}, "no budget for the attacked input mic"),
-    ({"codes": {"lens": 3}}, "'lens', but the model has the inputs")])
+    ({"codes": {"lens": 3}}, "no input 'lens'"),
+    ({"codes": 2, "norm": "l2", "radius": 4}, "radius counts codes, in L-inf, not in l2")])
 def test_bad_budgets_are_one_line(small_tflite: Path, half_known: Dataset, asked: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         api.certify(small_tflite, half_known, samples=4, **asked)

@@ -14,11 +14,14 @@ from side_by_side import Net
 
 from tinyfuse.analyses.certificates.intervals import Intervals
 from tinyfuse.analyses.certificates.lookups import table_rule
-from tinyfuse.analyses.certificates.rules import RULES, Box, Site, rule_of
+from tinyfuse.analyses.certificates.rules import Box, Site, rule_of
 from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.twin import Twin
 
 CASES, BOXES, POINTS = 4, 3, 5
+UNBOUNDED = ("softmax", "log_softmax", "matmul", "lstm", "arg_max", "l2_normalization", "wide_prelu", "select",
+             "division", "gather_nd", "reduce_all", "cast")
+"""Cases all of whose networks have an operator that certificates refuse."""
 
 
 def random_boxes(rng: np.random.Generator, twin: Twin) -> dict[str, Box]:
@@ -74,6 +77,7 @@ def _everything(intervals: Intervals, twin: Twin) -> None:
 def test_no_code_escapes_and_points_are_exact(case: Callable[[Net], None]) -> None:
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(repr(case.__name__).encode()).digest()[:4], "little"))
     intervals = bounded(case, rng)
+    assert (intervals is None) == (case.__name__ in UNBOUNDED)
     if intervals is None:
         return
     twin = intervals.twin
@@ -87,10 +91,6 @@ def test_no_code_escapes_and_points_are_exact(case: Callable[[Net], None]) -> No
         exact = intervals.run({name: (codes, codes) for name, codes in point.items()}, every=True)
         for index, (low, high) in exact.items():
             assert np.array_equal(low, values[index]) and np.array_equal(high, values[index])
-
-
-def test_most_operators_of_the_twin_have_bounds() -> None:
-    assert len(RULES) >= 40
 
 
 @pytest.mark.parametrize("values", [np.arange(-128, 128), np.arange(-128, 128)[::-1], np.arange(-128, 128)**2 // 200,

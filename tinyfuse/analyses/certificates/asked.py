@@ -15,6 +15,7 @@ from tinyfuse.core.results import ResultStore, Row
 from tinyfuse.data.samples import Input
 from tinyfuse.threats.budgets import Epsilon
 from tinyfuse.threats.code_grid import Grids
+from tinyfuse.threats.code_threats import whole_codes
 from tinyfuse.threats.modes import attacked_by, modes_of
 
 _UNSOUND = "a bound is wrong or a file was changed: trust neither, and report this model"
@@ -27,6 +28,8 @@ def questions_of(inputs: tuple[Input, ...], grids: Grids, modality: str, epsilon
 
     ``codes`` are turned into the units of the inputs. ``budget_of`` checks budgets and knows the default.
     """
+    if common["largest"] and common["norm"] != "linf":
+        raise UsageError(f"a radius counts codes, in L-inf, not in {common['norm']}; leave out the one or the other")
     names = [one.name for one in inputs]
     attacked = attacked_by(modality, names) if modality else tuple(names)
     idle = next((name for name in common["mask"] if name not in attacked), None)
@@ -41,10 +44,7 @@ def questions_of(inputs: tuple[Input, ...], grids: Grids, modality: str, epsilon
 def _units(codes: Epsilon, attacked: Sequence[str], grids: Grids) -> dict[str, float]:
     """Turn whole codes into the units of each input."""
     by_name = codes if isinstance(codes, Mapping) else dict.fromkeys(attacked, codes)
-    for name in by_name:
-        if name not in grids:
-            raise UsageError(f"a budget for '{name}', but the model has the inputs {', '.join(grids)}")
-    return {name: size * grids[name].scale for name, size in by_name.items()}
+    return {name: whole_codes(size, (name,), grids)[name] for name, size in by_name.items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyfuse.analyses.certificates.intervals import Boxes, Intervals
-from tinyfuse.analyses.certificates.linear import Concretise, size_loss
+from tinyfuse.analyses.certificates.intervals import Intervals
+from tinyfuse.analyses.certificates.linear import Concretise, size_loss, summed
 from tinyfuse.analyses.certificates.rules import Box
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.samples import Batch
@@ -69,19 +69,15 @@ class Ball:
             total, squares = np.zeros(()), np.zeros(())
             for index, found in coefficients.items():
                 clean = self.clean[names[index]].astype(np.float64)[:, None]
-                total = total + _summed(found * clean) - size_loss(found, self.boxes[names[index]])
+                total = total + summed(found * clean) - size_loss(found, self.boxes[names[index]])
                 low, high = self.boxes[names[index]]
                 free = (low < high)[:, None]
-                length = self.lengths.get(names[index], 0.0) * np.sqrt(_summed((found * free) ** 2)) * (1 + 1e-9)
+                length = self.lengths.get(names[index], 0.0) * np.sqrt(summed((found * free) ** 2)) * (1 + 1e-9)
                 squares = squares + length**2 if self.joint else squares
                 total = total if self.joint else total - length
             return np.asarray(total - np.sqrt(squares) * (1 + 1e-9))
 
         return least
-
-
-def _summed(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values.reshape(*values.shape[:2], -1).sum(axis=2))
 
 
 def check_budget_covers(threat: Threat, grids: Grids) -> None:
@@ -91,8 +87,3 @@ def check_budget_covers(threat: Threat, grids: Grids) -> None:
         if reach >= span and not threat.mask.get(name, np.ones(1)).min() == 0:
             raise UsageError(f"the budget of '{name}' covers all of its {span + 1} codes: every sample could become "
                              "every other; give a smaller budget")
-
-
-def input_boxes(ball: Ball, intervals: Intervals) -> Boxes:
-    """Return the boxes of ``ball`` by tensor index."""
-    return intervals.columns(ball.boxes)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyfuse.analyses.certificates.ball import Ball, input_boxes
-from tinyfuse.analyses.certificates.intervals import Boxes, Intervals, by_chunks
+from tinyfuse.analyses.certificates.ball import Ball
+from tinyfuse.analyses.certificates.intervals import Boxes, Intervals, taken
 from tinyfuse.analyses.certificates.linear import LinearBounds
 from tinyfuse.analyses.certificates.margins import Margins
 from tinyfuse.analyses.certificates.tighten import MOST_PRODUCTS, products, tightened
@@ -61,11 +61,11 @@ class Certifier:
 
     def _of_chunk(self, ball: Ball, labels: np.ndarray) -> np.ndarray:
         found = np.zeros(len(labels), np.int64)
-        boxes = by_chunks(input_boxes(ball, self.intervals), self.intervals.propagate)
+        boxes = self.intervals.propagate(self.intervals.columns(ball.boxes))
         for place, method in enumerate(self.methods, 1):
             left = np.flatnonzero(found == 0)
             if len(left):
-                bound = self._bound(method, ball.take(left), labels[left], _take(boxes, left))
+                bound = self._bound(method, ball.take(left), labels[left], taken(boxes, left))
                 found[left[self.enough(bound, labels[left])]] = place
         return found
 
@@ -94,21 +94,16 @@ class Certifier:
         return self.linear.lower(self.margins.logits, self.margins.coefficients(labels), boxes, concretise, depth=depth)
 
 
-def _take(boxes: Boxes, rows: np.ndarray) -> Boxes:
-    return {index: (low[rows], high[rows]) for index, (low, high) in boxes.items()}
-
-
 @dataclass(frozen=True, eq=False)
 class Verdicts:
     """What is known of n samples under one threat: each is certified, falsified or open.
 
     ``method`` int [n]: 0, or 1 + the place of the method that certifies. ``falsified`` bool [n]: misclassified clean,
-    or by the codes of ``point`` (all inputs, float32). ``clean`` bool [n]: classified correctly without attack.
+    or by the codes of ``point`` (all inputs, float32).
     """
 
     method: np.ndarray = field(repr=False)
     falsified: np.ndarray = field(repr=False)
-    clean: np.ndarray = field(repr=False)
     point: dict[str, np.ndarray] = field(repr=False)
 
     @property
@@ -144,6 +139,6 @@ def verdicts(certifier: Certifier, batch: Batch, labels: np.ndarray, threat: Thr
         falsified[left] = found.broken
         for name in threat.attacked:
             point[name][left] = found.strongest[name]
-    return Verdicts(method, falsified, clean, point)
+    return Verdicts(method, falsified, point)
 
 

@@ -6,16 +6,14 @@ the point's codes. What is lost between two operators is that codes which move t
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from tinyfuse.analyses.certificates import lookups, monotone, weighted_sums  # noqa: F401  (they enter their rules)
 from tinyfuse.analyses.certificates.rules import Box, Rule, Site, rule_of
 from tinyfuse.core.errors import UsageError
-from tinyfuse.integer.twin import CHUNK, THREADS, Twin
+from tinyfuse.integer.twin import CHUNK, Twin
 from tinyfuse.tflite.graph import Graph
 
 Boxes = dict[int, Box]
@@ -46,13 +44,11 @@ class Intervals:
 
     def run(self, boxes: Mapping[str, Box], *, every: bool = False) -> Boxes:
         """Bound the wanted tensor, or with ``every`` all tensors, for input ``boxes`` by name, integers [n, ...]."""
-        columns = self.columns(boxes)
-
-        def one(part: Boxes) -> Boxes:
-            found = self.propagate(part)
-            return found if every else {self.wanted: found[self.wanted]}
-
-        return by_chunks(columns, one)
+        columns, parts = self.columns(boxes), list[Boxes]()
+        for start in range(0, len(next(iter(columns.values()))[0]), CHUNK):
+            found = self.propagate(taken(columns, slice(start, start + CHUNK)))
+            parts.append(found if every else {self.wanted: found[self.wanted]})
+        return joined(parts)
 
     def columns(self, boxes: Mapping[str, Box]) -> Boxes:
         """Return input ``boxes`` by tensor index, in the types of the tensors; UsageError if one is no box of codes."""
@@ -78,24 +74,12 @@ class Intervals:
         return found
 
 
-def by_chunks(columns: Boxes, run: Callable[[Boxes], Boxes]) -> Boxes:
-    """Run chunks of samples in threads, and join what they find."""
-    total = len(next(iter(columns.values()))[0])
-    if not total:
-        raise UsageError("no samples to bound; give at least one")
-    spans = [slice(start, start + CHUNK) for start in range(0, total, CHUNK)]
-
-    def work(rows: slice) -> Boxes:
-        return run({index: (low[rows], high[rows]) for index, (low, high) in columns.items()})
-
-    parts = [work(spans[0])] if len(spans) == 1 else list(_pool().map(work, spans))
-    return {index: _joined([part[index] for part in parts]) for index in parts[0]}
+def taken(boxes: Boxes, rows: slice | np.ndarray) -> Boxes:
+    """Return the boxes of some samples."""
+    return {index: (low[rows], high[rows]) for index, (low, high) in boxes.items()}
 
 
-def _joined(parts: Sequence[Box]) -> Box:
-    return np.concatenate([low for low, _ in parts]), np.concatenate([high for _, high in parts])
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS)
+def joined(parts: Sequence[Boxes]) -> Boxes:
+    """Return the boxes of the samples of all ``parts``, at least one."""
+    return {index: (np.concatenate([part[index][0] for part in parts]),
+                    np.concatenate([part[index][1] for part in parts])) for index in parts[0]}

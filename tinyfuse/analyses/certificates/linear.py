@@ -80,9 +80,9 @@ class LinearBounds:
             state.value += offset
         n, k, *shape = found.shape
         flat = found.reshape(n * k, *shape)
-        state.value += _sum(found * affine.constant)
+        state.value += summed(found * affine.constant)
         loss = UNIT * (affine.terms + int(np.prod(shape)) + _MORE)
-        state.value -= loss * _sum(np.abs(found) * affine.size)
+        state.value -= loss * summed(np.abs(found) * affine.size)
         for source, back in zip(self.intervals.inputs_of[index], affine.back, strict=True):
             sent = back(flat)
             state.add(source, sent.reshape(n, k, *sent.shape[1:]))
@@ -91,9 +91,9 @@ class LinearBounds:
         """Turn coefficients of codes into those of the values before rounding, and what the lines add [n, k]."""
         lines = self.lines(index, affine, boxes)
         positive, negative = np.maximum(found, 0.0), np.minimum(found, 0.0)
-        offset = _sum(positive * lines.below[:, None] + negative * lines.above[:, None])
+        offset = summed(positive * lines.below[:, None] + negative * lines.above[:, None])
         loss = UNIT * (int(np.prod(found.shape[2:])) + _MORE)
-        offset -= loss * _sum(np.abs(found) * (np.abs(lines.below) + np.abs(lines.above))[:, None])
+        offset -= loss * summed(np.abs(found) * (np.abs(lines.below) + np.abs(lines.above))[:, None])
         return positive * lines.below_slope[:, None] + negative * lines.above_slope[:, None], offset
 
     def lines(self, index: int, affine: Affine, boxes: Boxes) -> Lines:
@@ -115,7 +115,7 @@ def of_boxes(coefficients: dict[int, np.ndarray], boxes: Boxes) -> np.ndarray:
     total: np.ndarray = np.zeros(())
     for index, found in coefficients.items():
         low, high = (end.astype(np.float64)[:, None] for end in boxes[index])
-        least = _sum(np.maximum(found, 0.0) * low + np.minimum(found, 0.0) * high)
+        least = summed(np.maximum(found, 0.0) * low + np.minimum(found, 0.0) * high)
         total = total + least - size_loss(found, boxes[index])
     return np.asarray(total)
 
@@ -123,10 +123,10 @@ def of_boxes(coefficients: dict[int, np.ndarray], boxes: Boxes) -> np.ndarray:
 def size_loss(found: np.ndarray, box: Box) -> np.ndarray:
     """Bound what float64 loses of a sum of ``found`` [n, k, ...] times codes of a box: [n, k]."""
     largest = np.maximum(np.abs(box[0].astype(np.float64)), np.abs(box[1].astype(np.float64)))[:, None]
-    return np.asarray(UNIT * (int(np.prod(found.shape[2:])) + _MORE) * _sum(np.abs(found) * largest))
+    return np.asarray(UNIT * (int(np.prod(found.shape[2:])) + _MORE) * summed(np.abs(found) * largest))
 
 
-def _sum(values: np.ndarray) -> np.ndarray:
+def summed(values: np.ndarray) -> np.ndarray:
     """Add up all but the first two axes."""
     return np.asarray(values.reshape(*values.shape[:2], -1).sum(axis=2))
 

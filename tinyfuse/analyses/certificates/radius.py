@@ -9,9 +9,8 @@ import numpy as np
 from tinyfuse.analyses.certificates.ball import Ball
 from tinyfuse.analyses.certificates.certify import Certifier
 from tinyfuse.attacks.adversarial import misclassified
+from tinyfuse.attacks.minimal import codes_threat, halvings
 from tinyfuse.data.samples import Batch
-from tinyfuse.threats.norms import NORMS
-from tinyfuse.threats.threat import Threat
 
 
 def certified_radii(certifier: Certifier, batch: Batch, labels: np.ndarray, attacked: tuple[str, ...], largest: int,
@@ -23,17 +22,13 @@ def certified_radii(certifier: Certifier, batch: Batch, labels: np.ndarray, atta
     that intervals certify up to one budget; lines do not always, and a larger certified budget may be missed.
     ``batch``: whole codes float32. ``tick`` is called once for each budget that some samples are tried at.
     """
-    grids = certifier.target.grids or {}
-    box = {name: (float(grids[name].low), float(grids[name].high)) for name in attacked}
-    lower = np.where(misclassified(certifier.target.logits(batch), labels), -1, 0)
+    target = certifier.target
+    lower = np.where(misclassified(target.logits(batch), labels), -1, 0)
     upper = np.where(lower < 0, 0, largest + 1)
-    while len(rows := np.flatnonzero(upper - lower > 1)):
-        middle = (upper + lower) // 2
-        for k in np.unique(middle[rows]):
-            same = rows[middle[rows] == k]
-            threat = Threat(NORMS["linf"], dict.fromkeys(attacked, float(k)), box, mask or {}, lattice=True)
-            clean = {name: values[same] for name, values in batch.items()}
-            safe = certifier.proved(Ball.of(threat, clean, grids), labels[same]) > 0
-            lower[same[safe]], upper[same[~safe]] = k, k
-            tick()
+    for k, same in halvings(lower, upper):
+        clean = {name: values[same] for name, values in batch.items()}
+        ball = Ball.of(codes_threat(target, attacked, k, mask), clean, target.grids or {})
+        safe = certifier.proved(ball, labels[same]) > 0
+        lower[same[safe]], upper[same[~safe]] = k, k
+        tick()
     return lower

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,14 @@ from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.checks.certificates import CERTIFICATE, CERTIFIED
 from tinyfuse.core.console import progress
 from tinyfuse.core.errors import UsageError
-from tinyfuse.core.files import sha256_hex
 from tinyfuse.core.results import ResultStore, Row, row_key
 from tinyfuse.core.statistics import two_level
 from tinyfuse.data.samples import Batch, Input, Samples
 from tinyfuse.threats.code_threats import code_problem
+from tinyfuse.threats.masks import mask_text
 from tinyfuse.threats.modes import mode_name
 from tinyfuse.threats.threat import Threat
 
-ANALYSIS = CERTIFICATE
 QUANTITIES = (CERTIFIED, "falsified", "open")
 SECONDS, RADIUS, UNBROKEN, SMOOTHED = "seconds", "certified radius", "unbroken radius", "smoothed radius"
 
@@ -50,15 +49,13 @@ class Question:
 
     def on(self, names: tuple[str, ...]) -> Question:
         """Return the question for an adversary who changes the inputs ``names`` alone."""
-        return Question(self.inputs, {name: self.budget[name] for name in names}, self.norm, self.world,
-                        {name: mask for name, mask in self.mask.items() if name in names}, self.steps, self.largest)
+        return replace(self, budget={name: self.budget[name] for name in names},
+                       mask={name: mask for name, mask in self.mask.items() if name in names})
 
     def settings(self, methods: tuple[str, ...]) -> dict[str, Any]:
         """Return what decides the answer, as plain values."""
-        masks = ",".join(f"{name}:{sha256_hex(repr(mask.shape).encode() + np.asarray(mask, np.float32).tobytes())[:12]}"
-                         for name, mask in self.mask.items())
-        return {"norm": self.norm, "threat": self.world, "budget": dict(self.budget), "mask": masks,
-                "methods": list(methods), "steps": self.steps}
+        return {"norm": self.norm, "threat": self.world, "budget": dict(self.budget), "mask": mask_text(self.mask),
+                "methods": list(methods), "steps": self.steps, "largest": self.largest}
 
 
 @dataclass(frozen=True)
@@ -70,6 +67,10 @@ class Named:
     sha256: str
     seed: int
     data_checksum: str
+
+    def common(self, **asked: Any) -> dict[str, Any]:
+        """Return the fields that all rows of a question share, with what was ``asked``."""
+        return {"kind": "analysis", "analysis": CERTIFICATE, "executor": "twin", **vars(self), **asked}
 
 
 def certificate_rows(named: Named, certifier: Certifier, samples: Samples, questions: list[Question],
@@ -90,10 +91,7 @@ def certificate_rows(named: Named, certifier: Certifier, samples: Samples, quest
 
 def _common(named: Named, question: Question, certifier: Certifier, samples: Samples) -> dict[str, Any]:
     mode = mode_name(question.budget, [one.name for one in question.inputs])
-    return {"kind": "analysis", "model": named.model, "precision": named.precision, "executor": "twin",
-            "seed": named.seed, "data_checksum": named.data_checksum, "analysis": ANALYSIS,
-            "settings": {**question.settings(certifier.methods), "largest": question.largest},
-            "of": {"attacked": mode}, "n": len(samples), "sha256": named.sha256}
+    return named.common(settings=question.settings(certifier.methods), of={"attacked": mode}, n=len(samples))
 
 
 def _row(common: Mapping[str, Any], **finding: Any) -> Row:
@@ -132,13 +130,17 @@ def _radii(certifier: Certifier, question: Question, batch: Batch, labels: np.nd
 
 
 def _share(quantity: str, found: Verdicts, methods: tuple[str, ...], groups: np.ndarray) -> dict[str, Any]:
-    """The share of samples with its interval over groups, such as utterances, whose samples are not independent."""
     flags = np.asarray(getattr(found, quantity), float)
-    effect = two_level(flags[None], groups)
     by = {name: str(int((found.method == place).sum())) for place, name in enumerate(methods, 1)}
-    return {"quantity": quantity, "value": float(flags.mean()), "low": max(0.0, effect.low),
-            "high": min(1.0, effect.high), "each": flags.tolist(), "of": by if quantity == "certified" else {},
-            "status": "certified" if quantity == "certified" else "measured"}
+    proof = quantity == CERTIFIED
+    return {"quantity": quantity, **_share_fields(flags, groups), "each": flags.tolist(), "of": by if proof else {},
+            "status": "certified" if proof else "measured"}
+
+
+def _share_fields(flags: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """The share of samples with its interval over groups, such as utterances, whose samples are not independent."""
+    effect = two_level(flags[None], groups)
+    return {"value": float(flags.mean()), "low": max(0.0, effect.low), "high": min(1.0, effect.high)}
 
 
 def smoothed_row(named: Named, target: TwinTarget, samples: Samples, sigma: Mapping[str, float], draws: int,
@@ -148,18 +150,15 @@ def smoothed_row(named: Named, target: TwinTarget, samples: Samples, sigma: Mapp
     Each radius is wrong with a probability of at most 0.001: an estimate, not a proof.
     """
     noise = ", ".join(f"{name} {size:g}" for name, size in sigma.items())
-    common = {"kind": "analysis", "model": named.model, "precision": named.precision, "executor": "twin",
-              "seed": named.seed, "data_checksum": named.data_checksum, "analysis": ANALYSIS, "of": {"noise": noise},
-              "settings": {"sigma": dict(sigma), "n": draws, "alpha": ALPHA}, "n": len(samples),
-              "sha256": named.sha256}
+    common = named.common(settings={"sigma": dict(sigma), "n": draws, "alpha": ALPHA}, of={"noise": noise},
+                          n=len(samples))
     key = row_key({**common, "quantity": SMOOTHED})
     if not store.has(key):
         with progress(f"smooth {noise}", len(samples)) as advance:
             found = smoothed(of_twin(target), samples.only(target.inputs).inputs, sigma, n=draws, tick=advance)
         radii = np.where(found.answer == samples.label, found.radius, 0.0)
-        effect = two_level((radii > 0)[None], samples.group)
-        store.append(_row(common, quantity=SMOOTHED, value=float(np.mean(radii > 0)), low=max(0.0, effect.low),
-                          high=min(1.0, effect.high), each=radii.tolist(), status="estimate"))
+        store.append(_row(common, quantity=SMOOTHED, **_share_fields(radii > 0, samples.group), each=radii.tolist(),
+                          status="estimate"))
     return store.rows("analysis", key=key)[0]
 
 

@@ -35,10 +35,6 @@ class Smoothed:
     answer: np.ndarray = field(repr=False)
     radius: np.ndarray = field(repr=False)
 
-    def certified(self, labels: np.ndarray, radius: float) -> np.ndarray:
-        """Return bool [n]: the right answer, and its radius is larger."""
-        return np.asarray((self.answer == labels) & (self.radius > radius))
-
 
 def least_probability(hits: np.ndarray, n: int, alpha: float) -> np.ndarray:
     """Return the one-sided lower Clopper-Pearson bound of a probability seen ``hits`` times in ``n``."""

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tinyfuse.analyses.certificates.ball import Ball
-from tinyfuse.analyses.certificates.intervals import Boxes
+from tinyfuse.analyses.certificates.intervals import Boxes, joined, taken
 from tinyfuse.analyses.certificates.linear import LinearBounds, rows_at_once
 from tinyfuse.analyses.certificates.rules import Box
 
@@ -29,10 +29,8 @@ def tightened(linear: LinearBounds, ball: Ball, boxes: Boxes) -> Boxes:
     parts = []
     for sample in range(len(next(iter(boxes.values()))[0])):
         rows = np.array([sample])
-        own = {index: (low[rows], high[rows]) for index, (low, high) in boxes.items()}
-        parts.append(_of_sample(linear, ball.take(rows), own))
-    return {index: (np.concatenate([part[index][0] for part in parts]),
-                    np.concatenate([part[index][1] for part in parts])) for index in boxes}
+        parts.append(_of_sample(linear, ball.take(rows), taken(boxes, rows)))
+    return joined(parts)
 
 
 def products(linear: LinearBounds) -> int:
@@ -70,10 +68,10 @@ def _bounded(linear: LinearBounds, ball: Ball, index: int, boxes: Boxes) -> Box:
     slack = np.broadcast_to(affine.slack, shape).reshape(-1)
     unsure = np.flatnonzero(low.reshape(-1) < high.reshape(-1))
     shapes = [linear.intervals.graph.tensors[one].shape for one in linear.intervals.order[:linear.places[index] + 1]]
-    group = rows_at_once(shapes, MEMORY) // 2
+    group = max(1, rows_at_once(shapes, MEMORY) // 2)  # a code has two rows
     concretise = ball.concretise(linear.intervals)
-    for start in range(0, len(unsure), max(1, group)):
-        places = unsure[start:start + max(1, group)]
+    for start in range(0, len(unsure), group):
+        places = unsure[start:start + group]
         rows = np.zeros((1, 2 * len(places), int(np.prod(shape))))
         rows[0, np.arange(len(places)), places] = 1.0
         rows[0, len(places) + np.arange(len(places)), places] = -1.0

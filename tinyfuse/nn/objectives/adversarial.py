@@ -16,7 +16,7 @@ from tinyfuse.data.samples import Samples
 from tinyfuse.nn.objectives.objective import Targets, Work
 from tinyfuse.nn.objectives.overfitting import Monitor
 from tinyfuse.nn.objectives.robust_accuracy import RobustScore
-from tinyfuse.nn.objectives.run import Run
+from tinyfuse.nn.objectives.run import Run, folded
 from tinyfuse.nn.objectives.training_threat import Budget, TrainingThreat, climbed, pgd
 
 METHODS = ("fgsm", "n-fgsm", "pgd")
@@ -86,13 +86,12 @@ class AdversarialWork(Work):
     def batch(self, batch: Mapping[str, Any], targets: Targets, seed: Any) -> tuple[Mapping[str, Any], Targets]:
         """Attack ``batch``."""
         tf = tensorflow()
-        fold = tf.random.experimental.stateless_fold_in
-        sizes = self.sizes(batch, fold(seed, 0))
+        sizes = self.sizes(batch, folded(seed, 0))
 
         def loss(point: Mapping[str, Any]) -> Any:
             return tf.reduce_sum(self.run.attack_loss(point, targets))
 
-        attacked = self.attack(loss, batch, sizes, fold(seed, 1))
+        attacked = self.attack(loss, batch, sizes, folded(seed, 1))
         return {name: tf.stop_gradient(value) for name, value in attacked.items()}, targets
 
     def attack(self, loss: Any, clean: Mapping[str, Any], sizes: Mapping[str, Any], seed: Any) -> Mapping[str, Any]:

@@ -170,12 +170,26 @@ class IntervalWork(Work):
                               "test": self.certified_share(data.test)}}
 
 
+@dataclass(frozen=True)
+class AttackedSettings(IntervalSettings):
+    """Settings of parts that also attack their samples: ``steps`` of PGD."""
+
+    steps: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.steps <= 1000:
+            raise UsageError(f"{self.name}: steps is {self.steps}; give a whole number from 1 to 1000")
+
+
 class AttackedWork(IntervalWork):
     """Trains on intervals around, or beside, samples that PGD has attacked."""
 
+    settings: AttackedSettings
+
     def batch(self, batch: Mapping[str, Any], targets: Targets, seed: Any) -> tuple[Mapping[str, Any], Targets]:
         """Attack ``batch`` within the share :attr:`reach` of the budget that has grown."""
-        tf, steps, size = tensorflow(), self.steps, self.reach * self.grown
+        tf, steps, size = tensorflow(), self.settings.steps, self.reach * self.grown
         sizes = dict.fromkeys(self.threat.attacked, size * tf.ones([len(next(iter(batch.values())))]))
 
         def loss(point: Mapping[str, Any]) -> Any:
@@ -188,14 +202,3 @@ class AttackedWork(IntervalWork):
     def reach(self) -> float:
         """The share of the budget that the attack has."""
         return 1.0
-
-    @property
-    def steps(self) -> int:
-        """Steps of PGD."""
-        return int(getattr(self.settings, "steps", 1))
-
-
-def check_steps(name: str, steps: int) -> None:
-    """Raise UsageError unless PGD of the part ``name`` has a step."""
-    if not 1 <= steps <= 1000:
-        raise UsageError(f"{name}: steps is {steps}; give a whole number from 1 to 1000")

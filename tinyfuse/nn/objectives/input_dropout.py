@@ -15,7 +15,7 @@ from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.samples import Samples
 from tinyfuse.nn.objectives.objective import Targets, Work
-from tinyfuse.nn.objectives.run import Run
+from tinyfuse.nn.objectives.run import Run, folded
 from tinyfuse.nn.predict import accuracy_of
 
 MOST_SAMPLES = 256
@@ -50,10 +50,9 @@ class InputDropoutWork(Work):
     def batch(self, batch: Mapping[str, Any], targets: Targets, seed: Any) -> tuple[Mapping[str, Any], Targets]:
         """Show one input only in some samples of ``batch``."""
         tf = tensorflow()
-        fold = tf.random.experimental.stateless_fold_in
         count = len(targets.labels)
-        whole = tf.random.stateless_uniform([count], fold(seed, 0)) >= self.settings.share
-        only = tf.random.stateless_uniform([count], fold(seed, 1), 0, len(self.names), "int32")
+        whole = tf.random.stateless_uniform([count], folded(seed, 0)) >= self.settings.share
+        only = tf.random.stateless_uniform([count], folded(seed, 1), 0, len(self.names), "int32")
 
         def shown(place: int, values: Any) -> Any:
             kept = tf.reshape(whole | (only == place), [-1, *([1] * (len(values.shape) - 1))])

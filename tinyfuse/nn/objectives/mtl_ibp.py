@@ -9,22 +9,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tinyfuse.core.errors import UsageError
-from tinyfuse.nn.objectives.ibp import AttackedWork, IntervalSettings, check_steps
+from tinyfuse.nn.objectives.ibp import AttackedSettings, AttackedWork
 from tinyfuse.nn.objectives.objective import Work
 from tinyfuse.nn.objectives.run import Run
 
 
 @dataclass(frozen=True)
-class MtlIbp(IntervalSettings):
-    """Settings: ``alpha`` is the weight of the intervals (1: ``ibp``, 0: adversarial training); ``steps`` of PGD."""
+class MtlIbp(AttackedSettings):
+    """Settings: ``alpha`` is the weight of the intervals (1: ``ibp``, 0: adversarial training)."""
 
     name: ClassVar[str] = "mtl-ibp"
     alpha: float = 0.5
-    steps: int = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_steps(self.name, self.steps)
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"mtl-ibp: alpha is {self.alpha}; give a share between 0 and 1")
 

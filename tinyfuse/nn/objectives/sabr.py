@@ -11,22 +11,20 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tinyfuse.core.errors import UsageError
-from tinyfuse.nn.objectives.ibp import AttackedWork, IntervalSettings, check_steps
+from tinyfuse.nn.objectives.ibp import AttackedSettings, AttackedWork
 from tinyfuse.nn.objectives.objective import Step, Targets, Work
 from tinyfuse.nn.objectives.run import Run
 
 
 @dataclass(frozen=True)
-class Sabr(IntervalSettings):
-    """Settings: ``share`` of the budget is the size of a box (1: the whole box, as ``ibp``); ``steps`` of PGD."""
+class Sabr(AttackedSettings):
+    """Settings: ``share`` of the budget is the size of a box (1: the whole box, as ``ibp``)."""
 
     name: ClassVar[str] = "sabr"
     share: float = 0.4
-    steps: int = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_steps(self.name, self.steps)
         if not 0 < self.share <= 1:
             raise UsageError(f"sabr: share is {self.share}; give a share of the budget above 0 and up to 1")
 
