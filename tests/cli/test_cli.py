@@ -202,6 +202,7 @@ def test_doctor_finds_everything_that_the_tests_run_with(capsys: pytest.CaptureF
      "did you mean 'image'"),
     (["train", "late", "--otu", "runs"], 2, "there is no option --otu (did you mean '--out'?)"),
     (["ls", "modles"], 2, "there is no 'modles' (did you mean 'models'?); allowed: models,"),
+    (["study", "nakano2024", "--quick", "--table", "x.toml"], 2, "no option 'table'"),
     (["fly"], 2, "there is no 'fly'"),
     ([], 2, "required: VERB"),
 ])

@@ -51,7 +51,7 @@ def test_a_verdict_needs_trainings_that_agree(gaps: list[float], expected: str) 
 
 
 def test_too_few_pairs_say_how_many_would_do() -> None:
-    """A gap of 10 points on 40 pairs is open; on the number that is asked for it is decided."""
+    """A gap of 10 points on 40 pairs is open; with four times the estimate, which itself decides half the time, not."""
     few = verdict([0.1, 0.1, 0.1], n=40)
     assert few.verdict == OPEN and few.needed is not None
     assert f"{few.needed:,} pairs would be needed, and 40 were judged" in few.reason

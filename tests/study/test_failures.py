@@ -17,14 +17,16 @@ from tinyfuse.core.errors import DataError, GateError, ModelError, ParityError, 
 from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.results import ResultStore
 from tinyfuse.quantize.recipe import read_recipe
+from tinyfuse.study.rows import OutcomeLog, Scope
 from tinyfuse.study.stages import convert
 from tinyfuse.study.sweep import _failing
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
-    return SimpleNamespace(store=ResultStore(tmp_path / "results.jsonl"), seed=0, folder=tmp_path,
-                           dataset=SimpleNamespace(checksum="c"))
+    store, dataset = ResultStore(tmp_path / "results.jsonl"), SimpleNamespace(checksum="c")
+    return SimpleNamespace(store=store, seed=0, folder=tmp_path, dataset=dataset,
+                           log=OutcomeLog(store, Scope(dataset, 0)))
 
 
 @pytest.mark.parametrize("error", [TinyfuseError("gradient is NaN"), ModelError("no such operator")])

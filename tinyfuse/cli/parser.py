@@ -34,22 +34,27 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {self._unknown() or message}; `{self.prog} --help` tells all\n")
 
     def _unknown(self) -> str:
-        """Name the first option that does not exist, which is what lies behind a missing or a superfluous argument."""
+        """Name the first option that does not exist, which is what lies behind a missing or a superfluous argument.
+
+        Nothing if verbs follow, whose options are not known here.
+        """
+        if self._subparsers is not None:
+            return ""
         known = [text for text in self._option_string_actions if text.startswith("--")]
         for text in self.given:
             name = text.partition("=")[0]
             if name == "--":
                 break
-            if name.startswith("--") and not any(one.startswith(name) for one in known) and self._verb("") is self:
+            if name.startswith("--") and not any(one.startswith(name) for one in known):
                 return f"there is no option {name[:_LONGEST]}{nearest(name, known)}"
         return ""
 
     def _verb(self, name: str) -> Parser:
-        """Return the parser of the verb ``name``; itself if it has none, or any where ``name`` is empty."""
+        """Return the parser of the verb ``name``; itself if there is none."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 parsers: dict[str, Parser] = dict(action.choices)
-                return parsers.get(name, self) if name else next(iter(parsers.values()))
+                return parsers.get(name, self)
         return self
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from inspect import signature
 from pathlib import Path
-from typing import Any
 
 from tinyfuse.cli import options
 from tinyfuse.core import provenance
 from tinyfuse.core.console import console
-from tinyfuse.core.errors import UsageError
 from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.run_log import RunLog
-from tinyfuse.data.sources import add_options, loader_of
+from tinyfuse.data.sources import add_options, given_options
 
 HELP = "run a paper again: train, attack float networks and integers, judge the paper's claims"
 EXAMPLES = """\
@@ -56,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     paper = dataclasses.replace(paper, **changed)
     seeds = args.seeds or (tuple(range(paper.trainings_needed)) if not args.quick else (0,))
     folder = Path(args.out or f"runs/{args.name}{'-quick' * args.quick}")
-    site = Site(folder, args.data, _options(args), paper.samples)
+    site = Site(folder, args.data, tuple(given_options(args).items()), paper.samples)
     with console.status("loading data"):
         dataset = site.dataset
     facts = provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=seeds,
@@ -78,12 +75,3 @@ def show(folder: Path, *, as_json: bool = False) -> int:
     print(json.dumps(verdict_table(folder), indent=2) if as_json else "\n".join(verdict_lines(folder)))
     console.print(f"wrote {render_study(folder)}", markup=False)
     return 0
-
-
-def _options(args: argparse.Namespace) -> tuple[tuple[str, Any], ...]:
-    """Return the options of the data that a worker needs to load them again."""
-    names = list(signature(loader_of(args.data)).parameters)[1:]
-    found = {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
-    if any(not isinstance(value, str | int | float | bool) for value in found.values()):
-        raise UsageError("options of these data cannot be handed to other processes; use --jobs 1")
-    return tuple(sorted(found.items()))

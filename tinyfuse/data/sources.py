@@ -79,8 +79,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def load_from(args: argparse.Namespace) -> Dataset:
     """Load the data that the options of :func:`add_options` name."""
+    with console.status("loading data"):
+        return load(args.data, **given_options(args))
+
+
+def given_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what was given of the options of :func:`add_options`, as :func:`load` takes it beside the source."""
     loaders = (*SOURCES.values(), *(loader for _, loader in _PATHS))
     known = {name for loader in loaders for name in list(signature(loader).parameters)[1:]}
-    given = {name: getattr(args, name) for name in sorted(known) if getattr(args, name, None) is not None}
-    with console.status("loading data"):
-        return load(args.data, **given)
+    return {name: getattr(args, name) for name in sorted(known) if getattr(args, name, None) is not None}

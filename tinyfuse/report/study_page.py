@@ -83,7 +83,7 @@ def render_text(folder: Path) -> str:
     families = judged(paper, evidence) if not about.quick else {}
     return page_text(
         "study.html.j2", paper=paper, about=about, facts=facts, seeds=evidence.seeds, n=len(evidence.groups),
-        utterances=len(set(evidence.groups.tolist())), claims=[_claim(of) for of in families.values()],
+        groups=len(set(evidence.groups.tolist())), claims=[_claim(of) for of in families.values()],
         columns=list(dict.fromkeys(family for of in families.values() for family in of if family)),
         changed=_changed(paper, evidence), figures=[*_figures(paper, evidence)],
         analyses=[*_analyses(evidence)], failed=_failed(evidence), parity=_parity(evidence))

@@ -23,9 +23,9 @@ def pooled(curves: Sequence[LineCurves]) -> LineCurves:
                       {name: _track([one.literature[name] for one in curves]) for name in attacks})
 
 
-def over_trainings(survivors: Sequence[np.ndarray], groups: np.ndarray | None = None) -> Accuracy:
+def over_trainings(survivors: Sequence[np.ndarray]) -> Accuracy:
     """Compute the mean accuracy of bool [n] of each training, and its interval over trainings and samples."""
-    found = two_level(np.stack(survivors), groups)
+    found = two_level(np.stack(survivors))
     return Accuracy(found.value, max(found.low, 0.0), min(found.high, 1.0), found.n)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinyfuse.checks.line_rows import by_line
@@ -24,12 +24,12 @@ from tinyfuse.threats.modes import mode_name
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
-    """Rows in scope and everything derived from them; ``curves`` is by (model, precision).
+    """Rows in scope and everything derived from them; ``curves`` and ``drawn`` are by (model, precision).
 
-    ``seed`` is the training seed that is told about where one is; the table has the lines of every seed, and figures
-    show ``drawn``: the mean over the trainings with its interval. ``gaps`` are the
-    checks that could not be made. ``missing`` results and ``notes`` are sentences for the reader; ``examples`` show
-    attacks.
+    The table has the lines of every training. Figures show ``drawn``: the mean, with its interval, over the trainings
+    with ``seeds``, which judged the same samples. What is told of one training (``curves``, text) is about ``seed``,
+    the lowest. ``gaps`` are the checks that could not be made. ``missing`` results and ``notes`` are sentences for the
+    reader; ``examples`` show attacks.
     """
 
     rows: Sequence[Row]
@@ -44,18 +44,13 @@ class RunView:
     curves: dict[tuple[str, str], LineCurves]
     missing: Sequence[str]
     notes: Sequence[str]
+    seeds: Sequence[int]
+    drawn: Mapping[tuple[str, str], LineCurves]
     examples: Sequence[Example] = ()
-    drawn: Mapping[tuple[str, str], LineCurves] = field(default_factory=dict)
-
-    @property
-    def seeds(self) -> list[int]:
-        """The training seeds that judged the same samples as the shown one."""
-        data = {row["seed"]: row["data_checksum"] for row in self.rows}
-        return sorted({line.seed for line in self.summary if data[line.seed] == data[self.seed]})
 
     @property
     def lines(self) -> list[SummaryRow]:
-        """The summary lines of the seed that the figures show."""
+        """The summary lines of the training with ``seed``."""
         return [line for line in self.summary if line.seed == self.seed]
 
     def lines_of(self, model: str) -> list[SummaryRow]:
@@ -132,17 +127,19 @@ def view_of(rows: Iterable[Row], facts: RunFacts | None = None, *, notes: Iterab
     failed = [row for row in known if row["kind"] == "failed" and
               (row["model"], row["precision"], row["seed"]) not in done]
     groups = by_line(known)
-    curves = {(line.model, line.precision): LineCurves.of(groups[line.model, line.precision, seed], line.executor, norm)
-              for line in summary if line.seed == seed}
     # Trainings on other data did not judge the same samples.
     data = {row["seed"]: row["data_checksum"] for row in known}
-    alike = [line for line in summary if data[line.seed] == data[seed]]
-    drawn = {(line.model, line.precision): pooled([
-        LineCurves.of(groups[other.model, other.precision, other.seed], other.executor, norm) for other in alike
-        if (other.model, other.precision) == (line.model, line.precision)]) for line in alike}
+    seeds = sorted({line.seed for line in summary if data[line.seed] == data[seed]})
+    found: dict[tuple[str, str], dict[int, LineCurves]] = defaultdict(dict)
+    for line in summary:
+        if line.seed in seeds:
+            found[line.model, line.precision][line.seed] = LineCurves.of(
+                groups[line.model, line.precision, line.seed], line.executor, norm)
+    curves = {name: trainings[seed] for name, trainings in found.items() if seed in trainings}
+    drawn = {name: pooled(list(trainings.values())) for name, trainings in found.items()}
     return RunView(rows=known, facts=facts, norm=norm, epsilon=budget, seed=seed, flags=flags, gaps=coverage(known),
                    summary=summary, failed=failed, curves=curves, missing=_missing_rows(known, summary),
-                   notes=[*notes, *scope_notes, *extra], drawn=drawn)
+                   notes=[*notes, *scope_notes, *extra], seeds=seeds, drawn=drawn)
 
 
 def _missing_rows(rows: Sequence[Row], summary: Sequence[SummaryRow]) -> list[str]:

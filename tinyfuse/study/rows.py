@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from tinyfuse.core import toml
 from tinyfuse.core.errors import UsageError, nearest
-from tinyfuse.core.results import ResultStore, row_key
+from tinyfuse.core.files import sha256_hex
+from tinyfuse.core.results import ResultStore, Row, row_key
 from tinyfuse.core.statistics import accuracy_fields
 from tinyfuse.data import Dataset, Input
 from tinyfuse.nn.network import Network
+from tinyfuse.quantize.recipe import Recipe
+from tinyfuse.study.worst_case import FLOAT_EXECUTOR
 
 SAMPLE_SEED = 0
 """Which samples are judged does not depend on the training seed, so that trainings pair up."""
@@ -35,6 +39,12 @@ class Subject:
     def of(cls, network: Network, precision: str, executor: str, sha256: str) -> Subject:
         """Name ``network`` in one ``precision``, judged by ``executor`` as the file of checksum ``sha256``."""
         return cls(network.name, precision, executor, sha256, {one.name: one.span for one in network.inputs})
+
+    @classmethod
+    def simulated(cls, network: Network, recipe: Recipe) -> Subject:
+        """Name ``network`` with its weights rounded by ``recipe`` in float."""
+        digest = sha256_hex(f"{network.sha256} {toml.dumps(recipe.to_table())}".encode())
+        return cls.of(network, recipe.name, FLOAT_EXECUTOR, digest)
 
     def fields(self) -> dict[str, Any]:
         """Return the row fields that name the subject."""
@@ -119,6 +129,19 @@ CLEAN = AttackSettings()
 def outcome_key(subject: Subject, scope: Scope, settings: AttackSettings, n: int, made_by: str) -> str:
     """Return the key of a row before it is measured; ``made_by``: such as the models whose gradients were used."""
     return row_key({**vars(subject), **scope.fields(), **settings.fields(), "n": n, "made_by": made_by})
+
+
+def failed_row(scope: Scope, model: str, precision: str, stage: str, reason: str) -> Row:
+    """Make the row of a ``model`` in a ``precision`` that failed at ``stage``; the report keeps showing it."""
+    identity = {"kind": "failed", "model": model, "precision": precision, "stage": stage, "seed": scope.seed,
+                "data_checksum": scope.dataset.checksum, "reason": reason}
+    return {**identity, "key": row_key(identity)}
+
+
+def parity_row(key: str, scope: Scope, subject: Subject, found: Mapping[str, Any]) -> Row:
+    """Make the row of what was ``found`` when another executor ran inputs of ``subject`` that the twin had judged."""
+    return {"kind": "parity", "key": key, "model": subject.model, **found, "precision": subject.precision,
+            "seed": scope.seed, "data_checksum": scope.dataset.checksum}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from tinyfuse.attacks.profiles import Profile
 from tinyfuse.attacks.suite import CellKey
 from tinyfuse.attacks.targets.anomaly import IntegerTarget, float_target, twin_target
 from tinyfuse.checks.gating import ATTACK_STAGE
-from tinyfuse.core import toml
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import DataError, ParityError, RecipeError, TinyfuseError
 from tinyfuse.core.faults import log_fault
@@ -29,11 +28,11 @@ from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.quantize.minmax import simulate
 from tinyfuse.study.cell_study import CellStudy, PointFolder, ThreatModel
 from tinyfuse.study.pretrained import config_for, take
-from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget, check_names
+from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget, check_names, failed_row
 from tinyfuse.study.run import Run
 from tinyfuse.study.stages.alone import probe_alone
 from tinyfuse.study.stages.attack import Tick, attack_cells, probe
-from tinyfuse.study.stages.convert import IntegerFile, convert_network, failed_row
+from tinyfuse.study.stages.convert import IntegerFile, convert_network
 from tinyfuse.study.stages.examples import write_examples
 from tinyfuse.study.stages.exchange import Judge, replay
 from tinyfuse.study.stages.firmware import measure_all
@@ -129,9 +128,9 @@ def _failing(run: Run, network: Network, precision: str) -> Iterator[None]:
     except (DataError, ParityError, OSError):
         raise
     except TinyfuseError as error:
-        run.store.append(failed_row(run, network, precision, ATTACK_STAGE, str(error)))
+        run.store.append(failed_row(run.log.scope, network.name, precision, ATTACK_STAGE, str(error)))
     except Exception as error:
-        run.store.append(failed_row(run, network, precision, ATTACK_STAGE, log_fault(error, run.folder)))
+        run.store.append(failed_row(run.log.scope, network.name, precision, ATTACK_STAGE, log_fault(error, run.folder)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,14 +200,13 @@ class NetworkAttacks:
         for recipe in run.matrix.recipes_for(network.input_names):
             if recipe.scheme != "minmax":
                 continue
-            digest = sha256_hex(f"{network.sha256} {toml.dumps(recipe.to_table())}".encode())
             try:
                 target = self._float_target(simulate(network, recipe))
             except RecipeError as error:
-                run.store.append(failed_row(run, network, recipe.name, "simulate", str(error)))
+                run.store.append(failed_row(run.log.scope, network.name, recipe.name, "simulate", str(error)))
                 continue
             with _failing(run, network, recipe.name):
-                self._attack(Subject.of(network, recipe.name, FLOAT_EXECUTOR, digest), target)
+                self._attack(Subject.simulated(network, recipe), target)
 
     def show_examples(self, files: Sequence[IntegerFile]) -> None:
         """Save for each input what an attack on it looks like: on 8 bits, or else on the first integer model."""

@@ -1,4 +1,4 @@
-"""Figures of a paper, drawn again from rows: the mean over trainings with its band over trainings and utterances."""
+"""Figures of a paper, drawn again from rows: the mean over trainings with its band over trainings and samples."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Claim:
         every = "the contrast lies" if len(self.contrasts) == 1 else f"each of {len(self.contrasts)} contrasts lies"
         return (f"holds: {every} above {self.margin:g} (largest one-sided p of them); does not hold: one lies below "
                 f"(smallest one-sided p times their number); at {LEVEL:.0%} over all claims of the study (Holm), "
-                "interval and p over trainings and utterances; otherwise it cannot be decided")
+                "interval and p over trainings and samples; otherwise it cannot be decided")
 
     @property
     def sha256(self) -> str:

@@ -7,12 +7,13 @@ joint ball on both inputs, a ball of its own where one is attacked. The radii ar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from tinyfuse.attacks.pgd import FGM, PGD
 from tinyfuse.attacks.profiles import STANDARD, Profile
 from tinyfuse.study.papers.claims import Claim, Contrast, Curve
-from tinyfuse.study.papers.paper import Campaign, Examination, Figure, Panel, Paper, Training
+from tinyfuse.study.papers.paper import Campaign, Examination, Figure, Panel, Paper, Training, by_attack
 
 IMAGE, AUDIO, ALL = ("image",), ("audio",), ("image", "audio")
 ATTACKS = ("fgm", "pgd")
@@ -81,13 +82,7 @@ CLAIMS = (
 )
 
 
-def _sizes(place: str, title: str, expected: str, lines: Mapping[str, tuple[str, tuple[str, ...]]]) -> Figure:
-    forms = {"float": "float, as in the paper", "w8": "integers, 8 bits", "w6": "integers, 6 bits"}
-    return Figure(place, title, expected, tuple(tuple(
-        Panel(f"{attack.upper()}: {said}", {label: Curve(name, mode, attack, precision, "crmt")
-                                            for label, (name, mode) in lines.items()})
-        for precision, said in forms.items()) for attack in ATTACKS))
-
+_sizes = partial(by_attack, ATTACKS, "crmt")
 
 CRMT2024 = Paper(
     name="crmt2024",

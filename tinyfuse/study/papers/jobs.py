@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ from tinyfuse.quantize.minmax import simulate
 from tinyfuse.quantize.recipe import read_recipe
 from tinyfuse.study.cell_study import CellStudy, ThreatModel
 from tinyfuse.study.papers.paper import Campaign, Examination, Training
-from tinyfuse.study.rows import CLEAN, KERAS_BATCH, SAMPLE_SEED, OutcomeLog, Scope, Subject
+from tinyfuse.study.rows import CLEAN, KERAS_BATCH, SAMPLE_SEED, OutcomeLog, Scope, Subject, failed_row, parity_row
 from tinyfuse.study.stages.attack import attack_cells
-from tinyfuse.study.stages.convert import Converter
+from tinyfuse.study.stages.convert import Converter, IntegerFile
 from tinyfuse.study.stages.rejudge import compare_with_twin, write_samples
 from tinyfuse.study.worst_case import FLOAT, FLOAT_EXECUTOR, INTEGER_EXECUTOR
 from tinyfuse.threats.budgets import spread
@@ -106,7 +107,7 @@ class TrainJob:
 
 
 @dataclass(frozen=True)
-class SubjectJob:
+class SubjectJob(ABC):
     """What has a trained network as its input; its rows lie in a file named by everything that decides them."""
 
     training: Training
@@ -143,16 +144,15 @@ class SubjectJob:
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         return self.rows(site)
 
+    @abstractmethod
     def work(self, site: Site) -> list[Row]:
         """Do the job; return its rows."""
-        raise NotImplementedError
 
     def failed(self, site: Site, reason: str) -> Row:
         """Make the row that says why there are no others."""
-        identity = {"kind": "failed", "model": self.training.name, "precision": getattr(self, "precision", FLOAT),
-                    "stage": type(self).__name__.removesuffix("Job").lower(), "seed": self.seed,
-                    "data_checksum": site.dataset.checksum, "reason": reason}
-        return {**identity, "key": row_key(identity)}
+        stage = type(self).__name__.removesuffix("Job").lower()
+        return failed_row(Scope(site.dataset, self.seed), self.training.name, getattr(self, "precision", FLOAT), stage,
+                          reason)
 
     def network(self, site: Site) -> Network:
         """Load the trained network under the name that rows have for it."""
@@ -216,15 +216,19 @@ class AttackJob(SubjectJob):
 
     def _target(self, site: Site, network: Network, dataset: Dataset) -> tuple[Subject, Any]:
         if is_integer(self.precision):
-            path = site.place(self.training, self.seed).parent / f"{network.name}__{self.precision}.tflite"
-            table = toml.read(path.with_suffix(".toml"), ModelError)
-            return (Subject.of(network, self.precision, INTEGER_EXECUTOR, str(table["sha256"])),
-                    twin_target(load_model(path), dataset))
-        recipe = None if self.precision == FLOAT else read_recipe(self.precision)
-        digest = network.sha256 if recipe is None else sha256_hex(f"{network.sha256} {recipe.to_table()}".encode())
-        model = network.model if recipe is None else simulate(network, recipe)
-        return (Subject.of(network, self.precision, FLOAT_EXECUTOR, digest),
-                float_target(replace(network, model=model), dataset, batch_size=min(KERAS_BATCH, site.samples)))
+            file = self._file(site)
+            return file.subject(network, INTEGER_EXECUTOR), twin_target(load_model(file.path), dataset)
+        subject, model = Subject.of(network, FLOAT, FLOAT_EXECUTOR, network.sha256), network.model
+        if self.precision != FLOAT:
+            recipe = read_recipe(self.precision)
+            subject, model = Subject.simulated(network, recipe), simulate(network, recipe)
+        return subject, float_target(replace(network, model=model), dataset,
+                                     batch_size=min(KERAS_BATCH, site.samples))
+
+    def _file(self, site: Site) -> IntegerFile:
+        """Find the integer model that is attacked."""
+        path = site.place(self.training, self.seed).parent / f"{self.training.name}__{self.precision}.tflite"
+        return IntegerFile(read_recipe(self.precision), path, toml.read(path.with_suffix(".toml"), ModelError))
 
     def _study(self, network: Network, subject: Subject, target: Any, samples: Samples, log: OutcomeLog) -> CellStudy:
         padded = [f"{one.name}={VALID}" for one in network.inputs if one.valid and one.name in self.attacked]
@@ -237,15 +241,13 @@ class AttackJob(SubjectJob):
 
     def _parity(self, site: Site, subject: Subject, target: IntegerTarget, study: CellStudy) -> Row:
         """Run some of the adversarial codes on TFLite Micro and count what differs from the twin."""
-        path = site.place(self.training, self.seed).parent / f"{self.training.name}__{self.precision}.tflite"
         with tempfile.TemporaryDirectory() as folder:
             files = write_samples(Path(folder) / "parity", target, [study], PARITY_SAMPLES)
             where, codes = next(iter(files.items()))
-            found = compare_with_twin(str(path), ORACLE, str(codes), where)
+            found = compare_with_twin(str(self._file(site).path), ORACLE, str(codes), where)
         identity = {"kind": "parity", **vars(subject), "seed": self.seed, "attacked": list(self.attacked),
                     "campaign": self.digest(site)}
-        return {"kind": "parity", "key": row_key(identity), "model": subject.model, **found,
-                "precision": subject.precision, "seed": self.seed, "data_checksum": site.dataset.checksum}
+        return parity_row(row_key(identity), study.log.scope, subject, found)
 
 
 @dataclass(frozen=True)

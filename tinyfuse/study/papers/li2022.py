@@ -8,13 +8,12 @@ from __future__ import annotations
 from tinyfuse.attacks.pgd import PGD
 from tinyfuse.attacks.profiles import Profile
 from tinyfuse.study.papers.claims import Claim, Contrast, Curve
-from tinyfuse.study.papers.paper import Campaign, Examination, Figure, Panel, Paper, Training
+from tinyfuse.study.papers.paper import FORMS, Campaign, Examination, Figure, Panel, Paper, Training
 
 IMAGE, AUDIO, ALL = ("image",), ("audio",), ("image", "audio")
 SUITE = Profile("li2022", (PGD(steps=20),), last_iterate=True)
 RADII = (0.25, 0.5, 1.0, 2.0)
 FUSED = ("mid", "mid mixup", "mid AT")
-FORMS = {"float": "float, as in the paper", "w8": "integers, 8 bits", "w6": "integers, 6 bits"}
 
 
 def _curve(name: str, mode: tuple[str, ...], *epsilons: float) -> Curve:

@@ -6,9 +6,11 @@ The paper leaves open: the norm (L-inf here), step and number of steps (CleverHa
 
 from __future__ import annotations
 
+from functools import partial
+
 from tinyfuse.attacks.profiles import PAPER
 from tinyfuse.study.papers.claims import Claim, Contrast, Curve, Quantity, Ratio, integers, simulated
-from tinyfuse.study.papers.paper import Campaign, Figure, Panel, Paper, Training, rounded
+from tinyfuse.study.papers.paper import FORMS, Campaign, Figure, Panel, Paper, Training, by_attack, rounded
 from tinyfuse.study.worst_case import FLOAT
 
 IMAGE, AUDIO, ALL = ("image",), ("audio",), ("image", "audio")
@@ -22,40 +24,36 @@ MIXES = ("image6-audio9-shared8", "image9-audio6-shared8")
 _LABEL = {IMAGE: "image", AUDIO: "audio", ALL: "both"}
 
 
-def _contrast(text: str, more: Quantity, less: Quantity) -> Contrast:
-    return Contrast(text, more, less)
-
-
 def _weaker_alone() -> tuple[Contrast, ...]:
-    return tuple(_contrast(f"{fusion}, {attack}: {_LABEL[mode]} attacked minus both", Curve(fusion, mode, attack),
-                           Curve(fusion, ALL, attack))
+    return tuple(Contrast(f"{fusion}, {attack}: {_LABEL[mode]} attacked minus both", Curve(fusion, mode, attack),
+                          Curve(fusion, ALL, attack))
                  for fusion in FUSIONS for attack in ATTACKS for mode in (IMAGE, AUDIO))
 
 
 def _audio_easier() -> tuple[Contrast, ...]:
-    return tuple(_contrast(f"{attack}: image network minus audio network", Curve("image", IMAGE, attack),
-                           Curve("audio", AUDIO, attack)) for attack in ATTACKS)
+    return tuple(Contrast(f"{attack}: image network minus audio network", Curve("image", IMAGE, attack),
+                          Curve("audio", AUDIO, attack)) for attack in ATTACKS)
 
 
 def _fusion_helps(mode: tuple[str, ...]) -> tuple[Contrast, ...]:
-    return tuple(_contrast(f"{fusion}, {attack}: fusion minus the network of {mode[0]} alone",
-                           Curve(fusion, mode, attack), Curve(mode[0], mode, attack))
+    return tuple(Contrast(f"{fusion}, {attack}: fusion minus the network of {mode[0]} alone",
+                          Curve(fusion, mode, attack), Curve(mode[0], mode, attack))
                  for fusion in FUSIONS for attack in ATTACKS)
 
 
 def _best(best: str, mode: tuple[str, ...], attacks: tuple[str, ...]) -> tuple[Contrast, ...]:
-    return tuple(_contrast(f"{attack}: {best} minus {other}", Curve(best, mode, attack), Curve(other, mode, attack))
+    return tuple(Contrast(f"{attack}: {best} minus {other}", Curve(best, mode, attack), Curve(other, mode, attack))
                  for attack in attacks for other in FUSIONS if other != best)
 
 
 def _below_baseline() -> tuple[Contrast, ...]:
-    return tuple(_contrast(f"image network minus {fusion} with both attacked, mean of FGSM and PGD",
-                           Curve("image", IMAGE), Curve(fusion, ALL)) for fusion in FUSIONS)
+    return tuple(Contrast(f"image network minus {fusion} with both attacked, mean of FGSM and PGD",
+                          Curve("image", IMAGE), Curve(fusion, ALL)) for fusion in FUSIONS)
 
 
 def _image_only_on_fusion() -> tuple[Contrast, ...]:
-    return tuple(_contrast(f"{fusion} with the image attacked minus image network, mean of FGSM and PGD",
-                           Curve(fusion, IMAGE), Curve("image", IMAGE)) for fusion in FUSIONS)
+    return tuple(Contrast(f"{fusion} with the image attacked minus image network, mean of FGSM and PGD",
+                          Curve(fusion, IMAGE), Curve("image", IMAGE)) for fusion in FUSIONS)
 
 
 def _kept(model: str, mode: tuple[str, ...], attack: str, bits: int) -> Ratio:
@@ -63,8 +61,8 @@ def _kept(model: str, mode: tuple[str, ...], attack: str, bits: int) -> Ratio:
 
 
 def _image_hurt_more(model: str) -> tuple[Contrast, ...]:
-    return tuple(_contrast(f"{attack}, {bits} bits: ratio with audio attacked minus ratio with image attacked",
-                           _kept(model, AUDIO, attack, bits), _kept(model, IMAGE, attack, bits))
+    return tuple(Contrast(f"{attack}, {bits} bits: ratio with audio attacked minus ratio with image attacked",
+                          _kept(model, AUDIO, attack, bits), _kept(model, IMAGE, attack, bits))
                  for attack in ATTACKS for bits in WIDTHS)
 
 
@@ -97,18 +95,10 @@ CLAIMS = (
 )
 
 
-def _accuracy(place: str, title: str, expected: str, lines: dict[str, tuple[str, tuple[str, ...]]]) -> Figure:
-    """Draw accuracy against the budget: an attack in each row, the paper's float networks and the integers beside."""
-    forms = {FLOAT: "float, as in the paper", "w8": "integers, 8 bits", "w6": "integers, 6 bits"}
-    return Figure(place, title, expected, tuple(tuple(
-        Panel(f"{attack.upper()}: {said}", {label: Curve(model, mode, attack, precision)
-                                            for label, (model, mode) in lines.items()})
-        for precision, said in forms.items()) for attack in ATTACKS))
+_accuracy = partial(by_attack, ATTACKS, PAPER.name)
 
 
 def _means() -> Figure:
-    forms = {FLOAT: "float, as in the paper", "w8": "integers, 8 bits", "w6": "integers, 6 bits"}
-
     def lines(precision: str) -> dict[str, Quantity]:
         found: dict[str, Quantity] = {"image network": Curve("image", IMAGE, precision=precision)}
         found |= {f"{fusion}, image": Curve(fusion, IMAGE, precision=precision) for fusion in FUSIONS}
@@ -116,7 +106,7 @@ def _means() -> Figure:
 
     return Figure("Fig 8", "Mean of FGSM and PGD: fusions against the image network",
                   "image attacked: not below the image network; both attacked: below it",
-                  (tuple(Panel(said, lines(precision)) for precision, said in forms.items()),))
+                  (tuple(Panel(said, lines(precision)) for precision, said in FORMS.items()),))
 
 
 def _ratios(model: str, place: str) -> Figure:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tinyfuse.attacks.profiles import Profile
-from tinyfuse.study.papers.claims import Claim, Quantity
+from tinyfuse.study.papers.claims import Claim, Curve, Quantity
+from tinyfuse.study.worst_case import FLOAT
 from tinyfuse.threats.budgets import Spent
 
-_QUICK_PRECISIONS = ("float", "minmax6", "w6")
+FORMS = {FLOAT: "float, as in the paper", "w8": "integers, 8 bits", "w6": "integers, 6 bits"}
+"""What figures show side by side, by precision."""
+_QUICK_PRECISIONS = (FLOAT, "minmax6", "w6")
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,18 @@ class Figure:
     expected: str
     rows: tuple[tuple[Panel, ...], ...]
     ratio: bool = False
+
+
+def by_attack(attacks: Sequence[str], suite: str, place: str, title: str, expected: str,
+              lines: Mapping[str, tuple[str, tuple[str, ...]]]) -> Figure:
+    """Return accuracy against the budget: a row for each of the ``attacks``, a column for each of FORMS.
+
+    ``lines``: (training, attacked inputs) by label.
+    """
+    return Figure(place, title, expected, tuple(tuple(
+        Panel(f"{attack.upper()}: {said}", {label: Curve(name, mode, attack, precision, suite)
+                                            for label, (name, mode) in lines.items()})
+        for precision, said in FORMS.items()) for attack in attacks))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,4 +147,3 @@ def _few_steps(attack: Any) -> Any:
 def rounded(first: float, last: float, count: int) -> tuple[float, ...]:
     """Return ``count`` budgets evenly from first to last, rounded to six decimals."""
     return tuple(round(first + (last - first) * place / (count - 1), 6) for place in range(count))
-

@@ -20,6 +20,7 @@ from tinyfuse.core.strict import decode
 from tinyfuse.core.workers import in_parallel
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.zoo import check_name
+from tinyfuse.study.matrix import check_seeds
 from tinyfuse.study.papers.inputs import modes_for
 from tinyfuse.study.papers.jobs import AnalyseJob, AttackJob, ConvertJob, Job, Site, TrainJob, do, is_integer
 from tinyfuse.study.papers.paper import Paper
@@ -70,10 +71,9 @@ def read_folder(folder: str | Path) -> StudyFolder:
                   DataError)
 
 
-def evidence_in(folder: Path, store: ResultStore | None = None) -> Evidence:
+def evidence_in(folder: Path) -> Evidence:
     """Return the rows of a study's folder, with the samples that belong together."""
-    rows = (store or ResultStore(folder / ROWS)).rows()
-    return Evidence(rows, np.array(read_folder(folder).groups))
+    return Evidence(ResultStore(folder / ROWS).rows(), np.array(read_folder(folder).groups))
 
 
 def run_study(paper: Paper, site: Site, seeds: Sequence[int], *, quick: bool, jobs: int,
@@ -83,6 +83,7 @@ def run_study(paper: Paper, site: Site, seeds: Sequence[int], *, quick: bool, jo
     ``jobs`` processes; a job that is done is not repeated, one that was interrupted begins again. ``after_wave`` is
     called whenever networks or rows have come.
     """
+    check_seeds(seeds)
     check(paper, site)
     about_folder(paper, site, quick=quick).write(site.folder)
     store = ResultStore(site.folder / ROWS)

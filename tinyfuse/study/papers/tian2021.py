@@ -6,17 +6,18 @@ inputs at half the budget of one input.
 
 from __future__ import annotations
 
+from functools import partial
+
 from tinyfuse.attacks.pgd import FGSM, MIM, PGD
 from tinyfuse.attacks.profiles import Profile
 from tinyfuse.study.papers.claims import Claim, Contrast, Curve
-from tinyfuse.study.papers.paper import Campaign, Figure, Panel, Paper, Training
+from tinyfuse.study.papers.paper import Campaign, Paper, Training, by_attack
 
 IMAGE, AUDIO, ALL = ("image",), ("audio",), ("image", "audio")
 ATTACKS = ("fgsm", "pgd", "mim")
 OPERATORS = ("concat", "sum", "film", "gated")
 DEFENCES = ("MinSim", "MinSim+ExFMem")
 SINGLE, JOINT = (0.02, 0.04, 0.08), (0.01, 0.02, 0.04)
-FORMS = {"float": "float, as in the paper", "w8": "integers, 8 bits", "w6": "integers, 6 bits"}
 FUSED = (*OPERATORS, *DEFENCES)
 ALONE = ("image", "audio")
 
@@ -62,12 +63,7 @@ CLAIMS = (
 )
 
 
-def _figure(title: str, expected: str, lines: dict[str, tuple[str, tuple[str, ...]]]) -> Figure:
-    return Figure("4-5", title, expected, tuple(tuple(
-        Panel(f"{attack.upper()}: {said}", {label: Curve(name, mode, attack, precision, "tian2021")
-                                            for label, (name, mode) in lines.items()})
-        for precision, said in FORMS.items()) for attack in ATTACKS))
-
+_figure = partial(by_attack, ATTACKS, "tian2021", "4-5")
 
 TIAN2021 = Paper(
     name="tian2021",

@@ -137,4 +137,3 @@ def _judgement(claim: Claim, effects: tuple[Effect | None, ...], sides: tuple[tu
     reason = ("trainings differ too much: more of them are needed, not more pairs" if needed is None else
               f"about {max(needed, weakest.n):,} pairs would be needed, and {weakest.n:,} were judged")
     return Judgement(claim, effects, p, OPEN, place, needed, reason)
-

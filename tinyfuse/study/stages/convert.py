@@ -31,7 +31,7 @@ from tinyfuse.quantize import qat
 from tinyfuse.quantize.convert import Baseline, Conversion, baseline, convert, trained_for
 from tinyfuse.quantize.readback import check_written
 from tinyfuse.quantize.recipe import QAT, Recipe
-from tinyfuse.study.rows import SAMPLE_SEED, Subject
+from tinyfuse.study.rows import SAMPLE_SEED, Subject, failed_row
 from tinyfuse.study.run import Run
 
 
@@ -115,7 +115,7 @@ def convert_network(run: Run, network: Network, tick: Callable[[str], None] = la
                 raise
             except Exception as error:
                 reason = str(error) if isinstance(error, TinyfuseError) else log_fault(error, run.folder)
-                run.store.append(failed_row(run, network, recipe.name, CONVERT_STAGE, reason))
+                run.store.append(failed_row(run.log.scope, network.name, recipe.name, CONVERT_STAGE, reason))
                 continue
         made.append(found)
         if not run.store.has(_row_key(run, network, found)):
@@ -254,10 +254,3 @@ def _branch_bits(layers: list[dict[str, Any]], branches: tuple[str, ...]) -> dic
     return {branch: float(np.average([layer["bits"][branch] for layer in found],
                                      weights=[layer["weights"] for layer in found]))
             for branch, found in own.items() if found}
-
-
-def failed_row(run: Run, network: Network, recipe: str, stage: str, reason: str) -> Row:
-    """Make the row of a recipe that could not be made at ``stage``; the report keeps showing it."""
-    identity = {"kind": "failed", "model": network.name, "precision": recipe, "stage": stage,
-                "seed": run.seed, "data_checksum": run.dataset.checksum, "reason": reason}
-    return {**identity, "key": row_key(identity)}

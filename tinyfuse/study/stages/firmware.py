@@ -14,8 +14,9 @@ from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import Cost, Setup, measure, runtime_sha256, setups
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn.network import Network
+from tinyfuse.study.rows import failed_row
 from tinyfuse.study.run import Run
-from tinyfuse.study.stages.convert import IntegerFile, failed_row
+from tinyfuse.study.stages.convert import IntegerFile
 
 OPTIMIZE = "ram"
 SAMPLES = 2
@@ -61,11 +62,11 @@ def _rows(run: Run, network: Network, made: IntegerFile, missing: Mapping[str, S
         costs = measure(model, codes, list(missing.values()), OPTIMIZE)
     except TinyfuseError as error:
         stage = LACKING_STAGE if isinstance(error, ModelError) else BROKEN_STAGE
-        return [failed_row(run, network, made.recipe.name, stage, str(error))]
+        return [failed_row(run.log.scope, network.name, made.recipe.name, stage, str(error))]
     except OSError:
         raise
     except Exception as error:
-        return [failed_row(run, network, made.recipe.name, BROKEN_STAGE, log_fault(error, run.folder))]
+        return [failed_row(run.log.scope, network.name, made.recipe.name, BROKEN_STAGE, log_fault(error, run.folder))]
     return [{"key": key, "model": network.name, "precision": made.recipe.name,
              **measured_fields(setup, costs[setup.core.name]), "file_sha256": made.table["sha256"],
              "seed": run.seed, "data_checksum": run.dataset.checksum} for key, setup in missing.items()]

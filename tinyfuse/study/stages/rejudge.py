@@ -26,7 +26,7 @@ from tinyfuse.integer.executors.installed import ORACLE, is_here
 from tinyfuse.integer.model import dequantize, load_model
 from tinyfuse.nn.network import Network
 from tinyfuse.study.cell_study import CellStudy
-from tinyfuse.study.rows import CLEAN, SAMPLE_SEED, Subject, outcome_key
+from tinyfuse.study.rows import CLEAN, SAMPLE_SEED, Subject, outcome_key, parity_row
 from tinyfuse.study.run import Run
 from tinyfuse.study.stages.convert import IntegerFile
 
@@ -169,9 +169,7 @@ class Interpreters:
                 if isinstance(found, np.ndarray):
                     run.log.write(subject, CLEAN, item.made_by, found, seconds=seconds)
                 else:
-                    run.store.append({"kind": "parity", "key": key, "model": subject.model, **found,
-                                      "precision": subject.precision, "seed": run.seed,
-                                      "data_checksum": run.dataset.checksum})
+                    run.store.append(parity_row(key, run.log.scope, subject, found))
                 tick(item.cost, f"{subject.model} {subject.precision} {subject.executor}")
         return peak_mib
 
