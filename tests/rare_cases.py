@@ -85,6 +85,19 @@ def truth(net: Net, shape: list[int]) -> int:
     return index
 
 
+def plain_inputs() -> bytes:
+    """A count (int32) and a switch (bool) beside codes: the switch chooses between the codes and the count."""
+    net = Net(np.random.default_rng(0))
+    count, codes = net.input([1, 6], np.int32), net.input([1, 6])
+    net.specs[count].scale = net.specs[count].zero_point = []
+    switch = truth(net, [1, 6])
+    net.specs[switch].name = "switch"
+    net.inputs.append(switch)
+    small = net.step("CAST", [count], net.tensor([1, 6]), "CastOptions")
+    net.step("SELECT_V2", [switch, codes, small], net.tensor([1, 6]), "SelectV2Options")
+    return net.data()
+
+
 def compared(net: Net, shape: list[int]) -> int:
     """Truth values that a comparison makes."""
     name = str(net.rng.choice(["EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"]))

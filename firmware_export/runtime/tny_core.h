@@ -32,6 +32,8 @@
 #define TNY_INLINE static inline __attribute__((always_inline))
 #define TNY_NOINLINE static __attribute__((noinline, unused))
 #define TNY_FUNCTION static __attribute__((unused))
+#define TNY_ASSEMBLY static __attribute__((naked, noinline, unused)) /* a whole function, which names its registers */
+#define TNY_UNUSED __attribute__((unused))
 #else
 #define TNY_INLINE static inline
 #define TNY_NOINLINE static

@@ -11,11 +11,8 @@
 #if TNY_IMPL == 2
 #define TNY_DENSE_CHANNELS 4
 
-__attribute__((naked, noinline, unused)) static void tny_dense_four(const int8_t *weights __attribute__((unused)),
-                                                                    const int8_t *lanes __attribute__((unused)),
-                                                                    const int8_t *others __attribute__((unused)),
-                                                                    uint32_t chunks __attribute__((unused)),
-                                                                    int32_t *sums __attribute__((unused)))
+TNY_ASSEMBLY void tny_dense_four(const int8_t *weights TNY_UNUSED, const int8_t *lanes TNY_UNUSED,
+                                 const int8_t *others TNY_UNUSED, uint32_t chunks TNY_UNUSED, int32_t *sums TNY_UNUSED)
 {
   __asm volatile(
       "push {r4, r6, r8, r10, r11, lr}\n\t"
@@ -71,10 +68,8 @@ TNY_INLINE void tny_dense_sums(const uint32_t *weights, uint32_t pair, const tny
   "sxtb16 r12, r7, ror #8\n\t"      \
   "smlad lr, r12, r11, lr\n\t"
 
-__attribute__((naked, noinline, unused)) static void tny_dense_two(const uint32_t *weights __attribute__((unused)),
-                                                                   const tny_lane_t *lanes __attribute__((unused)),
-                                                                   uint32_t bytes __attribute__((unused)),
-                                                                   int32_t *sums __attribute__((unused)))
+TNY_ASSEMBLY void tny_dense_two(const uint32_t *weights TNY_UNUSED, const tny_lane_t *lanes TNY_UNUSED,
+                                uint32_t bytes TNY_UNUSED, int32_t *sums TNY_UNUSED)
 {
   __asm volatile(
       "push {r3, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"

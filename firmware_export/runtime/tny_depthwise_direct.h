@@ -45,15 +45,14 @@ TNY_INLINE void tny_direct_row(const int8_t *in, const int16_t *taps, int32_t ze
   }
   vst1q_s32(sums, sum);
 #elif TNY_IMPL == 1
-  const uint32_t centre = ((uint32_t)-zero & 0xFFFFu) * 0x10001u;
+  const uint32_t centre = tny_centre(zero);
   int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
   for (; count > 0; count--, in += step, taps += 4) {
-    uint32_t codes, even, odd, evens, odds;
+    uint32_t codes, evens, odds;
     memcpy(&codes, in, 4);
     memcpy(&evens, taps, 4);
     memcpy(&odds, taps + 2, 4);
-    __asm("sxtab16 %0, %1, %2" : "=r"(even) : "r"(centre), "r"(codes));
-    __asm("sxtab16 %0, %1, %2, ror #8" : "=r"(odd) : "r"(centre), "r"(codes));
+    const uint32_t even = tny_even(centre, codes), odd = tny_odd(centre, codes);
     __asm("smlabb %0, %1, %2, %0" : "+r"(s0) : "r"(even), "r"(evens));
     __asm("smlabb %0, %1, %2, %0" : "+r"(s1) : "r"(odd), "r"(odds));
     __asm("smlatt %0, %1, %2, %0" : "+r"(s2) : "r"(even), "r"(evens));

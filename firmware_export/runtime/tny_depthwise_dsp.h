@@ -33,7 +33,7 @@ typedef struct {
 /* Two outputs share what is loaded. Weights come as (w0, w1) and (w1, w2); `steps` adds the products, `high` multiplies
  * by the scale: without the sign of the sums where what is negative becomes -128, however it is rounded. */
 #define TNY_THREES(name, steps, high)                                                                        \
-  __attribute__((naked, noinline, unused)) static void name(tny_threes_t *channel __attribute__((unused)))   \
+  TNY_ASSEMBLY void name(tny_threes_t *channel TNY_UNUSED)                                                   \
   {                                                                                                          \
     __asm volatile(                                                                                          \
         "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                    \
@@ -155,11 +155,9 @@ static inline void tny_four_begin(const tny_plain_conv_t *conv, tny_four_t *four
 /* Two columns of four channels turn into two lanes of each, in units that lie `units` apart. */
 TNY_INLINE void tny_unit(uint32_t centre, uint32_t left, uint32_t right, uint32_t *to, int32_t units)
 {
-  uint32_t even, odd, evens, odds, word;
-  __asm("sxtab16 %0, %1, %2" : "=r"(even) : "r"(centre), "r"(left));
-  __asm("sxtab16 %0, %1, %2, ror #8" : "=r"(odd) : "r"(centre), "r"(left));
-  __asm("sxtab16 %0, %1, %2" : "=r"(evens) : "r"(centre), "r"(right));
-  __asm("sxtab16 %0, %1, %2, ror #8" : "=r"(odds) : "r"(centre), "r"(right));
+  const uint32_t even = tny_even(centre, left), odd = tny_odd(centre, left);
+  const uint32_t evens = tny_even(centre, right), odds = tny_odd(centre, right);
+  uint32_t word;
   __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(word) : "r"(even), "r"(evens));
   to[0] = word;
   __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(word) : "r"(odd), "r"(odds));
@@ -196,7 +194,7 @@ TNY_NOINLINE void tny_units(uint32_t centre, const int8_t *in, int32_t step, uin
 TNY_NOINLINE void tny_units_edge(const tny_plain_conv_t *conv, const int8_t *in, int32_t unit, int32_t end,
                                  uint32_t *to, int32_t units)
 {
-  const uint32_t centre = ((uint32_t)-conv->zero_in & 0xFFFFu) * 0x10001u;
+  const uint32_t centre = tny_centre(conv->zero_in);
   for (to += 3 * unit; unit < end; unit++, to += 3) {
     const int32_t column = 2 * unit - conv->pad_left;
     tny_unit(centre, tny_column(conv, in, column), tny_column(conv, in, column + 1), to, units);
@@ -206,7 +204,7 @@ TNY_NOINLINE void tny_units_edge(const tny_plain_conv_t *conv, const int8_t *in,
 /* Padded row `row`, four channels from `in` on (NULL: padding). */
 TNY_NOINLINE void tny_four_fill(const tny_plain_conv_t *conv, tny_four_t *four, const int8_t *in, int32_t row)
 {
-  const uint32_t centre = ((uint32_t)-conv->zero_in & 0xFFFFu) * 0x10001u;
+  const uint32_t centre = tny_centre(conv->zero_in);
   const int32_t units = four->units, whole = (conv->in_w + conv->pad_left) / 2;
   const int32_t first = (conv->pad_left + 1) / 2, end = whole < units ? whole : units;
   uint32_t *const to = four->ring + row % 3;

@@ -65,7 +65,7 @@ typedef struct {
   "vadd.i32 q7, q7, q5\n\t"
 /* Eight outputs of each of some channels, and so on along a row. */
 #define TNY_PATCHES(name, sums, sign)                                                                        \
-  __attribute__((naked, noinline, unused)) static void name(tny_patches_t *task __attribute__((unused)))     \
+  TNY_ASSEMBLY void name(tny_patches_t *task TNY_UNUSED)                                                     \
   {                                                                                                          \
     __asm volatile(                                                                                          \
         "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                    \

@@ -94,4 +94,27 @@ TNY_INLINE int32_t tny_finish(tny_final_t final, int64_t sum)
                     final.high);
 }
 
+#if TNY_IMPL == 1
+/* What centres codes: the zero point's negative in both halves of a word. */
+TNY_INLINE uint32_t tny_centre(int32_t zero)
+{
+  return ((uint32_t)-zero & 0xFFFFu) * 0x10001u;
+}
+
+/* Two of four codes as centred lanes: the first and the third, or the second and the fourth. */
+TNY_INLINE uint32_t tny_even(uint32_t centre, uint32_t codes)
+{
+  uint32_t lanes;
+  __asm("sxtab16 %0, %1, %2" : "=r"(lanes) : "r"(centre), "r"(codes));
+  return lanes;
+}
+
+TNY_INLINE uint32_t tny_odd(uint32_t centre, uint32_t codes)
+{
+  uint32_t lanes;
+  __asm("sxtab16 %0, %1, %2, ror #8" : "=r"(lanes) : "r"(centre), "r"(codes));
+  return lanes;
+}
+#endif
+
 #endif

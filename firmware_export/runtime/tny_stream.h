@@ -38,12 +38,9 @@ typedef struct {
   "sadd16 r6, r6, r6\n\t"             \
   "str r4, [r0]\n\t"                  \
   "str r6, [r1]\n\t"
-#define TNY_STREAM_SKIP    \
-  "ldr r4, [sp, #20]\n\t"  \
-  "add r0, r0, r4, lsl #1\n\t"
 /* `steps` at a time, `behind` a stretch, and what `put` does with codes. The structure lies on the stack. */
 #define TNY_STREAM(name, steps, behind, put)                                                                     \
-  __attribute__((naked, noinline, unused)) static void name(tny_stream_t *stream __attribute__((unused)))        \
+  TNY_ASSEMBLY void name(tny_stream_t *stream TNY_UNUSED)                                                        \
   {                                                                                                              \
     __asm volatile(                                                                                              \
         "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                        \
@@ -61,19 +58,7 @@ typedef struct {
         "mov lr, r11\n\t"                                                                                        \
         "ldr r4, [sp, #24]\n" /* runs */                                                                         \
         "1:\n\t"                                                                                                 \
-        "ldrd r6, r5, [sp, #8]\n\t" /* lanes, at */                                                              \
-        "ldrd r1, r2, [r4], #8\n\t"                                                                              \
-        "str r4, [sp, #16]\n\t"                                                                                  \
-        "add r1, r1, r5, lsl #1\n\t"                                                                             \
-        "add r2, r2, r5, lsl #1\n\t"                                                                             \
-        "add r3, r0, r6, lsl #2\n"                                                                               \
-        "2:\n\t" steps                                                                                           \
-        "cmp r0, r3\n\t"                                                                                         \
-        "bne 2b\n\t" behind                                                                                      \
-        "ldr r4, [sp, #16]\n\t"                                                                                  \
-        "ldr r5, [sp, #4]\n\t"                                                                                   \
-        "cmp r4, r5\n\t"                                                                                         \
-        "bne 1b\n\t"                                                                                             \
+        TNY_STRETCHES(steps, behind)                                                                             \
         "ldrd r0, r1, [sp, #40]\n\t" /* multiplier */                                                            \
         "ldrd r2, r3, [sp, #48]\n\t" /* offset */                                                                \
         "smmlar r4, r10, r0, r2\n\t"                                                                             \
@@ -110,9 +95,9 @@ typedef struct {
             : "r0", "r1", "r2", "r3", "r12", "cc", "memory");                                                    \
   }
 
-TNY_STREAM(tny_stream_codes, TNY_STEP, TNY_STREAM_SKIP, TNY_STREAM_CODES)
+TNY_STREAM(tny_stream_codes, TNY_STEP, TNY_SKIP, TNY_STREAM_CODES)
 TNY_STREAM(tny_stream_codes_fours, TNY_STEP TNY_STEP TNY_STEP TNY_STEP, , TNY_STREAM_CODES)
-TNY_STREAM(tny_stream_lanes, TNY_STEP, TNY_STREAM_SKIP, TNY_STREAM_LANES)
+TNY_STREAM(tny_stream_lanes, TNY_STEP, TNY_SKIP, TNY_STREAM_LANES)
 TNY_STREAM(tny_stream_lanes_fours, TNY_STEP TNY_STEP TNY_STEP TNY_STEP, , TNY_STREAM_LANES)
 
 typedef void (*tny_streams_t)(tny_stream_t *stream);

@@ -64,10 +64,8 @@ TNY_NOINLINE void tny_wide_sums(const tny_plain_conv_t *conv, const int16_t *in,
 
 /* sum + the products of `count` codes, a multiple of 8; codes and taps lie at multiples of 4 bytes. */
 #if TNY_IMPL == 1
-__attribute__((naked, noinline, unused)) static int32_t tny_wide_run(const int16_t *codes __attribute__((unused)),
-                                                                     const int16_t *taps __attribute__((unused)),
-                                                                     int32_t count __attribute__((unused)),
-                                                                     int32_t sum __attribute__((unused)))
+TNY_ASSEMBLY int32_t tny_wide_run(const int16_t *codes TNY_UNUSED, const int16_t *taps TNY_UNUSED,
+                                  int32_t count TNY_UNUSED, int32_t sum TNY_UNUSED)
 {
   __asm volatile(
       "push {r4, r5, r6, r7, r8, r9, r10, lr}\n"

@@ -45,7 +45,7 @@ typedef struct {
   "vmladava.s8 lr, q3, q1\n\t"
 /* `steps` of 16 `lanes` in all at a time. The weights of a stretch that ends within a vector are zeros there. */
 #define TNY_WINDOW(name, steps, lanes)                                                                                \
-  __attribute__((naked, noinline, unused)) static void name(tny_window_t *window __attribute__((unused)))             \
+  TNY_ASSEMBLY void name(tny_window_t *window TNY_UNUSED)                                                             \
   {                                                                                                                   \
     __asm volatile(                                                                                                   \
         "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                             \
@@ -93,10 +93,30 @@ TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48")
   "smlad lr, r5, r8, lr\n\t"     \
   "smlad r12, r6, r9, r12\n\t"   \
   "smlad lr, r7, r9, lr\n\t"
-/* `steps` at a time, and `behind` a stretch. All registers are taken: what changes once per stretch only lives on the
- * stack, from its top sum, last, lanes, at, run, skip. */
+/* The loop over stretches, which begins at label 1: `steps` at a time, and `behind` a stretch. r4 is the next stretch, r0
+ * the weights, and r10, r11, r12 and lr are the sums; the stack holds last, lanes, at, run and skip from its second word
+ * on. */
+#define TNY_STRETCHES(steps, behind) \
+  "ldrd r6, r5, [sp, #8]\n\t"        \
+  "ldrd r1, r2, [r4], #8\n\t"        \
+  "str r4, [sp, #16]\n\t"            \
+  "add r1, r1, r5, lsl #1\n\t"       \
+  "add r2, r2, r5, lsl #1\n\t"       \
+  "add r3, r0, r6, lsl #2\n"         \
+  "2:\n\t" steps                     \
+  "cmp r0, r3\n\t"                   \
+  "bne 2b\n\t" behind                \
+  "ldr r4, [sp, #16]\n\t"            \
+  "ldr r5, [sp, #4]\n\t"             \
+  "cmp r4, r5\n\t"                   \
+  "bne 1b\n\t"
+#define TNY_SKIP           \
+  "ldr r4, [sp, #20]\n\t"  \
+  "add r0, r0, r4, lsl #1\n\t"
+/* All registers are taken: what changes once per stretch only lives on the stack, from its top sum, last, lanes, at, run,
+ * skip. */
 #define TNY_WINDOW(name, steps, behind)                                                                               \
-  __attribute__((naked, noinline, unused)) static void name(tny_window_t *window __attribute__((unused)))             \
+  TNY_ASSEMBLY void name(tny_window_t *window TNY_UNUSED)                                                             \
   {                                                                                                                   \
     __asm volatile(                                                                                                   \
         "push {r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"                                                             \
@@ -109,28 +129,13 @@ TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48")
         "mov r0, r1\n"                                                                                                \
         "1:\n\t"                                                                                                      \
         "ldr r4, [sp, #16]\n\t"                                                                                       \
-        "ldrd r6, r5, [sp, #8]\n\t"                                                                                   \
-        "ldrd r1, r2, [r4], #8\n\t"                                                                                   \
-        "str r4, [sp, #16]\n\t"                                                                                       \
-        "add r1, r1, r5, lsl #1\n\t"                                                                                  \
-        "add r2, r2, r5, lsl #1\n\t"                                                                                  \
-        "add r3, r0, r6, lsl #2\n"                                                                                    \
-        "2:\n\t" steps                                                                                                \
-        "cmp r0, r3\n\t"                                                                                              \
-        "bne 2b\n\t" behind                                                                                           \
-        "ldr r4, [sp, #16]\n\t"                                                                                       \
-        "ldr r5, [sp, #4]\n\t"                                                                                        \
-        "cmp r4, r5\n\t"                                                                                              \
-        "bne 1b\n\t"                                                                                                  \
+        TNY_STRETCHES(steps, behind)                                                                                  \
         "ldr r4, [sp]\n\t"                                                                                            \
         "stm r4, {r10, r11, r12, lr}\n\t"                                                                             \
         "add sp, sp, #24\n\t"                                                                                         \
         "pop {r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t" ::                                                           \
             : "r0", "r1", "r2", "r3", "r12", "cc", "memory");                                                         \
   }
-#define TNY_SKIP           \
-  "ldr r4, [sp, #20]\n\t"  \
-  "add r0, r0, r4, lsl #1\n\t"
 
 TNY_WINDOW(tny_window, TNY_STEP, TNY_SKIP)
 #ifndef TNY_SMALL

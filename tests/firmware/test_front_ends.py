@@ -15,6 +15,7 @@ import soundfile
 from emitted import MODEL
 from one_operator import Spec, Step, build
 from PIL import Image
+from rare_cases import plain_inputs
 
 from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import DataError, ParityError, UsageError
@@ -114,6 +115,23 @@ def test_every_kind_is_exact_on_a_core(kinds: tuple[IntegerModel, FrontEnds], co
                   told_of(front_ends, model, scenes), BEST[core], counted=False))
 
 
+@pytest.mark.skipif(not host_compiler(), reason="no C compiler")
+def test_inputs_of_other_types_keep_their_memory(tmp_path: Path) -> None:
+    """The work of a front end lies behind the last byte of an int32 input, which the scenes fill."""
+    model = load_model(plain_inputs(), name="plain")
+    table = {"kind": "log-mel", "rate": 8000, "length": 100, "window": 50, "hop": 50, "bands": 3, "input_shape": [6],
+             "normalise": "none"}
+    front_ends = front_ends_of(program_of(model, "net"), [port.name for port in model.inputs],
+                               {"front_ends": {"x2": table}})
+    start, end = front_ends.work_offset, front_ends.work_offset + front_ends.work_bytes
+    places = [(front_ends.program.plan.place(one.tensor), one.bytes) for one in front_ends.program.inputs]
+    assert [size for _, size in places] == [24, 6, 6] and start < end
+    assert all(place + size <= start or end <= place for place, size in places)
+    scenes = make_scenes(front_ends, 4)
+    exact(on_host(front_ends, written(front_ends, tmp_path / "src"), tmp_path, scenes,
+                  told_of(front_ends, model, scenes)))
+
+
 @pytest.fixture(scope="module")
 def digits() -> tuple[IntegerModel, FrontEnds]:
     model = load_model(MODEL)
@@ -206,7 +224,7 @@ def test_what_does_not_fit_is_one_line() -> None:
 
 @pytest.mark.parametrize("given, words", [
     ("image=0x0", "a camera of 0x0 pixels"), ("mic=8x8", "a camera for 'mic'; inputs that are pictures: image"),
-    ("loud", "--frontend 'loud'; give none, or what cameras give, such as image=160x120")])
+    ("loud", "--frontend 'loud'; give none, or what cameras give, such as camera=160x120")])
 def test_export_refuses_other_front_ends(given: str, words: str, tmp_path: Path,
                                          capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", str(MODEL), "--out", str(tmp_path / "out"), "--random", "--frontend", given]) in (1, 2)

@@ -251,14 +251,14 @@ def test_boards_get_a_verdict_and_an_estimate(verified: Verified) -> None:
 
 def test_records_of_a_crashed_or_babbling_program_are_refused() -> None:
     def read(sent: bytes) -> list[tuple[str, bytes]]:
-        return list(records(len(sent).to_bytes(4, "little") + sent, CORES["m3"]))
+        return list(records(len(sent).to_bytes(4, "little") + sent, "m3"))
 
     assert read(b"O\x02\x00\x00\x00ab") == [("O", b"ab")]
     for sent in (b"F\x00\x00\x00\x00", b"O\xff\xff\xff\xffab", b"O\x03\x00\x00\x00ab", b"O\x01"):
         with pytest.raises(EmulationError):
             read(sent)
     with pytest.raises(EmulationError, match="damaged"):
-        list(records(b"\xff\xff\xff\xff", CORES["m3"]))
+        list(records(b"\xff\xff\xff\xff", "m3"))
 
 
 @pytest.mark.parametrize("compiler", [one for one in toolchain.compilers().values() if one.serves(CORES["m4"])],

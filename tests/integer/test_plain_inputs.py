@@ -4,27 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from emitted import COMPILER, differing
-from rare_cases import truth
-from side_by_side import Net
+from rare_cases import plain_inputs
 from verdicts import judge
 
 from tinyfuse.integer.model import load_model, random_codes
-
-
-def plain_inputs() -> bytes:
-    """A count (int32) and a switch (bool) beside codes: the switch chooses between the codes and the count."""
-    net = Net(np.random.default_rng(0))
-    count, codes = net.input([1, 6], np.int32), net.input([1, 6])
-    net.specs[count].scale = net.specs[count].zero_point = []
-    switch = truth(net, [1, 6])
-    net.specs[switch].name = "switch"
-    net.inputs.append(switch)
-    small = net.step("CAST", [count], net.tensor([1, 6]), "CastOptions")
-    net.step("SELECT_V2", [switch, codes, small], net.tensor([1, 6]), "SelectV2Options")
-    return net.data()
 
 
 def test_the_twin_is_exact() -> None:

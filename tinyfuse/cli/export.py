@@ -13,7 +13,7 @@ HELP = ("write an integer model as C99 for microcontrollers, weights packed, rea
         "Zephyr and ESP-IDF")
 EXAMPLES = """\
   tinyfuse export runs/mine/early__w6.tflite --out runs/mine/firmware
-  tinyfuse export runs/mine/early__w6.tflite --out runs/mine/camera --frontend image=160x120
+  tinyfuse export runs/mine/early__w6.tflite --out runs/mine/camera --frontend camera=160x120
   tinyfuse export foreign.tflite --out firmware --random --optimize size --board nucleo-l4r5zi
 """
 
@@ -31,8 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-constant-channels", action="store_true",
                         help="compute channels that have one code whatever goes in, instead of removing them exactly")
     parser.add_argument("--frontend", metavar="WHAT",
-                        help="none: the package begins at the network's inputs; image=160x120: input 'image' is made "
-                             "of frames of this size (default: front ends as the table beside the model has them)")
+                        help="none: the package begins at the network's inputs; camera=160x120: input 'camera' is "
+                             "made of frames of this size (default: front ends as the table beside the model has them)")
     parser.add_argument("--board", metavar="NAME", help="refuse if the model does not fit it (tinyfuse ls boards)")
     parser.add_argument("--vectors", type=options.positive, default=200, metavar="N",
                         help="test vectors that travel with the package (default 200)")

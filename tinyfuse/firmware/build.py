@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +34,17 @@ def build(sources: Path, program: Program, core: Core, compiler: Compiler, varia
     traced = ["-include", str(harness / "trace.h"), *VARIANTS[variant]]
     package = compiler.compile(core, sources / f"{program.name}.c", work / "package.o",
                                [*STRICT, OPTIMIZE[program.optimize], *traced, f"-I{sources}"])
-    objects = [package, *(compiler.compile(core, source, work / f"{source.stem}.o",
-                                           ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", *traced,
-                                            *board_options(core), f"-I{sources}"])
-                          for source in (main, harness / "start.c", *compiler.library()))]
-    return Built(compiler.link(core, objects, harness / "core.ld", work / "program.elf"), package)
+    return Built(linked(core, compiler, [package], main, work, [*traced, f"-I{sources}"]), package)
+
+
+def linked(core: Core, compiler: Compiler, package: Sequence[Path], main: Path, work: Path,
+           options: Sequence[str]) -> Path:
+    """Link a package's object files with ``main`` and the rest of the harness, compiled with ``options``."""
+    harness = export_folder("harness")
+    strict = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", *options, *board_options(core)]
+    objects = [compiler.compile(core, source, work / f"{source.stem}.o", strict)
+               for source in (main, harness / "start.c", *compiler.library())]
+    return compiler.link(core, [*package, *objects], harness / "core.ld", work / "program.elf")
 
 
 def board_options(core: Core) -> list[str]:

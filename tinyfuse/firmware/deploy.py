@@ -41,7 +41,7 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     every C symbol; ``optimize`` is "ram", "speed" or "size"; ``force`` replaces an older package; ``output`` is the one
     of several outputs that names the class (default: the first). Channels that are constant whatever goes in are
     removed, unless ``keep_constant``. ``frontend``: None adds the front ends that the table beside the model has, for
-    frames of the input's size; "none" adds none; "image=160x120" says what a camera gives.
+    frames of the input's size; "none" adds none; "camera=160x120" says what a camera gives.
     The same model, data and options give the same bytes.
 
     Raises:

@@ -142,7 +142,7 @@ def _sound(tables: SoundTables, part: Part, name: str) -> Iterable[str]:
         "most": _float(tables.most), "level": _float(tables.level), "length": f"{one.length}u", "window_least": "1u",
         "cells": part.member.size,
         "values": one.values_shape[-1], "frames": 1, "frame_step": 1, "value_step": 1, "low": tables.grid.low,
-        "zero_code": tables.zero_code, "placement": PLACEMENTS[one.placement], "wide": wide}
+        "zero_code": tables.grid.zero_code, "placement": PLACEMENTS[one.placement], "wide": wide}
     if isinstance(one, Frames) and tables.fft is not None:
         yield from _fft(tables.fft, name)
         yield _floats(f"{name}_taper", tables.taper)
@@ -198,7 +198,7 @@ def _picture(tables: PictureTables, part: Part, name: str) -> Iterable[str]:
     yield struct("tny_picture_t", f"{name}_front_end", members | {
         "codes": f"{name}_codes", "height": f"{tables.frame[0]}u", "width": f"{tables.frame[1]}u", "out_height": height,
         "out_width": width, "top": top, "left": left, "cells": f"{part.member.size}u",
-        "zero_code": int(np.clip(tables.grid.zero_point, tables.grid.low, tables.grid.high)), "channels": channels,
+        "zero_code": tables.grid.zero_code, "channels": channels,
         "by_channel": len(tables.codes) > 1, "wide": part.member.ctype == "int16_t",
         "rows_first": tables.rows_first})
 

@@ -101,7 +101,7 @@ def front_ends_of(program: Program, names: Sequence[str], origin: Mapping[str, A
 
 def front_ends_asked(text: str | None, program: Program, names: Sequence[str],
                      origin: Mapping[str, Any]) -> FrontEnds | None:
-    """Build what ``--frontend`` asks for: None, all that ``origin`` has; "none", none; "image=160x120", a camera.
+    """Build what ``--frontend`` asks for: None, all that ``origin`` has; "none", none; "camera=160x120", a camera.
 
     Raises UsageError for another text, and what :func:`front_ends_of` raises.
     """
@@ -111,7 +111,7 @@ def front_ends_asked(text: str | None, program: Program, names: Sequence[str],
     for one in (text or "").split(",") if text else ():
         found = _CAMERA.fullmatch(one.strip())
         if found is None:
-            raise UsageError(f"--frontend '{one}'; give none, or what cameras give, such as image=160x120")
+            raise UsageError(f"--frontend '{one}'; give none, or what cameras give, such as camera=160x120")
         cameras[found[1]] = int(found[3]), int(found[2])
     made = front_ends_of(program, names, origin, cameras)
     return made if made.parts else None
@@ -147,8 +147,7 @@ def _part(member: Member, name: str, origin: Mapping[str, Any], camera: tuple[in
 
 def _free_offset(program: Program, size: int) -> int:
     """Find the first gap of ``size`` bytes between the inputs, which all wait there for the network."""
-    taken = sorted((program.plan.place(one.tensor), one.size * (2 if one.ctype == "int16_t" else 1))
-                   for one in program.inputs)
+    taken = sorted((program.plan.place(one.tensor), one.bytes) for one in program.inputs)
     offset = 0
     for start, length in taken:
         if start >= offset + size:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.core.errors import ParityError
-from tinyfuse.core.programs import run_limited
-from tinyfuse.firmware.build import Footprint, board_options, footprint
+from tinyfuse.firmware.build import Footprint, footprint, linked
 from tinyfuse.firmware.c_text import export_folder, render
 from tinyfuse.firmware.frontend_emit import interface_of
 from tinyfuse.firmware.frontend_plan import FrontEnds
 from tinyfuse.firmware.frontend_scenes import Scene, codes_of_scene, scene_bytes, stream_codes
-from tinyfuse.firmware.machine import SECONDS, EmulationError
+from tinyfuse.firmware.host import said_on_host
+from tinyfuse.firmware.machine import EmulationError, records
 from tinyfuse.firmware.measure import Setup
 from tinyfuse.firmware.toolchain import OPTIMIZE, SANITIZE, STRICT, host_compiler, run
 from tinyfuse.firmware.vectors import tflm_outputs
@@ -76,7 +76,7 @@ def told_of(front_ends: FrontEnds, model: IntegerModel, scenes: Sequence[Scene])
         for part in front_ends.parts:
             raw = scene[part.member.name]
             if isinstance(raw, np.ndarray) and not part.cannot_stream:
-                kind = f"<i{np.dtype(part.member.ctype.removesuffix('_t')).itemsize}"
+                kind = part.member.dtype.newbyteorder("<")
                 streams += [row.astype(kind).tobytes() for row in stream_codes(part, raw)]
     inputs = [one[name].astype(one[name].dtype.newbyteorder("<")).tobytes() for one in codes for name in names]
     return Told(inputs, [row.astype(row.dtype.newbyteorder("<")).tobytes() for row in outputs], streams)
@@ -89,11 +89,10 @@ def _interface(front_ends: FrontEnds) -> dict[str, Any]:
     sounds = {one["name"]: one for one in described["sounds"]}
     inputs = []
     for place, member in enumerate(program.inputs):
-        size = member.size * (2 if member.ctype == "int16_t" else 1)
         kind = "picture" if member.name in pictures else "sound" if member.name in sounds else "codes"
-        inputs.append({**pictures.get(member.name, {}), "name": member.name, "kind": kind, "bytes": size})
+        inputs.append({**pictures.get(member.name, {}), "name": member.name, "kind": kind, "bytes": member.bytes})
         if kind == "sound":
-            sounds[member.name] |= {"input": place, "bytes": size}
+            sounds[member.name] |= {"input": place, "bytes": member.bytes}
     for number, one in enumerate(sounds.values()):
         one["place"] = 1 + len(inputs) + EACH_SOUND * number
     return {"name": program.name, "inputs": inputs, "sounds": list(sounds.values()),
@@ -111,19 +110,9 @@ def on_host(front_ends: FrontEnds, sources: Path, work: Path, scenes: Sequence[S
     main.write_text(render(export_folder("harness") / "frontend.c.j2", **_interface(front_ends)), encoding="ascii")
     run([command, *STRICT, *options, "-DTNY_HOST", f"-I{sources}", f"-I{export_folder('harness')}", str(main),
          str(sources / f"{name}.c"), str(sources / f"{name}_frontend.c"), "-o", str(work / "scenes")])
-    done = run_limited([str(work / "scenes")], given=scene_bytes(front_ends, scenes), seconds=SECONDS)
-    if done.returncode:
-        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if "rror" in line]
-        raise EmulationError(f"{name}: its front ends were stopped on this machine: {(lines or ['no message'])[0]}")
-    return _judged("host", front_ends, list(_records(done.stdout)), told, len(scenes), 0.0, None)
-
-
-def _records(data: bytes) -> Iterator[tuple[str, bytes]]:
-    at = 0
-    while at < len(data):
-        (size,) = struct.unpack_from("<I", data, at + 1)
-        yield chr(data[at]), data[at + 5 : at + 5 + size]
-        at += 5 + size
+    said = said_on_host(work / "scenes", scene_bytes(front_ends, scenes), f"the front ends of {name}")
+    found = list(records(struct.pack("<I", len(said)) + said, "host"))
+    return _judged("host", front_ends, found, told, len(scenes), 0.0, None)
 
 
 def on_core(front_ends: FrontEnds, sources: Path, work: Path, scenes: Sequence[Scene], told: Told,
@@ -134,12 +123,10 @@ def on_core(front_ends: FrontEnds, sources: Path, work: Path, scenes: Sequence[S
     main = work / "frontend.c"
     main.write_text(render(export_folder("harness") / "frontend.c.j2", **_interface(front_ends)), encoding="ascii")
     options = [*STRICT, OPTIMIZE[front_ends.program.optimize], f"-I{sources}"]
-    network, front = (compiler.compile(core, sources / f"{one}.c", work / f"{one}.o", options)
-                      for one in (name, f"{name}_frontend"))
-    others = [compiler.compile(core, source, work / f"{source.stem}_.o", ["-std=gnu11", "-O1", *board_options(core),
-                                                                         f"-I{sources}"])
-              for source in (main, export_folder("harness") / "start.c", *compiler.library())]
-    program = compiler.link(core, [network, front, *others], export_folder("harness") / "core.ld", work / "scenes.elf")
+    # These names, for no name of a network may be that of an object of the harness.
+    network, front = (compiler.compile(core, sources / f"{name}{end}.c", work / f"package{end}.o", options)
+                      for end in ("", "_frontend"))
+    program = linked(core, compiler, [network, front], main, work, [f"-I{sources}"])
     ran = setup.emulator.run(core, program, scene_bytes(front_ends, scenes), counted=counted)
     return _judged(core.name, front_ends, list(ran.records), told, len(scenes), ran.instructions_per_tick if counted
                    else 0.0, footprint(front))

@@ -41,7 +41,7 @@ def make_scenes(front_ends: FrontEnds, count: int, seed: int = 0) -> list[Scene]
             part = parts.get(member.name)
             if part is None:
                 low, high = member.limits
-                scene[member.name] = rng.integers(low, high + 1, member.size).astype(member.ctype.removesuffix("_t"))
+                scene[member.name] = rng.integers(low, high + 1, member.size).astype(member.dtype)
             else:
                 scene[member.name] = _frame(part.tables, number, rng) if isinstance(
                     part.tables, PictureTables) else _sound(part.tables, number, rng)
@@ -87,7 +87,7 @@ def codes_of_scene(front_ends: FrontEnds, scene: Scene) -> dict[str, np.ndarray]
         raw, part = scene[member.name], parts.get(member.name)
         codes = raw if part is None else _codes(part, raw)
         assert isinstance(codes, np.ndarray)
-        found[member.name] = codes.reshape(-1).astype(member.ctype.removesuffix("_t"))
+        found[member.name] = codes.reshape(-1).astype(member.dtype)
     return found
 
 

@@ -29,9 +29,14 @@ def outputs_on_host(program: Program, stream: bytes, work: Path, command: str, o
     folder = write_sources(program, work / "src")
     run([command, *STRICT, *options, f"-I{folder}", str(work / "main.c"), str(folder / f"{name}.c"), "-o",
          str(work / "program")])
+    return said_on_host(work / "program", stream, name)
+
+
+def said_on_host(program: Path, given: bytes, name: str) -> bytes:
+    """Run a compiled ``program`` of ``name`` on this machine; return what it says, or raise EmulationError."""
     try:
         # No limit of memory: what the sanitizers reserve is larger than any.
-        done = run_limited([str(work / "program")], given=stream, seconds=SECONDS)
+        done = run_limited([str(program)], given=given, seconds=SECONDS)
     except subprocess.TimeoutExpired as error:
         raise EmulationError(f"{name}: the program did not end on this machine in {SECONDS} seconds") from error
     if done.returncode:

@@ -60,19 +60,19 @@ def check_size(vectors: bytes) -> None:
                          "with fewer --vectors")
 
 
-def records(left: bytes, core: Core) -> Iterator[tuple[str, bytes]]:
-    """Split what lies in the memory for results; as in harness/records.h."""
+def records(left: bytes, core: str) -> Iterator[tuple[str, bytes]]:
+    """Split what lies in the memory for results of ``core``; as in harness/records.h."""
     at, end = 4, 4 + struct.unpack_from("<I", left)[0]
     if end > len(left):
-        raise EmulationError(f"{core.name}: its memory for results is damaged")
+        raise EmulationError(f"{core}: its memory for results is damaged")
     while at < end:
         if at + 5 > end:
-            raise EmulationError(f"{core.name}: the last record is cut off")
+            raise EmulationError(f"{core}: the last record is cut off")
         tag, (size,) = chr(left[at]), struct.unpack_from("<I", left, at + 1)
         if tag == "F":
-            raise EmulationError(f"{core.name}: the program ended in a processor fault")
+            raise EmulationError(f"{core}: the program ended in a processor fault")
         if at + 5 + size > end:
-            raise EmulationError(f"{core.name}: a record of {size} bytes is damaged")
+            raise EmulationError(f"{core}: a record of {size} bytes is damaged")
         yield tag, left[at + 5:at + 5 + size]
         at += 5 + size
 
@@ -137,7 +137,7 @@ class Qemu:
             stream.seek(place + VECTOR_BYTES)
             left = stream.read(RESULT_BYTES)
         memory.unlink()
-        return Ran(tuple(records(left, core)), 1e9 / core.clock_hz)
+        return Ran(tuple(records(left, core.name)), 1e9 / core.clock_hz)
 
 
 class Unicorn:
@@ -153,7 +153,7 @@ class Unicorn:
             board.run()
         except unicorn.UcError as error:
             raise EmulationError(f"{core.name}: the program crashed in Unicorn ({error})") from error
-        return Ran(tuple(records(board.left(), core)), float(INSTRUCTIONS_PER_TICK))
+        return Ran(tuple(records(board.left(), core.name)), float(INSTRUCTIONS_PER_TICK))
 
 
 class _Board:

@@ -39,11 +39,21 @@ class Member:
     edge: str
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its codes."""
+        return np.dtype(self.ctype.removesuffix("_t"))
+
+    @property
+    def bytes(self) -> int:
+        """Memory that its codes take."""
+        return self.size * self.dtype.itemsize
+
+    @property
     def limits(self) -> tuple[int, int]:
         """The first and the last code."""
         if self.edge == "bool":
             return 0, 1
-        found = np.iinfo(self.ctype.removesuffix("_t"))
+        found = np.iinfo(self.dtype)
         return int(found.min), int(found.max)
 
 

@@ -45,8 +45,7 @@ class PictureTables:
     """The constants of one picture's front end, for frames of ``frame`` (height, width).
 
     ``corner``: (row, column) of the input where the picture begins; around it is black. ``codes`` int32 [1 or channels,
-    256]: what a pixel becomes. ``rows_first``: rows are weighed before
-    the columns of what comes out, else behind them; each rounds.
+    256]: what a pixel becomes. ``rows_first``: rows are resized before columns, else behind them; each step rounds.
     """
 
     front_end: Picture
@@ -263,7 +262,6 @@ def picture_codes(tables: PictureTables, frame: np.ndarray, form: PixelFormat) -
     made = resized(tables, pixels_of(frame.reshape(-1), form, tables.frame, grey=grey))
     rows = np.broadcast_to(tables.codes, (tables.channels, 256))
     codes = np.stack([rows[channel][made[..., channel]] for channel in range(tables.channels)], axis=-1)
-    cells = np.full(math.prod(tables.front_end.shape), np.clip(tables.grid.zero_point, tables.grid.low,
-                                                              tables.grid.high), np.int32)
+    cells = np.full(math.prod(tables.front_end.shape), tables.grid.zero_code, np.int32)
     cells[: codes.size] = codes.reshape(-1)
     return cells.reshape(tables.front_end.shape)

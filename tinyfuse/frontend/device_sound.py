@@ -37,6 +37,11 @@ class Grid:
     low: int
     high: int
 
+    @property
+    def zero_code(self) -> int:
+        """The code of cells that carry no value."""
+        return int(np.clip(self.zero_point, self.low, self.high))
+
 
 @dataclass(frozen=True, eq=False)
 class SoundTables:
@@ -64,11 +69,6 @@ class SoundTables:
         """Square of the wanted RMS of int16 samples; 0: as they come."""
         wanted = self.front_end.level_rms
         return np.float32(0 if wanted is None else wanted**2 * FULL_SCALE**2)
-
-    @property
-    def zero_code(self) -> int:
-        """The code of the cells that carry no value."""
-        return int(np.clip(self.grid.zero_point, self.grid.low, self.grid.high))
 
     @property
     def energy(self) -> bool:
@@ -105,8 +105,9 @@ def sound_tables(front_end: FrontEnd, fitted: Normalisation, grid: Grid) -> Soun
         raise DataError(f"{front_end.label} has no C code; allowed: mfcc, log-mel, spectrogram, waveform, picture")
     _check_sizes(front_end)
     mel = [_filter(row) for row in mel_filters(front_end)] if isinstance(front_end, LogMel) else []
-    return SoundTables(front_end, grid, slope, offset, least, most, plan_fft(front_end.fft_size), _taper(front_end),
-                       tuple(mel), _dct(front_end))
+    dct = dct_matrix(front_end) if isinstance(front_end, Mfcc) else np.zeros((0, 0), np.float32)
+    return SoundTables(front_end, grid, slope, offset, least, most, plan_fft(front_end.fft_size), taper_of(front_end),
+                       tuple(mel), dct)
 
 
 def _check_sizes(one: Frames) -> None:
@@ -134,7 +135,8 @@ def _affine(one: FrontEnd, fitted: Normalisation, grid: Grid) -> tuple[np.ndarra
             np.float32(least), np.float32(most))
 
 
-def _taper(one: Frames) -> np.ndarray:
+def taper_of(one: Frames) -> np.ndarray:
+    """Return the weights of a frame's samples, float32 [window]."""
     from scipy.signal import get_window
 
     return np.asarray(get_window(one.taper, one.window, fftbins=True), np.float32)
@@ -145,9 +147,8 @@ def _filter(row: np.ndarray) -> tuple[int, np.ndarray]:
     return int(used[0]), np.asarray(row[used[0] : used[-1] + 1] * POWER_SHARE, np.float32)
 
 
-def _dct(one: Frames) -> np.ndarray:
-    if not isinstance(one, Mfcc):
-        return np.zeros((0, 0), np.float32)
+def dct_matrix(one: Mfcc) -> np.ndarray:
+    """Return the orthonormal DCT that makes coefficients of bands, float32 [coefficients, bands]."""
     from scipy.fft import dct
 
     matrix = dct(np.eye(one.bands), axis=0, type=2, norm="ortho")[int(one.drop_first) : one.coefficients]
@@ -176,19 +177,22 @@ def squares_of(samples: np.ndarray) -> int:
     return int(np.square(samples.astype(np.int64)).sum())
 
 
+def window_start(one: Recording, samples: np.ndarray) -> int:
+    """Find where the window begins in int16 ``samples``; negative: zeros come first. The loudest is found exactly."""
+    spare = len(samples) - one.length
+    if one.placement == "start":
+        return 0
+    if spare > 0 and one.placement == "loudest":
+        sums = np.concatenate([[0], np.cumsum(np.square(samples.astype(np.int64)))])
+        return int(np.argmax(sums[one.length :] - sums[: -one.length]))
+    return spare // 2 if spare > 0 else -(-spare // 2)
+
+
 def placed(tables: SoundTables, samples: np.ndarray) -> np.ndarray:
-    """Place int16 samples in the front end's window, int16 [length]; the loudest part is found exactly."""
-    one, spare = tables.front_end, len(samples) - tables.front_end.length
-    if spare > 0 and one.placement != "start":
-        first = spare // 2
-        if one.placement == "loudest":
-            sums = np.concatenate([[0], np.cumsum(np.square(samples.astype(np.int64)))])
-            first = int(np.argmax(sums[one.length :] - sums[: -one.length]))
-        return samples[first : first + one.length]
-    window = np.zeros(one.length, np.int16)
-    first = 0 if one.placement == "start" else max(-spare, 0) // 2
-    taken = samples[: one.length]
-    window[first : first + len(taken)] = taken
+    """Place int16 samples in the front end's window, int16 [length]."""
+    start, window = window_start(tables.front_end, samples), np.zeros(tables.front_end.length, np.int16)
+    taken = samples[max(start, 0) : start + len(window)]
+    window[max(-start, 0) : max(-start, 0) + len(taken)] = taken
     return window
 
 
@@ -259,7 +263,7 @@ def laid_out(tables: SoundTables, values: np.ndarray) -> np.ndarray:
     one, grid = tables.front_end, tables.grid
     steps = np.minimum(np.maximum(values * tables.slope + tables.offset, tables.least), tables.most)
     codes = (steps + np.float32(0.5)).astype(np.int32) + grid.low
-    cells = np.full((len(values), int(np.prod(one.shape))), tables.zero_code, np.int32)
+    cells = np.full((len(values), int(np.prod(one.shape))), grid.zero_code, np.int32)
     arranged = one.arranged(codes).reshape(len(values), -1)
     cells[:, : arranged.shape[1]] = arranged
     return cells.reshape(len(values), *one.shape)

@@ -38,6 +38,14 @@ def set_constant(model: Any, tensor: Any, value: np.ndarray, scale: np.ndarray) 
     set_scale(tensor, scale, np.zeros(len(scale), np.int64))
 
 
+def integers(model: Any, tensor: Any) -> list[int]:
+    """Return the constant int32 numbers of ``tensor``, none where it holds others or is damaged."""
+    data = model.buffers[tensor.buffer].data if 0 <= tensor.buffer < len(model.buffers) else None
+    if data is None or len(data) % 4 or tensor.type != schema().TensorType.INT32:
+        return []
+    return [int(value) for value in np.frombuffer(np.asarray(data, np.uint8).tobytes(), np.int32)]
+
+
 def add_integers(model: Any, values: Sequence[int]) -> int:
     """Add a constant int32 vector to the first subgraph of ``model``; return the index of its tensor."""
     tensor, graph = schema().TensorT(), model.subgraphs[0]

@@ -53,7 +53,7 @@ def _reduce_inside(model: Any, operator: Any, inputs: Sequence[int]) -> bool:
     tensors = model.subgraphs[0].tensors
     if len(inputs) != 2 or min(inputs) < 0 or not hasattr(operator.builtinOptions, "keepDims"):
         return False
-    shape, axes = _indices(tensors[inputs[0]].shape), _numbers(model, tensors[inputs[1]])
+    shape, axes = _indices(tensors[inputs[0]].shape), editing.integers(model, tensors[inputs[1]])
     if any(not -len(shape) <= axis < len(shape) for axis in axes):
         return False
     counted = {axis % len(shape) for axis in axes}
@@ -61,14 +61,6 @@ def _reduce_inside(model: Any, operator: Any, inputs: Sequence[int]) -> bool:
         return False
     operator.inputs = np.array([inputs[0], editing.add_integers(model, sorted(counted - {0}))], np.int32)
     return True
-
-
-def _numbers(model: Any, tensor: Any) -> list[int]:
-    """The constant int32 numbers of ``tensor``, none where it holds others."""
-    data = model.buffers[tensor.buffer].data if 0 <= tensor.buffer < len(model.buffers) else None
-    if data is None or len(data) % 4 or tensor.type != flatbuffer.schema().TensorType.INT32:
-        return []
-    return [int(value) for value in np.frombuffer(np.asarray(data, np.uint8).tobytes(), np.int32)]
 
 
 def _grow_with(raw: Any, inputs: Sequence[int], output: int, grown: set[int]) -> None:

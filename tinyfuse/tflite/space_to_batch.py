@@ -103,11 +103,10 @@ def _read(model: Any, operator: Any) -> _Blocks:
 
 
 def _numbers(model: Any, index: int) -> list[int]:
-    tensor = model.subgraphs[0].tensors[index]
-    data = model.buffers[tensor.buffer].data if 0 <= tensor.buffer < len(model.buffers) else None
-    if data is None or not len(data) or len(data) % 4 or tensor.type != flatbuffer.schema().TensorType.INT32:
+    found = editing.integers(model, model.subgraphs[0].tensors[index])
+    if not found:
         raise ModelError("its blocks and paddings must be constant int32 numbers; convert the model with fixed shapes")
-    return [int(value) for value in np.frombuffer(np.asarray(data, np.uint8).tobytes(), np.int32)]
+    return found
 
 
 def _spread(tensor: Any, samples: int, blocks: _Blocks, sizes: Sequence[int] | None = None) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.frontend.base import FrontEnd
+from tinyfuse.frontend.device_sound import dct_matrix, taper_of
 from tinyfuse.frontend.normalisation import Normalisation
 from tinyfuse.frontend.recording import Recording, Waveform
 from tinyfuse.frontend.spectrum import Frames, LogMel, Mfcc, Spectrogram, mel_filters
@@ -58,13 +59,12 @@ class DifferentiableSound:
         return self._laid_out(self._normalised(values))
 
     def _values(self, one: Frames, windows: Any) -> Any:
-        from scipy.signal import get_window
-
         tf, size = tensorflow(), one.fft_size
         around = size // 2 if one.center else 0
         frames = tf.signal.frame(tf.pad(windows, [[0, 0], [around, around]]), size, one.hop)
-        taper, lead = get_window(one.taper, one.window, fftbins=True), (size - one.window) // 2
-        spectrum = tf.signal.rfft(frames * np.pad(taper, (lead, size - one.window - lead)).astype(np.float32), [size])
+        lead = (size - one.window) // 2
+        taper = np.pad(taper_of(one), (lead, size - one.window - lead))
+        spectrum = tf.signal.rfft(frames * taper, [size])
         power = tf.math.real(spectrum) ** 2 + tf.math.imag(spectrum) ** 2
         if isinstance(one, Spectrogram) and one.scale != "decibel":
             return tf.sqrt(tf.maximum(power, 1e-20)) if one.scale == "magnitude" else power
@@ -73,10 +73,7 @@ class DifferentiableSound:
         loud = self._decibels(one, power)
         if not isinstance(one, Mfcc):
             return loud
-        from scipy.fft import dct
-
-        matrix = dct(np.eye(one.bands), axis=0, type=2, norm="ortho")[int(one.drop_first) : one.coefficients]
-        made = tf.matmul(loud, matrix.T.astype(np.float32))
+        made = tf.matmul(loud, dct_matrix(one).T)
         if not one.append_energy:
             return made
         energy = self._decibels(one, tf.reduce_mean(frames**2, axis=2, keepdims=True))

@@ -16,7 +16,7 @@ import numpy as np
 from tinyfuse.attacks.attack import SampleAttack
 from tinyfuse.attacks.wave.wave_target import ABOUT, HEARD, WaveTarget
 from tinyfuse.core.errors import UsageError
-from tinyfuse.frontend.device_sound import FULL_SCALE, SoundTables, sound_codes, sound_tables
+from tinyfuse.frontend.device_sound import FULL_SCALE, SoundTables, sound_codes, sound_tables, window_start
 from tinyfuse.frontend.device_sound import Grid as CodeGrid
 from tinyfuse.frontend.normalisation import Normalisation
 from tinyfuse.frontend.recording import Recording
@@ -56,19 +56,7 @@ class Scene:
     @property
     def starts(self) -> list[int]:
         """Where each recording's window begins in it; negative: zeros come first."""
-        found = []
-        for clip in self.clips:
-            spare, placement = len(clip) - self.front_end.length, self.front_end.placement
-            if placement == "start":
-                found.append(0)
-            elif spare <= 0:
-                found.append(-(-spare // 2))
-            elif placement == "centre":
-                found.append(spare // 2)
-            else:
-                sums = np.concatenate([[0], np.cumsum(np.square(clip.astype(np.int64)))])
-                found.append(int(np.argmax(sums[self.front_end.length :] - sums[: -self.front_end.length])))
-        return found
+        return [window_start(self.front_end, clip) for clip in self.clips]
 
     def part(self, row: int, start: int) -> tuple[slice, slice]:
         """Return which samples of recording ``row`` lie in its window, and where there."""
