@@ -49,7 +49,7 @@ def windows_of(one: Recording, clips: list[np.ndarray]) -> tuple[np.ndarray, ...
 def test_its_inputs_are_librosas_and_its_slope_is_theirs(one: Recording) -> None:
     clips = clips_of()
     values = np.stack([one.features(clip, rate=8000) for clip in clips])
-    fitted = fit(one, values)
+    fitted = fit(one, 0.9 * values)  # no value lies just where it is clipped, where no slope is the right one
     sound = DifferentiableSound(one, fitted)
     given = windows_of(one, clips)
     found = sound.inputs(*given)
@@ -60,7 +60,7 @@ def test_its_inputs_are_librosas_and_its_slope_is_theirs(one: Recording) -> None
     step = np.float32(1e-4)
     ahead, behind = (sound.inputs(given[0] + sign * step * way, *given[1:]).astype(np.float64) for sign in (1, -1))
     wanted = ((ahead - behind) * slope).sum() / (2 * step)
-    assert (sound.pull_back(*given, slope).astype(np.float64) * way).sum() == pytest.approx(wanted, rel=0.05)
+    assert (sound.pull_back(*given, slope).astype(np.float64) * way).sum() == pytest.approx(wanted, rel=0.02)
 
 
 class Straight:

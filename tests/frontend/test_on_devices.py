@@ -77,7 +77,7 @@ def test_codes_are_librosas_but_for_roundings(one: FrontEnd) -> None:
     fitted = fit(one, np.stack([one.features(clip, rate=8000) for clip in clips]))
     grid = GRID if one.normalise == "unit" else Grid(2 / 255, 0, -128, 127)
     apart = np.abs(sound_codes(sound_tables(one, fitted, grid), clips) - codes_of(one, fitted, clips, grid))
-    assert apart.max() <= 2 and np.mean(apart <= 1) >= 0.999 and np.mean(apart == 0) >= 0.99
+    assert apart.max() <= 1 and np.mean(apart == 0) >= 0.999
 
 
 def test_the_batch_changes_nothing_and_silence_is_heard() -> None:
