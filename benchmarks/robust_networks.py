@@ -23,8 +23,7 @@ from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.study.rows import SAMPLE_SEED
 
 RECIPES = ("w8", "w6", "w4")
-RETRAINED = "w4-qat"
-CHOSEN = {"intermediate": "drawn", "late": "drawn+single"}
+CHOSEN = {"intermediate": "drawn", "late": "drawn-pgd+single"}
 """By network the objective of benchmarks/objectives.py that it was trained with."""
 COLUMNS = (("none", "none"), ("none", "image alone"), ("none", "audio alone"), ("linf .1/.03", "image"),
            ("linf .1/.03", "audio"), ("linf .1/.03", "all"), ("l2 1/.5", "all"))
@@ -51,8 +50,7 @@ def run(args: argparse.Namespace) -> int:
         missing = [recipe for recipe in RECIPES if not (args.models / f"{network}__{recipe}.tflite").exists()]
         if missing:
             api.convert_many(path, missing, dataset, out=args.models)
-        again = (RETRAINED,) if (args.models / f"{network}__{RETRAINED}.tflite").exists() else ()
-        for bits in ("float", *RECIPES, *again):
+        for bits in ("float", *RECIPES):
             place = {"network": network, "objective": objective, "seed": 0, "bits": bits, "samples": args.samples}
             cost = "| | | " if bits == "float" else costs(args.models / f"{network}__{bits}.tflite", dataset)
             print(f"| {network} | {bits} | " + " | ".join(_cells(figures, place, dataset)) + f" | {cost} |")
