@@ -410,6 +410,13 @@ def test_a_name_that_is_no_text_is_one_line() -> None:
     assert done.returncode == 1 and b"cannot be read" in done.stderr and b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("given", ["0", "many", "-3", "1.5"])
+def test_a_count_is_a_whole_number_of_at_least_one(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["attack", "m.tflite", f"--samples={given}"])
+    assert f"'{given}' is not a whole number of at least 1" in capsys.readouterr().err
+
+
 def test_an_adversary_without_budget_is_taken_at_its_word() -> None:
     from tinyfuse.cli.train import settings_of
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,8 +63,22 @@ def test_peak_memory_grows_with_what_is_touched() -> None:
 
 def test_commit_only_in_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An installed package must not report the commit of some surrounding repository."""
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "tinyfuse" / "provenance.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "tinyfuse" / "core" / "provenance.py"))
     assert provenance.git_commit() is None
+
+
+def test_the_commit_of_a_checkout_says_when_files_differ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "tinyfuse" / "core" / "provenance.py"))
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        monkeypatch.setenv(f"{name}_NAME", "a")
+        monkeypatch.setenv(f"{name}_EMAIL", "a@b")
+    (tmp_path / "file").write_text("1")
+    for command in ("init -q", "add file", "commit -q -m one"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    commit = str(provenance.git_commit())
+    assert re.fullmatch("[0-9a-f]{12}", commit)
+    (tmp_path / "file").write_text("2")
+    assert provenance.git_commit() == f"{commit}-dirty"
 
 
 def test_no_heavy_imports() -> None:

@@ -286,6 +286,13 @@ def test_lists_that_do_not_fit_the_files_are_refused(commands_folder: Path, tmp_
     one_line(caught.value)
 
 
+def test_a_folder_without_written_digits_is_refused(commands_folder: Path, tmp_path: Path, one_line: Line) -> None:
+    folder = Path(shutil.copytree(commands_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("*ubyte*")))
+    with pytest.raises(DataError, match="no written digits; expected") as caught:
+        read_folder(folder, "auto")
+    one_line(caught.value)
+
+
 def test_a_list_of_other_words_alone_is_refused_and_others_are_counted(
         commands_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(shutil.copytree(commands_folder, tmp_path / "copy"))

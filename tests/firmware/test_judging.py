@@ -12,6 +12,7 @@ from verdicts import Tally, judge_firmware
 from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import ParityError
 from tinyfuse.firmware import deploy, host
+from tinyfuse.firmware.machine import EmulationError
 from tinyfuse.firmware.toolchain import host_compiler
 from tinyfuse.firmware.vectors import Vectors
 
@@ -24,6 +25,15 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "net.tflite"
     path.write_bytes(fusion())
     return path
+
+
+def test_a_program_without_end_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nsleep 100\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(host, "SECONDS", 0.2)
+    with pytest.raises(EmulationError, match="net: the program did not end on this machine"):
+        host.said_on_host(program, b"", "net")
 
 
 @needs_compiler

@@ -218,6 +218,7 @@ def test_boards_say_estimate_and_by_how_much_it_may_be_off() -> None:
     said = board("NUCLEO-L4R5ZI").estimate(12_000_000)
     assert said.startswith("estimate 157.0 ms, off by up to 30% either way") and "not measured on a board" in said
     assert "no estimate" in board("esp32-s3").estimate(1)
+    assert "no estimate of its time: that needs M4" in board("NUCLEO-L4R5ZI").estimate(None).replace("m4", "M4")
     assert board("ek-ra8d1").fits(100_000, 100_000) and not BOARDS["nucleo-f103rb"].fits(100_000, 21_000)
     assert "does not fit" in BOARDS["nucleo-f103rb"].verdict(100_000, 21_000)
 

@@ -85,7 +85,7 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Name the commit of the checkout that tinyfuse runs from (``-dirty`` if files differ); None outside one."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
