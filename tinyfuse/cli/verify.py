@@ -58,16 +58,19 @@ def _play(args: argparse.Namespace) -> int:
     """Play files to the first core that was named (default: m4) and print what it answers."""
     from tinyfuse.firmware.frontend_verify import play
     from tinyfuse.firmware.package import open_package
+    from tinyfuse.integer.class_values import class_values
 
     pairs = [one.partition("=") for one in args.play.split(",")]
     if not all(name and file for name, _, file in pairs):
         raise UsageError(f"--play '{args.play}'; give NAME=FILE, several separated by commas")
     found = play(args.package, {name: file for name, _, file in pairs}, (args.core or "m4").split(",")[0])
     found.check()
-    table = open_package(args.package).metadata
+    package = open_package(args.package)
+    table = package.metadata
     codes = found.outputs[0][: table.output.size]
-    place = int(codes.argmax())
-    classes = table.provenance.get("classes") or range(len(codes))
+    values = class_values(codes[None], package.model)[0]
+    place = int(values.argmax())
+    classes = table.provenance.get("classes") or range(len(values))
     print(f"{found.core}: class {classes[place]}; {table.output.name} {' '.join(map(str, codes))}; "
           f"{sum(found.compared.values())} codes from the sample to the output are Python's")
     print("instructions: " + ", ".join(f"{name} {count}" for name, count in found.instructions.items() if count))

@@ -20,7 +20,8 @@ def header(program: Program) -> str:
 
 def _from_template(file: str, program: Program, **values: Any) -> str:
     return render(export_folder("interface") / file, name=program.name, upper=program.name.upper(), plan=program.plan,
-                  inputs=program.inputs, output=program.output, outputs=program.outputs, **values)
+                  inputs=program.inputs, output=program.output, outputs=program.outputs, half=program.half,
+                  **values)
 
 
 def source(program: Program) -> str:

@@ -15,6 +15,7 @@ from tinyfuse.firmware.operators import Layer, layers_of
 from tinyfuse.firmware.operators.base import Weighted
 from tinyfuse.firmware.plan import Plan, check_buffers, plan
 from tinyfuse.firmware.toolchain import OPTIMIZE
+from tinyfuse.integer.class_values import half_of
 from tinyfuse.integer.model import IntegerModel
 from tinyfuse.integer.twin import Twin
 from tinyfuse.integer.undouble import undoubled
@@ -62,7 +63,7 @@ class Program:
     """All that is emitted: ``name`` is a C identifier, ``layers`` those of the plan in the order of the graph.
 
     ``optimize``: what it is planned for, one of toolchain.OPTIMIZE. ``left``: the channels that are computed, of the
-    tensors that have others in the model.
+    tensors that have others in the model. ``half``: the output code of one half where one sigmoid names two classes.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Program:
     outputs: Sequence[Member]
     optimize: str
     left: Mapping[int, np.ndarray] = field(repr=False)
+    half: int | None = None
 
     @property
     def output(self) -> Member:
@@ -119,7 +121,7 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram", *, keep_co
                       model.edges[port.name].dtype if port.name in model.edges else port.dtype)
                for name, index, port in zip(member_names(port.name for port in ports), places, ports, strict=True)]
     count = len(model.inputs)
-    return Program(name, found, layers, members[:count], members[count:], optimize, left)
+    return Program(name, found, layers, members[:count], members[count:], optimize, left, half_of(model.graph))
 
 
 def _planned(twin: Twin, optimize: str) -> tuple[list[Layer], Plan]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyfuse.core.console import progress
 from tinyfuse.core.errors import InputsError, ModelError, ParityError, UsageError
+from tinyfuse.integer.class_values import class_values
 from tinyfuse.integer.executors import EXECUTORS, check_executor, open_executor
 from tinyfuse.integer.executors.installed import is_here
 from tinyfuse.integer.model import Codes, IntegerModel, random_codes
@@ -130,13 +131,14 @@ def compare(model: IntegerModel, executors: Sequence[str], codes: Codes, *,
                 difference.add(tensors[a][index], tensors[b][index])
         tick(min(BLOCK, count - start))
     joined = {name: np.concatenate(parts) for name, parts in outputs.items()}
-    return Comparison(model.name, tuple(_difference(*two, [*differences.values()], joined)
+    classes = {name: class_values(values, model).argmax(1) for name, values in joined.items()}
+    return Comparison(model.name, tuple(_difference(*two, [*differences.values()], classes)
                                         for two, differences in found.items()), joined)
 
 
-def _difference(a: str, b: str, tensors: Sequence[TensorDifference], outputs: Mapping[str, np.ndarray]) -> Difference:
-    other = int(np.sum(outputs[a].argmax(1) != outputs[b].argmax(1)))
-    return Difference(a, b, len(outputs[a]), sum(one.values for one in tensors), sum(one.differing for one in tensors),
+def _difference(a: str, b: str, tensors: Sequence[TensorDifference], classes: Mapping[str, np.ndarray]) -> Difference:
+    other = int(np.sum(classes[a] != classes[b]))
+    return Difference(a, b, len(classes[a]), sum(one.values for one in tensors), sum(one.differing for one in tensors),
                       max(one.max_abs for one in tensors), other, tuple(tensors))
 
 
@@ -170,7 +172,7 @@ def compare_model(model: IntegerModel, executors: Sequence[str] | None, dataset:
             raise InputsError(f"{error}; or compare on random inputs (--random N)") from error
     with progress("comparing", len(next(iter(codes.values())))) as advance:
         found = compare(model, chosen, codes, tick=advance)
-    accuracy = {} if labels is None else {name: float(np.mean(output.argmax(1) == labels))
+    accuracy = {} if labels is None else {name: float(np.mean(class_values(output, model).argmax(1) == labels))
                                           for name, output in found.outputs.items()}
     return replace(found, data=data, accuracy=accuracy, left_out=left_out)
 

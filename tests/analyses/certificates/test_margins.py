@@ -59,13 +59,6 @@ def test_a_step_survives_the_softmax_wherever_the_other_codes_lie(scale: float) 
         assert not proved(target, [0, step - 1, -128], 1)
 
 
-def test_one_output_names_no_class() -> None:
-    specs = [Spec([1, 3], name="x"), Spec([1, 3], data=np.ones((1, 3), np.int8)), Spec([1, 1])]
-    data = build(specs, [Step("FULLY_CONNECTED", [0, 1], [2], "FullyConnectedOptions", {})], [0], [2])
-    with pytest.raises(ModelError, match="one output, which names no class"):
-        Certifier(TwinTarget(load_model(data, name="one")))
-
-
 @pytest.mark.parametrize("last", [("SOFTMAX", "SoftmaxOptions", {"beta": 1.0}), ("LOGISTIC",), ("QUANTIZE",)])
 def test_what_comes_after_a_softmax_is_refused(last: tuple[Any, ...]) -> None:
     """A second squashing rounds codes to one that the softmax keeps apart."""

@@ -84,8 +84,7 @@ class Certifier:
     def by_codes(self, boxes: Boxes, labels: np.ndarray) -> np.ndarray:
         """Bound the differences [n, classes - 1] by the box of the logits alone."""
         low, high = (end.reshape(len(labels), -1).astype(np.float64) for end in boxes[self.margins.logits])
-        own = np.take_along_axis(low, labels[:, None], axis=1)
-        return np.asarray(own - np.take_along_axis(high, self.margins.others(labels), axis=1))
+        return self.margins.by_box(low, high, labels)
 
     def by_lines(self, boxes: Boxes, labels: np.ndarray, ball: Ball | None = None, *,
                  depth: int | None = None) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.core.errors import ModelError
+from tinyfuse.integer.class_values import class_values, has_one_sigmoid
 from tinyfuse.integer.operators.softmax import Softmax
 
 _ROUNDING = 1.01  # steps of the output that two probabilities must differ by to be two codes; fixed point errs far less
@@ -33,8 +34,11 @@ class Margins:
     def of(cls, target: TwinTarget) -> Margins:
         """Look at the end of a model; ModelError where no order of codes before it decides."""
         tensor = target.twin.graph.tensors[target.logit_tensor]
+        if has_one_sigmoid(target.twin.graph):
+            return SigmoidMargins.of(target)
         if int(np.prod(tensor.shape)) < 2:
-            raise ModelError(f"{target.name} has one output, which names no class: nothing can be certified")
+            raise ModelError(f"{target.name} has one output that no sigmoid makes, which names no class: nothing can "
+                             "be certified")
         return cls(target.logit_tensor, tensor.shape[1:], _step(target))
 
     def others(self, labels: np.ndarray) -> np.ndarray:
@@ -53,6 +57,40 @@ class Margins:
     def needed(self, labels: np.ndarray) -> np.ndarray:
         """Return int [n, classes - 1]: by how many codes the right class must lead each other one."""
         return np.where(self.others(labels) < labels[:, None], self.step, 0)
+
+    def by_box(self, low: np.ndarray, high: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Bound the differences [n, classes - 1] by the ends ``low`` and ``high`` [n, classes] of the codes."""
+        own = np.take_along_axis(low, labels[:, None], axis=1)
+        return np.asarray(own - np.take_along_axis(high, self.others(labels), axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class SigmoidMargins(Margins):
+    """Of one sigmoid: the second of two classes is named from the code ``step`` of its logit on, else the first."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", 2)
+
+    @classmethod
+    def of(cls, target: TwinTarget) -> SigmoidMargins:
+        """Find the code; ModelError where classes do not follow from the order of codes."""
+        tensor = target.twin.graph.tensors[target.logit_tensor]
+        limits = np.iinfo(tensor.dtype)
+        codes = np.arange(int(limits.min), int(limits.max) + 1).reshape(-1, *tensor.shape[1:])
+        values = class_values(target.twin.finish(codes.astype(tensor.dtype), target.logit_tensor), target.model)
+        named = values.argmax(axis=1)
+        if (np.diff(named) < 0).any():
+            raise ModelError(f"{target.name}: its sigmoid does not keep the order of codes; nothing can be certified")
+        return cls(target.logit_tensor, tensor.shape[1:], int(limits.max) + 1 - int(named.sum()))
+
+    def coefficients(self, labels: np.ndarray) -> np.ndarray:
+        return np.where(labels, 1.0, -1.0).reshape(-1, 1, *self.shape)
+
+    def needed(self, labels: np.ndarray) -> np.ndarray:
+        return np.where(labels, self.step, 1 - self.step)[:, None]
+
+    def by_box(self, low: np.ndarray, high: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return np.where(labels[:, None], low, -high)
 
 
 def _step(target: TwinTarget) -> int:

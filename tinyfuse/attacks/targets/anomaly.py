@@ -20,6 +20,7 @@ from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.dataset import Dataset
 from tinyfuse.data.samples import Batch
+from tinyfuse.integer.class_values import class_values, has_one_sigmoid
 from tinyfuse.integer.model import Codes, IntegerModel, dequantize
 from tinyfuse.integer.undouble import undoubled
 from tinyfuse.nn.network import Network
@@ -40,8 +41,9 @@ def rebuilds_input(name: str, values: int, shapes: Sequence[Sequence[int]], data
     if values == len(dataset.classes):
         return False
     if len(shapes) != 1 or math.prod(shapes[0]) != values:
-        raise UsageError(f"{name} returns {values} values, but the data has the {len(dataset.classes)} classes "
-                         f"{', '.join(dataset.classes[:4])}; give data with its classes")
+        one = " (one value names two classes if a sigmoid makes it)" if values == 1 else ""
+        raise UsageError(f"{name} returns {values} value{'s' * (values != 1)}{one}, but the data has the "
+                         f"{len(dataset.classes)} classes {', '.join(dataset.classes[:4])}; give data with its classes")
     if len(dataset.classes) != CLASSES:
         raise UsageError(f"{name} returns its input again, so it tells normal samples (label 0) from anomalies (label "
                          f"1); the data has {len(dataset.classes)} classes, give data with two")
@@ -108,7 +110,8 @@ def judged_network(model: Any, threshold: float) -> Any:
 def twin_target(model: IntegerModel, dataset: Dataset) -> IntegerTarget:
     """Return the twin of ``model`` as a target; of an autoencoder the verdict, as :func:`float_target` does."""
     shapes = [port.shape[1:] for port in model.inputs]
-    if not rebuilds_input(model.name, math.prod(model.output.shape), shapes, dataset):
+    values = CLASSES if has_one_sigmoid(model.graph) else math.prod(model.output.shape)
+    if not rebuilds_input(model.name, values, shapes, dataset):
         return TwinTarget(model)
     found = AnomalyTwin(model, 1.0)
     known = dataset.validation
@@ -120,7 +123,7 @@ def read_out(target: IntegerTarget, outputs: np.ndarray, codes: Codes) -> np.nda
     """Turn output codes [n, ...] of any executor for the input ``codes`` into the logits of ``target``, float64."""
     if isinstance(target, AnomalyTwin):
         return target.verdict(outputs, codes)
-    return dequantize(outputs, target.model.output)
+    return class_values(outputs, target.model)
 
 
 class AnomalyNetwork(KerasTarget):

@@ -10,6 +10,7 @@ from tinyfuse.attacks.losses import loss_and_slope
 from tinyfuse.attacks.target import Gradient
 from tinyfuse.core.errors import ModelError, UsageError
 from tinyfuse.data.samples import Batch
+from tinyfuse.integer.class_values import class_values, ending, has_one_sigmoid
 from tinyfuse.integer.model import IntegerModel
 from tinyfuse.integer.undouble import undoubled
 from tinyfuse.threats.code_grid import Grids
@@ -17,16 +18,13 @@ from tinyfuse.threats.code_grid import Grids
 if TYPE_CHECKING:
     from tinyfuse.integer.twin import Prefix
 
-_PROBABILITIES = ("SOFTMAX", "LOGISTIC")
-_SAME_VALUES = ("DEQUANTIZE", "RESHAPE", "QUANTIZE")
-
 
 class TwinTarget:
     """Logits and input gradients of the twin of ``model``; a batch holds whole codes as float32 [n, ...] by name.
 
-    A softmax at the end is left out, as attacks need what goes into it, but it decides: where its codes name another
-    class (they may tie), the logit of that class is raised to just above the others. Gradients are d loss / d code,
-    straight-through.
+    A softmax or sigmoid at the end is left out, as attacks need what goes into it, but it decides: where its codes name
+    another class (they may tie), the logit of that class is raised to just above the others. The logits of one sigmoid
+    of z are 0 and z. Gradients are d loss / d code, straight-through.
     """
 
     executor = "twin"
@@ -40,7 +38,8 @@ class TwinTarget:
         self.grids: Grids | None = model.grids
         self.twin = Twin(undoubled(model.graph))
         self._shapes = {port.name: port.shape[1:] for port in model.inputs}
-        self.logit_tensor = self._find_logits()
+        self.logit_tensor = (ending(self.twin.graph) or self.twin.graph.outputs)[-1]
+        self._one_sigmoid = has_one_sigmoid(self.twin.graph)
         tensor = model.graph.tensors[self.logit_tensor]
         self._scale, self._zero_point = float(tensor.scale[0]), int(tensor.zero_point[0])
 
@@ -56,6 +55,7 @@ class TwinTarget:
 
         def seed(values: np.ndarray, rows: slice) -> np.ndarray:
             losses[rows], slope = loss_and_slope(loss, self._real(values), labels[rows])
+            slope = slope[:, 1:] if self._one_sigmoid else slope
             return (slope * self._scale).reshape(values.shape)
 
         values, found = self.twin.gradient(self._codes(batch, prefix), seed, wrt, tensor=self.logit_tensor,
@@ -68,8 +68,9 @@ class TwinTarget:
 
     def _real(self, values: np.ndarray) -> np.ndarray:
         logits = (values.reshape(len(values), -1).astype(np.float64) - self._zero_point) * self._scale
+        logits = np.insert(logits, 0, 0.0, axis=1) if self._one_sigmoid else logits
         if self.logit_tensor != self.twin.graph.outputs[0]:
-            final = self.twin.finish(values, self.logit_tensor).reshape(logits.shape).argmax(axis=1)
+            final = class_values(self.twin.finish(values, self.logit_tensor), self.model).argmax(axis=1)
             other = np.flatnonzero(logits.argmax(axis=1) != final)
             logits[other, final[other]] = np.nextafter(logits[other].max(axis=1), np.inf)
         return logits
@@ -88,18 +89,6 @@ class TwinTarget:
                 raise UsageError(f"'{name}' holds values that are no codes of {self.name}; bring real inputs to its "
                                  "grid first")
         return codes
-
-    def _find_logits(self) -> int:
-        """Return the output, or what goes into a softmax that ends the graph."""
-        graph = self.twin.graph
-        made_by = {operator.outputs[0]: operator for operator in graph.operators}
-        index = found = graph.outputs[0]
-        while index in made_by and made_by[index].name in _PROBABILITIES + _SAME_VALUES:
-            operator = made_by[index]
-            index = operator.inputs[0]
-            if operator.name in _PROBABILITIES:
-                found = index
-        return found
 
 
 class TwinFocus:

@@ -45,7 +45,7 @@ class Builder:
     """Adds layers to a network; errors name the layer as its author did."""
 
     names: set[str] = field(default_factory=set)
-    before_softmax: dict[int, Value] = field(default_factory=dict)
+    before_end: dict[int, tuple[str, Value]] = field(default_factory=dict)
 
     def add(self, kind: str, name: str, read: Value | Sequence[Value], *, weights: Sequence[np.ndarray] = (),
             **settings: Any) -> Value:
@@ -116,7 +116,11 @@ class Builder:
                 return self.add("ReLU", name, value, max_value=6.0 if curve == "relu6" else None)
             case "leaky_relu":
                 return self.add("LeakyReLU", name, value, alpha=float(settings.get("slope", 0.2)))
-            case "sigmoid" | "tanh":
+            case "sigmoid":
+                made = self.add("Activation", name, value, activation=curve)
+                self.before_end[id(made.tensor)] = curve, value
+                return made
+            case "tanh":
                 return self.add("Activation", name, value, activation=curve)
             case "hard_swish":
                 return self.add("HardSwish", name, value)
@@ -125,7 +129,7 @@ class Builder:
                                                                    activation="sigmoid")])
             case "softmax":
                 made = self.add("Softmax", name, self.plain(value, name))
-                self.before_softmax[id(made.tensor)] = value
+                self.before_end[id(made.tensor)] = curve, value
                 return made
         raise ModelError(f"layer '{name}': the activation {str(curve)[:40]!r} is not known here; use one of "
                          f"{', '.join(ACTIVATIONS)}")
@@ -197,15 +201,31 @@ class Builder:
     def finish(self, inputs: Mapping[str, Any], output: Value, classes: int, title: str) -> tuple[Any, bool]:
         """Make the model from ``inputs`` (tensors by name) to its logits; tell whether a softmax came after these.
 
-        ModelError: the output is not one value for each of ``classes``.
+        A single sigmoid tells two classes apart and becomes a softmax of them. ModelError: the output is not one value
+        for each of ``classes``.
         """
         from tf_keras import Model
 
-        softmax = id(output.tensor) in self.before_softmax
-        logits = self.before_softmax.get(id(output.tensor), output)
-        if int(np.prod(logits.shape)) != classes:
+        curve, logits = self.before_end.get(id(output.tensor), ("", output))
+        count = int(np.prod(logits.shape))
+        if curve == "sigmoid" and count == 1 and classes == 2:
+            curve, logits, count = "softmax", self._of_two_classes(logits), 2
+        if curve == "sigmoid" and count > 1:
+            raise ModelError(f"its {count} outputs end in sigmoids, so that several classes may hold at once; samples "
+                             "have one class here: end the network in a softmax")
+        if count != classes:
             raise ModelError(f"its output has the shape {list(output.shape)}, but the data has {classes} classes; give "
                              "a network with one output for each class" + (
-                                 ": Dense(2) with a softmax instead of one sigmoid" if logits.shape == (1,) else ""))
+                                 ", or with one sigmoid for two classes" if count == 1 else ""))
         logits = self.reshape("logits", logits, (classes,))
-        return Model(dict(inputs), logits.tensor, name=title), softmax
+        return Model(dict(inputs), logits.tensor, name=title), curve == "softmax"
+
+    def _of_two_classes(self, logit: Value) -> Value:
+        """Make of the ``logit`` z of one sigmoid the logits 0 and z, whose softmax is 1 - sigmoid(z) and sigmoid(z)."""
+        layer = logit.tensor._keras_history.layer
+        if type(layer).__name__ != "Dense":
+            logit = self.reshape("logit", logit, (1,))
+            return self.dense("two_classes", logit, np.array([[0.0, 1.0]]), None)
+        self.names.discard(layer.name)  # its place is taken by a layer of two rows, the first one of zeros
+        kernel, *bias = (np.insert(values, 0, 0.0, axis=-1) for values in layer.get_weights())
+        return self.dense(layer.name, Value(layer.input), kernel, bias[0] if bias else None)

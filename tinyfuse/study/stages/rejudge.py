@@ -21,9 +21,10 @@ from tinyfuse.core.files import load_arrays, save_arrays
 from tinyfuse.core.provenance import peak_memory_mib
 from tinyfuse.core.results import row_key
 from tinyfuse.core.workers import in_parallel
+from tinyfuse.integer.class_values import class_values
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.executors.installed import ORACLE, is_here
-from tinyfuse.integer.model import dequantize, load_model
+from tinyfuse.integer.model import load_model
 from tinyfuse.nn.network import Network
 from tinyfuse.study.cell_study import CellStudy
 from tinyfuse.study.rows import CLEAN, SAMPLE_SEED, Subject, outcome_key, parity_row
@@ -191,7 +192,7 @@ def _judge_clean(model: str, executor: str, clean: str, threshold: float | None)
     opened, inputs = load_model(model), load_arrays(clean, "label")
     label, codes = inputs.pop("label"), opened.codes_of(inputs)
     outputs = open_executor(opened, executor).run(codes)
-    logits = (dequantize(outputs, opened.output) if threshold is None else
+    logits = (class_values(outputs, opened) if threshold is None else
               read_out(AnomalyTwin(opened, threshold), outputs, codes))
     return ~misclassified(logits, label)
 
@@ -200,8 +201,10 @@ def compare_with_twin(model: str, executor: str, sample: str, where: str) -> dic
     """Run the codes in the file ``sample`` on ``model``; return fields of a row: how many output codes differ."""
     held = load_arrays(sample, "output")
     expected = held.pop("output").astype(np.int64)
-    found = open_executor(load_model(model), executor).run(held).astype(np.int64)
+    opened = load_model(model)
+    found = open_executor(opened, executor).run(held).astype(np.int64)
     gap = np.abs(found - expected)
     return {"a": "twin", "b": executor, "where": where, "samples": len(gap), "values": gap.size,
             "differing": int(np.count_nonzero(gap)), "max_abs": int(gap.max(initial=0)),
-            "argmax_differing": int(np.sum(found.argmax(1) != expected.argmax(1)))}
+            "argmax_differing": int(np.sum(class_values(found, opened).argmax(1) !=
+                                           class_values(expected, opened).argmax(1)))}
