@@ -33,6 +33,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frontend", metavar="WHAT",
                         help="none: the package begins at the network's inputs; camera=160x120: input 'camera' is "
                              "made of frames of this size (default: front ends as the table beside the model has them)")
+    parser.add_argument("--application", metavar="NAME",
+                        help="live: add examples/live, which reads sensors, votes over time and prints decisions")
     parser.add_argument("--board", metavar="NAME", help="refuse if the model does not fit it (tinyfuse ls boards)")
     parser.add_argument("--vectors", type=options.positive, default=200, metavar="N",
                         help="test vectors that travel with the package (default 200)")
@@ -52,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
         dataset = None
     folder = deploy.export(args.model, args.out, dataset=dataset, name=args.name, optimize=args.optimize,
                            vectors=args.vectors, board=args.board, force=args.force, seed=args.seed,
-                           output=args.output, keep_constant=args.keep_constant_channels, frontend=args.frontend)
+                           output=args.output, keep_constant=args.keep_constant_channels, frontend=args.frontend,
+                           application=args.application)
     print("\n".join([str(folder), deploy.judged_line(), *deploy.named_lines(folder, args.model),
                      *deploy.removed_lines(folder), *deploy.describe(folder, args.board)]))
     return 0

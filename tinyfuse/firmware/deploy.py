@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyfuse.core.errors import InputsError, UsageError
+from tinyfuse.core.errors import InputsError, UsageError, nearest
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.firmware import boards
 from tinyfuse.firmware.c_names import identifier_of
 from tinyfuse.firmware.cores import CORES
-from tinyfuse.firmware.frontend_plan import front_ends_asked
+from tinyfuse.firmware.frontend_plan import FrontEnds, front_ends_asked
 from tinyfuse.firmware.host import judge_on_host
+from tinyfuse.firmware.live_plan import APPLICATIONS, Live, live_of
 from tinyfuse.firmware.measure import measure, setups
 from tinyfuse.firmware.metadata import FILE, read_metadata
 from tinyfuse.firmware.operators.plain_conv import ExactConv
 from tinyfuse.firmware.package import Package, check_free, write
-from tinyfuse.firmware.program import program_of
+from tinyfuse.firmware.program import Program, program_of
 from tinyfuse.firmware.toolchain import host_compiler
 from tinyfuse.firmware.vectors import make_vectors
 from tinyfuse.integer.model import IntegerModel, load_model, random_codes
@@ -34,14 +35,15 @@ if TYPE_CHECKING:
 def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None, name: str | None = None,
            optimize: str = "ram", vectors: int = 200, board: str | None = None, force: bool = False,
            seed: int = 0, output: str | None = None, keep_constant: bool = False,
-           frontend: str | None = None) -> Path:
+           frontend: str | None = None, application: str | None = None) -> Path:
     """Write the firmware package of a ``.tflite`` as folder ``out`` and return its path.
 
     ``dataset`` gives the ``vectors`` test vectors; None: random codes. ``name`` (default: the file's) is the prefix of
     every C symbol; ``optimize`` is "ram", "speed" or "size"; ``force`` replaces an older package; ``output`` is the one
     of several outputs that names the class (default: the first). Channels that are constant whatever goes in are
     removed, unless ``keep_constant``. ``frontend``: None adds the front ends that the table beside the model has, for
-    frames of the input's size; "none" adds none; "camera=160x120" says what a camera gives.
+    frames of the input's size; "none" adds none; "camera=160x120" says what a camera gives. ``application``: "live"
+    adds ``examples/live``, which reads sensors and votes; it takes the training means of ``dataset``.
     The same model, data and options give the same bytes.
 
     Raises:
@@ -56,7 +58,8 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     program, beside = program_of(loaded, prefix, optimize, keep_constant=keep_constant), table_of(path, loaded)
     codes, source = _test_codes(path, loaded, beside, dataset, vectors, seed)
     front_ends = front_ends_asked(frontend, program, [port.name for port in loaded.inputs], beside)
-    found = Package(loaded, program, make_vectors(loaded, codes), source, beside, keep_constant, front_ends)
+    live = _live(application, path, loaded, program, front_ends, dataset)
+    found = Package(loaded, program, make_vectors(loaded, codes), source, beside, keep_constant, front_ends, live)
     if board is not None:
         where, table = boards.board(board), found.metadata
         flash, ram = table.flash_bytes_about, table.ram_bytes_about
@@ -68,15 +71,36 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     return write(found, folder, force=force)
 
 
+def _live(application: str | None, path: Path, model: IntegerModel, program: Program, front_ends: FrontEnds | None,
+          dataset: Dataset | None) -> Live | None:
+    """Plan the application that was asked for."""
+    if application is None:
+        return None
+    if application not in APPLICATIONS:
+        raise UsageError(f"application '{application}'{nearest(application, APPLICATIONS)}; allowed: "
+                         f"{', '.join(APPLICATIONS)}")
+    if dataset is None:
+        raise UsageError("the application live needs the training mean of each input; give the data that the network "
+                         "was trained on with --data, and no --random")
+    dataset = _scaled(dataset, table_of(path, model), path)
+    means = dataset.train.means([port.name for port in model.inputs if port.name in dataset.train.inputs])
+    codes = model.codes_of({name: one[None] for name, one in means.items()})
+    return live_of(model, program, front_ends, codes, dataset.name)
+
+
+def _scaled(dataset: Dataset, beside: Mapping[str, Any], path: Path) -> Dataset:
+    """Scale ``dataset`` as in training where it is the same. For vectors and means others will do as they are."""
+    data = beside.get("data")
+    same = isinstance(data, Mapping) and data.get("checksum") == dataset.checksum
+    return dataset.as_trained(beside, str(path)) if same else dataset
+
+
 def _test_codes(path: Path, model: IntegerModel, beside: Mapping[str, Any], dataset: Dataset | None, count: int,
                 seed: int) -> tuple[dict[str, np.ndarray], str]:
     """``count`` input codes and in words where they come from."""
     if dataset is None:
         return random_codes(model, count, seed=seed), f"uniform random codes, seed {seed}"
-    data = beside.get("data")
-    # Vectors prove integers, so other data than the network was trained on will do; the same is scaled as it was then.
-    if isinstance(data, Mapping) and data.get("checksum") == dataset.checksum:
-        dataset = dataset.as_trained(beside, str(path))
+    dataset = _scaled(dataset, beside, path)
     samples = dataset.test.balanced(count, seed=seed)
     return model.codes_of(samples.inputs), f"test samples of {dataset.name}, seed {seed}"
 

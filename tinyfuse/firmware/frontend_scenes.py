@@ -84,18 +84,20 @@ def codes_of_scene(front_ends: FrontEnds, scene: Scene) -> dict[str, np.ndarray]
     parts = {part.member.name: part for part in front_ends.parts}
     found = {}
     for member in front_ends.program.inputs:
-        raw, part = scene[member.name], parts.get(member.name)
-        codes = raw if part is None else _codes(part, raw)
-        assert isinstance(codes, np.ndarray)
+        codes = codes_of_raw(parts.get(member.name), scene[member.name])
         found[member.name] = codes.reshape(-1).astype(member.dtype)
     return found
 
 
-def _codes(part: Part, raw: Raw) -> np.ndarray:
-    if isinstance(part.tables, PictureTables):
+def codes_of_raw(part: Part | None, raw: Raw) -> np.ndarray:
+    """Compute the codes of one input; without a front end they are what is given."""
+    if part is not None and isinstance(part.tables, PictureTables):
         assert isinstance(raw, Frame)
         return picture_codes(part.tables, raw.data, raw.form)
     assert isinstance(raw, np.ndarray)
+    if part is None:
+        return raw
+    assert isinstance(part.tables, SoundTables)
     return np.asarray(sound_codes(part.tables, [raw])[0])
 
 
@@ -122,12 +124,19 @@ def scene_bytes(front_ends: FrontEnds, scenes: Sequence[Scene]) -> bytes:
     for scene in scenes:
         for member in front_ends.program.inputs:
             raw = scene[member.name]
-            if isinstance(raw, Frame):
-                made += [struct.pack("<I", PIXEL_FORMATS.index(raw.form)), _padded(raw.data)]
-            else:
-                head = struct.pack("<II", rates[member.name], len(raw)) if member.name in rates else b""
-                made += [head, _padded(raw)]
+            head = b""
+            if member.name in rates:
+                assert isinstance(raw, np.ndarray)
+                head = struct.pack("<II", rates[member.name], len(raw))
+            made += [head, raw_bytes(raw)]
     return b"".join(made)
+
+
+def raw_bytes(raw: Raw) -> bytes:
+    """Write samples or codes, or a frame behind its format, little-endian, padded to four bytes."""
+    if isinstance(raw, Frame):
+        return struct.pack("<I", PIXEL_FORMATS.index(raw.form)) + _padded(raw.data)
+    return _padded(raw)
 
 
 def _padded(values: np.ndarray) -> bytes:

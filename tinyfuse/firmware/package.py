@@ -31,6 +31,7 @@ from tinyfuse.firmware.frontend_emit import (
 )
 from tinyfuse.firmware.frontend_plan import FrontEnds
 from tinyfuse.firmware.licence import licensed
+from tinyfuse.firmware.live_plan import Live, live_files
 from tinyfuse.firmware.metadata import FILE, FORMAT, Metadata, TensorTable, VectorTable, read_metadata, read_plain
 from tinyfuse.firmware.plan import ALIGNMENT
 from tinyfuse.firmware.program import Member, Program, program_of
@@ -57,6 +58,7 @@ class Package:
     provenance: Mapping[str, Any] = field(repr=False)
     keep_constant: bool = False
     front_ends: FrontEnds | None = None
+    live: Live | None = None
 
     @cached_property
     def metadata(self) -> Metadata:
@@ -159,6 +161,11 @@ def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
             yield target, licensed(target, render(template, **values)).encode()
         else:
             yield target, licensed(target, template.read_text(encoding="utf-8")).encode()
+    if found.live is not None:
+        classes = [str(one) for one in found.provenance.get("classes") or ()]
+        for path, text in live_files(found.live, found.front_ends, classes, values):
+            target = f"examples/live/{path}"
+            yield target, licensed(target, text).encode()
     yield f"extras/{name}.tflite", found.model.source
     yield "extras/vectors.bin", found.vectors.stream()
     yield "extras/outputs.bin", found.vectors.output_stream()
