@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyfuse.core.results import Row, row_key, validate
 from tinyfuse.core.statistics import accuracy_fields
+from tinyfuse.threats.modes import mode_name
 
 IMAGE, AUDIO, BOTH = ("image",), ("audio",), ("image", "audio")
 PGD = {"name": "pgd", "loss": "cross-entropy", "steps": 10, "step_size": None, "random_start": False, "restarts": 0,
@@ -33,6 +34,24 @@ def outcome(correct: Any, *, attacked: Iterable[str] = (), epsilon: float | Mapp
            "data_checksum": "c", "split": "official", "part": "test", "seed": 0, "zero_gradient_share": None,
            "seconds": 0.1, **changes, **accuracy_fields(np.array(correct, dtype=bool))}
     return validate({"key": row_key(row), **row})
+
+
+def certificate(proved: Any, *, attacked: Iterable[str], epsilon: float, falsified: Any = None,
+                threat: str = "codes", **changes: Any) -> list[Row]:
+    """The rows of a certificate of the network of image and audio: samples that are ``proved``, and ``falsified``."""
+    names = list(attacked)
+    settings = {"norm": "linf", "threat": threat, "budget": dict.fromkeys(names, epsilon), "mask": "",
+                "methods": ["intervals"], "steps": 5, "largest": 0}
+    flags = np.array(proved, dtype=bool)
+    rows = []
+    for quantity, each in (("certified", flags), ("falsified", ~flags & False if falsified is None else falsified)):
+        row = {"kind": "analysis", "analysis": "certificate", "model": "early", "precision": "w8", "executor": "twin",
+               "settings": settings, "quantity": quantity, "of": {"attacked": mode_name(names, BOTH)},
+               "value": float(np.mean(each)), "low": 0.0, "high": 1.0, "each": np.asarray(each, float).tolist(),
+               "status": "measured" if quantity != "certified" else "certified", "n": len(flags), "seed": 0,
+               "data_checksum": "c", **changes}
+        rows.append(validate({"key": row_key(row), **row}))
+    return rows
 
 
 def model(precision: str, **changes: Any) -> Row:

@@ -80,7 +80,8 @@ def test_tick_labels_and_titles_do_not_overlap(figures: dict[str, Figure], name:
 def test_axes_are_labelled_with_units(figures: dict[str, Figure]) -> None:
     """A reader needs no caption to know what is drawn."""
     def labels(name: str) -> str:
-        return " ".join(axes.get_xlabel() + " " + axes.get_ylabel() for axes in figures[name].axes)
+        own = [axes.get_xlabel() + " " + axes.get_ylabel() for axes in figures[name].axes]
+        return " ".join([*own, figures[name].get_supxlabel()])
     assert "ε (L∞, units of the inputs)" in labels("late") and "robust accuracy (%)" in labels("late")
     assert "packed weights (KiB)" in labels("size") and "at ε = 0.05" in labels("size")
     assert "image bits" in labels("widths") and "audio bits" in labels("widths")

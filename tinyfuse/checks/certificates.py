@@ -32,7 +32,12 @@ def _certificate_broken(line: LineRows) -> Answer:
 
 def is_certificate(row: Row) -> bool:
     """Whether ``row`` says which samples are certified."""
-    return row["kind"] == "analysis" and (row["analysis"], row["quantity"]) == (CERTIFICATE, CERTIFIED)
+    return is_quantity(row, CERTIFIED)
+
+
+def is_quantity(row: Row, quantity: str) -> bool:
+    """Whether ``row`` is the ``quantity`` of a certificate."""
+    return row["kind"] == "analysis" and (row["analysis"], row["quantity"]) == (CERTIFICATE, quantity)
 
 
 def broken_despite(rows: Iterable[Row], attacks: Iterable[Row]) -> tuple[int, int]:
@@ -54,6 +59,7 @@ def broken_despite(rows: Iterable[Row], attacks: Iterable[Row]) -> tuple[int, in
 
 def _covers(settings: Mapping[str, Any], attack: Row) -> bool:
     """Whether a certificate with these ``settings`` is about every input that ``attack`` could make."""
-    alike = all(attack[name] == settings[name] for name in ("norm", "threat", "mask"))
+    alike = all(attack[name] == settings[name] for name in ("norm", "threat")) and settings["mask"] in (
+        "", attack["mask"])
     budget = settings["budget"]
     return alike and all(size <= budget.get(name, 0.0) * (1 + _SAME_BUDGET) for name, size in attack["budget"].items())

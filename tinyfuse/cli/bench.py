@@ -22,11 +22,13 @@ from tinyfuse.data.sources import add_options, load_from
 if TYPE_CHECKING:
     from tinyfuse.study.matrix import Matrix
     from tinyfuse.study.run import Run
+    from tinyfuse.threats.budgets import Spent
 
 HELP = "the whole matrix: train, convert, attack, report"
 EXAMPLES = """\
   tinyfuse bench                                   three fusions on the embedded data, minutes on two cores
   tinyfuse bench --quick                           a smoke run in under a minute
+  tinyfuse bench --certify                         also the share that no attack can break, beside what attacks found
   tinyfuse bench --data DIR --matrix benchmarks/matrices/digits.toml --out runs/digits
 
 exit codes: 3 if the twin or the exported firmware does not compute TFLite Micro's codes; 4 if a figure must not be
@@ -44,6 +46,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epsilon", type=options.budgets, metavar="E|NAME=E,...",
                         help="the one budget of the attacks instead of the matrix's, or one for each input in its own "
                              "units")
+    parser.add_argument("--certify", nargs="?", const=True, type=options.budgets, metavar="E|NAME=E,...",
+                        help="also prove for how many of the attacked samples no attack within this budget changes the "
+                             "answer of the integers; without a number at every budget that is attacked")
     parser.add_argument("--seeds", type=options.seeds, metavar="S-T|S,...",
                         help="training seeds, such as 0-4: every network is trained once with each, and judged on the "
                              "same samples (default: the matrix's, or --seed)")
@@ -63,8 +68,10 @@ def run(args: argparse.Namespace) -> int:
 
     matrix = read_matrix(args.matrix) if args.matrix else quick() if args.quick else Matrix()
     if args.epsilon is not None:
-        epsilon = dict(args.epsilon) if isinstance(args.epsilon, Mapping) else args.epsilon
-        matrix = dataclasses.replace(matrix, epsilons=(epsilon,), raw_epsilons=())
+        matrix = dataclasses.replace(matrix, epsilons=(_spent(args.epsilon),), raw_epsilons=())
+    if args.certify is not None:
+        budgets = matrix.epsilons if args.certify is True else (_spent(args.certify),)
+        matrix = dataclasses.replace(matrix, certify=budgets)
     if args.seeds is not None:
         matrix = dataclasses.replace(matrix, seeds=args.seeds)
     asked = {name: value for name, value in vars(args).items() if name not in ("jobs", "json", "resume")}
@@ -83,6 +90,10 @@ def run(args: argparse.Namespace) -> int:
     _work(job, args.jobs or options.cores(), facts)
     _show(job.folder, job.store, as_json=args.json, mark=identity)
     return 0
+
+
+def _spent(given: float | Mapping[str, float]) -> Spent:
+    return dict(given) if isinstance(given, Mapping) else given
 
 
 def _work(job: Run, jobs: int, facts: provenance.RunFacts) -> None:

@@ -8,20 +8,25 @@ from typing import Any
 
 from tinyfuse.checks.probe_names import meaning
 from tinyfuse.core.files import write_text
-from tinyfuse.report import trust
+from tinyfuse.report import sandwich, trust
 from tinyfuse.report.advice import advise, hardest
 from tinyfuse.report.attack_examples import shown
 from tinyfuse.report.columns import COLUMNS
-from tinyfuse.report.figures.curves import literature_figure, robustness_figure, threats_figure
+from tinyfuse.report.figures.curves import (
+    literature_figure,
+    robustness_figure,
+    sandwich_figure,
+    threats_figure,
+)
 from tinyfuse.report.figures.heatmaps import width_figure
 from tinyfuse.report.figures.sizes import size_figure
 from tinyfuse.report.figures.style import is_uniform
 from tinyfuse.report.page import page_text, picture
-from tinyfuse.report.summary import LITERATURE, SummaryRow, Track
+from tinyfuse.report.summary import LITERATURE, SummaryRow
 from tinyfuse.report.tables import html_table, write_csv
 from tinyfuse.report.view import RunView, load
 from tinyfuse.report.vocabulary import common_letters, interval, kinds_of, without_letters
-from tinyfuse.study.worst_case import FLOAT_EXECUTOR
+from tinyfuse.study.worst_case import FLOAT_EXECUTOR, Track
 from tinyfuse.threats.budgets import Epsilon, epsilon_text
 
 
@@ -40,12 +45,15 @@ def render(run_dir: str | Path, *, epsilon: Epsilon | None = None, view: RunView
 
 def render_page(view: RunView) -> str:
     """Return the page as HTML text."""
-    common = common_letters(view.summary)
+    common, proved = common_letters(view.summary), sandwich.sandwiches(view)
     return page_text(
         "report.html.j2", view=view, banner=trust.banner(view), lost=trust.lost(view),
         advice=advise(view.lines, view.curves), examples=[shown(one) for one in view.examples],
         table=html_table(COLUMNS, without_letters(view.summary, common), _marks), common="".join(common),
-        literature=LITERATURE, chapters={"curves": [*_curves(view)], "literature": [*_last_iterates(view)], "cost": [
+        literature=LITERATURE, sandwich=sandwich.tables(view, proved), uncertified=sandwich.uncertified(view, proved),
+        sandwiches=[one for model in view.models for one in picture(
+            sandwich_figure(view, [each for each in proved if each.line.model == model]), "sandwich", model=model)],
+        chapters={"curves": [*_curves(view)], "literature": [*_last_iterates(view)], "cost": [
             *picture(size_figure(view.lines, epsilon=view.epsilon), "size"),
             *picture(width_figure(view.lines, epsilon=view.epsilon), "widths")]},
         transfer=trust.transfer_tables(view), parity=trust.parity(view), paired=trust.paired(view),

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinyfuse.checks.firmware_cost import MEASURED_ON
 from tinyfuse.report.summary import SummaryRow, branches_among, modes_among
-from tinyfuse.report.vocabulary import KINDS, NOT_MEASURED, NOTHING, kib, mega, number, percent
+from tinyfuse.report.vocabulary import KINDS, NOT_MEASURED, NOTHING, PROVED, kib, mega, number, percent
 from tinyfuse.study.worst_case import Accuracy
 from tinyfuse.threats.budgets import epsilon_text
 
@@ -170,7 +170,10 @@ COLUMNS: list[Column] = [
     Column("integer", "%", attrgetter("clean_integer"), percent, "the integer model", "clean_integer", ACCURACY,
            group="clean", join=" → ", missing=_of_integers),
     _robust("G", "robust_integer", f"integers: {KINDS['G']}", " → ", lambda line: True),
+    _robust("certified", "certified", f"integers: {PROVED}", " ≥ ", lambda line: False),
     _robust("R", "robust_real", f"integers: {KINDS['R']}", " ", lambda line: False),
+    _csv("certified_real_{}", "the certified share in threat model R",
+         lambda line, mode: line.certified_real.get(mode), ACCURACY, modes_among),
     _robust("T", "transfer", f"integers: {KINDS['T']}", " ", lambda line: False),
     *_paired("p", "McNemar's p, float against integer"),
     *_paired("change", "accuracy of the integers minus that of the float network", DIFFERENCE),

@@ -7,6 +7,8 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from tinyfuse.analyses import ANALYSES
+from tinyfuse.analyses.certificates.record import FOUND
+from tinyfuse.checks.certificates import CERTIFICATE
 from tinyfuse.core.schema import MEANINGS, SCHEMAS
 from tinyfuse.report.columns import COLUMNS, Column
 from tinyfuse.report.summary import branches_among, modes_among
@@ -20,7 +22,7 @@ _KINDS = {"model": "one network in one precision: what its file costs, and the p
           "sensitivity": "of a selection: what one unit alone does to the network at a width",
           "hessian": "of a selection: how curved the loss is in the weights of one unit",
           "trial": "of a selection: one candidate recipe, converted and judged",
-          "analysis": "one figure that `tinyfuse analyse` found",
+          "analysis": "one figure that `tinyfuse analyse`, `certify` or `bench --certify` found",
           "claim": "of a study: what a paper states and what decides it, written before anything was measured",
           "failed": "what could not be trained, converted or evaluated"}
 _PARTS = {"low": "lower end of its 95 % interval", "high": "upper end of its 95 % interval", "n": "number of samples"}
@@ -44,9 +46,9 @@ def dictionary() -> str:
 
 
 def _quantities() -> Iterator[list[str]]:
-    for name, kind in ANALYSES.items():
+    for name, quantities in [*((name, kind.quantities) for name, kind in ANALYSES.items()), (CERTIFICATE, FOUND)]:
         yield from ([one.name, name, one.unit, f"{one.title}: {one.meaning}".replace("|", "\\|")]
-                    for one in kind.quantities)
+                    for one in quantities)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -20,7 +20,9 @@ from tinyfuse.study.worst_case import (
     INTEGER_EXECUTOR,
     Accuracy,
     CurvePoint,
+    Track,
     accuracy_of,
+    certified_track,
     last_iterate,
     reference_epsilon,
     worst_case,
@@ -57,14 +59,14 @@ class SummaryRow:
     the float network and for weights rounded in a float network, otherwise the integer executor. Robust accuracies are
     worst cases at ``epsilon`` in ``norm`` by mode of attack; one that was not measured is absent. ``robust_integer`` is
     threat model G (the adversary writes codes), ``robust_real`` R (real values that the device rounds), ``transfer``
-    what inputs made on the float network leave. ``rerun`` inputs that the twin judged were run on TFLite Micro as well,
-    where ``differing`` output codes were others; exact means 0.
-    ``paired``: integers (G) against float on the same samples, "clean" and by mode. ``agreement`` is the share of clean
-    samples on which both are right or both wrong. ``pareto``: no deployable recipe of the same model is at least as
-    good in packed bytes, clean and worst robust accuracy, and better in one of them. ``clean_float`` of an integer
-    line is measured on the same samples as ``clean_integer`` wherever float verdicts on those exist. ``arena_bytes`` is
-    TFLite Micro's, ``firmware_arena_bytes`` that of the exported package; ``firmware`` is None on a line that no
-    integer model belongs to.
+    what inputs made on the float network leave. ``certified`` (G) and ``certified_real`` (R) no attack can break.
+    ``rerun`` inputs that the twin judged were run on TFLite Micro as well, where ``differing`` output codes were
+    others; exact means 0. ``paired``: integers (G) against float on the same samples, "clean" and by mode.
+    ``agreement`` is the share of clean samples on which both are right or both wrong. ``pareto``: no deployable recipe
+    of the same model is at least as good in packed bytes, clean and worst robust accuracy, and better in one of them.
+    ``clean_float`` of an integer line is measured on the same samples as ``clean_integer`` wherever float verdicts on
+    those exist. ``arena_bytes`` is TFLite Micro's, ``firmware_arena_bytes`` that of the exported package; ``firmware``
+    is None on a line that no integer model belongs to.
     """
 
     model: str
@@ -87,6 +89,8 @@ class SummaryRow:
     robust_float: Mapping[str, Accuracy] = field(default_factory=dict)
     robust_integer: Mapping[str, Accuracy] = field(default_factory=dict)
     robust_real: Mapping[str, Accuracy] = field(default_factory=dict)
+    certified: Mapping[str, Accuracy] = field(default_factory=dict)
+    certified_real: Mapping[str, Accuracy] = field(default_factory=dict)
     transfer: Mapping[str, Accuracy] = field(default_factory=dict)
     rerun: int = 0
     differing: int = 0
@@ -163,8 +167,8 @@ def summarise(rows: Iterable[Row], *, epsilon: Epsilon | None = None, norm: str 
         after = LineCurves() if precision == FLOAT else LineCurves.of(found, judge, norm)
         cost = None if precision == FLOAT or judge == FLOAT_EXECUTOR else firmware_cost(
             found, lacking.get((model, precision, seed), ""))
-        summary.append(replace(_line(found, before, after, budget), executor=judge, firmware=cost, norm=norm,
-                               flags=letters(marks, (model, precision, seed))))
+        summary.append(replace(_line(found, before, after, budget, norm), executor=judge, firmware=cost,
+                               norm=norm, flags=letters(marks, (model, precision, seed))))
     models = list(dict.fromkeys(line.model for line in summary))
     return sorted(_mark_pareto(summary), key=lambda line: (
         models.index(line.model), line.seed, not line.is_float, line.weight_bits_mean or 0.0, line.precision))
@@ -173,10 +177,6 @@ def summarise(rows: Iterable[Row], *, epsilon: Epsilon | None = None, norm: str 
 def measured_modes(rows: Iterable[Row]) -> list[str]:
     """Return the modes in which ``rows`` were attacked."""
     return list(dict.fromkeys(mode_name(row["attacked"], row["inputs"]) for row in rows if row["kind"] == "attack"))
-
-
-Track = dict[str, list[CurvePoint]]
-"""Curves by mode of attack, with rising budgets."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,8 @@ def _at(epsilon: Epsilon | None, track: Track) -> dict[str, CurvePoint]:
     return {mode: point for mode, points in track.items() for point in points if point.is_at(epsilon)}
 
 
-def _line(rows: Sequence[Row], before: LineCurves, after: LineCurves, epsilon: Epsilon | None) -> SummaryRow:
+def _line(rows: Sequence[Row], before: LineCurves, after: LineCurves, epsilon: Epsilon | None,
+          norm: str) -> SummaryRow:
     facts: Row = next((row for row in reversed(rows) if row["kind"] == "model"), {})
     judged: Row = next((row for row in rows if row["kind"] in ("clean", "attack")), {})
     compared = [row for row in rows if row["kind"] == "parity" and {row["a"], row["b"]} == {INTEGER_EXECUTOR, "tflm"}]
@@ -239,7 +240,8 @@ def _line(rows: Sequence[Row], before: LineCurves, after: LineCurves, epsilon: E
                     for mode, point in _at(epsilon, after.own).items() if mode in unquantised
                     and len(unquantised[mode].survivors) == len(point.survivors)}
     tracks = {"robust_float": before.own, "robust_integer": after.own, "robust_real": after.real,
-              "transfer": after.transfer}
+              "transfer": after.transfer, "certified": certified_track(rows, norm),
+              "certified_real": certified_track(rows, norm, "real")}
     measures: dict[str, Any] = {name: facts.get(name) for name in MEASURES} | {
         name: {mode: point.accuracy for mode, point in _at(epsilon, track).items()} for name, track in tracks.items()}
     return SummaryRow(

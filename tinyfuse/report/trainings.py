@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyfuse.core.statistics import two_level
-from tinyfuse.report.summary import LineCurves, Track
-from tinyfuse.study.worst_case import Accuracy, CurvePoint
+from tinyfuse.report.summary import LineCurves
+from tinyfuse.study.worst_case import Accuracy, CurvePoint, Track
 
 
 def pooled(curves: Sequence[LineCurves]) -> LineCurves:

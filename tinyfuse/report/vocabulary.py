@@ -25,6 +25,7 @@ KINDS = {
     "T": "transfer: made on the float network and replayed within the same ε; an upper bound",
 }
 """The three robust accuracies of an integer model, in the order of the columns."""
+PROVED = "no attack at all within the budget of G changes the answer: proved, so that the truth is no lower"
 EXECUTORS = {
     "keras": "the float network, in Keras",
     "twin": "our batch executor of the .tflite: the integer arithmetic of TensorFlow Lite Micro with gradients through "
@@ -127,6 +128,7 @@ def notes(lines: Sequence[SummaryRow], scope: str, further: Sequence[str]) -> li
     judge = integer_judge(lines)
     parts.append("float in keras" + (f", integers in {judge}" if judge else ""))
     parts += [f"{kind} = {KINDS[kind]}" for kind in kinds_of(lines)]
+    parts += [f"certified = {PROVED}"] * any(line.certified for line in lines)
     parts += firmware_notes(lines)
     parts.append("* = Pareto: no recipe of that model is better in packed bytes, clean and robust accuracy")
     return [part for part in (*parts, *further) if part]

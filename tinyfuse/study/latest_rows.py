@@ -10,7 +10,8 @@ from tinyfuse.core.results import Row
 _OUTCOMES = {"key", "correct", "accuracy", "ci_low", "ci_high", "survivors", "zero_gradient_share", "seconds",
              "queries"}
 _FINDINGS = {"key", "value", "values", "differing", "max_abs", "argmax_differing"}
-_MEASURED = {"clean": _OUTCOMES, "attack": _OUTCOMES, "parity": _FINDINGS, "probe": _FINDINGS}
+_MEASURED = {"clean": _OUTCOMES, "attack": _OUTCOMES, "parity": _FINDINGS, "probe": _FINDINGS,
+             "analysis": {"key", "value", "low", "high", "each", "status"}}
 _LINE = {"kind", "model", "precision", "seed", "core", "stage"}
 
 

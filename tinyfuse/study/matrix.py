@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from tinyfuse.analyses.certificates.ball import BALLS
 from tinyfuse.attacks.profiles import PROFILES, Profile, profile
 from tinyfuse.core import strict, toml
 from tinyfuse.core.errors import UsageError, nearest
@@ -31,15 +32,16 @@ class Matrix:
     Without ``mixes`` a network gets one for each of its inputs, with 6 bits for it and 8 for the others. ``epsilons``
     are budgets in input units, numbers for every attacked input or tables by input; ``steps`` are those of the iterated
     attacks of every profile but "paper". ``raw_epsilons`` (default: ``epsilons``) are those of the uncarried curve that
-    the checks need. ``executors`` judge clean samples beside the twin, which is always there. ``threats``: threat
-    models of integer models, "codes" (G, always) and "real" (R, beside it). Numbers of test samples, classes balanced:
-    ``attack_samples`` are attacked, ``clean_samples`` judged clean; ``raw_samples`` and ``probe_samples`` are those of
-    them that the checks attack again without short cuts, 0 for none. ``parity_samples`` adversarial inputs of each
-    integer model run on TFLite Micro as well. ``transfer_from``: recipes (or "float") whose adversarial inputs are
-    replayed on the other ones. ``epochs``: by default those of the networks that come with the package if they were
-    trained on the same data, else 5. ``seeds``: of the trainings, which are judged on the same samples; by
-    default one training with the seed of the data. ``objective`` and ``settings`` (of its parts) train all networks;
-    autoencoders have the objective "reconstruction". The defaults take two cores some minutes.
+    the checks need. At each of ``certify``, budgets like ``epsilons``, integer models also get certificates, on the
+    samples that are attacked (default: none). ``executors`` judge clean samples beside the twin, which is always there.
+    ``threats``: threat models of integer models, "codes" (G, always) and "real" (R, beside it). Numbers of test
+    samples, classes balanced: ``attack_samples`` are attacked, ``clean_samples`` judged clean; ``raw_samples`` and
+    ``probe_samples`` are those of them that the checks attack again without short cuts, 0 for none. ``parity_samples``
+    adversarial inputs of each integer model run on TFLite Micro as well. ``transfer_from``: recipes (or "float") whose
+    adversarial inputs are replayed on the other ones. ``epochs``: by default those of the networks that come with the
+    package if they were trained on the same data, else 5. ``seeds``: of the trainings, which are judged on the same
+    samples; by default one training with the seed of the data. ``objective`` and ``settings`` (of its parts) train all
+    networks; autoencoders have the objective "reconstruction". The defaults take two cores some minutes.
     """
 
     models: tuple[str, ...] = zoo.FUSIONS
@@ -51,6 +53,7 @@ class Matrix:
     norm: str = "linf"
     epsilons: tuple[Spent, ...] = (0.03,)
     raw_epsilons: tuple[Spent, ...] = ()
+    certify: tuple[Spent, ...] = ()
     steps: int = 5
     transfer_from: tuple[str, ...] = ("float",)
     attack_samples: int = 200
@@ -83,8 +86,10 @@ class Matrix:
         objectives.parts_of(self.objective, self.settings)
         for suite in self.suites():
             suite.check_norm(self.norm)
-        for epsilons in (self.epsilons, self.raw_epsilons):
+        for epsilons in (self.epsilons, self.raw_epsilons, self.certify):
             check_epsilons(epsilons, "matrix")
+        if self.certify and self.norm not in BALLS:
+            raise UsageError(f"matrix: certify in the norm {self.norm}; certificates are about {', '.join(BALLS)}")
         if not (self.models and self.epsilons and self.profiles):
             raise UsageError("matrix: models, profiles and epsilons need at least one entry each")
         names = [recipe.name for recipe in self.recipes_for(())]

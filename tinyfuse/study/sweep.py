@@ -1,4 +1,4 @@
-"""The whole way for every network of a matrix: train, convert and prove, measure the firmware, attack, check parity."""
+"""The whole way for every network of a matrix: train, convert, measure the firmware, attack, certify, check parity."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget, check
 from tinyfuse.study.run import Run
 from tinyfuse.study.stages.alone import probe_alone
 from tinyfuse.study.stages.attack import Tick, attack_cells, probe
+from tinyfuse.study.stages.certify import certify_all
 from tinyfuse.study.stages.convert import IntegerFile, convert_network
 from tinyfuse.study.stages.examples import write_examples
 from tinyfuse.study.stages.exchange import Judge, replay
@@ -61,7 +62,7 @@ def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None
 def _sweep_one(run: Run, jobs: int, after_stage: Callable[[], None], *, examples: bool) -> float:
     """Bring one training of every network to the end; ``examples``: show what the attacks look like."""
     names = [one.name for one in run.dataset.inputs]
-    for epsilon in (*run.matrix.epsilons, *run.matrix.raw_epsilons):
+    for epsilon in (*run.matrix.epsilons, *run.matrix.raw_epsilons, *run.matrix.certify):
         check_names(epsilon if isinstance(epsilon, Mapping) else names, names)
         check_budget(run.dataset.inputs, spread(epsilon, names), run.matrix.norm)
     networks = train_all(run)
@@ -73,6 +74,7 @@ def _sweep_one(run: Run, jobs: int, after_stage: Callable[[], None], *, examples
     after_stage()
     interpreters = Interpreters(run, jobs=jobs)
     attack_all(run, networks, files, interpreters, after_stage, examples=examples)
+    certify_all(run, networks, files)
     with progress("running interpreters", interpreters.cost // _MILLION) as advance:
         return interpreters.finish(lambda cost, note: advance(cost // _MILLION, note=note))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyfuse.checks.certificates import is_certificate
 from tinyfuse.checks.line_rows import budget_of, clean_survivors, mode_of, survivors_of, within
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.results import Row, epsilon_of
@@ -44,6 +45,10 @@ class CurvePoint:
     def is_at(self, budget: Epsilon | None) -> bool:
         """Whether the inputs attacked here had their part of ``budget``."""
         return budget is not None and is_part(self.budget, budget)
+
+
+Track = dict[str, list[CurvePoint]]
+"""Curves by mode of attack, with rising budgets."""
 
 
 def accuracy_of(survivors: np.ndarray) -> Accuracy:
@@ -92,6 +97,24 @@ def last_iterate(rows: Iterable[Row], model: str, precision: str, executor: str,
               (mode_of(row), row["attack"]["name"], row["norm"]) == (mode, attack, norm)]
     return [CurvePoint(row["budget"], accuracy_of(survivors_of(row)), survivors_of(row))
             for row in sorted(_one_population(chosen, None, None), key=epsilon_of)]
+
+
+def certified_track(rows: Iterable[Row], norm: str = "linf", threat: str = "codes") -> Track:
+    """Return by mode of attack the certified shares of one line; no attack can break the ``survivors``.
+
+    Intervals are those of the rows, over groups of samples that are not independent. Certificates of the largest sample
+    count, none with a mask.
+    """
+    chosen = [row for row in rows if is_certificate(row) and not row["settings"]["mask"] and
+              (row["settings"]["norm"], row["settings"]["threat"]) == (norm, threat)]
+    size = max((row["n"] for row in chosen), default=0)
+    found: Track = {}
+    for row in sorted(chosen, key=lambda row: tuple(sorted(row["settings"]["budget"].values(), reverse=True))):
+        if row["n"] == size:
+            share = Accuracy(row["value"], row["low"], row["high"], size)
+            found.setdefault(row["of"]["attacked"], []).append(
+                CurvePoint(row["settings"]["budget"], share, np.asarray(row["each"]) > 0))
+    return found
 
 
 def budgets_among(rows: Iterable[Row], norm: str) -> list[Spent]:

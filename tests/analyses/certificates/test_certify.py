@@ -18,16 +18,21 @@ from tinyfuse.analyses.certificates.radius import certified_radii
 from tinyfuse.analyses.certificates.record import check_labels
 from tinyfuse.attacks.adversarial import misclassified
 from tinyfuse.attacks.targets.twin_target import TwinTarget
-from tinyfuse.checks.certificates import broken_despite
+from tinyfuse.checks.certificates import broken_despite, is_certificate
+from tinyfuse.checks.gating import check_run
 from tinyfuse.checks.run_checks import run_checks
 from tinyfuse.cli import main as cli
-from tinyfuse.core.errors import GateError, UsageError
+from tinyfuse.core.errors import GateError, ModelError, UsageError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
 from tinyfuse.nn.network import open_network
 from tinyfuse.quantize.convert import baseline, convert
 from tinyfuse.quantize.recipe import read_recipe
+from tinyfuse.study.matrix import Matrix
 from tinyfuse.study.rows import budget_of
+from tinyfuse.study.run import Run
+from tinyfuse.study.stages.certify import certify_all
+from tinyfuse.study.stages.convert import IntegerFile
 from tinyfuse.threats.norms import NORMS
 from tinyfuse.threats.threat import Threat
 
@@ -143,6 +148,7 @@ def test_an_attack_that_breaks_a_certified_sample_is_an_error(small_tflite: Path
     own = {name: certified[name] for name in ("model", "precision", "seed", "data_checksum", "executor")}
     attack = outcome(~safe, attacked=["cam"], epsilon=budget, inputs={"cam": 1.0, "mic": 1.0}, threat="codes", **own)
     assert broken_despite([certified], [attack]) == (count, count)
+    assert broken_despite([certified], [attack | {"mask": "cam rows 0-3"}]) == (count, count)  # less than allowed
     for other in ({"budget": {"cam": 1.0}}, {"budget": {"mic": 0.0001}}, {"executor": "keras"}, {"norm": "l2"}):
         assert broken_despite([certified], [attack | other]) == (0, 0)
     (flag,) = [flag for flag in run_checks([*found.rows, attack]) if flag.code == "Ce"]
@@ -152,6 +158,33 @@ def test_an_attack_that_breaks_a_certified_sample_is_an_error(small_tflite: Path
     store.append(attack)
     with pytest.raises(GateError, match=rf"broke certified samples \({count} verdicts\)"):
         Certified(found.answers, store).check()
+
+
+def test_a_bench_certifies_what_it_attacks_once(small_tflite: Path, small_file: Path, half_known: Dataset,
+                                                tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = Matrix(certify=(0.01,), attack_samples=10, steps=1, threats=("codes",))
+    run = Run(tmp_path, tmp_path, matrix, half_known, 0, ResultStore(tmp_path / "results.jsonl"))
+    network = open_network(small_file, half_known)
+    made = IntegerFile(read_recipe("w8"), small_tflite, {"sha256": "0" * 64})
+    certify_all(run, [network], {"small": [made]})
+    proofs = [row for row in run.store.rows("analysis") if is_certificate(row)]
+    assert [(row["of"]["attacked"], row["n"]) for row in proofs] == [("cam", 10), ("mic", 10), ("all", 10)]
+    lines = len(run.store)
+    certify_all(run, [network], {"small": [made]})
+    assert len(run.store) == lines
+    safe = np.asarray(proofs[0]["each"]) > 0
+    assert safe.any()
+    run.store.append(outcome(~safe, attacked=["cam"], epsilon=0.01, inputs={"cam": 1.0, "mic": 1.0}, threat="codes",
+                             model="small", precision="w8", executor="twin", data_checksum=half_known.checksum))
+    with pytest.raises(GateError, match=r"verdicts of attacks on certified samples: broken \(check Ce;"):
+        check_run(run.store, run_checks(run.store.rows()))
+
+    def without_bounds(*arguments: object) -> None:
+        raise ModelError("LSTM has no bounds")
+
+    monkeypatch.setattr("tinyfuse.study.stages.certify.Certifier", without_bounds)
+    certify_all(run, [network], {"small": [made]})
+    assert [(row["stage"], row["reason"]) for row in run.store.rows("failed")] == [("certify", "LSTM has no bounds")]
 
 
 @pytest.mark.parametrize(("asked", "words"), [

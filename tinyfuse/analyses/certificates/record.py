@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tinyfuse.analyses.analysis import Quantity
 from tinyfuse.analyses.certificates.ball import check_budget_covers
-from tinyfuse.analyses.certificates.certify import Certifier, Verdicts, verdicts
+from tinyfuse.analyses.certificates.certify import Certifier, verdicts
 from tinyfuse.analyses.certificates.radius import certified_radii
 from tinyfuse.analyses.certificates.smoothing import ALPHA, of_twin, smoothed
 from tinyfuse.attacks.minimal import minimal_codes
@@ -28,7 +29,20 @@ from tinyfuse.threats.modes import mode_name
 from tinyfuse.threats.threat import Threat
 
 QUANTITIES = (CERTIFIED, "falsified", "open")
+FOUND = (
+    Quantity(CERTIFIED, "certified", "share", "no codes within the budget change the answer: proved"),
+    Quantity("falsified", "falsified", "share", "wrong when clean, or by codes within the budget that PGD found"),
+    Quantity("open", "open", "share", "neither proved nor falsified"),
+    Quantity("certified by METHOD", "method", "share", "proved by intervals, by linear bounds or by recursive ones, "
+                                                       "where those before did not suffice"),
+    Quantity("certified radius", "certified radius", "codes", "median of the largest budget that is proved, -1: wrong"),
+    Quantity("unbroken radius", "unbroken radius", "codes", "median of the largest budget at which PGD breaks nothing"),
+    Quantity("smoothed radius", "smoothed", "share", "right with a radius above 0 when smoothed with noise; radii in "
+                                                     "units of the noise"))
+"""What rows of certificates hold, for the dictionary of rows."""
 SECONDS, RADIUS, UNBROKEN, SMOOTHED = "seconds", "certified radius", "unbroken radius", "smoothed radius"
+BY = "certified by "
+"""Before the name of a method, of METHODS: the samples that it proves where those before it do not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +99,7 @@ def certificate_rows(named: Named, certifier: Certifier, samples: Samples, quest
                 store.append(_row(common, **finding))
             store.append(_row(common, quantity=SECONDS, value=round(time.monotonic() - began, 3)))
         wanted = [store.rows("analysis", key=row_key({**common, "quantity": quantity}))
-                  for quantity in (*QUANTITIES, RADIUS, UNBROKEN, SECONDS)]
+                  for quantity in (*QUANTITIES, *(BY + name for name in certifier.methods), RADIUS, UNBROKEN, SECONDS)]
         yield [row for found in wanted for row in found]
 
 
@@ -96,8 +110,7 @@ def _common(named: Named, question: Question, certifier: Certifier, samples: Sam
 
 def _row(common: Mapping[str, Any], **finding: Any) -> Row:
     fields = {name: value for name, value in common.items() if name != "sha256"}
-    own = {"low": None, "high": None, "each": None, "status": "measured", **finding}
-    return {**fields, **own, "of": {**common["of"], **finding.get("of", {})},
+    return {**fields, "low": None, "high": None, "each": None, "status": "measured", **finding,
             "key": row_key({**common, "quantity": finding["quantity"]})}
 
 
@@ -111,7 +124,11 @@ def _findings(certifier: Certifier, question: Question, samples: Samples, mode: 
     with progress(f"certify {mode}", len(samples)) as advance:
         found = verdicts(certifier, batch, samples.label, threat, steps=question.steps, tick=advance)
     for quantity in QUANTITIES:
-        yield _share(quantity, found, certifier.methods, samples.group)
+        flags = np.asarray(getattr(found, quantity), float)
+        yield {"quantity": quantity, **_share_fields(flags, samples.group), "each": flags.tolist(),
+               "status": "certified" if quantity == CERTIFIED else "measured"}
+    for place, name in enumerate(certifier.methods, 1):
+        yield {"quantity": BY + name, "value": float((found.method == place).mean()), "status": "certified"}
     if question.largest:
         yield from _radii(certifier, question, batch, samples.label, mode)
 
@@ -127,14 +144,6 @@ def _radii(certifier: Certifier, question: Question, batch: Batch, labels: np.nd
     for quantity, radii, status in ((RADIUS, proved, "certified"), (UNBROKEN, found.budget - 1, "estimate")):
         yield {"quantity": quantity, "value": float(np.median(radii)), "each": [float(one) for one in radii],
                "status": status}
-
-
-def _share(quantity: str, found: Verdicts, methods: tuple[str, ...], groups: np.ndarray) -> dict[str, Any]:
-    flags = np.asarray(getattr(found, quantity), float)
-    by = {name: str(int((found.method == place).sum())) for place, name in enumerate(methods, 1)}
-    proof = quantity == CERTIFIED
-    return {"quantity": quantity, **_share_fields(flags, groups), "each": flags.tolist(), "of": by if proof else {},
-            "status": "certified" if proof else "measured"}
 
 
 def _share_fields(flags: np.ndarray, groups: np.ndarray) -> dict[str, float]:
@@ -195,7 +204,8 @@ def sentence(rows: list[Row]) -> str:
     shares = ", ".join(f"{name} {100 * found[name]['value']:.1f} % ({100 * found[name]['low']:.1f} to "
                        f"{100 * found[name]['high']:.1f})" for name in QUANTITIES)
     budget = ", ".join(f"{name} {size:.4g}" for name, size in settings["budget"].items())
-    by = ", ".join(f"{count} by {name}" for name, count in certified["of"].items() if name != "attacked")
+    by = ", ".join(f"{round(row['value'] * row['n'])} by {name.removeprefix(BY)}" for name, row in found.items()
+                   if name.startswith(BY))
     radius = curve(found[RADIUS], found[UNBROKEN]) if RADIUS in found else ""
     mode = certified["of"]["attacked"]
     return (f"{certified['model']} {certified['precision']}, {mode} attacked ({settings['norm']} {budget}, threat "

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tinyfuse.report.figures.style import COLOURS, INK, is_uniform, legend_mark, looks_of, new_figure, style
-from tinyfuse.report.summary import LineCurves, SummaryRow, Track, modes_among
+from tinyfuse.report.figures.style import COLOURS, INK, MUTED, is_uniform, legend_mark, looks_of, new_figure, style
+from tinyfuse.report.sandwich import Sandwich
+from tinyfuse.report.summary import LineCurves, SummaryRow, modes_among
 from tinyfuse.report.view import RunView
 from tinyfuse.report.vocabulary import KINDS, NORMS
-from tinyfuse.study.worst_case import FLOAT, FLOAT_EXECUTOR, Accuracy, CurvePoint
+from tinyfuse.study.worst_case import FLOAT, FLOAT_EXECUTOR, Accuracy, CurvePoint, Track
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,10 @@ _LABELS = {"float": "float", "G": "G: codes", "R": "R: real, then rounded", "T":
 
 @dataclass(frozen=True)
 class _Curve:
-    """One curve in a panel; ``look``: colour, marker and line; ``order``: what is drawn above the others."""
+    """One curve in a panel; ``look``: colour, marker and line; ``order``: what is drawn above the others.
+
+    ``floor``: what is between the curve and this one is shaded, instead of its interval.
+    """
 
     start: Accuracy | None
     points: Sequence[CurvePoint]
@@ -33,6 +37,7 @@ class _Curve:
     look: tuple[str, str, str]
     band: bool = True
     order: int = 2
+    floor: Sequence[CurvePoint] = ()
 
 
 _Row = tuple[str, Sequence[Sequence[_Curve]]]
@@ -89,6 +94,25 @@ def literature_figure(view: RunView, model: str) -> Figure | None:
     return _figure(view, [f"{mode} attacked" for mode in modes], rows) if modes else None
 
 
+def sandwich_figure(view: RunView, found: Sequence[Sandwich]) -> Figure | None:
+    """Draw of one model, threat model G, what attacks leave and what is certified: a row for each recipe.
+
+    The truth lies in the shaded gap. None for one budget, which makes no curve, or without certificates.
+    """
+    chosen = [one for one in found if one.kind == "G"]
+    modes = [mode for mode in modes_among([one.line for one in chosen]) if any(mode in one.certified for one in chosen)]
+    if not modes or max(len(points) for one in chosen for points in one.certified.values()) < 2:
+        return None
+
+    def panel(one: Sandwich, mode: str) -> list[_Curve]:
+        low, high, start = one.certified.get(mode, []), one.left.get(mode, []), _curves(view, one.line).start
+        return [_Curve(start, high, "not broken by any attack", _THREATS["G"], floor=low),
+                _Curve(start, low, "certified", (COLOURS[2], "D", "-"), band=False, order=3)]
+
+    rows = [(one.line.precision.replace("-", "-\n"), [panel(one, mode) for mode in modes]) for one in chosen]
+    return _figure(view, [f"{mode} attacked" for mode in modes], rows, height=_LOW, common="samples (%)")
+
+
 def _curves(view: RunView, line: SummaryRow) -> LineCurves:
     return view.drawn[line.model, line.precision]
 
@@ -126,9 +150,8 @@ def _figure(view: RunView, titles: Sequence[str], rows: Sequence[_Row], *, legen
             panels[0].set_ylabel(label)
         for panel, title in zip(axes[0], titles, strict=True):
             panel.set_title(title)
-        for panel in axes[-1]:
-            several = "; of several inputs the largest" * any(isinstance(one, Mapping) for one in view.budgets)
-            panel.set_xlabel(f"ε ({NORMS.get(view.norm, view.norm)}, units of the inputs{several})")
+        several = "; of several inputs the largest" * any(isinstance(one, Mapping) for one in view.budgets)
+        figure.supxlabel(f"ε ({NORMS.get(view.norm, view.norm)}, units of the inputs{several})", fontsize=9)
         for place in range(legends):
             shown = [rows[place]] if legends > 1 else rows
             looks = {one.label: one.look for _, panels in shown for curves in panels for one in curves if one.points}
@@ -149,7 +172,11 @@ def _draw(panel: Axes, curves: Sequence[_Curve]) -> None:
         colour, marker, line = one.look
         track = [*([(0.0, one.start)] if one.start else []), *((point.epsilon, point.accuracy) for point in one.points)]
         budgets = [epsilon for epsilon, _ in track]
-        if one.band:
+        if one.floor:
+            ends = [one.start or one.points[0].accuracy, *(point.accuracy for point in one.floor)]
+            lower = [100 * a.value for a in (ends if one.start else ends[1:])]
+            panel.fill_between(budgets, lower, [100 * a.value for _, a in track], color=MUTED, alpha=0.22, linewidth=0)
+        elif one.band:
             panel.fill_between(budgets, [100 * a.low for _, a in track], [100 * a.high for _, a in track],
                                color=colour, alpha=0.10, linewidth=0)
         panel.plot(budgets, [100 * a.value for _, a in track], color=colour, marker=marker, markersize=4,
