@@ -21,8 +21,9 @@ import numpy as np
 
 from tinyfuse.attacks.pgd import PGD
 from tinyfuse.attacks.targets.keras_target import KerasTarget
+from tinyfuse.attacks.wave.chains import DeviceChain
 from tinyfuse.attacks.wave.differentiable import DifferentiableSound
-from tinyfuse.attacks.wave.scene import Scene, WaveBudget, attack_wave, deployed_logits, save_wave, snr_db
+from tinyfuse.attacks.wave.scene import Scene, as_int16, attack_wave, save_wave, snr_db
 from tinyfuse.attacks.wave.wave_target import WaveTarget
 from tinyfuse.cli import options
 from tinyfuse.core.errors import DataError, ParityError
@@ -40,6 +41,7 @@ from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import IntegerModel, load_model
 from tinyfuse.nn.network import load_network
 from tinyfuse.report.tables import markdown
+from tinyfuse.threats.wave_budgets import WaveBudget
 
 BATCH = 50
 
@@ -146,8 +148,7 @@ def wave(data: Path, models: Path, count: int, out: Path | None) -> int:
     assert isinstance(corpus.spoken.voice, Clips)
     rows = np.random.default_rng(0).permutation(np.flatnonzero(corpus.spoken.part == corpus.spoken.part.max()))[:count]
     labels = corpus.spoken.label[rows]
-    clips = [np.round(corpus.spoken.voice.clip(row) * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-             for row in rows]
+    clips = [as_int16(corpus.spoken.voice.clip(row)) for row in rows]
     held = [np.flatnonzero((corpus.written.part == corpus.written.part.max()) & (corpus.written.label == label))
             for label in range(10)]
     images = np.stack([corpus.written.images[held[label][place]] for place, label in enumerate(labels)])
@@ -171,7 +172,7 @@ def attacked(models: Path, name: str, scene: Scene, labels: np.ndarray, ratio: f
     sound, clips = DifferentiableSound(FRONT_END, fitted), scene.clips
     if ratio is not None:
         target = WaveTarget(KerasTarget.of(network), "audio", sound)
-        clips = attack_wave(PGD(steps=20), target, scene, labels, WaveBudget(snr_db=ratio))
+        clips = attack_wave(PGD(steps=20), target, scene, labels, WaveBudget("snr", ratio))
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             save_wave(out / f"{name}-{ratio:.0f}dB-{labels[0]}.wav", clips[0], FRONT_END.rate)
@@ -181,7 +182,7 @@ def attacked(models: Path, name: str, scene: Scene, labels: np.ndarray, ratio: f
     far = np.abs(inputs[1] - inputs[0]).reshape(len(clips), -1).max(axis=1)
     for bits in ("w8", "w6"):
         model = load_model(models / f"{name}__{bits}.tflite")
-        right = np.mean(deployed_logits(model, scene, clips, fitted).argmax(axis=1) == labels)
+        right = np.mean(DeviceChain(model, "audio", FRONT_END, fitted).logits(scene, clips).argmax(axis=1) == labels)
         yield [name, bits, "no attack" if ratio is None else f"{least:.1f}", f"{right:.3f}", f"{far.max():.3f}",
                f"{np.median(far):.3f}"]
 

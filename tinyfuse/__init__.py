@@ -6,7 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyfuse.api import analyse, attack, certify, compare, convert, minimal, profile, select, train, verify
+    from tinyfuse.api import (
+        analyse,
+        attack,
+        attack_wave,
+        certify,
+        compare,
+        convert,
+        minimal,
+        minimal_wave,
+        profile,
+        select,
+        train,
+        verify,
+    )
     from tinyfuse.data import Dataset
     from tinyfuse.data import load as load_data
     from tinyfuse.firmware.deploy import export
@@ -14,12 +27,13 @@ if TYPE_CHECKING:
     from tinyfuse.report.read_run import read
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "__version__", "analyse", "attack", "certify", "compare", "convert", "export", "load_data",
-           "minimal", "profile", "read", "select", "train", "verify", "write_report"]
+__all__ = ["Dataset", "__version__", "analyse", "attack", "attack_wave", "certify", "compare", "convert", "export",
+           "load_data", "minimal", "minimal_wave", "profile", "read", "select", "train", "verify", "write_report"]
 
 _HOMES = {"load_data": ("tinyfuse.data", "load"), "Dataset": ("tinyfuse.data", "Dataset"),
-          **{name: ("tinyfuse.api", name) for name in ("train", "convert", "attack", "profile", "minimal", "compare",
-                                                       "analyse", "certify", "select", "verify")},
+          **{name: ("tinyfuse.api", name) for name in (
+              "train", "convert", "attack", "attack_wave", "profile", "minimal", "minimal_wave", "compare", "analyse",
+              "certify", "select", "verify")},
           "export": ("tinyfuse.firmware.deploy", "export"), "read": ("tinyfuse.report.read_run", "read"),
           "write_report": ("tinyfuse.report", "render")}
 

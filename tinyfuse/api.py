@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyfuse.core.console import console, progress
-from tinyfuse.core.errors import ModelError, UsageError, nearest
-from tinyfuse.core.files import save_arrays, sha256_hex
+from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.core.files import save_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from tinyfuse.analyses.certificates.asked import Certified
     from tinyfuse.attacks import Attack
     from tinyfuse.data import Dataset
-    from tinyfuse.nn.network import Network
     from tinyfuse.report.analysed import Analysed
     from tinyfuse.report.notebook import AttackRows, ChosenBits, ComparedExecutors, SmallestBudgets, VerifiedCores
-    from tinyfuse.study.attack import AttackTask, ModelSubject
+    from tinyfuse.study.attack import AttackTask
+    from tinyfuse.study.wave_minimal import SmallestWaves
 
 LARGEST_CODES = 26
 
@@ -77,11 +77,12 @@ def convert_many(network: str | Path, recipes: Sequence[str | Path], dataset: Da
     stopped.
     """
     from tinyfuse.quantize.recipe import read_recipe
+    from tinyfuse.study.open_subject import network_and_data
     from tinyfuse.study.rows import SAMPLE_SEED
     from tinyfuse.study.stages.convert import Converter
 
     wanted = [read_recipe(recipe) for recipe in recipes]
-    found, dataset = _network_and_data(Path(network), dataset, output, signature)
+    found, dataset = network_and_data(Path(network), dataset, output, signature)
     converter = Converter(found, dataset, Path(out or Path(network).parent), calibration_samples,
                           dataset.test.balanced(proof_samples, seed=SAMPLE_SEED), qat_epochs)
     return [converter.publish(recipe).path for recipe in wanted]
@@ -109,6 +110,7 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     integers alone get wrong. "universal" is one perturbation made on ``train_samples`` of the training part. ``save``:
     an ``.npz`` file for ``made``. ``output`` and ``signature`` choose one of several of somebody's float network.
     ``around_memory``: gradients take the memory of a network trained with "exfmem" for the identity (BPDA).
+    Recordings are attacked by :func:`attack_wave`.
     """
     from tinyfuse.attacks import attack_of
     from tinyfuse.study.attack import AttackTask
@@ -147,6 +149,7 @@ def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: st
     from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.report.notebook import AttackRows
     from tinyfuse.study.attack import attack_model, attack_network, replay_on_model
+    from tinyfuse.study.open_subject import model_and_data, network_and_data, source_of
 
     if save is not None and Path(save).suffix != ".npz":
         raise UsageError(f"{save}: attacked inputs are saved as .npz; give a name that ends so")
@@ -154,13 +157,13 @@ def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: st
         raise UsageError(f"{path}: gradients go around the memory of a float network; give that, or as the --source of "
                          "inputs that are replayed on these integers")
     if is_network(path):
-        network, dataset = _network_and_data(path, task.dataset, *choice)
+        network, dataset = network_and_data(path, task.dataset, *choice)
         result = attack_network(network, replace(task, dataset=dataset))
     else:
-        own, dataset = _model_and_data(path, task.dataset, choice[0])
+        own, dataset = model_and_data(path, task.dataset, choice[0])
         task = replace(task, dataset=dataset)
         if together or source or task.world == "naive":
-            network, _ = _network_and_data(_source_of(path, source), dataset)
+            network, _ = network_and_data(source_of(path, source), dataset)
             result = (attack_model(own, task, executors, beside=network) if together else
                       replay_on_model(own, network, task, executors))
         else:
@@ -168,6 +171,75 @@ def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: st
     if save is not None:
         save_arrays(save, result.made)
     return AttackRows.of(result)
+
+
+def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
+                epsilon: float | str | Mapping[str, float | str] | None = None, norm: str | None = None,
+                samples: int = 100, executors: Sequence[str] | None = None, source: str | Path | None = None,
+                save: str | Path | None = None, output: str = "", signature: str = "", **settings: Any) -> AttackRows:
+    """Attack the recordings behind an input of a float network or a ``.tflite``; return result rows.
+
+    The change is made through the gradient of the input's front end, which the table beside the model records, and is
+    judged in 16-bit samples by the chain that is deployed: C's arithmetic of the front end and the integers, or librosa
+    and the float network. ``modality`` names the input ("all": the only sound). ``epsilon``: "40dB" (below the
+    recording, the default), "8steps" (of a 16-bit sample), or numbers in the unit of ``norm``: "snr", "pcm", "masking".
+    ``source``: the float network that makes the waves for a ``.tflite``. Others as of :func:`attack`.
+    """
+    from tinyfuse.attacks import attack_of
+    from tinyfuse.nn.zoo.user import is_network
+    from tinyfuse.report.notebook import AttackRows
+    from tinyfuse.study.microphones import open_microphone
+    from tinyfuse.study.wave_attack import WaveTask, attack_recordings
+    from tinyfuse.threats.wave_budgets import read_wave_budget
+
+    name, budget = read_wave_budget(epsilon, norm)
+    plan = attack_of(attack, settings)
+    check_wave_attack(Path(model), plan, executors or (), source, save)
+    heard, dataset = open_microphone(Path(model), dataset, name or modality, source, (output, signature))
+    others = () if is_network(Path(model)) else _default_executors() if executors is None else executors
+    result = attack_recordings(heard, WaveTask(plan, dataset, samples, budget), others)
+    if save is not None:
+        save_arrays(save, result.made)
+    return AttackRows.of(result)
+
+
+def minimal_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
+                 largest: float | str | Mapping[str, float | str] = "0dB", norm: str | None = None, samples: int = 100,
+                 source: str | Path | None = None, **settings: Any) -> SmallestWaves:
+    """Find, for each test recording, the smallest change (up to ``largest``) that fools a network or a ``.tflite``.
+
+    Budgets are tried by 1 dB, or in steps of 16-bit samples; see :func:`attack_wave`.
+    """
+    from tinyfuse.attacks import attack_of
+    from tinyfuse.study.microphones import open_microphone
+    from tinyfuse.study.wave_attack import WaveTask
+    from tinyfuse.study.wave_minimal import minimal_wave as search
+    from tinyfuse.threats.wave_budgets import read_wave_budget
+
+    name, budget = read_wave_budget(largest, norm)
+    plan = attack_of(attack, settings)
+    check_wave_attack(Path(model), plan, (), source, None)
+    heard, dataset = open_microphone(Path(model), dataset, name or modality, source)
+    return search(heard, WaveTask(plan, dataset, samples, budget))
+
+
+def check_wave_attack(path: Path, plan: Attack, executors: Sequence[str], source: str | Path | None,
+                      save: str | Path | None) -> None:
+    """Raise UsageError for what does not go together in an attack on recordings; nothing is loaded for it."""
+    from tinyfuse.integer.executors import check_executor
+    from tinyfuse.integer.executors.installed import check_here
+    from tinyfuse.nn.zoo.user import is_network
+
+    for executor in executors:
+        check_executor(executor)
+        check_here(executor)
+    if plan.needs_float:
+        raise UsageError(f"{plan.name} works on inputs, not on recordings; use fgsm, pgd, mim or fgm")
+    if is_network(path) and (source is not None or executors):
+        raise UsageError(f"{path} is a float network, which makes its own waves and runs in Keras; leave out executors "
+                         "and the source")
+    if save is not None and Path(save).suffix != ".npz":
+        raise UsageError(f"{save}: attacked inputs are saved as .npz; give a name that ends so")
 
 
 def _default_executors() -> tuple[str, ...]:
@@ -202,6 +274,7 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
     from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.report.notebook import SmallestBudgets
     from tinyfuse.study import minimal_budget as study
+    from tinyfuse.study.open_subject import model_and_data
     from tinyfuse.study.rows import SAMPLE_SEED
     from tinyfuse.threats.modes import attacked_by
 
@@ -211,7 +284,7 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
     if not isinstance(plan, SampleAttack):
         raise UsageError(f"smallest budgets are those of single samples and one model, which {attack} is not about")
     plan.check_norm("linf")
-    own, dataset = _model_and_data(path, dataset)
+    own, dataset = model_and_data(path, dataset)
     attacked = attacked_by(modality, [one.name for one in own.inputs])
     return SmallestBudgets.of(study.minimal_budget(
         own.twin, dataset.test.balanced(samples, seed=SAMPLE_SEED), plan, attacked,
@@ -236,9 +309,10 @@ def certify(model: str | Path, dataset: Dataset, *, epsilon: float | Mapping[str
     from tinyfuse.analyses.certificates.record import Named, certificate_rows, smoothed_row
     from tinyfuse.attacks.targets.twin_target import TwinTarget
     from tinyfuse.core.results import ResultStore
+    from tinyfuse.study.open_subject import model_and_data
     from tinyfuse.study.rows import SAMPLE_SEED, budget_of
 
-    own, dataset = _model_and_data(Path(model), dataset)
+    own, dataset = model_and_data(Path(model), dataset)
     if not isinstance(own.twin, TwinTarget):
         raise UsageError(f"{model} is judged by a reconstruction error, which has no certificate; give a classifier")
     questions = questions_of(own.inputs, own.twin.model.grids, modality, epsilon, codes,
@@ -281,10 +355,11 @@ def _analysed(path: Path, dataset: Dataset, output: str, signature: str) -> Anal
     """Load what is in ``path`` as the subject of an analysis."""
     from tinyfuse.analyses import AnalysisSubject
     from tinyfuse.nn.zoo.user import is_network
+    from tinyfuse.study.open_subject import model_and_data, network_and_data
 
     if is_network(path):
-        return AnalysisSubject.of_network(*_network_and_data(path, dataset, output, signature))
-    own, dataset = _model_and_data(path, dataset, output)
+        return AnalysisSubject.of_network(*network_and_data(path, dataset, output, signature))
+    own, dataset = model_and_data(path, dataset, output)
     name = own.subject
     return AnalysisSubject(name.model, name.precision, name.sha256, own.seed, own.inputs, dataset, own.twin)
 
@@ -323,10 +398,13 @@ def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str]
     from tinyfuse.integer.executors.installed import check_here
     from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.threats.code_threats import WORLDS
+    from tinyfuse.threats.wave_budgets import WAVE
 
     for executor in executors:
         check_executor(executor)
         check_here(executor)
+    if threat == WAVE:
+        raise UsageError("recordings are attacked by attack_wave, or with --threat wave; give that")
     if threat not in WORLDS:
         raise UsageError(f"unknown threat model '{threat}'{nearest(threat, WORLDS)}; use one of {', '.join(WORLDS)}")
     network = is_network(path)
@@ -342,52 +420,3 @@ def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str]
         raise UsageError(f"{plan.name} is made for the integer model itself; use the threat model codes or real")
     if plan.one_for_all and source is not None:
         raise UsageError("a universal perturbation is made for the model that is attacked; leave out the source")
-
-
-def _network_and_data(path: Path, dataset: Dataset, output: str = "", signature: str = "") -> tuple[Network, Dataset]:
-    """Load the network in ``path``, and ``dataset`` as it was trained on."""
-    from tinyfuse.nn.network import open_network
-    from tinyfuse.nn.zoo.user import Choice
-
-    network = open_network(path, dataset, Choice(output, signature))
-    return network, dataset.as_trained(network.table, str(path))
-
-
-def _model_and_data(path: Path, dataset: Dataset, output: str = "") -> tuple[ModelSubject, Dataset]:
-    """Load the integer model in ``path``, and ``dataset`` as a table beside it says its network was trained on.
-
-    ``output`` names the class, where the model has several.
-    """
-    from tinyfuse.attacks.targets.anomaly import twin_target
-    from tinyfuse.integer.model import load_model
-    from tinyfuse.quantize.integer_table import read_integer_table
-    from tinyfuse.study.attack import ModelSubject
-    from tinyfuse.study.rows import Subject
-
-    model, digest = load_model(path, output=output or None), sha256_hex(path.read_bytes())
-    table = read_integer_table(path, digest)
-    dataset = dataset.as_trained(table, str(path)) if "data" in table else dataset
-    model.codes_of(dataset.test.take(slice(1)).inputs)
-    name, _, recipe = path.stem.partition("__")
-    seed = int(table.get("training", {}).get("seed", 0))
-    inputs = tuple(one for one in dataset.inputs if one.name in model.grids)
-    subject = Subject(name, recipe or path.stem, "twin", digest, {one.name: one.span for one in inputs})
-    return ModelSubject(twin_target(model, dataset), subject, seed, inputs), dataset
-
-
-def _source_of(path: Path, source: str | Path | None) -> Path:
-    """Find the float network that ``path`` was converted from, checked against the table beside it."""
-    from tinyfuse.quantize.integer_table import read_integer_table
-
-    table = read_integer_table(path, sha256_hex(path.read_bytes()))
-    if not table:
-        if source is None:
-            raise ModelError(f"{path}: no {path.with_suffix('.toml').name} of this very file here; name its float "
-                             "network with --source")
-        return Path(source)
-    found = Path(source) if source is not None else path.with_name(f"{table.get('model')}.keras")
-    if not found.is_file():
-        raise ModelError(f"{found}: the float network of {path.name} is not there; name it with --source")
-    if sha256_hex(found.read_bytes()) != table.get("float_sha256"):
-        raise ModelError(f"{found} is not the network that {path.name} was converted from; name that one with --source")
-    return found

@@ -14,15 +14,21 @@ from one_operator import Spec, Step, build
 from tinyfuse.attacks import FGSM, Batch, DifferentiableTarget, Gradient
 from tinyfuse.attacks.pgd import FGM
 from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.attacks.wave.chains import DeviceChain
 from tinyfuse.attacks.wave.differentiable import DifferentiableSound
-from tinyfuse.attacks.wave.scene import Scene, WaveBudget, attack_wave, deployed_logits, save_wave, snr_db
+from tinyfuse.attacks.wave.scene import Scene, attack_wave, check_spent, save_wave, snr_db
 from tinyfuse.attacks.wave.wave_target import WaveTarget
-from tinyfuse.core.errors import UsageError
+from tinyfuse.core.errors import TinyfuseError, UsageError
 from tinyfuse.frontend.normalisation import Normalisation, apply, fit, identity
 from tinyfuse.frontend.picture import Picture
 from tinyfuse.frontend.recording import Recording, Waveform
 from tinyfuse.frontend.spectrum import LogMel, Mfcc, Spectrogram
 from tinyfuse.integer.model import load_model
+from tinyfuse.threats.wave_budgets import WaveBudget, has_unit, read_wave_budget, size_text
+
+READ: list[tuple[Any, str | None, tuple[str, str, float]]] = [
+    (None, None, ("", "snr", 40)), ("40dB", None, ("", "snr", 40)), ("mic=-3.5dB", "masking", ("mic", "masking", -3.5)),
+    ({"mic": "8steps"}, None, ("mic", "pcm", 8)), (12, "pcm", ("", "pcm", 12)), ("mic=20", None, ("mic", "snr", 20))]
 
 SHARED: dict[str, Any] = {"rate": 8000, "length": 600, "window": 100, "hop": 50}
 KINDS: list[Recording] = [
@@ -93,7 +99,7 @@ LABELS = np.array([0, 0])
 
 def test_fgsm_moves_each_sample_by_its_budget_against_the_weights() -> None:
     """Closed form: the class-0 score falls fastest along -sign(weights); full scale is kept, silence stays silent."""
-    found = attack_wave(FGSM(), straight(), Scene("mic", WAVE, CLIPS), LABELS, WaveBudget(steps=7))
+    found = attack_wave(FGSM(), straight(), Scene("mic", WAVE, CLIPS), LABELS, WaveBudget("pcm", 7))
     assert found[0].tolist() == [43, 7, -77, 8993]
     assert found[1].tolist() == [-6, 9, -4, -3, 12, 32760]
 
@@ -103,7 +109,7 @@ def test_a_ratio_in_decibels_is_kept_after_rounding() -> None:
     clips = [rng.normal(0, 2000, 6).astype(np.int16) for _ in range(5)]
     labels = np.argmax(straight().target.logits({"mic": np.stack(clips)[..., None] / 32768}), axis=1)
     for budget in (20.0, 6.0):
-        found = attack_wave(FGM(), straight(), Scene("mic", WAVE, clips), labels, WaveBudget(snr_db=budget))
+        found = attack_wave(FGM(), straight(), Scene("mic", WAVE, clips), labels, WaveBudget("snr", budget))
         ratios = [snr_db(*pair) for pair in zip(clips, found, strict=True)]
         assert min(ratios) >= budget - 1e-9 and max(ratios) < budget + 0.2
     assert snr_db(clips[0], clips[0]) == float("inf")
@@ -130,21 +136,43 @@ def test_integers_get_codes_and_give_slopes_for_the_wave(integers: Any) -> None:
     clip = np.array([0, 3300, 16000, 9000, 200, 32767], np.int16)
     scene = Scene("mic", WAVE, [clip])
     target = WaveTarget(TwinTarget(integers), "mic", sound)
-    found = attack_wave(FGSM(), target, scene, np.array([5]), WaveBudget(steps=300))
+    found = attack_wave(FGSM(), target, scene, np.array([5]), WaveBudget("pcm", 300))
     assert found[0][5] == 32767 - 300 and np.all(np.abs(found[0].astype(int) - clip) <= 300)
-    codes = deployed_logits(integers, scene, found, sound.fitted)
+    codes = DeviceChain(integers, "mic", WAVE, sound.fitted).logits(scene, found)
     assert codes.shape[0] == 1 and codes.reshape(-1)[5] == round((32767 - 300) / 32768 * 127)
 
 
 @pytest.mark.parametrize("ask, words", [
-    (lambda: WaveBudget(), "give one of them"), (lambda: WaveBudget(snr_db=10, steps=3), "give one of them"),
-    (lambda: WaveBudget(snr_db=500), "give -20 to 120"), (lambda: WaveBudget(steps=-1), "give 0 to 32767"),
+    (lambda: WaveBudget("snr", 500), "give -20 to 120"), (lambda: WaveBudget("pcm", -1), "give 0 to 32767"),
+    (lambda: WaveBudget("snt", 1), "did you mean 'snr'"), (lambda: read_wave_budget("loud", None), "such as 40dB"),
+    (lambda: read_wave_budget("a=1dB", "pcm"), "counts steps"), (lambda: read_wave_budget("1.5steps", None), "whole"),
+    (lambda: read_wave_budget({"a": 1, "b": 2}, "snr"), "give one budget"),
     (lambda: straight(()), "no shifts"),
     (lambda: WaveTarget(straight().target, "mik", straight().sound), "did you mean 'mic'"),
     (lambda: DifferentiableSound(Picture(size=(2, 2)), Normalisation((0.0,), (1.0,), 0, 1)), "takes no sound")])
 def test_nonsense_is_one_line(ask: Callable[[], Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         ask()
+
+
+@pytest.mark.parametrize(("given", "norm", "wanted"), READ)
+def test_budgets_are_read_as_people_write_them(given: Any, norm: str | None, wanted: tuple[str, str, float]) -> None:
+    name, budget = read_wave_budget(given, norm)
+    assert (name, budget.norm, budget.amount) == wanted and has_unit("mic=8steps") and not has_unit("mic=8/255")
+
+
+def test_sizes_rise_with_what_they_allow_and_read_back() -> None:
+    """40 dB below is a hundredth of the length, 20 dB a tenth; 6.02 dB above the masked amplitude is twice it."""
+    assert [round(WaveBudget("snr", db).size, 9) for db in (40, 20, 0)] == [0.01, 0.1, 1]
+    assert WaveBudget("masking", 20 * np.log10(2)).size == pytest.approx(2)
+    assert size_text("snr", 0.01) == "40 dB" and size_text("pcm", 8) == "8 steps" and size_text("linf", 0.03) == "0.03"
+
+
+def test_a_recording_beyond_its_budget_is_told() -> None:
+    loud = [CLIPS[0] + np.int16(8), CLIPS[1]]
+    check_spent(CLIPS, loud, WaveBudget("pcm", 8))
+    with pytest.raises(TinyfuseError, match="recording 0 spends 8 steps; the budget is 7 steps"):
+        check_spent(CLIPS, loud, WaveBudget("pcm", 7))
 
 
 def test_a_wave_can_be_listened_to(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tinyfuse import api
 from tinyfuse.attacks import ATTACKS, attack_of
 from tinyfuse.attacks.profiles import PROFILES, profile
 from tinyfuse.cli import options
+from tinyfuse.cli.wave import run_wave
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError, UsageError, nearest
 from tinyfuse.core.files import read_limited, sha256_hex
@@ -25,6 +26,7 @@ from tinyfuse.quantize.integer_table import read_integer_table
 from tinyfuse.study.rows import budget_of, check_names
 from tinyfuse.threats.masks import masks_of
 from tinyfuse.threats.modes import attacked_by
+from tinyfuse.threats.wave_budgets import WAVE
 
 if TYPE_CHECKING:
     from tinyfuse.study.attack import AttackResult
@@ -34,6 +36,7 @@ EXAMPLES = """\
   tinyfuse attack runs/mine/early.keras --profile standard
   tinyfuse attack runs/mine/early__w6.tflite --epsilon camera=0.1,mic=8/255 --steps 40
   tinyfuse attack runs/mine/early__w6.tflite --modality mic --mask mic=time:10-14 --codes 3
+  tinyfuse attack runs/mine/early__w6.tflite --threat wave --epsilon mic=40dB
 """
 METAVARS = {int: "N", float: "X", str: "NAME"}
 
@@ -62,15 +65,17 @@ def add(parser: argparse.ArgumentParser) -> None:
                       "float network stays right")
     what.add_argument("--profile", metavar="NAME", help=f"a whole suite instead: {', '.join(PROFILES)}")
     what.add_argument("--modality", default="all", metavar="NAME[,NAME...]|all", help="inputs to attack (default all)")
-    what.add_argument("--epsilon", type=options.budgets, metavar="E|NAME=E,...",
+    what.add_argument("--epsilon", type=options.budgets_or_decibels, metavar="E|NAME=E,...",
                       help="budget such as 0.03 or 8/255, or one for each input, in its own units (default: 0.03 of "
-                           "the range of its values)")
+                           "the range of its values); of a recording such as 40dB (default) or 8steps")
     what.add_argument("--codes", type=options.positive, metavar="K", help="budget of K whole codes instead (.tflite)")
     what.add_argument("--norm", help="linf (default), l2, l2-joint (one ball for all attacked inputs, in units of "
-                      "their epsilons) or l2-steps (a ball for each step along an input's first axis)")
-    what.add_argument("--threat", choices=("codes", "real", "naive"),
+                      "their epsilons) or l2-steps (a ball for each step along an input's first axis); of a recording "
+                      "snr, pcm or masking")
+    what.add_argument("--threat", choices=("codes", "real", "naive", WAVE),
                       help="what the adversary of a .tflite writes: codes (default), real values that the device "
-                           "rounds, or naively rounded inputs of the float network that leave the ball")
+                           "rounds, or naively rounded inputs of the float network that leave the ball; wave: the "
+                           "recording before the front end, also of a float network")
     what.add_argument("--mask", action="append", metavar="NAME=AXIS:A-B|NAME=valid",
                       help="attack only there, such as mic=time:10-14; valid: no padding; repeatable")
     what.add_argument("--ensemble", action="store_true", help="use the mean gradient of a .tflite and its network")
@@ -148,8 +153,13 @@ def _check_inputs(args: argparse.Namespace, norm: str) -> None:
 def run(args: argparse.Namespace) -> int:
     """Attack, print the rows and what the checks find; exit code 4 if a figure must not be trusted."""
     names = set(_settings())
-    _refuse_ignored(args, names)
     settings = {name: getattr(args, name) for name in sorted(names) if getattr(args, name) is not None}
+    if args.threat == WAVE:
+        heard = run_wave(args, settings)
+        return 0 if heard is None else _print_rows(heard, as_json=args.json)
+    if isinstance(args.epsilon, str):
+        raise UsageError(f"--epsilon {args.epsilon} is a budget of a recording; give --threat wave, or a number")
+    _refuse_ignored(args, names)
     attack = args.attack or "pgd"
     norm = args.norm or "linf"
     if args.profile:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from tinyfuse.core.console import console
 from tinyfuse.core.errors import ModelError, TinyfuseError, UsageError
 from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.files import open_plain
+from tinyfuse.core.workers import Processes, Workers
 from tinyfuse.nn import zoo
 from tinyfuse.nn.zoo.user import KERAS, TFLITE, check_network_file, foreign_file
+from tinyfuse.threats.wave_budgets import has_unit
 
 
 def positive(text: str) -> int:
@@ -48,6 +51,11 @@ def budget(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is not a budget; give a number such as 0.03 or 8/255")
     return value
+
+
+def budgets_or_decibels(text: str) -> float | str | Mapping[str, float]:
+    """Read what :func:`budgets` reads; a budget of a recording, such as ``mic=40dB``, stays text."""
+    return text if has_unit(text) else budgets(text)
 
 
 def budgets(text: str) -> float | Mapping[str, float]:
@@ -99,6 +107,24 @@ def need_network_or_name(text: str) -> None:
         need_network(text)
     else:
         zoo.check_name(text)
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names a cluster."""
+    parser.add_argument("--cluster", metavar="tcp://HOST:PORT",
+                        help="scheduler of a Dask cluster whose workers do the work, as docs/cluster.md says")
+
+
+@contextmanager
+def workers(address: str | None, jobs: int) -> Iterator[Workers]:
+    """Yield the workers of the cluster at ``address``, or ``jobs`` processes of this machine."""
+    if address is None:
+        yield Processes(jobs)
+        return
+    from tinyfuse.core.cluster.client import cluster
+
+    with cluster(address, jobs=jobs) as found:
+        yield found
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:

@@ -117,8 +117,12 @@ class Samples:
 
     def balanced(self, n: int, *, seed: int = 0) -> Samples:
         """Draw at most ``n`` samples with ``seed``, classes as equal as possible, in their order; they are loaded."""
+        return self.take(self.balanced_rows(n, seed=seed)).loaded()
+
+    def balanced_rows(self, n: int, *, seed: int = 0) -> np.ndarray:
+        """Return the positions, int64, of what :meth:`balanced` draws."""
         quota = class_quota(np.bincount(self.label), n)
-        return self.take(draw_rows(self.label, quota, np.random.default_rng([seed, n]))).loaded()
+        return draw_rows(self.label, quota, np.random.default_rng([seed, n]))
 
     def loaded(self) -> Samples:
         """Load inputs that are on disk, whatever memory that takes."""

@@ -22,6 +22,7 @@ from tinyfuse.study.attack import AttackResult
 from tinyfuse.study.minimal_budget import MinimalResult
 from tinyfuse.study.row_text import findings, flag_text, sentence
 from tinyfuse.threats.modes import mode_name
+from tinyfuse.threats.wave_budgets import size_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +93,7 @@ class AttackRows(AttackResult):
 def _attack_of(row: Any) -> str:
     if row["kind"] == "clean":
         return "clean"
-    budget = ", ".join(f"{size:g} of {name}" for name, size in row["budget"].items())
+    budget = ", ".join(f"{size_text(row['norm'], size)} of {name}" for name, size in row["budget"].items())
     return (f"{row['attack']['name']} on {mode_name(row['attacked'], row['inputs'])}, {row['norm']} {budget}, "
             f"{row['criterion']}, {row['threat']}")
 

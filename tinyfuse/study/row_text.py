@@ -10,8 +10,9 @@ from tinyfuse.checks.run_checks import LEVELS, Flag, gate, run_checks
 from tinyfuse.core.errors import GateError
 from tinyfuse.core.results import Row
 from tinyfuse.threats.modes import mode_name
+from tinyfuse.threats.wave_budgets import size_text
 
-THREAT_NAMES = {"codes": "codes (G)", "real": "real (R)", "naive": "naive (N)"}
+THREAT_NAMES = {"codes": "codes (G)", "real": "real (R)", "naive": "naive (N)", "wave": "wave"}
 
 
 def sentence(row: Row, note: Mapping[str, Any] | None = None) -> str:
@@ -28,8 +29,8 @@ def sentence(row: Row, note: Mapping[str, Any] | None = None) -> str:
 def _against(row: Row, note: Mapping[str, Any]) -> str:
     """Describe the attack of a row: its budget and what it really spent, criterion, threat model, mask and origin."""
     name, budget = row["attack"]["name"], row["budget"]
-    sizes = {f"{size:g}" for size in budget.values()}
-    each = " and ".join(f"{size:g} of {where}" for where, size in budget.items())
+    sizes = {size_text(row["norm"], size) for size in budget.values()}
+    each = " and ".join(f"{size_text(row['norm'], size)} of {where}" for where, size in budget.items())
     said = [f"{name} on {mode_name(row['attacked'], row['inputs'])}",
             f"{row['norm']} {each if len(sizes) > 1 else sizes.pop()}"]
     if "spent" in note:
@@ -52,6 +53,9 @@ def _beside(note: Mapping[str, Any]) -> str:
     if "fooling_rate" in note.get("universal", {}):
         changed, learnt = (100 * note["universal"][name] for name in ("fooling_rate", "train_accuracy"))
         return f"; {changed:.1f} % change class, {learnt:.1f} % of the training samples stay correct"
+    if "wave" in note and note["wave"]["median_snr_db"] is not None:
+        return (f"; changes are {note['wave']['least_snr_db']:.1f} dB or more below the recordings, median "
+                f"{note['wave']['median_snr_db']:.1f} dB")
     if "evasive" in note:
         found = note["evasive"]
         share, low, high = (100 * found[name] for name in ("rate", "ci_low", "ci_high"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +145,8 @@ def _verdicts(logits: Callable[[Mapping[str, np.ndarray]], np.ndarray], clean: M
 
 def _sound(run: Run, name: str, row: int, judged: Samples) -> tuple[np.ndarray, int]:
     """Return the clean recording behind sample ``row`` of those ``judged``, and its rate in Hz; or nothing."""
-    recording = getattr(run.dataset, "recording", None)
-    numbered = replace(run.everything, inputs={}, group=np.arange(len(run.everything)))
-    places = numbered.balanced(len(judged), seed=SAMPLE_SEED).group
+    recording = run.dataset.recording
+    places = run.everything.balanced_rows(len(judged), seed=SAMPLE_SEED)
     found = recording(name, run.part, int(places[row])) if recording else None
     if found is None:
         return np.zeros(0, np.float32), 0

@@ -1,0 +1,148 @@
+"""Attacks on recordings from the command line and Python: rows, what judges them, smallest budgets and refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinyfuse
+from tinyfuse.attacks import misclassified
+from tinyfuse.attacks.wave.scene import spent
+from tinyfuse.cli import main as cli
+from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.core.results import validate
+from tinyfuse.data import Axis, Dataset, Input, Samples, register_source
+from tinyfuse.data.sources import SOURCES
+from tinyfuse.frontend.normalisation import apply, fit
+from tinyfuse.frontend.spectrum import LogMel
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import load_model
+from tinyfuse.nn import zoo
+from tinyfuse.study.microphones import listening
+from tinyfuse.study.wave_minimal import ladder
+from tinyfuse.threats.wave_budgets import WaveBudget
+
+EAR = LogMel(rate=8000, length=800, window=200, hop=100, bands=8, fft=200, normalise="unit", amin=1e-6)
+TONES = (500.0, 1500.0, 3000.0)
+
+
+def recordings(count: int, seed: int) -> list[np.ndarray]:
+    """Tones in noise, int16, whose pitch is their class; none is as long as another."""
+    rng = np.random.default_rng(seed)
+    clips = []
+    for place in range(count):
+        time = np.arange(int(rng.integers(700, 900))) / 8000
+        sound = 0.1 * np.sin(2 * np.pi * TONES[place % 3] * time) + 0.03 * rng.standard_normal(len(time))
+        clips.append(np.round(sound * 32768).astype(np.int16))
+    return clips
+
+
+def heard(seed: int = 0, limit: int | None = None) -> Dataset:
+    """Tones, and a thermometer that knows nothing."""
+    del limit
+    clips = {part: recordings(30, seed + place) for place, part in enumerate(("train", "validation", "test"))}
+    values = {part: np.stack([EAR.features(clip) for clip in some]) for part, some in clips.items()}
+    fitted = fit(EAR, values["train"])
+    table = {"mic": {"mean": fitted.mean, "std": fitted.std, "low": fitted.low, "high": fitted.high}}
+    parts = tuple(Samples({"heat": np.full((30, 2), 0.5, np.float32), "mic": apply(EAR, fitted, values[part])},
+                     np.arange(30) % 3, np.arange(30) + 100 * place) for place, part in enumerate(clips))
+    inputs = (Input("heat", (2,)), Input("mic", EAR.shape, axes={name: Axis(*pair) for name, pair in EAR.axes.items()}))
+    return Dataset("tones", inputs, ("low", "mid", "high"), parts[0], parts[1], parts[2], checksum="7" * 64, seed=seed,
+                   fitted={name: {key: list(one) if isinstance(one, tuple) else one for key, one in own.items()}
+                           for name, own in table.items()},
+                   front_ends={"mic": EAR.table()},
+                   recording=lambda name, part, row: (clips[part][row].astype(np.float32) / 32768, 8000)
+                   if name == "mic" else None)
+
+
+def build(inputs: Mapping[str, Any], classes: int) -> Any:
+    from tf_keras import layers
+
+    flat = layers.Concatenate(name="both")([layers.Flatten(name="flat")(inputs["mic"]), inputs["heat"]])
+    return layers.Dense(classes, name="head")(layers.Dense(12, activation="relu", name="hidden")(flat))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A listener in 8 bits, its float network beside it; "tones" is its data on the command line."""
+    register_source("tones", lambda source, *, seed=0, limit=None: heard(seed, limit))
+    zoo.register("listener", build)
+    network = tinyfuse.train("listener", heard(), out=tmp_path_factory.mktemp("wave"), epochs=25, batch_size=10,
+                             learning_rate=0.01)
+    yield tinyfuse.convert(network, "w8", heard(), calibration_samples=20)
+    del SOURCES["tones"], zoo.ZOO["listener"]
+
+
+def test_waves_are_rows_that_the_deployed_chain_judged(model: Path) -> None:
+    """The rows' verdict is TFLite Micro's on the codes that C makes of the saved 16-bit samples, all within budget."""
+    found = tinyfuse.attack_wave(model, heard(), epsilon={"mic": "15dB"}, samples=15, steps=5)
+    assert all(validate(row) for row in found.rows)
+    row = next(row for row in found.rows if row["kind"] == "attack" and row["executor"] == "tflm")
+    assert (row["threat"], row["norm"], row["attacked"]) == ("wave", "snr", ["mic"])
+    assert row["budget"]["mic"] == pytest.approx(10 ** (-15 / 20)) and "snr 15 dB, any-iterate, wave" in repr(found)
+    made, integers = found.made, load_model(model)
+    codes = {port.name: made[port.name] for port in integers.inputs}
+    wrong = misclassified(open_executor(integers, "tflm").run(codes), made["label"])
+    assert np.array_equal(wrong, made["broken"]) and wrong.any() and row["correct"] == int(np.sum(~wrong))
+    clean = next(row for row in found.rows if row["kind"] == "clean" and row["executor"] == "tflm")
+    assert clean["correct"] > row["correct"]
+    for pair in zip(made["clean_wave_mic"], made["wave_mic"], strict=True):
+        assert spent("snr", *pair) <= row["budget"]["mic"] * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("norm", ["snr", "pcm"])
+def test_smallest_changes_break_their_recordings_and_smaller_ones_were_not_seen_to(model: Path, norm: str) -> None:
+    found = tinyfuse.minimal_wave(model.with_name("listener.keras"), heard(), norm=norm, samples=9, steps=5,
+                                  largest={"snr": 0, "pcm": 3000}[norm])
+    assert np.isfinite(found.sizes[found.sizes > 0]).all()
+    clips, rows = recordings(30, 2), heard().test.balanced_rows(9, seed=0)
+    for row, changed, size in zip(rows, found.clips, found.sizes, strict=True):
+        assert spent(norm, clips[row], changed) == pytest.approx(size)
+    said = found.to_json()
+    assert said["samples"] + said["wrong_when_clean"] == 9
+    assert said["median"].endswith({"snr": "dB", "pcm": "steps"}[norm])
+    rungs = ladder(WaveBudget(norm, 12))
+    assert rungs[-1].amount == 12 and all(a.size < b.size for a, b in pairwise(rungs))
+
+
+def test_the_command_line_attacks_waves_of_both(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["--data", "tones", "--threat", "wave", "--samples", "9"]
+    assert cli.main(["attack", str(model), *common, "--attack", "fgsm", "--epsilon", "900steps", "--json",
+                     "--source", str(model.with_name("listener.keras"))]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["source"] for row in rows if row["kind"] == "attack"} == {"float"}
+    assert {row["criterion"] for row in rows} == {"clean", "replayed"} and rows[-1]["wave"]["budget"] == "900 steps"
+    assert cli.main(["attack", str(model), *common, "--minimal", "--steps", "3"]) == 0
+    assert "median smallest change snr" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--epsilon", "mic=40dB"], "give --threat wave, or a number"),
+    (["--threat", "wave", "--codes", "2"], "--codes is about inputs behind the front end"),
+    (["--threat", "wave", "--epsilon", "mik=40dB"], "did you mean 'mic'"),
+    (["--threat", "wave", "--modality", "heat"], "name one of mic with --modality, not 'heat'"),
+    (["--threat", "wave", "--norm", "linf"], "use one of snr, pcm, masking"),
+    (["--threat", "wave", "--minimal", "--save", "a.npz"], "--save has no effect with --minimal"),
+    (["--threat", "wave", "--attack", "diva"], "works on inputs"),
+])
+def test_what_does_not_go_together_is_one_line(model: Path, capsys: pytest.CaptureFixture[str], words: list[str],
+                                               said: str) -> None:
+    assert cli.main(["attack", str(model), "--data", "tones", *words]) != 0
+    error = capsys.readouterr().err.replace("\n", " ")
+    assert said in error, error
+
+
+def test_models_and_data_that_no_wave_reaches_are_one_line(model: Path) -> None:
+    with pytest.raises(UsageError, match="no front end is recorded beside it"):
+        listening({}, "all", "foreign.tflite")
+    with pytest.raises(UsageError, match="of kind picture, which hears nothing"):
+        listening({"front_ends": {"eye": {"kind": "picture"}}}, "eye", "m.tflite")
+    with pytest.raises(DataError, match="no recordings behind the input 'mic'"):
+        tinyfuse.attack_wave(model, replace(heard(), recording=None), samples=4, executors=())

@@ -1,0 +1,69 @@
+"""Who judges recordings: the device's chain, C's front end and the integers, or librosa and the float network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from tinyfuse.attacks.target import Target
+from tinyfuse.attacks.wave.scene import Scene
+from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.frontend.device_sound import Grid, sound_codes, sound_tables
+from tinyfuse.frontend.normalisation import Normalisation, apply
+from tinyfuse.frontend.recording import Recording
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.model import IntegerModel
+
+
+class Chain(Protocol):
+    """From recordings to logits, as they are deployed."""
+
+    def inputs(self, scene: Scene, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute what the model takes for ``clips``, int16, beside the other inputs of ``scene``."""
+
+    def logits(self, scene: Scene, clips: Sequence[np.ndarray]) -> np.ndarray:
+        """Compute logits [n, k]."""
+
+
+class DeviceChain:
+    """The front end as C computes it, bit for bit, and the integers of ``model`` in ``executor``."""
+
+    def __init__(self, model: IntegerModel, name: str, front_end: Recording, fitted: Normalisation,
+                 executor: str = "twin") -> None:
+        names = [one.name for one in model.inputs]
+        if name not in names:
+            raise UsageError(f"'{name}'{nearest(name, names)} is no input of {model.name}; its inputs: "
+                             f"{', '.join(names)}")
+        port = model.inputs[names.index(name)]
+        grid = Grid(port.scale, port.zero_point, port.grid.low, port.grid.high)
+        self.model, self._port, self._tables = model, port, sound_tables(front_end, fitted, grid)
+        self._executor = open_executor(model, executor)
+
+    def inputs(self, scene: Scene, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute the codes of all inputs [n, ...]; ``scene.others`` are real values."""
+        codes = {one.name: one.grid.quantise(scene.others[one.name]).astype(one.dtype) for one in self.model.inputs
+                 if one.name != scene.name}
+        own = sound_codes(self._tables, clips).reshape(len(clips), *self._port.shape[1:])
+        return {**codes, scene.name: own.astype(self._port.dtype)}
+
+    def logits(self, scene: Scene, clips: Sequence[np.ndarray]) -> np.ndarray:
+        """Compute output codes [n, k]."""
+        return np.asarray(self._executor.run(self.inputs(scene, clips)))
+
+
+class FloatChain:
+    """The front end as librosa computes it, and the float ``target``."""
+
+    def __init__(self, target: Target, front_end: Recording, fitted: Normalisation) -> None:
+        self._target, self._front_end, self._fitted = target, front_end, fitted
+
+    def inputs(self, scene: Scene, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute the inputs, float32 [n, ...] by name."""
+        values = np.stack([self._front_end.features(clip) for clip in clips])
+        return {**scene.others, scene.name: apply(self._front_end, self._fitted, values)}
+
+    def logits(self, scene: Scene, clips: Sequence[np.ndarray]) -> np.ndarray:
+        """Compute logits [n, k]."""
+        return self._target.logits(self.inputs(scene, clips))

@@ -1,0 +1,60 @@
+"""``tinyfuse attack --threat wave``: what stands in for the attack on inputs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tinyfuse import api
+from tinyfuse.attacks import attack_of
+from tinyfuse.cli import options
+from tinyfuse.core import toml
+from tinyfuse.core.errors import ModelError, UsageError
+from tinyfuse.core.files import read_limited, sha256_hex
+from tinyfuse.data.sources import load_from
+from tinyfuse.nn.zoo.user import MAX_TFLITE_BYTES, is_network
+from tinyfuse.quantize.integer_table import read_integer_table
+from tinyfuse.report.notebook import AttackRows
+from tinyfuse.study.microphones import listening
+from tinyfuse.threats.wave_budgets import read_wave_budget
+
+IDLE = ("profile", "codes", "mask", "ensemble", "around_memory")
+"""Options about inputs, which a recording has not reached yet."""
+
+
+def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRows | None:
+    """Attack the recordings that ``args`` ask for; return rows, or print smallest budgets and return None."""
+    for name in IDLE:
+        if getattr(args, name) not in (None, False):
+            raise UsageError(f"--{name.replace('_', '-')} is about inputs behind the front end; leave it out with "
+                             "--threat wave")
+    if args.minimal and (args.save or args.executor):
+        raise UsageError(f"--{'save' if args.save else 'executor'} has no effect with --minimal; leave one of them out")
+    path, attack = Path(args.model), args.attack or "pgd"
+    name, budget = read_wave_budget("0dB" if args.minimal and args.epsilon is None else args.epsilon, args.norm)
+    plan = attack_of(attack, settings)
+    api.check_wave_attack(path, plan, args.executor or (), args.source, args.save)
+    options.need_network_or_model(args.model)
+    if args.source:
+        options.need_network(args.source)
+    listening(_table_of(path), name or args.modality, args.model)
+    common: dict[str, Any] = {"attack": attack, "modality": name or args.modality, "norm": budget.norm,
+                              "samples": args.samples, "source": args.source}
+    dataset = load_from(args)
+    if not args.minimal:
+        return api.attack_wave(path, dataset, epsilon=budget.amount, executors=args.executor, save=args.save,
+                               output=args.output, signature=args.signature, **common, **settings)
+    found = api.minimal_wave(path, dataset, largest=budget.amount, **common, **settings)
+    print(json.dumps(found.to_json()) if args.json else found.text())
+    return None
+
+
+def _table_of(path: Path) -> dict[str, Any]:
+    """Read the table beside a model, before data and TensorFlow are loaded."""
+    if not is_network(path):
+        return read_integer_table(path, sha256_hex(read_limited(path, MAX_TFLITE_BYTES, ModelError)))
+    beside = path.with_suffix(".toml")
+    return toml.read(beside, ModelError) if beside.exists() else {}

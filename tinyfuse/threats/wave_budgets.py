@@ -1,0 +1,103 @@
+"""Budgets of an adversary who changes a recording: decibels below it, 16-bit steps, or what its sound masks.
+
+Rows and checks hold the ``size`` of a budget, which grows with what it allows; people read and write its ``amount``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.frontend.device_sound import FULL_SCALE
+
+WAVE = "wave"
+"""The threat model: the adversary changes the recording before the front end."""
+_UNITS = {"snr": "dB", "pcm": "steps", "masking": "dB"}
+WAVE_NORMS = tuple(_UNITS)
+_LIMITS = {"snr": (-20.0, 120.0), "pcm": (0.0, FULL_SCALE - 1.0), "masking": (-60.0, 60.0)}
+_DEFAULTS = {"snr": 40.0, "pcm": 32.0, "masking": 0.0}
+_TEXT = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(dB|steps)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class WaveBudget:
+    """What may be done to a recording; UsageError for an unknown ``norm`` and for an ``amount`` out of range.
+
+    "snr": the change lies ``amount`` dB below the recording (ratio of their energies). "pcm": no 16-bit sample moves by
+    more than ``amount`` steps. "masking": the change lies at most ``amount`` dB above what the recording masks, at each
+    time and frequency (see :mod:`tinyfuse.attacks.wave.masking`); 0 is the threshold of hearing it.
+    """
+
+    norm: str
+    amount: float
+
+    def __post_init__(self) -> None:
+        if self.norm not in _UNITS:
+            raise UsageError(f"unknown norm of a recording '{self.norm}'{nearest(self.norm, _UNITS)}; use one of "
+                             f"{', '.join(_UNITS)}")
+        low, high = _LIMITS[self.norm]
+        if not low <= self.amount <= high:
+            raise UsageError(f"{self.norm}: a budget of {self.amount:g} {_UNITS[self.norm]}; give {low:g} to {high:g}")
+
+    @classmethod
+    def of_size(cls, norm: str, size: float) -> WaveBudget:
+        """Return the budget of a ``size`` above 0."""
+        return cls(norm, {"snr": -1, "masking": 1}[norm] * 20 * math.log10(size) if norm != "pcm" else size)
+
+    @property
+    def size(self) -> float:
+        """How much is allowed: length over the recording's (0.01 is 40 dB), steps, or amplitude over the masked one."""
+        if self.norm == "pcm":
+            return self.amount
+        return float(10 ** ((-self.amount if self.norm == "snr" else self.amount) / 20))
+
+    def __str__(self) -> str:
+        return f"{round(self.amount, 1):g} {_UNITS[self.norm]}"
+
+
+def size_text(norm: str, size: float) -> str:
+    """Write the size of a budget as rows hold it: ``40 dB`` in a norm of recordings, else the number."""
+    if norm not in _UNITS or size <= 0:
+        return f"{size:g}"
+    return str(WaveBudget.of_size(norm, size))
+
+
+def has_unit(text: str) -> bool:
+    """Tell whether ``text``, such as ``mic=40dB``, gives a budget in a unit of recordings."""
+    found = _TEXT.fullmatch(text.rpartition("=")[2].strip())
+    return found is not None and found[2] is not None
+
+
+def read_wave_budget(given: float | str | Mapping[str, float | str] | None, norm: str | None,
+                     ) -> tuple[str, WaveBudget]:
+    """Read a budget such as 40, ``40dB``, ``mic=8steps`` or {"mic": "40dB"}: the input's name, or "", and the budget.
+
+    ``norm``: by default what the unit says, "snr" for dB. Nothing given is 40 dB below the recording, 32 steps
+    or the masking threshold itself.
+    """
+    pairs = [*given.items()] if isinstance(given, Mapping) else [("", given)]
+    if len(pairs) != 1:
+        raise UsageError(f"budgets for {' and '.join(map(str, dict(pairs))) or 'nothing'}; an attack on the wave "
+                         "changes one input: give one budget")
+    name, value = str(pairs[0][0]), pairs[0][1]
+    if value is None:
+        return name, WaveBudget(norm or "snr", _DEFAULTS.get(norm or "snr", 0.0))
+    text = f"{value:.15g}" if isinstance(value, float | int) else value.strip()
+    if "=" in text and not name:
+        name, _, text = (part.strip() for part in text.partition("="))
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise UsageError(f"'{text}' is no budget of a recording; give decibels such as 40dB, or 16-bit steps such as "
+                         "8steps")
+    unit = (found[2] or "").lower()
+    chosen = norm or ("pcm" if unit == "steps" else "snr")
+    budget = WaveBudget(chosen, float(found[1]))
+    if unit and unit != _UNITS[chosen].lower():
+        raise UsageError(f"a budget of {text} in the norm {chosen}, which counts {_UNITS[chosen]}; leave one of them "
+                         "out")
+    if chosen == "pcm" and budget.amount != int(budget.amount):
+        raise UsageError(f"a change of {budget.amount:g} steps of a 16-bit sample; give a whole number")
+    return name, budget
