@@ -185,6 +185,22 @@ def test_inputs_of_any_kind_and_number(mixed: App, where: str, tmp_path: Path) -
         played.check([played.lines[0], "no"])
 
 
+def test_one_sigmoid_is_two_classes(tmp_path: Path) -> None:
+    specs = [Spec([1, 4], name="x"), Spec([1, 4], data=np.array([[9, -7, 5, 3]]), scale=[0.01]),
+             Spec([1, 1], scale=[0.1]), Spec([1, 1], scale=[1 / 256], zero_point=[-128], name="alarm")]
+    steps = [Step("FULLY_CONNECTED", [0, 1], [2], "FullyConnectedOptions"), Step("LOGISTIC", [2], [3])]
+    model = load_model(build(specs, steps, [0], [3]))
+    program = program_of(model, "net")
+    live = live_of(model, program, None, {"x": np.zeros((1, 4), np.int8)}, "noise")
+    app = App(live, None, model, tmp_path / "net")
+    write(Package(model, program, make_vectors(model, random_codes(model, 1, seed=3)), "random codes", {}, live=live),
+          app.folder)
+    moments: list[Moment] = [{"x": np.array(row, np.int8)} for row in ([99, -9, 0, 1], [-99, 50, 0, 1], [3, 3, 3, 3])]
+    told = app.told(moments)
+    assert [one.now for one in told] == [1, 0, -1] and 500 < told[0].now_confidence < 1000
+    app.played("host", tmp_path / "work", moments).check([line_of(one, ["0", "1"]) for one in told])
+
+
 @pytest.mark.parametrize("options, words", [
     (["--application", "live", "--random"], "needs the training mean of each input; give the data"),
     (["--application", "lively", "--random"], "application 'lively' (did you mean 'live'?); allowed: live")])

@@ -31,6 +31,11 @@ WEIGHTS, FULL_WEIGHT, SHARE = 256, 65535, 32767
 LEAST_EXPONENT = 11.0
 """exp of less than minus this is nothing beside FULL_WEIGHT."""
 MAX_SENSORS = 32
+ARDUINO = {"640x480": "VGA", "352x288": "CIF", "320x240": "QVGA", "176x144": "QCIF", "160x120": "QQVGA"}
+"""What Arduino_OV767X calls the sizes of its frames."""
+ESPRESSIF = {"96x96": "96X96", "160x120": "QQVGA", "176x144": "QCIF", "240x176": "HQVGA", "240x240": "240X240",
+             "320x240": "QVGA", "400x296": "CIF", "480x320": "HVGA", "640x480": "VGA"}
+"""What esp32-camera calls them."""
 PROBABILITIES = ("SOFTMAX", "LOGISTIC")
 
 
@@ -73,6 +78,11 @@ class Live:
     votes: int = VOTES
     threshold: int = THRESHOLD
 
+    @property
+    def classes(self) -> int:
+        """How many classes are voted on; one sigmoid names two."""
+        return self.program.output.size if self.program.half is None else 2
+
 
 def live_of(model: IntegerModel, program: Program, front_ends: FrontEnds | None, means: Mapping[str, np.ndarray],
             source: str) -> Live:
@@ -81,7 +91,8 @@ def live_of(model: IntegerModel, program: Program, front_ends: FrontEnds | None,
     Raises UsageError for a network that names no class, or has more sensors than a word has bits.
     """
     output = program.output
-    if output.size < 2 or output.ctype not in ("int8_t", "int16_t") or len(program.inputs) > MAX_SENSORS:
+    classes = output.size >= 2 or program.half is not None
+    if not classes or output.ctype not in ("int8_t", "int16_t") or len(program.inputs) > MAX_SENSORS:
         raise UsageError(f"the application live votes on classes: its first output needs 2 or more int8 or int16 codes "
                          f"(it has {output.size} of {output.ctype}), of at most {MAX_SENSORS} inputs; export without "
                          "--application, or choose one with --output")
@@ -126,22 +137,39 @@ def live_values(live: Live, front_ends: FrontEnds | None, classes: Sequence[str]
     program, described = live.program, interface_of(front_ends) if front_ends else {"sounds": [], "pictures": []}
     tables = {one["name"]: one for part in described.values() for one in part}
     arena = "&live->memory.arena" if tables else "&live->memory"
-    names = classes if len(classes) == program.output.size else [str(place) for place in range(program.output.size)]
+    names = classes if len(classes) == live.classes else [str(place) for place in range(live.classes)]
     return {
         "name": program.name, "front_end_sources": bool(tables), **described,
-        "sensors": [_described(one, tables.get(one.name, {})) for one in live.sensors], "votes": live.votes,
-        "threshold": live.threshold, "classes": program.output.size, "output": program.output, "arena": arena,
-        "inputs_of": f"{program.name}_inputs({arena})", "probabilities": live.probabilities, "step": live.step,
-        "class_names": table([_quoted(one) for one in names]), "means_source": comment(live.means_source),
+        **_sensors([_described(one, tables.get(one.name, {})) for one in live.sensors]), "votes": live.votes,
+        "threshold": live.threshold, "classes": live.classes, "half": program.half, "output": program.output,
+        "arena": arena, "inputs_of": f"{program.name}_inputs({arena})", "probabilities": live.probabilities,
+        "step": live.step, "class_names": table([_quoted(one) for one in names]),
+        "means_source": comment(live.means_source),
         "means": "\n".join(array(one.member.ctype, f"live_mean_{one.name}", one.mean.tolist())
                            for one in live.sensors),
         "weights": array("uint16_t", "live_weights", live.weights.tolist())}
 
 
+def _sensors(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The microphone and the camera that the boards' skeletons connect are the first of their kind."""
+    mic = next((one for one in described if one["kind"] in ("stream", "recording")), None)
+    camera = next((one for one in described if one["kind"] == "picture"), None)
+    return {"sensors": described, "mic": mic, "camera": camera,
+            "left": [one["name"] for one in described if one is not mic and one is not camera],
+            "other_than_mic": [one["name"] for one in described if one is not mic]}
+
+
 def _described(one: Sensor, front_end: Mapping[str, Any]) -> dict[str, Any]:
-    sound = {"quiet": QUIET} if one.kind in ("stream", "recording") else {"flat": one.flat}
-    return {**front_end, "name": one.name, "capital": one.name.upper(), "kind": one.kind, "hops": one.hops,
-            "cover": one.cover, "ctype": one.member.ctype, "size": one.member.size, "carried": one.values, **sound}
+    """What templates need of one sensor: its front end, when it is silent, and what boards call its frames."""
+    shared = {**front_end, "name": one.name, "capital": one.name.upper(), "kind": one.kind, "hops": one.hops,
+              "cover": one.cover, "ctype": one.member.ctype, "size": one.member.size, "carried": one.values}
+    if one.kind in ("stream", "recording"):
+        return {**shared, "quiet": QUIET, "count": front_end["hop" if one.kind == "stream" else "length"]}
+    if one.kind == "codes" or one.part is None:
+        return {**shared, "flat": one.flat}
+    size = f"{front_end['width']}x{front_end['height']}"
+    return {**shared, "flat": one.flat, "colour": one.part.tables.front_end.values_shape[-1] == 3,
+            "arduino": ARDUINO.get(size, ""), "espressif": ESPRESSIF.get(size, "")}
 
 
 def _quoted(text: str) -> str:

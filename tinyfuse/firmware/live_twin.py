@@ -55,7 +55,7 @@ class LiveTwin:
 
     def __init__(self, live: Live, model: IntegerModel) -> None:
         self._live, self._model, self._number = live, model, 0
-        self._votes = np.zeros((live.votes, live.program.output.size), np.int64)
+        self._votes = np.zeros((live.votes, live.classes), np.int64)
         self._ears = {one.name: _Ear(quiet=one.cover) for one in live.sensors if one.kind == "stream"}
 
     def decide(self, moment: Moment) -> Decision:
@@ -108,13 +108,16 @@ class LiveTwin:
         """Divide a vote for each of ``asked``, the sensors that are heard in it; int [n, classes] of SHARE."""
         live, output = self._live, self._live.program.output
         if not asked:
-            return np.zeros((0, output.size), np.int64)
+            return np.zeros((0, live.classes), np.int64)
         batch = {}
         for one, port in zip(live.sensors, self._model.inputs, strict=True):
             rows = np.stack([codes[one.name] if one.name in names else one.mean for names in asked])
             batch[port.name] = rows.reshape(len(asked), *port.shape[1:]).astype(port.dtype)
         found = tflm_outputs(self._model, batch)[:, : output.size].astype(np.int64)
-        if live.probabilities:
+        if live.program.half is not None:
+            whole, second = 2 * (live.program.half - output.zero_point), np.maximum(found - output.zero_point, 0)
+            weights = np.concatenate([np.maximum(whole - second, 0), second], axis=1)
+        elif live.probabilities:
             weights = np.maximum(found - output.zero_point, 0)
         else:
             below = (found.max(axis=1, keepdims=True) - found) // live.step

@@ -196,7 +196,7 @@ def _values(found: Package) -> dict[str, Any]:
         "front_end_sources": found.front_ends is not None and bool(found.front_ends.parts),
         "memory_bytes": found.front_ends.memory_bytes if found.front_ends else found.program.plan.arena_bytes,
         **(interface_of(found.front_ends) if found.front_ends else {"sounds": [], "pictures": []}),
-        "boards": BOARDS.values(), "code_bytes": CODE_BYTES, "stack_bytes": STACK_BYTES,
+        "live": found.live is not None, "boards": BOARDS.values(), "code_bytes": CODE_BYTES, "stack_bytes": STACK_BYTES,
         "self_test": _self_test(found),
         "self_test_crc32": crc32(found.vectors.output_stream(_self_test_rows(found.vectors))),
         "widths": " and ".join(map(str, sorted({layer.bits for layer in found.program.weighted}))),
