@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 import tinyfuse
 from tinyfuse.attacks import misclassified
 from tinyfuse.attacks.wave.scene import spent
 from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import DataError, UsageError
-from tinyfuse.core.results import validate
+from tinyfuse.core.files import load_arrays
+from tinyfuse.core.results import ResultStore, validate
 from tinyfuse.data import Axis, Dataset, Input, Samples, register_source
 from tinyfuse.data.sources import SOURCES
 from tinyfuse.frontend.normalisation import apply, fit
@@ -26,6 +28,7 @@ from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn import zoo
 from tinyfuse.study.microphones import listening
+from tinyfuse.study.saved_waves import read_waves
 from tinyfuse.study.wave_minimal import ladder
 from tinyfuse.threats.wave_budgets import WaveBudget
 
@@ -97,6 +100,30 @@ def test_waves_are_rows_that_the_deployed_chain_judged(model: Path) -> None:
         assert spent("snr", *pair) <= row["budget"]["mic"] * (1 + 1e-9)
 
 
+def test_saved_waves_are_played_by_the_report_alone_and_in_a_run(model: Path, tmp_path: Path,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    """The WAV files are the very samples that were judged; a run folder shows them beside its own figures."""
+    words = ["--data", "tones", "--threat", "wave", "--epsilon", "15dB", "--samples", "9", "--steps", "3"]
+    assert cli.main(["attack", str(model), *words, "--out", str(tmp_path), "--save", str(tmp_path / "a.npz")]) == 0
+    assert cli.main(["attack", str(model), *words, "--out", str(tmp_path)]) == 0  # adds nothing
+    rows, made = ResultStore(tmp_path / "results.jsonl").rows(), load_arrays(tmp_path / "a.npz")
+    assert sum(row["kind"] == "attack" for row in rows) == 2 and {row["threat"] for row in rows if "threat" in row} == {
+        "wave"}
+    first = read_waves(tmp_path)[0]
+    assert first.before == first.label != first.after and first.ratio is not None and first.ratio >= 15
+    samples, rate = soundfile.read(tmp_path / "waves" / first.attacked_file, dtype="int16")
+    assert rate == 8000 and any(np.array_equal(samples, wave[:len(samples)]) for wave in made["wave_mic"])
+    assert cli.main(["report", str(tmp_path)]) == 0
+    page = Path(capsys.readouterr().out.split()[-1]).read_text()
+    assert page.count("<audio controls") == 2 * len(read_waves(tmp_path)) and "snr 15 dB" in page
+    clean = {**next(row for row in rows if row["kind"] == "clean"), "threat": "", "key": "0" * 16}
+    ResultStore(tmp_path / "results.jsonl").append(clean)
+    assert cli.main(["report", str(tmp_path)]) == 0
+    assert "snr 15 dB" in Path(capsys.readouterr().out.split()[-1]).read_text()
+    (tmp_path / "waves" / "x.json").write_text('[{"clean_file": "../../a.wav"}]')
+    assert cli.main(["report", str(tmp_path)]) == 1 and "x.json" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("norm", ["snr", "pcm"])
 def test_smallest_changes_break_their_recordings_and_smaller_ones_were_not_seen_to(model: Path, norm: str) -> None:
     found = tinyfuse.minimal_wave(model.with_name("listener.keras"), heard(), norm=norm, samples=9, steps=5,
@@ -130,7 +157,7 @@ def test_the_command_line_attacks_waves_of_both(model: Path, capsys: pytest.Capt
     (["--threat", "wave", "--modality", "heat"], "name one of mic with --modality, not 'heat'"),
     (["--threat", "wave", "--norm", "linf"], "use one of snr, pcm, masking"),
     (["--threat", "wave", "--minimal", "--save", "a.npz"], "--save has no effect with --minimal"),
-    (["--threat", "wave", "--attack", "diva"], "works on inputs"),
+    (["--threat", "wave", "--attack", "diva"], "works on inputs"), (["--out", "x"], "give --threat wave, or --save"),
 ])
 def test_what_does_not_go_together_is_one_line(model: Path, capsys: pytest.CaptureFixture[str], words: list[str],
                                                said: str) -> None:

@@ -96,6 +96,8 @@ def add(parser: argparse.ArgumentParser) -> None:
                              "--ensemble: the float network, if it is not the one beside the .tflite")
     parser.add_argument("--save", metavar="FILE.npz",
                         help="keep the attacked inputs (codes of a .tflite), labels and which are broken")
+    parser.add_argument("--out", metavar="DIR", help="with --threat wave: folder for the rows and some recordings as "
+                        "WAV files, which `tinyfuse report DIR` plays")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON lines, with what the checks find")
     options.add_choice(parser)
     add_options(parser)
@@ -159,6 +161,8 @@ def run(args: argparse.Namespace) -> int:
         return 0 if heard is None else _print_rows(heard, as_json=args.json)
     if isinstance(args.epsilon, str):
         raise UsageError(f"--epsilon {args.epsilon} is a budget of a recording; give --threat wave, or a number")
+    if args.out:
+        raise UsageError("--out keeps attacked recordings; give --threat wave, or --save FILE.npz for inputs")
     _refuse_ignored(args, names)
     attack = args.attack or "pgd"
     norm = args.norm or "linf"

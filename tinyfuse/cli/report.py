@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     from tinyfuse.report.selection import is_selection, render_selection, selection_markdown
     from tinyfuse.report.study_page import render_study
     from tinyfuse.report.view import only_analyses
+    from tinyfuse.report.wave_page import write_page as write_waves
+    from tinyfuse.report.waves import only_waves
     from tinyfuse.study.papers.run_study import is_study
 
     if args.columns:
@@ -55,6 +57,11 @@ def run(args: argparse.Namespace) -> int:
         print(selection_markdown(args.run) if args.markdown else f"{render_selection(args.run)}\n", end="")
         return 0
     store = ResultStore(Path(args.run) / "results.jsonl")
+    if only_waves(store.rows()):
+        if args.markdown or args.epsilon is not None:
+            raise UsageError(f"{args.run} holds attacks on recordings alone; leave out --markdown and --epsilon")
+        print(write_waves(store.rows(), args.run))
+        return 0
     if only_analyses(store.rows()):
         if args.markdown or args.epsilon is not None:
             raise UsageError(f"{args.run} holds analyses alone; leave out --markdown and --epsilon")

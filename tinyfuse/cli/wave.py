@@ -31,8 +31,9 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
         if getattr(args, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')} is about inputs behind the front end; leave it out with "
                              "--threat wave")
-    if args.minimal and (args.save or args.executor):
-        raise UsageError(f"--{'save' if args.save else 'executor'} has no effect with --minimal; leave one of them out")
+    unused = [name for name in ("save", "executor", "out") if args.minimal and getattr(args, name)]
+    if unused:
+        raise UsageError(f"--{unused[0]} has no effect with --minimal; leave one of them out")
     path, attack = Path(args.model), args.attack or "pgd"
     name, budget = read_wave_budget("0dB" if args.minimal and args.epsilon is None else args.epsilon, args.norm)
     plan = attack_of(attack, settings)
@@ -46,7 +47,7 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
     dataset = load_from(args)
     if not args.minimal:
         return api.attack_wave(path, dataset, epsilon=budget.amount, executors=args.executor, save=args.save,
-                               output=args.output, signature=args.signature, **common, **settings)
+                               out=args.out, output=args.output, signature=args.signature, **common, **settings)
     found = api.minimal_wave(path, dataset, largest=budget.amount, **common, **settings)
     print(json.dumps(found.to_json()) if args.json else found.text())
     return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tinyfuse.checks.line_rows import by_line
 from tinyfuse.checks.run_checks import Flag, Gap, coverage, run_checks
@@ -15,6 +16,7 @@ from tinyfuse.core.results import ResultStore, Row
 from tinyfuse.report.summary import LineCurves, SummaryRow, summarise
 from tinyfuse.report.trainings import pooled
 from tinyfuse.report.vocabulary import NORMS
+from tinyfuse.report.waves import is_wave, wave_section
 from tinyfuse.study.latest_rows import latest_rows
 from tinyfuse.study.stages.examples import Example, read_examples
 from tinyfuse.study.worst_case import FLOAT_EXECUTOR, INTEGER_EXECUTOR, budgets_among, reference_epsilon
@@ -29,7 +31,8 @@ class RunView:
     The table has the lines of every training. Figures show ``drawn``: the mean, with its interval, over the trainings
     with ``seeds``, which judged the same samples. What is told of one training (``curves``, text) is about ``seed``,
     the lowest. ``gaps`` are the checks that could not be made. ``missing`` results and ``notes`` are sentences for the
-    reader; ``examples`` show attacks.
+    reader; ``examples`` show attacks, ``waves`` those on
+    recordings.
     """
 
     rows: Sequence[Row]
@@ -47,6 +50,7 @@ class RunView:
     seeds: Sequence[int]
     drawn: Mapping[tuple[str, str], LineCurves]
     examples: Sequence[Example] = ()
+    waves: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[SummaryRow]:
@@ -109,7 +113,9 @@ def load(run_dir: str | Path, *, epsilon: Epsilon | None = None, store: ResultSt
     if facts is None and only_analyses(rows):
         raise UsageError(f"{folder} holds analyses alone, no bench run; their page is analyses.html, which `tinyfuse "
                          f"report {folder}` writes")
-    return replace(view_of(rows, facts, notes=notes, epsilon=epsilon), examples=examples)
+    inputs = [row for row in rows if not is_wave(row)]
+    return replace(view_of(inputs, facts, notes=notes, epsilon=epsilon), examples=examples,
+                   waves=wave_section(rows, folder))
 
 
 def view_of(rows: Iterable[Row], facts: RunFacts | None = None, *, notes: Iterable[str] = (),

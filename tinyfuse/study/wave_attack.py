@@ -22,9 +22,12 @@ from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.executors.installed import ORACLE
 from tinyfuse.study.attack import AttackResult, check_same_codes
 from tinyfuse.study.microphones import Microphone
-from tinyfuse.study.rows import CLEAN, SAMPLE_SEED, AttackSettings, OutcomeLog, Scope, Subject, outcome_key
+from tinyfuse.study.rows import SAMPLE_SEED, AttackSettings, OutcomeLog, Scope, Subject, outcome_key
 from tinyfuse.study.stages.alone import probe_alone
 from tinyfuse.threats.wave_budgets import WAVE, WaveBudget
+
+CLEAN_WAVE = AttackSettings(threat=WAVE)
+"""Of clean recordings, which take another way to the model than clean inputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +67,14 @@ def attack_recordings(heard: Microphone, task: WaveTask, executors: Sequence[str
                       store: ResultStore | None = None) -> AttackResult:
     """Attack the recordings of ``task`` and judge them by the chain, then in ``executors``; return rows.
 
-    ``made`` holds the codes or values that the model saw, and int16 recordings: "clean_wave_NAME" and "wave_NAME"
-    [n, longest], of which each has "samples_NAME" [n]. Raises ParityError if TFLite Micro computes other codes.
+    ``made`` holds the codes or values that the model saw, "answer" and "clean_answer", and int16 recordings:
+    "clean_wave_NAME" and "wave_NAME" [n, longest], of which each has "samples_NAME" [n]. Raises ParityError if TFLite Micro
+    computes other codes.
     """
     scene, label = task.scene(heard.name, heard.front_end), task.samples.label
-    log = OutcomeLog(store or ResultStore(), Scope(task.dataset, heard.seed))
-    wrong = misclassified(heard.chain.logits(scene, scene.clips), label)
-    keys = [_write(log, heard.subject, CLEAN, heard, wrong)]
+    log = OutcomeLog(ResultStore() if store is None else store, Scope(task.dataset, heard.seed))
+    clean = heard.chain.logits(scene, scene.clips).argmax(axis=1)
+    keys = [_write(log, heard.subject, CLEAN_WAVE, heard, clean != label)]
     if not heard.replayed:
         probe_alone(log, heard.subject, heard.target, task.samples)
     began = time.monotonic()
@@ -78,15 +82,16 @@ def attack_recordings(heard: Microphone, task: WaveTask, executors: Sequence[str
     settings = AttackSettings(
         attack=task.plan.settings(), criterion="replayed" if heard.replayed else "any-iterate", source=heard.source,
         norm=task.budget.norm, budget={heard.name: task.budget.size}, threat=WAVE)
-    broken = misclassified(heard.chain.logits(scene, made.clips), label)
-    keys.append(_write(log, heard.subject, settings, heard, broken, seconds=time.monotonic() - began,
+    answer = heard.chain.logits(scene, made.clips).argmax(axis=1)
+    keys.append(_write(log, heard.subject, settings, heard, answer != label, seconds=time.monotonic() - began,
                        queries=round(made.queries / len(label)), zero_gradient_share=made.zero_gradient_share))
     keys += _judge_again(heard, log, settings, (scene, made.clips), label, executors)
     rows = [row for row in log.store.rows() if row["key"] in keys]
     ratios = [snr_db(*pair) for pair in zip(scene.clips, made.clips, strict=True)]
     note = {"wave": {"budget": str(task.budget), "least_snr_db": _finite(min(ratios)),
                      "median_snr_db": _finite(float(np.median(ratios)))}, **made.notes}
-    return AttackResult(rows, _saved(heard, scene, made.clips, label, broken),
+    saved = {"label": label, "clean_answer": clean, "answer": answer, "broken": answer != label}
+    return AttackResult(rows, {**heard.chain.inputs(scene, made.clips), **_padded(heard, scene, made.clips), **saved},
                         {row["key"]: note for row in rows if row["kind"] == "attack"}, log.store.rows("probe"))
 
 
@@ -125,7 +130,7 @@ def _judge_again(heard: Microphone, log: OutcomeLog, settings: AttackSettings, w
         return keys
     for executor in executors:
         opened = open_executor(chain.model, executor)
-        for how, clips in ((CLEAN, waves[0].clips), (settings, waves[1])):
+        for how, clips in ((CLEAN_WAVE, waves[0].clips), (settings, waves[1])):
             codes = {name: values.astype(np.int32) for name, values in chain.inputs(waves[0], clips).items()}
             output = opened.run(codes)
             if executor == ORACLE and isinstance(target, TwinTarget) and target.model is chain.model:
@@ -135,15 +140,12 @@ def _judge_again(heard: Microphone, log: OutcomeLog, settings: AttackSettings, w
     return keys
 
 
-def _saved(heard: Microphone, scene: Scene, clips: Sequence[np.ndarray], label: np.ndarray,
-           broken: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what :class:`AttackResult` holds of attacked recordings."""
-    name, inputs = heard.name, heard.chain.inputs(scene, clips)
-    lengths = np.array([len(clip) for clip in clips])
-    padded = [np.stack([np.pad(clip, (0, int(lengths.max()) - len(clip))) for clip in some])
-              for some in (scene.clips, clips)]
-    return {**inputs, "label": label, "broken": broken, f"clean_wave_{name}": padded[0], f"wave_{name}": padded[1],
-            f"samples_{name}": lengths}
+def _padded(heard: Microphone, scene: Scene, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return clean and attacked recordings as arrays."""
+    name, lengths = heard.name, np.array([len(clip) for clip in clips])
+    clean, changed = (np.stack([np.pad(clip, (0, int(lengths.max()) - len(clip))) for clip in some])
+                      for some in (scene.clips, clips))
+    return {f"clean_wave_{name}": clean, f"wave_{name}": changed, f"samples_{name}": lengths}
 
 
 def _finite(value: float) -> float | None:

@@ -1,0 +1,49 @@
+"""Attacks on recordings as a page shows them: rows, what the checks find, and waves to listen to."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinyfuse.core.errors import DataError
+from tinyfuse.core.files import read_limited
+from tinyfuse.core.results import Row
+from tinyfuse.study.row_text import findings, flag_text
+from tinyfuse.study.saved_waves import FOLDER, MAX_WAVE_BYTES, SavedWave, read_waves
+from tinyfuse.threats.wave_budgets import WAVE, size_text
+
+_HEAD = ("model", "precision", "executor", "attack", "input", "change", "correct", "%", "95 % interval")
+
+
+def is_wave(row: Row) -> bool:
+    """Tell whether ``row`` is about recordings before the front end."""
+    return row.get("threat") == WAVE
+
+
+def only_waves(rows: Sequence[Row]) -> bool:
+    """Tell whether ``rows`` are what attacks on recordings left, and no run of anything else."""
+    return any(map(is_wave, rows)) and all(is_wave(row) or row["kind"] == "probe" for row in rows)
+
+
+def wave_section(rows: Sequence[Row], folder: str | Path) -> dict[str, Any]:
+    """Return for templates the rows about recordings and the waves in ``folder``; empty where there are none."""
+    own = [row for row in rows if is_wave(row)]
+    if not own:
+        return {}
+    return {"head": _HEAD, "rows": [_cells(row) for row in own], "flags": [*map(flag_text, findings(own))],
+            "waves": [_shown(one, Path(folder) / FOLDER) for one in read_waves(folder)]}
+
+
+def _cells(row: Row) -> list[str]:
+    change = [f"{row['norm']} {size_text(row['norm'], size)}" for size in row["budget"].values()]
+    return [row["model"], row["precision"], row["executor"], row["attack"]["name"] if change else "clean",
+            " and ".join(row["attacked"]), *(change or [""]), f"{row['correct']} of {row['n']}",
+            f"{100 * row['accuracy']:.1f}", f"{100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f}"]
+
+
+def _shown(one: SavedWave, folder: Path) -> dict[str, Any]:
+    sounds = [base64.b64encode(read_limited(folder / file, MAX_WAVE_BYTES, DataError)).decode("ascii")
+              for file in (one.clean_file, one.attacked_file)]
+    return {"wave": one, "clean": sounds[0], "attacked": sounds[1]}
