@@ -12,7 +12,9 @@ import tinyfuse
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
+from tinyfuse.integer.model import load_model
 from tinyfuse.report.view import load
+from tinyfuse.search.record import read_selection
 from tinyfuse.study.matrix import Matrix
 from tinyfuse.study.row_text import sentence
 from tinyfuse.study.run import Run
@@ -49,10 +51,22 @@ def test_errors_are_raised_and_hidden(which: str, machine: Dataset, request: pyt
     assert len({tuple(sorted(row["correct"] for row in rows)) for rows in (clean[:1], clean[1:] or clean[:1])}) == 1
 
 
-def test_what_judges_by_classes_refuses_it_in_one_line(machine: Dataset, network: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"returns its input again, and select judges by classes"):
-        tinyfuse.select(network, machine, budget="flash=60kB", out=tmp_path / "select")
-    assert not (tmp_path / "select").exists()
+def test_select_chooses_by_the_auc(machine: Dataset, network: Path, tmp_path: Path,
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the finalists the one with the largest AUC under attack, of those that keep the AUC of 8 bits."""
+    monkeypatch.setattr("tinyfuse.search.promote.measure_all", lambda *told, **more: None)  # compilers take seconds
+    found = tinyfuse.select(network, machine, budget="flash=200kB", out=tmp_path, quick=True, widths=(2, 8), jobs=1,
+                            epsilon=0.2, sensitivity_samples=20, hessian_probes=2, calibration_samples=40,
+                            clean_loss=0.1)
+    record = read_selection(tmp_path / "selection.json")
+    assert all(set(one.auc) == {"clean", "spectrum"} for one in (*record.trials, *record.validation, *record.test))
+    chosen, reference = record.best, next(one for one in record.validation if one.name.startswith("w8"))
+    assert reference.auc["clean"] > 0.9 > reference.auc["spectrum"] + 0.1
+    kept = [one for one in record.validation if one.auc["clean"] >= reference.auc["clean"] - 0.1]
+    assert chosen.auc["spectrum"] == max(one.auc["spectrum"] for one in kept)
+    clean = f"AUC: clean {record.test[0].auc['clean']:.4f}, under spectrum attacks"
+    assert any(clean in line for line in record.reasons)
+    assert load_model(found.path).output.shape[-1] == 24
 
 
 def test_data_without_two_kinds_are_one_line(machine: Dataset, integers: Path) -> None:

@@ -206,6 +206,9 @@ class TrialRow(CommonRow):
     part: Annotated[str, "part of the data that was judged"]
     n: Annotated[int, "number of samples"]
     survivors: Annotated[dict[str, str], "clean, and by mode of attack: still correct, sample by sample"]
+    auc: Annotated[dict[str, float],
+                   "of an autoencoder, clean and by mode of attack: share of pairs of an anomaly and a normal sample "
+                   "whose errors are in order"]
     seconds: Annotated[float, "how long it took"]
 
 

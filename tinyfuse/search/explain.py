@@ -40,8 +40,8 @@ def reasons(outcome: FinalOutcome, units: Sequence[Unit], recipes: Mapping[str, 
     said = [f"Chosen: {best.name}. {_figures('held-out', best)}",
             f"{cost_of_budget(best, outcome.reference)} {_payers(units, widths_of(units, recipes[best.name]))}"]
     if outcome.ranking.relaxed:
-        said.append(f"Every finalist loses more than {100 * clean_loss:g} points of clean accuracy against "
-                    f"{outcome.reference.name}, so clean accuracy decided.")
+        said.append(f"Every finalist loses more than {100 * clean_loss:g} points of clean {best.figure} against "
+                    f"{outcome.reference.name}, so clean {best.figure} decided.")
     said += _rivals(outcome)
     said.append(_figures("test", tested))
     said += [f"Chosen minus {one.b} on test samples, {_significance(one)}." for one in compare_first(outcome.tested)
@@ -126,7 +126,12 @@ def _figures(where: str, one: Judged) -> str:
         said.append(f"{mode_text(mode)} {100 * found.value:.{places}f} % ({100 * found.low:.{places}f} to "
                     f"{100 * found.high:.{places}f}) of {found.n}")
     return (f"On {len(one.robust[one.weakest])} attacked and {len(one.clean)} clean {where} samples: "
-            f"{', '.join(said)}.")
+            f"{', '.join(said)}.{_aucs(one.auc)}")
+
+
+def _aucs(auc: Mapping[str, float]) -> str:
+    said = ", ".join(f"{mode_text(what)} {value:.4f}" for what, value in auc.items())
+    return f" AUC: {said}." if said else ""
 
 
 def _payers(units: Sequence[Unit], widths: Widths) -> str:

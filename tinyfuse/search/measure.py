@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import Batch, Profile, Threat, TwinTarget, code_problem, misclassified
+from tinyfuse.attacks import PGD, Batch, Profile, Threat, code_problem, misclassified
 from tinyfuse.attacks.profiles import STANDARD
 from tinyfuse.attacks.suite import Cell, run_suite
+from tinyfuse.attacks.targets.anomaly import IntegerTarget, twin_of
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.console import progress
 from tinyfuse.core.files import sha256_hex
@@ -21,12 +22,15 @@ from tinyfuse.data import Input, Samples
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn.batch_norm_folding import folded
 from tinyfuse.nn.kernels import attribute, columns
+from tinyfuse.nn.objectives.reconstruction import auc
 from tinyfuse.quantize.recipe import Recipe, uniform
 from tinyfuse.search import costs
 from tinyfuse.search.groups import Part
 from tinyfuse.search.selection_study import PART, SelectionStudy
 from tinyfuse.search.sensitivity import Place
 from tinyfuse.threats.modes import modes_of
+
+AUC_STEPS = 10
 
 
 def rounding_errors(study: SelectionStudy) -> dict[Place, float]:
@@ -47,7 +51,8 @@ def curvature(study: SelectionStudy) -> dict[str, Row]:
     def measure(missing: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
         samples = study.judged("train", count)
         with progress("curvature", probes) as advance:
-            found = traces(study.network.model, study.parts, samples, probes=probes, tick=advance)
+            found = traces(study.network.model, study.parts, samples, probes=probes, tick=advance,
+                           judged=study.judged_model)
         weights = {part.name: part.weights for part in study.parts}
         for key, name in missing.items():
             trace, standard_error = found[name]
@@ -59,19 +64,20 @@ def curvature(study: SelectionStudy) -> dict[str, Row]:
 
 
 def traces(model: Any, parts: Sequence[Part], samples: Samples, *, probes: int, seed: int = 0,
-           tick: Callable[[], None] = lambda: None) -> dict[str, tuple[float, float]]:
+           tick: Callable[[], None] = lambda: None,
+           judged: Callable[[Any], Any] = lambda model: model) -> dict[str, tuple[float, float]]:
     """Estimate by part the trace of the Hessian of the mean cross-entropy over its weights, and its standard error.
 
     Hutchinson's method: Tr(H) = E[v' H v] for v of independent signs (Hutchinson 1990; Dong et al. 2020, "HAWQ-V2",
     section 3.2). One product with the Hessian over all kernels at a time serves every layer: the terms between layers
     have mean 0. On ``samples`` of the ``tf_keras`` network ``model`` in its deployed, folded form. ``probes`` sign
-    vectors are drawn with ``seed``; ``tick`` is called after each.
+    vectors are drawn with ``seed``; ``tick`` is called after each. ``judged`` wraps an autoencoder into its verdict.
     """
     network = folded(model)
     names = list({part.layer.name: None for part in parts})
     kinds = {name: type(network.get_layer(name)).__name__ for name in names}
     kernels = [getattr(network.get_layer(name), attribute(kinds[name])) for name in names]
-    product = _hessian_product(network, kernels, samples)
+    product = _hessian_product(judged(network), kernels, samples)
     generator = np.random.default_rng(seed)
     found: dict[str, list[float]] = {part.name: [] for part in parts}
     for _ in range(probes):
@@ -113,7 +119,8 @@ def trials(study: SelectionStudy, recipes: Sequence[Recipe], tick: Callable[[str
     tables = {each.name: json.dumps(each.to_table(), sort_keys=True) for each in recipes}
 
     def measure(missing: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
-        judge = partial(run_trial, samples=samples, inputs=study.network.inputs, suite=suite, budget=study.budget)
+        judge = partial(run_trial, samples=samples, inputs=study.network.inputs, suite=suite, budget=study.budget,
+                        known=study.threshold_samples)
         for key, found in study.each(judge, {key: (made[name].data, name) for key, name in missing.items()}):
             name = missing[key]
             tick(name)
@@ -128,17 +135,18 @@ def trials(study: SelectionStudy, recipes: Sequence[Recipe], tick: Callable[[str
 
 
 def run_trial(data: bytes, name: str, *, samples: Samples, inputs: Sequence[Input], suite: Profile,
-              budget: Mapping[str, float]) -> dict[str, Any]:
+              budget: Mapping[str, float], known: Samples | None = None) -> dict[str, Any]:
     """Judge the ``.tflite`` in ``data`` on its twin, clean and attacked by ``suite`` in every mode (threat model G).
 
-    Returns the measured fields of :class:`tinyfuse.core.schema.TrialRow`.
+    With samples ``known`` for its threshold, it is an autoencoder. Returns the measured fields of
+    :class:`tinyfuse.core.schema.TrialRow`.
 
     Raises:
         ModelError: it is not one that the twin computes exactly.
     """
     began = time.monotonic()
     model = load_model(data, name=name)
-    target, labels, real = TwinTarget(model), samples.label, samples.only(tuple(model.grids)).inputs
+    target, labels, real = twin_of(model, known), samples.label, samples.only(tuple(model.grids)).inputs
     cells: list[Cell] = []
     batch: Batch = {}
     for mode, names in modes_of([one.name for one in inputs]).items():
@@ -148,5 +156,18 @@ def run_trial(data: bytes, name: str, *, samples: Samples, inputs: Sequence[Inpu
     outcomes = run_suite(target, batch, labels, cells, suite, by_attack=False)
     survivors = {"clean": ~misclassified(target.logits(batch), labels),
                  **{outcome.cell.mode: ~outcome.broken for outcome in outcomes}}
+    curves = {} if known is None else _aucs(target, batch, labels, cells)
     return {"survivors": {what: pack_survivors(correct) for what, correct in survivors.items()}, "n": len(labels),
-            "ram_bytes": costs.arena_bytes(model), "seconds": round(time.monotonic() - began, 3)}
+            "auc": curves, "ram_bytes": costs.arena_bytes(model), "seconds": round(time.monotonic() - began, 3)}
+
+
+def _aucs(target: IntegerTarget, batch: Batch, labels: np.ndarray, cells: Sequence[Cell]) -> dict[str, float]:
+    """Tell how well errors put anomalies and normal samples in order: clean, and by mode after PGD on every sample.
+
+    A suite stops where a verdict falls; for the order of all errors each of them is driven as far as it goes.
+    """
+    found = {"clean": auc(target.logits(batch)[:, 1], labels)}
+    for cell in cells:
+        attacked = PGD(steps=AUC_STEPS).run(target, batch, labels, cell.threat).strongest
+        found[cell.mode] = auc(target.logits({**batch, **attacked})[:, 1], labels)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from tinyfuse.checks.firmware_cost import check_firmware, firmware_cost
 from tinyfuse.checks.line_rows import survivors_of
@@ -14,6 +15,7 @@ from tinyfuse.quantize.recipe import Recipe, uniform
 from tinyfuse.search.budget import Budget
 from tinyfuse.search.candidates import Candidate
 from tinyfuse.search.costs import arena_bytes
+from tinyfuse.search.measure import trials
 from tinyfuse.search.rank import Judged, Ranking, rank
 from tinyfuse.search.selection_study import PART, SelectionStudy
 from tinyfuse.search.sensitivity import REFERENCE
@@ -38,7 +40,7 @@ def tried(row: Row, instructions: int | None = None) -> Judged:
     """Read a trial row as a judged candidate, without checks; ``instructions`` are expected, not counted."""
     survivors = {what: unpack_survivors(text, row["n"]) for what, text in row["survivors"].items()}
     needs = {"flash": row["packed_bytes"], "ram": row["ram_bytes"], "macs": row["macs"], "instructions": instructions}
-    return Judged(row["precision"], survivors.pop("clean"), survivors, needs)
+    return Judged(row["precision"], survivors.pop("clean"), survivors, needs, auc=row["auc"])
 
 
 def reference_of(study: SelectionStudy, judged: Sequence[Judged]) -> Judged:
@@ -135,7 +137,11 @@ def judge(study: SelectionStudy, recipes: Sequence[Recipe], part: str, count: in
     interpreters = Interpreters(run, jobs=study.jobs)
     attack_all(run, [study.network], {study.network.name: files}, interpreters, after_stage)
     interpreters.finish()
-    return [_judged(run, study, made) for made in files]
+    judged = [_judged(run, study, made) for made in files]
+    if study.threshold_samples is None:
+        return judged
+    curves = trials(study, recipes, lambda note: None, part=part, count=count)
+    return [replace(one, auc=curves[one.name]["auc"]) for one in judged]
 
 
 def _run(study: SelectionStudy, recipes: Sequence[Recipe], part: str, count: int) -> Run:

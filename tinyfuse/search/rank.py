@@ -24,7 +24,8 @@ for other models break counts as broken. Not C: more steps find a little more on
 class Judged:
     """A candidate after its attacks: what it ``needs`` by resource, and the errors and warnings of the checks.
 
-    ``clean`` and, by mode of attack, ``robust``: bool [n], still correct.
+    ``clean`` and, by mode of attack, ``robust``: bool [n], still correct. ``auc``: of an autoencoder the AUC, "clean"
+    and by mode, which ranks it, as a verdict hangs on its threshold.
     """
 
     name: str
@@ -32,6 +33,17 @@ class Judged:
     robust: Mapping[str, np.ndarray] = field(repr=False)
     needs: Mapping[str, int | None]
     flags: tuple[Flag, ...] = ()
+    auc: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def clean_figure(self) -> float:
+        """Its clean accuracy, or AUC."""
+        return self.auc["clean"] if self.auc else float(np.mean(self.clean))
+
+    @property
+    def figure(self) -> str:
+        """What it is ranked by."""
+        return "AUC" if self.auc else "accuracy"
 
     @property
     def weakest(self) -> str:
@@ -47,10 +59,14 @@ class Judged:
         """List the lower ends of 95 % intervals, what matters most first, then fewer bytes; larger is better.
 
         Robust is the mean over the weakest input alone and all together: an attack on one input saturates, and then
-        chance would decide while an attack on all tells candidates apart.
+        chance would decide while an attack on all tells candidates apart. An AUC has no interval here: all candidates
+        are judged on the same samples.
         """
-        clean, weakest = lower(self.clean), lower(self.robust[self.weakest])
-        robust = (weakest + lower(self.robust.get(ALL, self.robust[self.weakest]))) / 2
+        if self.auc:
+            clean, robust = self.auc["clean"], min(value for what, value in self.auc.items() if what != "clean")
+        else:
+            clean, weakest = lower(self.clean), lower(self.robust[self.weakest])
+            robust = (weakest + lower(self.robust.get(ALL, self.robust[self.weakest]))) / 2
         accuracies = (robust, clean) if objective == "robust" else (clean, robust)
         return *accuracies, -float(self.needs.get("flash") or 0)
 
@@ -81,11 +97,11 @@ def rank(judged: Sequence[Judged], objective: str, reference: Judged, clean_loss
     left = {**barred, **{one.name: f"a check rejects its figures ({gate(one.flags)[0].text})" for one in judged
                          if one.name not in barred and gate(one.flags)}}
     able = [one for one in judged if one.name not in left]
-    losses = {one.name: float(np.mean(reference.clean)) - float(np.mean(one.clean)) for one in able}
+    losses = {one.name: reference.clean_figure - one.clean_figure for one in able}
     keeping = [one for one in able if losses[one.name] <= clean_loss + 1e-9]
     if not keeping:
         return Ranking(_sorted(able, "clean"), left, "clean", relaxed=True)
-    left |= {one.name: f"it loses {100 * losses[one.name]:.1f} points of clean accuracy" for one in able
+    left |= {one.name: f"it loses {100 * losses[one.name]:.1f} points of clean {one.figure}" for one in able
              if one not in keeping}
     return Ranking(_sorted(keeping, objective), left, objective)
 

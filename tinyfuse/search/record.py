@@ -46,7 +46,8 @@ class DataName:
 class Figures:
     """A recipe ``name`` as it was judged: ``clean``, and ``robust`` by mode of attack; ``needs`` by resource.
 
-    ``weakest``: the mode of one attacked input that leaves the fewest samples correct.
+    ``weakest``: the mode of one attacked input that leaves the fewest samples correct. ``auc``: of an autoencoder, of
+    "clean" samples and by mode.
     """
 
     name: str
@@ -55,8 +56,11 @@ class Figures:
     robust: Mapping[str, Accuracy] = field(hash=False)
     weakest: str
     flags: tuple[Flag, ...]
+    auc: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        _expect(not self.auc or (set(self.auc) == {"clean", *self.robust} and all(
+            0 <= value <= 1 for value in self.auc.values())), f"'{self.name}': an AUC for another mode, or beyond 1")
         _expect(self.weakest in self.robust, f"'{self.name}': no accuracy under attack on '{self.weakest}'")
         _expect(bool(self.needs.get("flash")) and all((need or 0) >= 0 for need in self.needs.values()),
                 f"'{self.name}': its packed bytes are not known")

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tinyfuse.attacks.targets.anomaly import refuse_autoencoder
 from tinyfuse.core import provenance
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import UsageError
@@ -47,7 +46,6 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     folder = Path(out or f"runs/select-{Path(model).stem}{'-quick' * quick}")
     network = _network(str(model), dataset, folder, epochs, seed)
     dataset = dataset.as_trained(network.table, str(network.path))
-    refuse_autoencoder(network, dataset, "select")
     study = SelectionStudy(network, dataset, chosen, folder, ResultStore(folder / "results.jsonl"), jobs)
     facts = provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=(network.seed,),
                              settings=asdict(chosen) | {"budget": dict(limits.limits)})

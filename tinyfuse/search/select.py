@@ -161,4 +161,5 @@ def _trials(study: SelectionStudy, budget: Budget, candidates: Mapping[str, Cand
 def _figures(one: Judged) -> dict[str, Any]:
     """Turn verdicts into accuracies with their 95 % intervals."""
     return {"name": one.name, "needs": dict(one.needs), "clean": accuracy_of(one.clean), "weakest": one.weakest,
-            "robust": {mode: accuracy_of(correct) for mode, correct in one.robust.items()}, "flags": one.flags}
+            "robust": {mode: accuracy_of(correct) for mode, correct in one.robust.items()}, "flags": one.flags,
+            "auc": dict(one.auc)}

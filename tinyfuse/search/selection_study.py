@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tinyfuse.attacks.targets.anomaly import AnomalyNetwork, float_target, judged_network, threshold_samples
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.files import read_limited, write_text
 from tinyfuse.core.plain_json import parse_json
@@ -18,6 +19,7 @@ from tinyfuse.core.results import ResultStore, Row, row_key
 from tinyfuse.core.workers import in_parallel
 from tinyfuse.data import Dataset, Samples
 from tinyfuse.nn.network import Network
+from tinyfuse.nn.predict import PREDICT_BATCH, predict
 from tinyfuse.quantize.convert import MIN_CALIBRATION_SAMPLES, Baseline, Conversion, baseline, convert
 from tinyfuse.quantize.recipe import Recipe
 from tinyfuse.search.groups import Part, Unit, fixed_widths, parts_of, units_of
@@ -83,6 +85,25 @@ class SelectionStudy:
             if found.get(name) != value:
                 raise UsageError(f"{self.folder} holds a selection with {name} = {found.get(name)}, but {value} is "
                                  "asked for; give another --out")
+
+    @cached_property
+    def threshold_samples(self) -> Samples | None:
+        """The samples that choose the threshold of an autoencoder; None for a network of classes."""
+        return threshold_samples(self.network, self.dataset)
+
+    @cached_property
+    def verdict(self) -> AnomalyNetwork | None:
+        """The verdict of the float network if that is an autoencoder."""
+        found = float_target(self.network, self.dataset, batch_size=PREDICT_BATCH)
+        return found if isinstance(found, AnomalyNetwork) else None
+
+    def logits(self, samples: Samples) -> np.ndarray:
+        """Compute what the float network says of ``samples``, float [n, k]."""
+        return predict(self.network.model, samples) if self.verdict is None else self.verdict.logits(samples.inputs)
+
+    def judged_model(self, model: Any) -> Any:
+        """Return ``model`` (``tf_keras``), the network in another form, as one that returns logits."""
+        return model if self.verdict is None else judged_network(model, self.verdict.threshold)
 
     @cached_property
     def base(self) -> Baseline:

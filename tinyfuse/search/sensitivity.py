@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import PGD, Threat, TwinTarget, code_problem
+from tinyfuse.attacks import PGD, Threat, code_problem
 from tinyfuse.attacks.losses import cross_entropy, margin
+from tinyfuse.attacks.targets.anomaly import IntegerTarget, twin_of
 from tinyfuse.core.console import progress
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.core.results import Row
 from tinyfuse.data import Input, Samples
 from tinyfuse.integer.model import load_model
-from tinyfuse.nn.predict import predict
 from tinyfuse.quantize.recipe import Recipe
 from tinyfuse.search.groups import Unit, recipe_of
 from tinyfuse.search.selection_study import SelectionStudy
@@ -43,8 +43,9 @@ def sensitivities(study: SelectionStudy) -> dict[Place, Row]:
 
     def measure(missing: Mapping[str, Place]) -> Iterator[tuple[str, Row]]:
         samples, attacked = (study.judged("train", int(asked[name])) for name in ("n", "attacked_samples"))
-        judge = partial(measured, samples=samples, wanted=predict(study.network.model, samples), attacked=attacked,
-                        inputs=study.network.inputs, steps=settings.sensitivity_steps, budget=study.budget)
+        judge = partial(measured, samples=samples, wanted=study.logits(samples), attacked=attacked,
+                        inputs=study.network.inputs, steps=settings.sensitivity_steps, budget=study.budget,
+                        known=study.threshold_samples)
         tasks = {key: (made[place], " ".join(map(str, place))) for key, place in missing.items()}
         with progress("sensitivity", len(tasks)) as advance:
             for key, found in study.each(judge, tasks):
@@ -62,17 +63,19 @@ def _alone(study: SelectionStudy, part: str, bits: int) -> Recipe:
 
 
 def measured(data: bytes, name: str, *, samples: Samples, wanted: np.ndarray, attacked: Samples,
-             inputs: Sequence[Input], steps: int, budget: Mapping[str, float]) -> dict[str, Any]:
+             inputs: Sequence[Input], steps: int, budget: Mapping[str, float],
+             known: Samples | None = None) -> dict[str, Any]:
     """Measure the criteria of the ``.tflite`` in ``data``, each larger for a worse network.
 
-    ``wanted``: the float network's logits float32 [n, k] on ``samples``. ``mse``: mean squared difference of the
+    ``wanted``: the float network's logits float [n, k] on ``samples``; those of an autoencoder are its verdict, whose
+    threshold is chosen on the samples ``known``. ``mse``: mean squared difference of the
     logits from these. ``kl``: mean Kullback-Leibler divergence of the softmax from theirs, in nats. ``cosine``: mean
     of 1 - cos of the two. ``margin``: mean of the runner-up's logit minus the label's. ``attacked_loss``: by input
     the mean cross-entropy in nats of the strongest inputs that PGD finds from the samples ``attacked``, with so many
     ``steps`` at its L-inf ``budget`` on that input alone.
     """
     model = load_model(data, name=name)
-    target = TwinTarget(model)
+    target = twin_of(model, known)
     codes = model.codes_of(samples.inputs)
     logits = target.logits({key: values.astype(np.float32) for key, values in codes.items()})
     return {"mse": float(np.mean((logits - wanted)**2)), "kl": _kl(wanted, logits), "cosine": _cosine(wanted, logits),
@@ -93,7 +96,7 @@ def _cosine(wanted: np.ndarray, logits: np.ndarray) -> float:
     return float(np.mean(1 - (wanted * logits).sum(axis=1) / np.where(norms > 0, norms, 1)))
 
 
-def _attacked_loss(target: TwinTarget, samples: Samples, threat: Threat, steps: int) -> float:
+def _attacked_loss(target: IntegerTarget, samples: Samples, threat: Threat, steps: int) -> float:
     threat, batch = code_problem(threat, samples.only(target.inputs).inputs, target.grids or {}, "codes")
     found = PGD(steps=steps).run(target, batch, samples.label, threat)
     return float(cross_entropy(target.logits({**batch, **found.strongest}), samples.label)[0].mean())

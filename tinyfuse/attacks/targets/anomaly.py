@@ -19,7 +19,7 @@ from tinyfuse.attacks.targets.keras_target import KerasTarget
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.dataset import Dataset
-from tinyfuse.data.samples import Batch
+from tinyfuse.data.samples import Batch, Samples
 from tinyfuse.integer.class_values import class_values, has_one_sigmoid
 from tinyfuse.integer.model import Codes, IntegerModel, dequantize
 from tinyfuse.integer.undouble import undoubled
@@ -50,20 +50,18 @@ def rebuilds_input(name: str, values: int, shapes: Sequence[Sequence[int]], data
     return True
 
 
-def refuse_autoencoder(network: Network, dataset: Dataset, what: str) -> None:
-    """Raise UsageError if ``network`` is an autoencoder, for ``what`` chooses and judges by classes."""
+def threshold_samples(network: Network, dataset: Dataset) -> Samples | None:
+    """Return the validation samples, which choose the threshold of an autoencoder; None for a classifier."""
     shapes = [shape[1:] for shape in network.model.input_shape.values()]
-    if rebuilds_input(network.name, network.model.output_shape[-1], shapes, dataset):
-        raise UsageError(f"{network.name} returns its input again, and {what} judges by classes; convert it to the "
-                         "recipes that you want (tinyfuse quantize) and compare their AUCs (tinyfuse attack)")
+    rebuilds = rebuilds_input(network.name, network.model.output_shape[-1], shapes, dataset)
+    return dataset.validation if rebuilds else None
 
 
 def float_target(network: Network, dataset: Dataset, *, batch_size: int) -> KerasTarget:
     """Return ``network`` as a target; of an autoencoder the verdict, its threshold chosen on validation samples."""
-    shapes = [shape[1:] for shape in network.model.input_shape.values()]
-    if not rebuilds_input(network.name, network.model.output_shape[-1], shapes, dataset):
+    known = threshold_samples(network, dataset)
+    if known is None:
         return KerasTarget(network.model, batch_size=batch_size)
-    known = dataset.validation
     threshold = threshold_of(anomaly_scores(predict(network.model, known), known.inputs), known.label)
     return AnomalyNetwork(network.model, threshold, batch_size=batch_size)
 
@@ -111,10 +109,14 @@ def twin_target(model: IntegerModel, dataset: Dataset) -> IntegerTarget:
     """Return the twin of ``model`` as a target; of an autoencoder the verdict, as :func:`float_target` does."""
     shapes = [port.shape[1:] for port in model.inputs]
     values = CLASSES if has_one_sigmoid(model.graph) else math.prod(model.output.shape)
-    if not rebuilds_input(model.name, values, shapes, dataset):
+    return twin_of(model, dataset.validation if rebuilds_input(model.name, values, shapes, dataset) else None)
+
+
+def twin_of(model: IntegerModel, known: Samples | None) -> IntegerTarget:
+    """Return the twin of ``model``, of an autoencoder the verdict with a threshold chosen on the samples ``known``."""
+    if known is None:
         return TwinTarget(model)
     found = AnomalyTwin(model, 1.0)
-    known = dataset.validation
     codes = {name: values.astype(np.float32) for name, values in model.codes_of(known.inputs).items()}
     return AnomalyTwin(model, threshold_of(found.scores(codes), known.label))
 
