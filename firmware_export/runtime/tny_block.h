@@ -16,7 +16,7 @@ typedef struct {
 
 /* Rows of a up to `until`, and of the shortcut, which lands where the block's output will be. */
 TNY_FUNCTION void tny_block_produce(const tny_block_t *block, const tny_ring_t *from, const tny_ring_t *to, int8_t *x,
-                              int32_t *filled, int32_t *done, int32_t until, tny_lane_t *scratch)
+                              int32_t *filled, int32_t *done, int32_t until, tny_weight_t *scratch)
 {
   const tny_sink_t lanes = {NULL, NULL, to, block->b}, codes = {x, NULL, NULL, NULL};
   while (*done < until) {
@@ -31,7 +31,7 @@ TNY_FUNCTION void tny_block_produce(const tny_block_t *block, const tny_ring_t *
   }
 }
 
-TNY_NOINLINE void tny_block(const tny_block_t *block, int8_t *x, tny_lane_t *ring_a, tny_lane_t *ring_b, tny_lane_t *scratch)
+TNY_NOINLINE void tny_block(const tny_block_t *block, int8_t *x, tny_lane_t *ring_a, tny_lane_t *ring_b, tny_weight_t *scratch)
 {
   const tny_conv_t *const b = block->b;
   const tny_ring_t from = {ring_a, block->rows_a, block->a->row_lanes}, to = {ring_b, block->rows_b, b->row_lanes};

@@ -155,20 +155,17 @@ TNY_INLINE int32_t tny_plain(const tny_channels_t *channels, int32_t i, int32_t 
   return tny_saturate((high + (sum >> 31)) >> channels->shift[i]);
 }
 
+#if TNY_IMPL == 1
 TNY_INLINE void tny_put_lanes(const tny_conv_t *next, tny_lane_t *lanes, int32_t first, int32_t second)
 {
-#if TNY_IMPL == 1
   const uint32_t zeros = ((uint32_t)next->zero_in & 0xFFFFu) * 0x10001u;
   uint32_t both;
   __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(both) : "r"(first), "r"(second));
   __asm("ssub16 %0, %1, %2" : "=r"(both) : "r"(both), "r"(zeros));
   __asm("sadd16 %0, %1, %1" : "=r"(both) : "r"(both));
   memcpy(lanes, &both, 4);
-#else
-  lanes[0] = (tny_lane_t)(2 * (first - next->zero_in));
-  lanes[1] = (tny_lane_t)(2 * (second - next->zero_in));
-#endif
 }
+#endif
 
 TNY_INLINE void tny_trace2(uint32_t tensor, const tny_target_t *target, const int32_t code[4], int32_t channels)
 {
@@ -187,11 +184,15 @@ TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tn
   int32_t code[4] = {tny_plain(channels, 0, sum[0]), tny_plain(channels, 1, sum[1]),
                      tny_plain(channels, 0, sum[2]), tny_plain(channels, 1, sum[3])};
   tny_trace2(conv->tensor, target, code, 2);
+#if TNY_IMPL == 1
   if (sink->ring != NULL) {
     tny_put_lanes(sink->next, (tny_lane_t *)(void *)to, code[0], code[1]);
     tny_put_lanes(sink->next, (tny_lane_t *)(void *)on, code[2], code[3]);
     return;
   }
+#else
+  (void)sink;
+#endif
   if (add != NULL) {
     code[0] = tny_add(add, code[0], to[0]);
     code[1] = tny_add(add, code[1], to[1]);
@@ -205,8 +206,8 @@ TNY_INLINE void tny_put(const tny_conv_t *conv, const tny_sink_t *sink, const tn
   on[1] = (int8_t)code[3];
 }
 
-/* As tny_put, for any layer and for the channels from c on that there are. A ring takes whole pairs of channels only:
- * the exporter gathers the windows of others. */
+/* As tny_put, for any layer and for the channels from c on that there are. A ring of wide lanes takes whole pairs of
+ * channels only: the exporter gathers the windows of others. */
 TNY_NOINLINE void tny_put_general(const tny_conv_t *conv, const tny_sink_t *sink, const tny_target_t *target, int32_t c,
                                   const int32_t *sum)
 {
@@ -220,10 +221,14 @@ TNY_NOINLINE void tny_put_general(const tny_conv_t *conv, const tny_sink_t *sink
   tny_trace2(conv->tensor, target, code, channels);
   for (int32_t i = 0; i < values; i++) {
     int8_t *const to = target->to[i / 2];
+#if TNY_IMPL == 1
     if (sink->ring != NULL) {
       tny_put_lanes(sink->next, (tny_lane_t *)(void *)to, code[i], code[i + 1]);
       i++;
-    } else if (i % 2 < channels) {
+      continue;
+    }
+#endif
+    if (i % 2 < channels) {
       code[i] = add != NULL ? tny_add(add, code[i], to[i % 2]) : code[i];
       to[i % 2] = (int8_t)code[i];
     }

@@ -16,7 +16,7 @@ typedef struct {
   const tny_conv_t *conv;
   const tny_ring_t *ring;
   const tny_sink_t *sink;
-  tny_lane_t *weights;
+  tny_weight_t *weights;
   int32_t c;
 } tny_task_t;
 
@@ -129,13 +129,16 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
 #endif
   end = one_row ? first + 1 : end;
   tny_begin(conv, task->c, bias);
+#if TNY_IMPL == 0
+  tny_begin_pair(bias);
+#endif
   window.weights = task->weights;
   window.last = run + conv->runs;
   window.lanes = conv->run_length;
   window.run = run;
   window.bias = bias;
-  window.skip = 2u * (-window.lanes & 15u);
-  void (*const sums)(tny_window_t *) = TNY_WINDOW_OF(window.lanes);
+  window.skip = TNY_CHUNK_WEIGHTS / 16 * (-window.lanes & 15u);
+  const tny_sums_t sums = TNY_WINDOW_OF(conv);
   for (int32_t columns = last > 0 ? 2 : 1; columns > last % 2; columns--) {
     for (int32_t row = first; row < end; row += columns == 2 ? 1 : 2) {
       const tny_pixels_t all = {row, row, 0, 1, (last + 1) / 2};
@@ -171,7 +174,7 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
 /* Output rows first .. first + count - 1 from the ring, which holds what they need. `scratch` holds the decoded weights
  * of one task. */
 TNY_NOINLINE void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, int32_t first, int32_t count,
-                                const tny_sink_t *sink, tny_lane_t *scratch)
+                                const tny_sink_t *sink, tny_weight_t *scratch)
 {
   tny_task_t task = {conv, ring, sink, scratch, 0};
   TNY_ENTER(conv->layer);
@@ -183,7 +186,7 @@ TNY_NOINLINE void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, 
 
 /* One convolution from tensor to tensor. */
 TNY_NOINLINE void tny_conv(const tny_conv_t *conv, const int8_t *in, int8_t *out, tny_lane_t *ring_memory,
-                           uint16_t ring_rows, tny_lane_t *scratch)
+                           uint16_t ring_rows, tny_weight_t *scratch)
 {
   const tny_ring_t ring = {ring_memory, ring_rows, conv->row_lanes};
   const tny_sink_t sink = {out, NULL, NULL, NULL};

@@ -40,19 +40,15 @@
 #define TNY_FUNCTION static
 #endif
 
-/* What the hot kernels read: 2 (x - zero point) in 16 bits, or for MVE plain int8 codes whose zero point is folded into
- * the bias. Twice, as the multiplication by a scale wants its operand doubled. */
-#if TNY_IMPL == 2
-typedef int8_t tny_lane_t;
-#else
+/* What the hot kernels read: plain int8 codes whose zero point is folded into the bias, or with the DSP extension
+ * 2 (x - zero point) in 16 bits; twice, as the multiplication by a scale wants its operand doubled. The last is what
+ * differs where a lane takes two bytes or one. */
+#if TNY_IMPL == 1
 typedef int16_t tny_lane_t;
-#endif
-
-/* What differs where a lane takes one byte instead of two. */
-#if TNY_IMPL == 2
-#define TNY_PER_LANE(two, one) (one)
-#else
 #define TNY_PER_LANE(two, one) (two)
+#else
+typedef int8_t tny_lane_t;
+#define TNY_PER_LANE(two, one) (one)
 #endif
 
 /* Called with every value of every tensor when a package is verified; nothing otherwise. */
@@ -71,6 +67,26 @@ typedef struct {
   int32_t shift; /* right shift after the product, 0..31; a left shift is negative */
 } tny_scale_t;
 
+/* add + round(x * multiplier / 2^32), halves up, for a sum within 32 bits. */
+TNY_INLINE int32_t tny_high_add(int32_t add, int32_t x, int32_t multiplier)
+{
+#if TNY_IMPL >= 1
+  int32_t high;
+  __asm("smmlar %0, %1, %2, %3" : "=r"(high) : "r"(x), "r"(multiplier), "r"(add));
+  return high;
+#elif defined(__ARM_ARCH_6M__)
+  /* No instruction makes 64 bits: halves of 16 bits, of a multiplier that is not negative. */
+  const uint32_t low = (uint32_t)x & 0xFFFFu, below = (uint32_t)multiplier & 0xFFFFu;
+  const int32_t high = x >> 16, above = multiplier >> 16;
+  const int32_t one = high * (int32_t)below + (int32_t)(low * below >> 16);
+  const int32_t other = (int32_t)low * above + (int32_t)((uint32_t)one & 0xFFFFu);
+  return add + high * above + (one >> 16) + (((other >> 15) + 1) >> 1);
+#else
+  const int64_t product = (int64_t)x * multiplier;
+  return add + (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+#endif
+}
+
 /* round(x * multiplier / 2^31), halves up. The exporter proves for each model that 2 x fits 32 bits. */
 TNY_INLINE int32_t tny_high(int32_t x, int32_t multiplier)
 {
@@ -79,19 +95,7 @@ TNY_INLINE int32_t tny_high(int32_t x, int32_t multiplier)
   __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(x * 2), "r"(multiplier));
   return high;
 #else
-  return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << 30)) >> 31);
-#endif
-}
-
-/* add + round(x * multiplier / 2^32), halves up, for a sum within 32 bits. */
-TNY_INLINE int32_t tny_high_add(int32_t add, int32_t x, int32_t multiplier)
-{
-#if TNY_IMPL >= 1
-  int32_t high;
-  __asm("smmlar %0, %1, %2, %3" : "=r"(high) : "r"(x), "r"(multiplier), "r"(add));
-  return high;
-#else
-  return (int32_t)(((int64_t)add * ((int64_t)1 << 32) + ((int64_t)1 << 31) + (int64_t)x * multiplier) >> 32);
+  return tny_high_add(0, x * 2, multiplier);
 #endif
 }
 

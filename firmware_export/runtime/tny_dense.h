@@ -46,6 +46,7 @@ TNY_INLINE void tny_dense_sums(const uint32_t *weights, uint32_t pair, const tny
 }
 #elif TNY_IMPL == 1
 #define TNY_DENSE_CHANNELS 2
+#define TNY_DENSE_DOUBLED 1 /* lanes and biases are doubled already */
 
 /* Eight lanes of two channels, whose weights the `loads` bring. */
 #define TNY_DENSE_STEP(loads)       \
@@ -94,6 +95,7 @@ TNY_INLINE void tny_dense_sums(const uint32_t *weights, uint32_t pair, const tny
 }
 #else
 #define TNY_DENSE_CHANNELS 2
+#define TNY_DENSE_DOUBLED 2
 
 /* Of the 16 bytes of a chunk, those at 1 and 2 of each word have changed places. */
 TNY_INLINE int32_t tny_dense_word(int32_t sum, uint32_t word, const tny_lane_t *lanes)
@@ -139,8 +141,8 @@ TNY_INLINE void tny_dense_codes(const tny_conv_t *conv, int32_t c, int32_t count
   tny_begin(conv, c, bias);
   if (tny_is_plain(conv, c)) {
     const tny_channels_t channels = tny_channels(conv, c);
-    const int32_t first = tny_plain(&channels, 0, sums[0] + bias[0]);
-    const int32_t second = tny_plain(&channels, 1, sums[1] + bias[1]);
+    const int32_t first = tny_plain(&channels, 0, TNY_DENSE_DOUBLED * (sums[0] + bias[0]));
+    const int32_t second = tny_plain(&channels, 1, TNY_DENSE_DOUBLED * (sums[1] + bias[1]));
     out[c] = (int8_t)first;
     out[c + 1] = (int8_t)second;
     TNY_TRACE(conv->tensor, (size_t)c, first);
@@ -149,7 +151,7 @@ TNY_INLINE void tny_dense_codes(const tny_conv_t *conv, int32_t c, int32_t count
   }
   for (int32_t i = 0; i < valid; i++) {
     const tny_scale_t scale = {conv->multiplier[c + i], conv->shift[c + i]};
-    const int32_t code = tny_clamp(tny_requantize((sums[i] + bias[i]) >> 1, scale) + conv->zero_out, conv->low,
+    const int32_t code = tny_clamp(tny_requantize((sums[i] + bias[i]) * TNY_DENSE_DOUBLED / 2, scale) + conv->zero_out, conv->low,
                                    conv->high);
     out[c + i] = (int8_t)code;
     TNY_TRACE(conv->tensor, (size_t)(c + i), code);

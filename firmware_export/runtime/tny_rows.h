@@ -6,7 +6,11 @@
 
 TNY_FUNCTION void tny_pad(const tny_conv_t *conv, tny_lane_t *out, int32_t lanes)
 {
-#if TNY_IMPL == 2
+#if TNY_IMPL == 0
+  if (lanes > 0) {
+    memset(out, conv->zero_in, (size_t)lanes);
+  }
+#elif TNY_IMPL == 2
   for (; lanes > 0; lanes -= 16, out += 16) {
     vstrbq_p_s8(out, vdupq_n_s8((int8_t)conv->zero_in), vctp8q((uint32_t)lanes));
   }
@@ -29,9 +33,11 @@ TNY_INLINE void tny_widen(const tny_conv_t *conv, tny_lane_t *out, const int8_t 
     const mve_pred16_t left = vctp8q((uint32_t)count);
     vstrbq_p_s8(out, vldrbq_z_s8(in, left), left);
   }
+#elif TNY_IMPL == 0
+  (void)conv;
+  memcpy(out, in, (size_t)count);
 #else
   const int32_t zero = conv->zero_in;
-#if TNY_IMPL == 1
   /* Four codes a step, two in one word. */
   const uint32_t centre = ((uint32_t)-zero & 0xFFFFu) * 0x10001u;
   for (; count >= 4; count -= 4, in += 4, out += 4) {
@@ -46,7 +52,6 @@ TNY_INLINE void tny_widen(const tny_conv_t *conv, tny_lane_t *out, const int8_t 
     memcpy(out, &low, 4);
     memcpy(out + 2, &high, 4);
   }
-#endif
   for (int32_t i = 0; i < count; i++) {
     out[i] = (tny_lane_t)(2 * (in[i] - zero));
   }

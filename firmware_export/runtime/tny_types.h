@@ -14,16 +14,26 @@
 #define TNY_CHANNELS 2
 #endif
 
-typedef void (*tny_unpack_t)(const uint32_t *words, tny_lane_t *out, uint32_t chunks);
+/* Decoded weights: lanes, or in portable C a * 1 + b * 65536 for the weights a and b of both channels. */
+#if TNY_IMPL == 0
+typedef int32_t tny_weight_t;
+#else
+typedef tny_lane_t tny_weight_t;
+#endif
+
+typedef struct tny_window tny_window_t;
+typedef void (*tny_unpack_t)(const uint32_t *words, tny_weight_t *out, uint32_t chunks);
+typedef void (*tny_sums_t)(tny_window_t *window);
 
 typedef struct {
   const uint32_t *weights;   /* packed, a pair of channels after the other */
-  /* Up to a multiple of four channels. The bias is bias_high * 65536 + bias: for MVE less the zero point's part, else
-   * doubled; bias_high is NULL if all are 0. The scale of channel c is multiplier[c] * 2^(-shift[c] - 31). */
+  /* Up to a multiple of four channels. The bias is bias_high * 65536 + bias: with the DSP extension doubled, else less
+   * the zero point's part (and in portable C what tny_pairs.h says); bias_high is NULL if all are 0. The scale of channel c is multiplier[c] * 2^(-shift[c] - 31). */
   const int16_t *bias, *bias_high;
   const int32_t *multiplier;
   const int8_t *shift;
   tny_unpack_t unpack;
+  tny_sums_t sums; /* of portable C: the window for the layer's weights */
   uint16_t pair_words; /* packed words of one pair of channels */
   uint16_t in_h, in_w, in_c, out_h, out_w, out_c;
   uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;

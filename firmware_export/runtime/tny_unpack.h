@@ -8,13 +8,16 @@
 #ifndef TNY_UNPACK_H
 #define TNY_UNPACK_H
 
-#include "tny_core.h"
+#include "tny_types.h"
 
-/* Between the weights of two chunks: MVE has four channels side by side (of 9 bits two, in two parts), others two. */
+/* Between the weights of two chunks: MVE has four channels side by side (of 9 bits two, in two parts), the DSP extension
+ * two; portable C has two in each. */
 #if TNY_IMPL == 2
-#define TNY_CHUNK_LANES 64
+#define TNY_CHUNK_WEIGHTS 64
+#elif TNY_IMPL == 1
+#define TNY_CHUNK_WEIGHTS 32
 #else
-#define TNY_CHUNK_LANES 32
+#define TNY_CHUNK_WEIGHTS 16
 #endif
 
 /* A word as it stands in a table: MVE wants its lanes in their order. */
@@ -54,11 +57,11 @@ TNY_INLINE void tny_weights16(const uint8_t *vectors, const uint8_t *ones, uint3
 }
 
 /* Chunk i of a block whose lowest bits (of 9) are at `ones`. */
-TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tny_lane_t *out, uint32_t i, uint32_t n)
+TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tny_weight_t *out, uint32_t i, uint32_t n)
 {
   const uint8_t *const from = (const uint8_t *)words, *const lowest = (const uint8_t *)ones;
-  tny_weights16(from, lowest, 2u * i, n, out + TNY_CHUNK_LANES * i);
-  tny_weights16(from, lowest, 2u * i + 1u, n, out + TNY_CHUNK_LANES * i + 16u);
+  tny_weights16(from, lowest, 2u * i, n, out + TNY_CHUNK_WEIGHTS * i);
+  tny_weights16(from, lowest, 2u * i + 1u, n, out + TNY_CHUNK_WEIGHTS * i + 16u);
 }
 #else
 /* Field k of four streams of n-bit fields, one in each byte; k and n are constants wherever this is inlined. */
@@ -72,17 +75,12 @@ TNY_INLINE uint32_t tny_fields4(const uint32_t *words, uint32_t k, uint32_t n)
   return low | (words[at + 4u] << (8u - shift) & (mask & 0xFFu << (8u - shift)) * 0x01010101u);
 }
 
-#if defined(__GNUC__) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#if TNY_IMPL == 1
 typedef uint32_t __attribute__((may_alias)) tny_two_lanes_t;
-#define TNY_STORE_TWO(out, both) (*(tny_two_lanes_t *)(void *)(out) = (both)) /* always at a multiple of 4 bytes */
-#else
-#define TNY_STORE_TWO(out, both) ((out)[0] = (tny_lane_t)((both) & 0xFFFFu), (out)[1] = (tny_lane_t)((both) >> 16))
-#endif
 
 /* Two weights from bytes 0 and 2 of `field`, or with `upper` 1 and 3; `one` likewise holds the lowest of 9 bits. */
 TNY_INLINE void tny_store2(tny_lane_t *out, uint32_t field, uint32_t one, int upper, uint32_t n)
 {
-#if TNY_IMPL == 1
   uint32_t both = (0x10000u - (1u << (n - 1u))) * 0x10001u;
 #define TNY_EXTEND_ADD(x)                                              \
   if (upper) {                                                         \
@@ -96,34 +94,48 @@ TNY_INLINE void tny_store2(tny_lane_t *out, uint32_t field, uint32_t one, int up
     TNY_EXTEND_ADD(one)
   }
 #undef TNY_EXTEND_ADD
-#else
-  /* What is added keeps each half at or above zero, so that neither disturbs the other. */
-  const uint32_t shift = upper ? 8u : 0u, half = (0x8000u - (1u << (n - 1u))) * 0x10001u;
-  const uint32_t fields = field >> shift & 0xFF00FFu;
-  const uint32_t both = ((n < 9u ? fields : 2u * fields + (one >> shift & 0xFF00FFu)) + half) ^ 0x80008000u;
-#endif
-  TNY_STORE_TWO(out, both);
+  *(tny_two_lanes_t *)(void *)out = both; /* always at a multiple of 4 bytes */
 }
+#else
+/* The weights of one lane of both channels, from byte `at` of `a` and `b`; `one_a`, `one_b` hold the lowest of 9 bits. */
+TNY_INLINE int32_t tny_both(uint32_t a, uint32_t b, uint32_t one_a, uint32_t one_b, uint32_t at, uint32_t n)
+{
+  uint32_t low = a >> 8u * at & 0xFFu, high = b >> 8u * at & 0xFFu;
+  if (n == 9u) {
+    low = 2u * low + (one_a >> 8u * at & 0xFFu);
+    high = 2u * high + (one_b >> 8u * at & 0xFFu);
+  }
+  return (int32_t)(low + (high << 16) - (0x10001u << (n - 1u)));
+}
+#endif
 
-/* Chunk i of a block whose lowest bits (of 9) are at `ones`: two weights of one channel, two of the other, and so on. */
-TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tny_lane_t *out, uint32_t i, uint32_t n)
+/* Chunk i of a block whose lowest bits (of 9) are at `ones`: two weights of one channel, two of the other, and so on; in
+ * portable C lane by lane. */
+TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tny_weight_t *out, uint32_t i, uint32_t n)
 {
   const uint32_t whole = n < 9u ? n : 8u;
   const uint32_t a = tny_fields4(words, 2u * i, whole), b = tny_fields4(words, 2u * i + 1u, whole);
   const uint32_t one_a = n < 9u ? 0u : tny_fields4(ones, 2u * i, 1u);
   const uint32_t one_b = n < 9u ? 0u : tny_fields4(ones, 2u * i + 1u, 1u);
-  out += TNY_CHUNK_LANES * i;
+  out += TNY_CHUNK_WEIGHTS * i;
+#if TNY_IMPL == 1
   tny_store2(out, a, one_a, 0, n);
   tny_store2(out + 2, b, one_b, 0, n);
   tny_store2(out + 4, a, one_a, 1, n);
   tny_store2(out + 6, b, one_b, 1, n);
+#else
+  out[0] = tny_both(a, b, one_a, one_b, 0u, n);
+  out[1] = tny_both(a, b, one_a, one_b, 2u, n);
+  out[2] = tny_both(a, b, one_a, one_b, 1u, n);
+  out[3] = tny_both(a, b, one_a, one_b, 3u, n);
+#endif
 }
 #endif
 
 /* `chunks` chunks of two channels; n is a constant wherever this is inlined. */
-TNY_INLINE void tny_unpack(const uint32_t *restrict words, tny_lane_t *restrict out, uint32_t chunks, uint32_t n)
+TNY_INLINE void tny_unpack(const uint32_t *restrict words, tny_weight_t *restrict out, uint32_t chunks, uint32_t n)
 {
-  for (;; words += 4u * n, out += 4 * TNY_CHUNK_LANES, chunks -= 4u) {
+  for (;; words += 4u * n, out += 4 * TNY_CHUNK_WEIGHTS, chunks -= 4u) {
 #if TNY_IMPL == 2
     const uint32_t columns = 1u;
 #else
@@ -131,7 +143,7 @@ TNY_INLINE void tny_unpack(const uint32_t *restrict words, tny_lane_t *restrict 
 #endif
     for (uint32_t column = 0; column < columns; column++) {
       const uint32_t *const from = words + column, *const ones = from + 8u * (chunks < 4u ? chunks : 4u);
-      tny_lane_t *const to = out + 8u * column;
+      tny_weight_t *const to = out + TNY_CHUNK_WEIGHTS / 4 * column;
       tny_unpack_chunk(from, ones, to, 0u, n);
       if (chunks > 1u) {
         tny_unpack_chunk(from, ones, to, 1u, n);
@@ -151,7 +163,7 @@ TNY_INLINE void tny_unpack(const uint32_t *restrict words, tny_lane_t *restrict 
 
 /* The function for one width. */
 #define TNY_UNPACK(n)                                                                       \
-  TNY_NOINLINE void tny_unpack_##n(const uint32_t *restrict words, tny_lane_t *restrict out, uint32_t chunks) \
+  TNY_NOINLINE void tny_unpack_##n(const uint32_t *restrict words, tny_weight_t *restrict out, uint32_t chunks) \
   {                                                                                         \
     tny_unpack(words, out, chunks, n##u);                                                   \
   }

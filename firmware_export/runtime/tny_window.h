@@ -15,16 +15,16 @@ typedef struct {
 } tny_pair_t;
 
 /* The assembly below knows the order of the members. */
-typedef struct {
-  const tny_lane_t *weights;
+struct tny_window {
+  const tny_weight_t *weights;
   const tny_pair_t *last; /* behind the last stretch */
   uint32_t lanes;         /* of each stretch */
   int32_t at;             /* lanes on from where each stretch starts */
   const tny_pair_t *run;
   const int32_t *bias;
   int32_t sum[2 * TNY_CHANNELS]; /* channels of the first pixel, then those of the second */
-  uint32_t skip;                 /* lanes of decoded weights between stretches, as those start on whole chunks */
-} tny_window_t;
+  uint32_t skip; /* weights between decoded stretches, as those start on whole chunks */
+};
 
 #if TNY_IMPL == 2
 /* 16 lanes: two vectors of lanes and four of weights meet in eight sums, which only even registers can hold. */
@@ -75,9 +75,9 @@ TNY_WINDOW(tny_window, TNY_STEP, "#16")
 #ifndef TNY_SMALL
 /* A stretch of a 3x3 window has three steps for each 16 input channels. */
 TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48")
-#define TNY_WINDOW_OF(lanes) ((lanes) % 48u == 0u ? tny_window_threes : tny_window)
+#define TNY_WINDOW_OF(conv) ((conv)->run_length % 48u == 0u ? tny_window_threes : tny_window)
 #else
-#define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
+#define TNY_WINDOW_OF(conv) ((void)(conv), tny_window)
 #endif
 #elif TNY_IMPL == 1
 /* Four lanes of two pixels and of both channels. */
@@ -140,38 +140,18 @@ TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48")
 TNY_WINDOW(tny_window, TNY_STEP, TNY_SKIP)
 #ifndef TNY_SMALL
 TNY_WINDOW(tny_window_fours, TNY_STEP TNY_STEP TNY_STEP TNY_STEP, )
-#define TNY_WINDOW_OF(lanes) ((lanes) % 16u == 0u ? tny_window_fours : tny_window)
+#define TNY_WINDOW_OF(conv) ((conv)->run_length % 16u == 0u ? tny_window_fours : tny_window)
 #else
-#define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
+#define TNY_WINDOW_OF(conv) ((void)(conv), tny_window)
 #endif
 #else
-/* One lane of two pixels and of both channels: each product is added at once, which is one instruction. */
-#define TNY_LANE2(x, y, a, b) \
-  s0 += (a) * (x);            \
-  s1 += (b) * (x);            \
-  s2 += (a) * (y);            \
-  s3 += (b) * (y);
+#include "tny_pairs.h"
+#define TNY_WINDOW_OF(conv) ((conv)->sums)
+#endif
 
-TNY_FUNCTION void tny_window(tny_window_t *window)
-{
-  int32_t s0 = window->bias[0], s1 = window->bias[1], s2 = s0, s3 = s1;
-  const tny_lane_t *w = window->weights;
-  const uint32_t lanes = window->lanes;
-  for (const tny_pair_t *run = window->run; run != window->last; run++, w += window->skip) {
-    const tny_lane_t *p0 = run->first + window->at, *p1 = run->second + window->at;
-    for (const tny_lane_t *const end = p0 + lanes; p0 != end; p0 += 4, p1 += 4, w += 8) {
-      TNY_LANE2(p0[0], p1[0], w[0], w[2])
-      TNY_LANE2(p0[1], p1[1], w[1], w[3])
-      TNY_LANE2(p0[2], p1[2], w[4], w[6])
-      TNY_LANE2(p0[3], p1[3], w[5], w[7])
-    }
-  }
-  window->sum[0] = s0;
-  window->sum[1] = s1;
-  window->sum[2] = s2;
-  window->sum[3] = s3;
-}
-#define TNY_WINDOW_OF(lanes) ((void)(lanes), tny_window)
+#if TNY_IMPL != 0
+#define TNY_SUMS_OF(taps) NULL
+#define TNY_SUMS(taps)
 #endif
 
 #endif

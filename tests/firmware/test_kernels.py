@@ -11,11 +11,14 @@ from side_by_side import Net
 
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import Setup, measure, setups
+from tinyfuse.firmware.operators.convolution import Conv
+from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.toolchain import OPTIMIZE
 from tinyfuse.integer.model import IntegerModel, load_model, random_codes
 
 SETUPS = setups([CORES["m4"], CORES["m55"]])
 """DSP and MVE; without a toolchain test_verify.py fails."""
+PORTABLE = setups([CORES["m0+"], CORES["m3"], CORES["rv32"]])
 
 
 def differing(model: IntegerModel, optimize: str, chosen: list[Setup]) -> dict[str, int]:
@@ -48,6 +51,27 @@ def convolution(rng: np.random.Generator) -> bytes:
 def test_random_convolutions(seed: int, core: str) -> None:
     model = load_model(convolution(np.random.default_rng(seed)), name="one")
     assert differing(model, list(OPTIMIZE)[seed % len(OPTIMIZE)], [SETUPS[core]]) == {core: 0}
+
+
+@pytest.mark.parametrize("core", PORTABLE)
+def test_sums_of_two_channels_at_their_limits(core: str) -> None:
+    """Every weight is as large as 8, 4, 2 or 1 products in 16 bits allow, and codes go down to -128."""
+    rng, steps = np.random.default_rng(5), []
+    specs = [Spec([1, 5, 6, 8], zero_point=[-128], name="x")]
+    for least, most in ((-31, 31), (-63, 63), (-127, 127), (-128, 127)):
+        weights = np.where(rng.integers(0, 2, (5, 3, 3, 8)), least, most)
+        weights[0], weights[1] = least, most
+        first, scale = len(specs), np.full(5, 0.01)
+        specs += [Spec(weights.shape, scale=scale, zero_point=[0] * 5, data=weights),
+                  Spec([5], np.int32, scale=scale, zero_point=[0] * 5, data=rng.integers(-90_000, 90_000, 5)),
+                  Spec([1, 3, 4, 5], scale=[0.7 * most], zero_point=[3])]
+        options = {"padding": 1, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+        steps.append(Step("CONV_2D", [0, first, first + 1], [first + 2], "Conv2DOptions", options))
+    data = build(specs, steps, [0], [step.outputs[0] for step in steps])
+    model = load_model(data, name="pairs", output="t3")
+    layers = program_of(model, "pairs").layers
+    assert [layer.together for layer in layers if isinstance(layer, Conv)] == [8, 4, 2, 1]
+    assert differing(model, "ram", [PORTABLE[core]]) == {core: 0}
 
 
 @pytest.mark.parametrize("core", SETUPS)

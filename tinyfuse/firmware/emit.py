@@ -34,6 +34,7 @@ def source(program: Program) -> str:
         *(["#define TNY_SMALL 1"] if program.optimize == "size" else []),
         *(f'#include "runtime/{header}"' for header in _headers(program)), "",
         *(f"TNY_UNPACK({bits})" for bits in sorted({conv.bits for conv in convs if not conv.dense})),
+        *(f"TNY_SUMS({taps})" for taps in sorted({conv.together for conv in convs if not conv.dense})),
         *([""] if convs else []),
         f'#include "{program.name}_weights.h"', "",
         *(_descriptor(layer, number[layer.target], program.plan) for layer in program.layers),
@@ -80,7 +81,8 @@ def _conv_descriptor(conv: Conv, number: int, plan: Plan) -> str:
     return struct("tny_conv_t", f"conv{number}", {
         "weights": f"weights{number}", "bias": f"bias{number}", "bias_high": f"TNY_BIAS_HIGH{number}",
         "multiplier": f"multiplier{number}", "shift": f"shift{number}",
-        "unpack": "NULL" if conv.dense else f"tny_unpack_{conv.bits}", "pair_words": conv.words().shape[1],
+        "unpack": "NULL" if conv.dense else f"tny_unpack_{conv.bits}",
+        "sums": "NULL" if conv.dense else f"TNY_SUMS_OF({conv.together})", "pair_words": conv.words().shape[1],
         **conv.sizes, **conv.sliding, "zero_in": conv.zero_in, "zero_out": conv.zero_out, "low": conv.low,
         "high": conv.high, "runs": conv.runs, "run_length": conv.run_length,
         "pixel_step": pixel_step, "row_step": 1 if conv.gathered else conv.stride[0], "row_lanes": conv.row_lanes,
@@ -125,15 +127,15 @@ def _calls(step: Step, index: int, plan: Plan, number: Mapping[int, int]) -> Ite
     def at(tensor: int) -> str:
         return f"constant{tensor}" if tensor in constants else f"base + {plan.place(tensor)}"
 
-    def lanes(name: str) -> str:
-        return f"(tny_lane_t *)(void *)(base + {plan.buffers[f'{name}{index}'].offset})"
+    def lanes(name: str, kind: str = "lane") -> str:
+        return f"(tny_{kind}_t *)(void *)(base + {plan.buffers[f'{name}{index}'].offset})"
 
     if isinstance(step, Kernel):
         scratch = f"base + {plan.buffers[f'scratch{index}'].offset}" if step.scratch_bytes else ""
         return step.calls(number[step.target], at, scratch)
     if isinstance(step, BlockStep):
         return [f"tny_block(&block{number[step.add.target]}, {at(step.a.source)}, {lanes('rows')}, {lanes('more')}, "
-                f"{lanes('scratch')});"]
+                f"{lanes('scratch', 'weight')});"]
     conv = step.conv
     return [f"tny_conv(&conv{number[conv.target]}, {at(conv.source)}, {at(conv.target)}, {lanes('rows')}, "
-            f"{_per_lane(step, 'rows')}, {'NULL' if conv.dense else lanes('scratch')});"]
+            f"{_per_lane(step, 'rows')}, {'NULL' if conv.dense else lanes('scratch', 'weight')});"]

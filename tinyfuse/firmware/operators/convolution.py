@@ -15,7 +15,7 @@ from tinyfuse.firmware.operators.base import Pair, Shape, Weighted, hwc, in_and_
 from tinyfuse.firmware.operators.dead_channels import Reach, largest, reach, settled
 from tinyfuse.firmware.operators.plain_conv import plain_conv
 from tinyfuse.firmware.pack import CHUNK, WIDEST, chunked, packed
-from tinyfuse.firmware.scale import Scale, fits
+from tinyfuse.firmware.scale import Scale, fits, sized
 from tinyfuse.integer.operators.convolution import Convolution
 from tinyfuse.integer.operators.fully_connected import FullyConnected
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
@@ -30,6 +30,12 @@ BYTE = 8
 """Bits of a weight that needs no decoding."""
 _SIGNED = np.uint32(0x80808080)
 """Turns packed 8-bit weights into two's complement."""
+TOGETHER = 8, 4, 2, 1
+"""Products that portable C sums in 16 bits."""
+HALF = 1 << 15
+"""Added to each of these sums."""
+MOST_TOGETHER = 255
+"""Magnitudes of their weights: at most 2^15 - 1 with codes down to -128."""
 LANE_CHANNELS = 4
 """Channels that the kernels take at once, at most."""
 
@@ -92,6 +98,13 @@ class Conv(Weighted):
         return self.bits == WIDEST
 
     @property
+    def together(self) -> int:
+        """Count the neighbouring products whose sum always fits 16 bits, for any int8 codes; see tny_pairs.h."""
+        lanes = chunked(self.weights.reshape(len(self.weights), self.runs, -1))
+        return next(count for count in TOGETHER if self.run_length % count == 0 and
+                    np.abs(lanes).reshape(-1, count).sum(axis=1).max(initial=0) <= MOST_TOGETHER)
+
+    @property
     def dense(self) -> bool:
         """Whether each weight is used once and is a whole byte, so that none is decoded."""
         return self.out_shape[:2] == (1, 1) and self.runs == 1 and self.bits == BYTE
@@ -111,18 +124,22 @@ class Conv(Weighted):
         scales = [*self.scales, *spare]
         sums = self.weights.reshape(len(self.weights), -1).sum(axis=1)
         folded, doubled = (np.pad(bias, (0, len(spare))) for bias in (self.bias - self.zero_in * sums, 2 * self.bias))
+        rounded = folded.copy()
+        rounded[::2] -= 0 if self.dense else HALF * (self.runs * self.run_length // self.together)
         packed_words = self.words().reshape(-1) ^ (_SIGNED if self.dense else np.uint32(0))
         words = [f"TNY_WORD(0x{word:08x}u)" for word in packed_words]
         return (f"{self.title}{array('uint32_t', f'weights{number}', words)}"
-                f"#if TNY_IMPL == 2\n{_bias(folded, number)}\n#else\n{_bias(doubled, number)}\n#endif\n"
+                f"#if TNY_IMPL == 1\n{_bias(doubled, number)}\n#elif TNY_IMPL == 2\n"
+                f"{_bias(folded, number)}\n#else\n{_bias(rounded, number)}\n#endif\n"
                 f"{array('int32_t', f'multiplier{number}', [scale.multiplier for scale in scales])}"
                 f"{array('int8_t', f'shift{number}', [scale.shift for scale in scales])}")
 
 
 def _bias(bias: np.ndarray, number: int) -> str:
     """Lower halves, and upper ones if there are any."""
+    bias = bias.astype(np.int32)
     lower = bias.astype(np.int16)
-    upper = bias - lower >> 16
+    upper = bias.astype(np.int64) - lower >> 16
     text = array("int16_t", f"bias{number}", lower)
     if not upper.any():
         return f"{text}#define TNY_BIAS_HIGH{number} NULL"
@@ -186,6 +203,7 @@ def _is_exact(conv: Conv, given: Reach) -> bool:
     folded = largest(conv.weights, codes) + np.abs(conv.bias - conv.zero_in * weights.sum(axis=1))
     try:
         conv.check_sizes(conv.run_length, conv.row_lanes)
+        sized(conv.name, "products of a window", [conv.runs * conv.run_length], 15)
         for bound, scale in zip(np.maximum(centred, folded), conv.scales, strict=True):
             fits(conv.name, int(bound), scale)
     except ModelError:

@@ -146,4 +146,4 @@ def _proven(name: str, scales: Scales) -> tuple[Pair, Scales]:
 def _factor(scale: Scale, zero_point: int, left: int) -> str:
     """A ``tny_factor_t``: doubled where lanes take two bytes."""
     return braced({"multiplier": scale.multiplier, "half": 1 << scale.shift - 1, "zero": zero_point,
-                   "left": f"TNY_PER_LANE({left + 1}, {left})", "shift": scale.shift})
+                   "left": f"{left} + (TNY_IMPL != 2)", "shift": scale.shift})
