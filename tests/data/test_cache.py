@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tinyfuse.core.cache_folder import cache_folder
 from tinyfuse.data import cache
-from tinyfuse.data.cache import cache_folder
 from tinyfuse.data.digits.load import cached, cached_path
 from tinyfuse.data.own.feature_cache import features_of
 from tinyfuse.frontend.recording import Waveform

@@ -12,12 +12,14 @@ import pytest
 from tinyfuse.attacks.pgd import FGSM, PGD
 from tinyfuse.attacks.profiles import Profile
 from tinyfuse.cli import main as cli
-from tinyfuse.core.errors import UsageError
+from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.results import ResultStore
+from tinyfuse.core.workers import Bundle
 from tinyfuse.integer.executors.installed import ORACLE, is_here
 from tinyfuse.report import study_page
 from tinyfuse.study import papers
 from tinyfuse.study.papers import STUDIES
+from tinyfuse.study.papers.away import Made, task_of
 from tinyfuse.study.papers.claims import Claim, Contrast, Curve
 from tinyfuse.study.papers.jobs import AttackJob, ConvertJob, Site, TrainJob
 from tinyfuse.study.papers.paper import Campaign, Figure, Panel, Paper, Training
@@ -54,7 +56,7 @@ def site(folder: Path, samples: int = 20) -> Site:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study with one training of each network, finished."""
     folder = tmp_path_factory.mktemp("study")
-    run_study(TINY, site(folder), (3,), quick=False, jobs=1)
+    run_study(TINY, site(folder), (3,), quick=False)
     return folder
 
 
@@ -90,7 +92,7 @@ def test_a_study_goes_on_where_it_stood(done: Path) -> None:
     text = lost.read_text()
     lost.unlink()
     (done / "results.jsonl").unlink()
-    run_study(TINY, site(done), (3,), quick=False, jobs=1)
+    run_study(TINY, site(done), (3,), quick=False)
 
     def plain(line: str) -> dict[str, object]:
         return {name: value for name, value in json.loads(line).items() if name != "seconds"}
@@ -105,19 +107,19 @@ def test_other_settings_data_or_claims_are_refused(done: Path) -> None:
     """One line that says what differs; nothing is trained."""
     changed = replace(TINY, epochs=2)
     with pytest.raises(UsageError, match="other settings"):
-        run_study(changed, site(done), (3,), quick=False, jobs=1)
+        run_study(changed, site(done), (3,), quick=False)
     with pytest.raises(UsageError, match="other claims"):
-        run_study(replace(TINY, claims=(replace(CLAIM, margin=0.1),)), site(done), (3,), quick=False, jobs=1)
+        run_study(replace(TINY, claims=(replace(CLAIM, margin=0.1),)), site(done), (3,), quick=False)
 
 
 def test_data_and_seeds_that_do_not_fit_are_told_before_anything_is_trained(tmp_path: Path) -> None:
     """With the number that there is."""
     with pytest.raises(UsageError, match="judges 5000 test samples and the data have"):
-        run_study(replace(TINY, samples=5000), site(tmp_path, 5000), (0,), quick=False, jobs=1)
+        run_study(replace(TINY, samples=5000), site(tmp_path, 5000), (0,), quick=False)
     with pytest.raises(UsageError, match="about lidar"):
-        run_study(replace(TINY, inputs=("lidar",)), site(tmp_path), (0,), quick=False, jobs=1)
+        run_study(replace(TINY, inputs=("lidar",)), site(tmp_path), (0,), quick=False)
     with pytest.raises(UsageError, match="training seed 1 of 1, 1"):
-        run_study(TINY, site(tmp_path), (1, 1), quick=False, jobs=1)
+        run_study(TINY, site(tmp_path), (1, 1), quick=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -139,3 +141,31 @@ def test_every_study_can_be_made_quick() -> None:
         jobs = [job for wave in waves_of(short, (0,)) for job in wave]
         trained = {job.training.name for job in jobs if isinstance(job, TrainJob)}
         assert jobs and {job.training.name for job in jobs} == trained
+
+
+def test_a_job_done_elsewhere_is_the_same_job(done: Path, tmp_path: Path) -> None:
+    """With nothing but the files that it names: rows and files of a conversion and of attacks on float and integers."""
+    jobs = [job for wave in waves_of(TINY, (3,)) for job in wave if not isinstance(job, TrainJob)]
+    attacks = {job.precision: job for job in jobs if isinstance(job, AttackJob) and job.training.name == "seen"}
+    for job in (jobs[0], attacks["float"], attacks["w6"]):
+        assert not isinstance(job, TrainJob)
+        function, arguments = task_of(job, site(done))
+        given = [one.path if isinstance(one, Bundle) else one for one in arguments]
+        made = function(*given)
+        made.write(tmp_path)
+        plain = [{**row, "seconds": 0} for row in made.rows]
+        assert plain == [{**row, "seconds": 0} for row in job.rows(site(done))]
+        for name in made.files:
+            if name.endswith(".tflite"):
+                assert (tmp_path / name).read_bytes() == (done / name).read_bytes()
+        assert (tmp_path / "jobs" / f"{job.digest(site(done))}.jsonl").exists()
+
+
+def test_other_data_elsewhere_and_files_outside_are_refused(done: Path, tmp_path: Path) -> None:
+    """A worker's data have another checksum; a worker sends a file that belongs nowhere."""
+    job = next(job for wave in waves_of(TINY, (3,)) for job in wave if isinstance(job, ConvertJob))
+    function, (_, order, *rest) = task_of(job, site(done))
+    with pytest.raises(DataError, match="the data of the study are others on a worker"):
+        function(job, replace(order, checksum="0" * 64), *rest)
+    with pytest.raises(DataError, match=r"a worker wrote \.\./x"):
+        Made([], {"../x": b""}).write(tmp_path)

@@ -16,6 +16,7 @@ from tinyfuse.data.sources import add_options, given_options
 HELP = "run a paper again: train, attack float networks and integers, judge the paper's claims"
 EXAMPLES = """\
   tinyfuse study nakano2024 --data DIR --seeds 0-4 --jobs 2     everything; hours, resumable
+  tinyfuse study li2022 --cluster tcp://HOST:8786               on the workers of a Dask cluster; see docs/cluster.md
   tinyfuse study nakano2024 --quick                             minutes, embedded data, no claim judged
   tinyfuse ls studies                                           the papers that can be run again
 """
@@ -34,6 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="folder of the study (default: runs/NAME, or runs/NAME-quick)")
     parser.add_argument("--jobs", type=options.positive, default=1, metavar="N",
                         help="processes that train, convert and attack (default 1)")
+    options.add_cluster(parser)
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON instead")
 
 
@@ -61,8 +63,9 @@ def run(args: argparse.Namespace) -> int:
                                        "epochs": paper.epochs})
     say_begin(paper, site, seeds, quick=args.quick)
     counted: list[int] = [0]
-    with faults_logged(folder), RunLog(folder, lambda: counted[0], facts) as log:
-        store = run_study(paper, site, seeds, quick=args.quick, jobs=args.jobs, after_wave=log.write)
+    with (options.workers(args.cluster, args.jobs) as workers, faults_logged(folder),
+          RunLog(folder, lambda: counted[0], facts) as log):
+        store = run_study(paper, site, seeds, quick=args.quick, workers=workers, after_wave=log.write)
         counted[0] = len(store)
         log.finish()
     return show(folder, as_json=args.json)

@@ -11,6 +11,7 @@ from typing import Any
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.dataset import Dataset
+from tinyfuse.data.own.array_files import TABLE
 
 Loader = Callable[..., Dataset]
 """f(source, *, seed, limit, ...) -> Dataset; what other keywords it takes are options of its own."""
@@ -62,6 +63,20 @@ def load(source: str | Path | None = None, **options: Any) -> Dataset:
     if not 0 <= options.get("seed", 0) < 2**32:
         raise UsageError(f"seed {options['seed']} is out of range; allowed: 0 to {2**32 - 1}")
     return loader(source, **options)
+
+
+def files_of(source: str) -> tuple[str, Path | None, tuple[Path, ...]]:
+    """Find which files ``source`` is read from: what stands before the path, the path, and tables beside the file.
+
+    The path is None for data that have a name; theirs are in the package, or are downloaded.
+    """
+    name, colon, rest = source.partition(":")
+    before, path = (name + colon, Path(rest)) if colon and name in SOURCES else ("", Path(source))
+    path = path.expanduser()
+    if source in SOURCES or not path.exists():
+        return source, None, ()
+    beside = () if path.is_dir() else (path.with_suffix(".toml"), path.parent / TABLE)
+    return before, path, tuple(one for one in beside if one.is_file())
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from tinyfuse.core.cache_folder import cache_folder
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import atomic_path, temporary_folder
-from tinyfuse.data.cache import cache_folder
 from tinyfuse.data.digits.idx import MAX_IDX_BYTES
 from tinyfuse.data.digits.speech import BACKGROUND, FSDD_FILE, LISTS, WORDS, pack_fsdd, read_packed_fsdd
 from tinyfuse.data.read_files import damage_explained, gunzip, read_file

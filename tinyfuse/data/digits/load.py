@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tinyfuse.core.cache_folder import cache_folder
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.files import save_arrays, sha256_hex
 from tinyfuse.core.strict import encode
-from tinyfuse.data.cache import cache_folder, computed_with
+from tinyfuse.data.cache import computed_with
 from tinyfuse.data.dataset import Dataset
 from tinyfuse.data.digits import augmentation, features
 from tinyfuse.data.digits.augmentation import Augmentation, augmented_features, variant_count

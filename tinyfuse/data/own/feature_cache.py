@@ -10,10 +10,11 @@ from contextlib import suppress
 
 import numpy as np
 
+from tinyfuse.core.cache_folder import cache_folder
 from tinyfuse.core.console import progress
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import atomic_path
-from tinyfuse.data.cache import cache_folder, computed_with
+from tinyfuse.data.cache import computed_with
 from tinyfuse.data.own.media import Decoded
 from tinyfuse.frontend.base import FrontEnd
 

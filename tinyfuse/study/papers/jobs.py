@@ -91,6 +91,10 @@ class TrainJob:
         """What tells this job from others of a study."""
         return self.training.name, self.config.seed
 
+    def needs(self, site: Site) -> list[Path]:
+        """Name the files that it reads, beside the data."""
+        return []
+
     def rows(self, site: Site) -> list[Row]:
         """Return no rows: what a training leaves is its network."""
         return []
@@ -122,6 +126,11 @@ class SubjectJob(ABC):
     def file(self, site: Site) -> Path:
         """Find the file of the job's rows, which is there as soon as the job is done."""
         return site.folder / "jobs" / f"{self.digest(site)}.jsonl"
+
+    def needs(self, site: Site) -> list[Path]:
+        """Name the files that it reads, beside the data: the network and its table."""
+        network = site.place(self.training, self.seed)
+        return [network, network.with_suffix(".toml")]
 
     def is_done(self, site: Site) -> bool:
         """Whether the rows are there."""
@@ -195,6 +204,11 @@ class AttackJob(SubjectJob):
         return (self.training.name, self.seed, self.precision, self.attacked, repr(one.suite), repr(one.budgets),
                 one.norm, one.masked)
 
+    def needs(self, site: Site) -> list[Path]:
+        """Name the files that it reads, beside the data: the network, and the integer model of it that is attacked."""
+        model = self._path(site)
+        return super().needs(site) + ([model, model.with_suffix(".toml")] if is_integer(self.precision) else [])
+
     def digest(self, site: Site) -> str:
         """Leave out what of the campaign other jobs do."""
         mine = replace(self, campaign=replace(self.campaign, trainings=(), precisions=(), modes=()))
@@ -225,9 +239,12 @@ class AttackJob(SubjectJob):
         return subject, float_target(replace(network, model=model), dataset,
                                      batch_size=min(KERAS_BATCH, site.samples))
 
+    def _path(self, site: Site) -> Path:
+        return site.place(self.training, self.seed).parent / f"{self.training.name}__{self.precision}.tflite"
+
     def _file(self, site: Site) -> IntegerFile:
         """Find the integer model that is attacked."""
-        path = site.place(self.training, self.seed).parent / f"{self.training.name}__{self.precision}.tflite"
+        path = self._path(site)
         return IntegerFile(read_recipe(self.precision), path, toml.read(path.with_suffix(".toml"), ModelError))
 
     def _study(self, network: Network, subject: Subject, target: Any, samples: Samples, log: OutcomeLog) -> CellStudy:

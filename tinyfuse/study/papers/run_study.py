@@ -17,10 +17,11 @@ from tinyfuse.core.files import read_limited, sha256_hex, write_text
 from tinyfuse.core.plain_json import parse_json
 from tinyfuse.core.results import ResultStore, row_key
 from tinyfuse.core.strict import decode
-from tinyfuse.core.workers import in_parallel
+from tinyfuse.core.workers import Processes, Workers
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.zoo import check_name
 from tinyfuse.study.matrix import check_seeds
+from tinyfuse.study.papers.away import task_of
 from tinyfuse.study.papers.inputs import modes_for
 from tinyfuse.study.papers.jobs import AnalyseJob, AttackJob, ConvertJob, Job, Site, TrainJob, do, is_integer
 from tinyfuse.study.papers.paper import Paper
@@ -29,6 +30,7 @@ from tinyfuse.study.papers.verdicts import Evidence
 FILE = "paper.json"  # a selection's folder holds a study.json
 ROWS = "results.jsonl"
 LIMIT = 1 << 20
+_ALONE = Processes()
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,11 @@ def evidence_in(folder: Path) -> Evidence:
     return Evidence(ResultStore(folder / ROWS).rows(), np.array(read_folder(folder).groups))
 
 
-def run_study(paper: Paper, site: Site, seeds: Sequence[int], *, quick: bool, jobs: int,
+def run_study(paper: Paper, site: Site, seeds: Sequence[int], *, quick: bool, workers: Workers = _ALONE,
               after_wave: Callable[[], None] = lambda: None) -> ResultStore:
     """Bring a study to its end from wherever it stands; return its rows. Claims are in the rows before anything else.
 
-    ``jobs`` processes; a job that is done is not repeated, one that was interrupted begins again. ``after_wave`` is
+    ``workers`` do the jobs; one that is done is not repeated, one that was interrupted begins again. ``after_wave`` is
     called whenever networks or rows have come.
     """
     check_seeds(seeds)
@@ -99,7 +101,7 @@ def run_study(paper: Paper, site: Site, seeds: Sequence[int], *, quick: bool, jo
             for job in (one for one, there in known if there):
                 _keep(job.rows(site), store)
                 advance(note=title(job))
-            for rows in _done([job for job, there in known if not there], site, jobs):
+            for rows in _done([job for job, there in known if not there], site, workers):
                 _keep(rows, store)
                 advance()
             after_wave()
@@ -157,13 +159,18 @@ def waves_of(paper: Paper, seeds: Sequence[int]) -> Iterator[list[Job]]:
         yield [AnalyseJob(one, seed, look) for seed in seeds for one in paper.trainings if one.name in look.trainings]
 
 
-def _done(jobs: Sequence[Job], site: Site, processes: int) -> Iterator[Any]:
-    """Do ``jobs``, in ``processes`` if it is worth it; yield their rows as they end."""
+def _done(jobs: Sequence[Job], site: Site, workers: Workers) -> Iterator[Any]:
+    """Have ``workers`` do ``jobs``; yield their rows as they end."""
     if not jobs:
         return
-    several = min(processes, len(jobs))
+    if workers.away:
+        for made in workers.start(task_of(job, site) for job in jobs):
+            made.write(site.folder)
+            yield made.rows
+        return
+    several = min(workers.jobs, len(jobs))
     threads = max(1, len(os.sched_getaffinity(0)) // several) if several > 1 else 0
-    yield from in_parallel([(do, (job, site, threads)) for job in jobs], jobs=several)
+    yield from workers.start((do, (job, site, threads)) for job in jobs)
 
 
 def _keep(rows: Iterable[Any], store: ResultStore) -> None:
