@@ -175,20 +175,23 @@ def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: st
 
 def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
                 epsilon: float | str | Mapping[str, float | str] | None = None, norm: str | None = None,
-                samples: int = 100, executors: Sequence[str] | None = None, source: str | Path | None = None,
-                save: str | Path | None = None, out: str | Path | None = None, output: str = "", signature: str = "",
-                **settings: Any) -> AttackRows:
+                samples: int = 100, air: str | None = None, executors: Sequence[str] | None = None,
+                source: str | Path | None = None, save: str | Path | None = None, out: str | Path | None = None,
+                output: str = "", signature: str = "", **settings: Any) -> AttackRows:
     """Attack the recordings behind an input of a float network or a ``.tflite``; return result rows.
 
     The change is made through the gradient of the input's front end, which the table beside the model records, and is
     judged in 16-bit samples by the chain that is deployed: C's arithmetic of the front end and the integers, or librosa
     and the float network. ``modality`` names the input ("all": the only sound). ``epsilon``: "40dB" (below the
     recording, the default), "8steps" (of a 16-bit sample), or numbers in the unit of ``norm``: "snr", "pcm", "masking".
+    ``air``: random conditions that the change has to work in, such as "shift=20,room=0.3,noise=25", see
+    :mod:`tinyfuse.attacks.wave.air`; a recording counts as broken if most conditions that the attack did not see are.
     ``source``: the float network that makes the waves for a ``.tflite``. With a folder ``out`` the rows go to its
     ``results.jsonl`` and some recordings, as WAV files, to its ``waves``; a report plays them. Others as of
     :func:`attack`.
     """
     from tinyfuse.attacks import attack_of
+    from tinyfuse.attacks.wave.air import read_air
     from tinyfuse.core.results import ResultStore
     from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.report.notebook import AttackRows
@@ -202,7 +205,7 @@ def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mod
     check_wave_attack(Path(model), plan, executors or (), source, save)
     heard, dataset = open_microphone(Path(model), dataset, name or modality, source, (output, signature))
     others = () if is_network(Path(model)) else _default_executors() if executors is None else executors
-    task = WaveTask(plan, dataset, samples, budget)
+    task = WaveTask(plan, dataset, samples, budget, read_air(air))
     result = attack_recordings(heard, task, others, ResultStore(None if out is None else Path(out) / "results.jsonl"))
     if save is not None:
         save_arrays(save, result.made)

@@ -14,6 +14,7 @@ from one_operator import Spec, Step, build
 from tinyfuse.attacks import FGSM, Batch, DifferentiableTarget, Gradient
 from tinyfuse.attacks.pgd import FGM
 from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.attacks.wave.air import STILL, Air, Condition, read_air, room_of
 from tinyfuse.attacks.wave.chains import DeviceChain
 from tinyfuse.attacks.wave.differentiable import DifferentiableSound
 from tinyfuse.attacks.wave.scene import Scene, attack_wave, check_spent, save_wave, snr_db
@@ -88,9 +89,9 @@ class Straight:
                                                                                           batch["mic"].shape).copy()})
 
 
-def straight(shifts: tuple[int, ...] = (0,)) -> WaveTarget:
+def straight(conditions: tuple[Condition, ...] = (STILL,)) -> WaveTarget:
     target: DifferentiableTarget = Straight(np.array([1.0, -1, 1, 1, -1, 1], np.float32))
-    return WaveTarget(target, "mic", DifferentiableSound(WAVE, identity(WAVE, -1.0, 1.0)), shifts)
+    return WaveTarget(target, "mic", DifferentiableSound(WAVE, identity(WAVE, -1.0, 1.0)), conditions)
 
 
 CLIPS = [np.array([50, 0, -70, 9000], np.int16), np.array([1, 2, 3, 4, 5, 32767], np.int16)]
@@ -116,11 +117,12 @@ def test_a_ratio_in_decibels_is_kept_after_rounding() -> None:
 
 
 def test_expectation_over_shifts_is_the_mean_of_the_moved_gradients() -> None:
-    weights, moved = np.array([1.0, -1, 1, 1, -1, 1]), straight((0, 2))
+    weights, target = np.array([1.0, -1, 1, 1, -1, 1]), straight((STILL, Condition(shift=2)))
     about, heard = np.array([[1, 0, 6]], np.float32), np.ones((1, 6), np.float32)
-    batch = {"mic": np.zeros((1, 6), np.float32), "mic.heard": heard, "mic.about": about}
-    found = moved.gradient(batch, np.array([0]), ("mic",)).wrt["mic"][0]
-    np.testing.assert_allclose(found, -(weights + np.roll(weights, -2)) / 2, rtol=1e-6)
+    silence = np.zeros((1, 6), np.float32)
+    batch = {"mic": silence, "mic.heard": heard, "mic.about": about, "mic.clean": silence}
+    found = target.gradient(batch, np.array([0]), ("mic",)).wrt["mic"][0]
+    np.testing.assert_allclose(found, -np.add(weights, [*weights[2:], 0, 0]) / 2, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +149,7 @@ def test_integers_get_codes_and_give_slopes_for_the_wave(integers: Any) -> None:
     (lambda: WaveBudget("snt", 1), "did you mean 'snr'"), (lambda: read_wave_budget("loud", None), "such as 40dB"),
     (lambda: read_wave_budget("a=1dB", "pcm"), "counts steps"), (lambda: read_wave_budget("1.5steps", None), "whole"),
     (lambda: read_wave_budget({"a": 1, "b": 2}, "snr"), "give one budget"),
-    (lambda: straight(()), "no shifts"),
+    (lambda: straight(()), "no conditions"),
     (lambda: WaveTarget(straight().target, "mik", straight().sound), "did you mean 'mic'"),
     (lambda: DifferentiableSound(Picture(size=(2, 2)), Normalisation((0.0,), (1.0,), 0, 1)), "takes no sound")])
 def test_nonsense_is_one_line(ask: Callable[[], Any], words: str) -> None:
@@ -179,3 +181,37 @@ def test_a_wave_can_be_listened_to(tmp_path: Path) -> None:
     save_wave(tmp_path / "a.wav", CLIPS[1], 8000)
     samples, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
     assert rate == 8000 and np.array_equal(samples, CLIPS[1])
+
+
+@pytest.mark.parametrize("condition", [
+    Condition(shift=3), Condition(shift=-2, delay=4),
+    Condition(room=room_of(0.01, 3.0, 1000, np.random.default_rng(3))),
+    Condition(1, -2, room_of(0.02, 0.0, 1000, np.random.default_rng(4)), noise_db=10.0, seed=5)])
+def test_a_gradient_goes_back_through_the_air_as_the_transpose_of_the_way_there(condition: Condition) -> None:
+    """<A (x + d) - A x, y> = <d, A' y> for every linear way; noise is the same before and after."""
+    rng = np.random.default_rng(0)
+    clean, change, slope = (rng.standard_normal((2, 40)).astype(np.float32) for _ in range(3))
+    there = condition.carried(clean + change, clean).astype(np.float64) - condition.carried(clean, clean)
+    assert (there * slope).sum() == pytest.approx((change * condition.pulled_back(slope)).sum(), rel=1e-4)
+
+
+def test_air_does_what_it_says() -> None:
+    """A shift moves all, a delay the change alone; a room decays by 60 dB and has the wanted direct path."""
+    clean, wave = np.array([[1.0, 2, 3, 4]], np.float32), np.array([[1.0, 12, 3, 4]], np.float32)
+    assert Condition(shift=1).carried(wave, clean).tolist() == [[0, 1, 12, 3]]
+    assert Condition(delay=1).carried(wave, clean).tolist() == [[1, 2, 13, 4]]
+    room = room_of(0.5, 6.0, 8000, np.random.default_rng(0)).astype(np.float64)
+    assert np.square(room).sum() == pytest.approx(1)
+    assert 10 * np.log10(room[0] ** 2 / np.square(room[1:]).sum()) == pytest.approx(6, abs=0.01)
+    early, late = np.square(room[1:401]).mean(), np.square(room[2001:2401]).mean()
+    assert 10 * np.log10(early / late) == pytest.approx(30, abs=1.5)  # half of the reverberation time apart
+    heard = Condition(noise_db=20.0).carried(np.ones((1, 9000), np.float32), np.ones((1, 9000), np.float32)) - 1
+    assert np.sqrt(np.square(heard).mean()) == pytest.approx(0.1, rel=0.03)
+
+
+def test_conditions_that_judge_are_others_than_those_an_attack_sees_and_both_are_drawn_by_seed() -> None:
+    air = read_air("shift=20,delay=5,room=0.1,noise=25,draws=3,seed=4")
+    seen, again, others = air.conditions(8000), air.conditions(8000), air.conditions(8000, stream=1)
+    assert [one.shift for one in seen] == [one.shift for one in again] != [one.shift for one in others]
+    assert len(seen) == 3 and all(abs(one.shift) <= 160 and abs(one.delay) <= 40 for one in (*seen, *others))
+    assert read_air(air.text) == air and Air().conditions(8000) == (STILL,) and Air().text == ""

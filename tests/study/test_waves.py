@@ -139,6 +139,19 @@ def test_smallest_changes_break_their_recordings_and_smaller_ones_were_not_seen_
     assert rungs[-1].amount == 12 and all(a.size < b.size for a, b in pairwise(rungs))
 
 
+def test_one_change_for_all_recordings_is_judged_through_air_that_it_did_not_see(model: Path) -> None:
+    found = tinyfuse.attack_wave(model, heard(), attack="universal", epsilon="5dB", samples=12, train_samples=18,
+                                 epochs=3, air="shift=5,delay=5,room=0.05,draws=2")
+    rows = [row for row in found.rows if row["kind"] == "attack"]
+    assert {row["criterion"] for row in rows} == {"replayed"} and {row["executor"] for row in rows} == {"twin", "tflm"}
+    assert all(row["attack"]["air"] == "shift=5,delay=5,room=0.05,draws=2" for row in found.rows)
+    note, change = found.notes[rows[0]["key"]], (found.made["wave_mic"] - found.made["clean_wave_mic"]).astype(float)
+    assert note["universal"]["train_samples"] == 18 and 0 <= note["wave"]["right"] <= note["wave"]["clean_right"] <= 1
+    assert "through air shift=5" in repr(found) and "one perturbation made on 18" in repr(found)
+    flat = change[:, 100:600] / np.linalg.norm(change[:, 100:600], axis=1, keepdims=True)
+    assert (flat @ flat.T).min() > 0.95  # the same wave for all, as loud as each allows
+
+
 def test_the_command_line_attacks_waves_of_both(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["--data", "tones", "--threat", "wave", "--samples", "9"]
     assert cli.main(["attack", str(model), *common, "--attack", "fgsm", "--epsilon", "900steps", "--json",
@@ -157,7 +170,9 @@ def test_the_command_line_attacks_waves_of_both(model: Path, capsys: pytest.Capt
     (["--threat", "wave", "--modality", "heat"], "name one of mic with --modality, not 'heat'"),
     (["--threat", "wave", "--norm", "linf"], "use one of snr, pcm, masking"),
     (["--threat", "wave", "--minimal", "--save", "a.npz"], "--save has no effect with --minimal"),
-    (["--threat", "wave", "--attack", "diva"], "works on inputs"), (["--out", "x"], "give --threat wave, or --save"),
+    (["--threat", "wave", "--attack", "diva"], "works on inputs"), (["--out", "x"], "--out is about recordings"),
+    (["--threat", "wave", "--air", "room=9"], "air: room is 9; give 0 to 2"),
+    (["--threat", "wave", "--air", "wind=9"], "give NAME=NUMBER of shift, delay, room"),
 ])
 def test_what_does_not_go_together_is_one_line(model: Path, capsys: pytest.CaptureFixture[str], words: list[str],
                                                said: str) -> None:

@@ -96,6 +96,9 @@ def add(parser: argparse.ArgumentParser) -> None:
                              "--ensemble: the float network, if it is not the one beside the .tflite")
     parser.add_argument("--save", metavar="FILE.npz",
                         help="keep the attacked inputs (codes of a .tflite), labels and which are broken")
+    parser.add_argument("--air", metavar="NAME=X,...", help="with --threat wave: the change has to work whatever lies "
+                        "in between: shift and delay (of the whole and of the change alone, up to so many ms), room "
+                        "(up to so many s of reverberation), noise (dB below the recording), draws (8), seed")
     parser.add_argument("--out", metavar="DIR", help="with --threat wave: folder for the rows and some recordings as "
                         "WAV files, which `tinyfuse report DIR` plays")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON lines, with what the checks find")
@@ -161,8 +164,8 @@ def run(args: argparse.Namespace) -> int:
         return 0 if heard is None else _print_rows(heard, as_json=args.json)
     if isinstance(args.epsilon, str):
         raise UsageError(f"--epsilon {args.epsilon} is a budget of a recording; give --threat wave, or a number")
-    if args.out:
-        raise UsageError("--out keeps attacked recordings; give --threat wave, or --save FILE.npz for inputs")
+    if args.out or args.air:
+        raise UsageError(f"--{'out' if args.out else 'air'} is about recordings; give --threat wave with it")
     _refuse_ignored(args, names)
     attack = args.attack or "pgd"
     norm = args.norm or "linf"

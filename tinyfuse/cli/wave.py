@@ -10,6 +10,7 @@ from typing import Any
 
 from tinyfuse import api
 from tinyfuse.attacks import attack_of
+from tinyfuse.attacks.wave.air import read_air
 from tinyfuse.cli import options
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError, UsageError
@@ -31,12 +32,13 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
         if getattr(args, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')} is about inputs behind the front end; leave it out with "
                              "--threat wave")
-    unused = [name for name in ("save", "executor", "out") if args.minimal and getattr(args, name)]
+    unused = [name for name in ("save", "executor", "out", "air") if args.minimal and getattr(args, name)]
     if unused:
         raise UsageError(f"--{unused[0]} has no effect with --minimal; leave one of them out")
     path, attack = Path(args.model), args.attack or "pgd"
     name, budget = read_wave_budget("0dB" if args.minimal and args.epsilon is None else args.epsilon, args.norm)
     plan = attack_of(attack, settings)
+    read_air(args.air)
     api.check_wave_attack(path, plan, args.executor or (), args.source, args.save)
     options.need_network_or_model(args.model)
     if args.source:
@@ -47,7 +49,8 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
     dataset = load_from(args)
     if not args.minimal:
         return api.attack_wave(path, dataset, epsilon=budget.amount, executors=args.executor, save=args.save,
-                               out=args.out, output=args.output, signature=args.signature, **common, **settings)
+                               air=args.air, out=args.out, output=args.output, signature=args.signature, **common,
+                               **settings)
     found = api.minimal_wave(path, dataset, largest=budget.amount, **common, **settings)
     print(json.dumps(found.to_json()) if args.json else found.text())
     return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyfuse.attacks import DifferentiableTarget, KerasTarget, TwinTarget
+from tinyfuse.attacks.wave.air import STILL, Condition
 from tinyfuse.attacks.wave.chains import Chain, DeviceChain, FloatChain
 from tinyfuse.attacks.wave.differentiable import DifferentiableSound
 from tinyfuse.attacks.wave.wave_target import WaveTarget
@@ -51,9 +52,9 @@ class Microphone:
         """Whether the waves are made for another model than the one that is judged."""
         return self.source != self.subject.precision
 
-    def wave_target(self) -> WaveTarget:
-        """Return the target with the front end before it."""
-        return WaveTarget(self.target, self.name, DifferentiableSound(self.front_end, self.fitted))
+    def wave_target(self, conditions: Sequence[Condition] = (STILL,)) -> WaveTarget:
+        """Return the target with air and front end before it."""
+        return WaveTarget(self.target, self.name, DifferentiableSound(self.front_end, self.fitted), conditions)
 
 
 def listening(table: Mapping[str, Any], modality: str, where: str) -> str:

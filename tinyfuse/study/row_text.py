@@ -37,6 +37,8 @@ def _against(row: Row, note: Mapping[str, Any]) -> str:
         spent = " and ".join(f"{size:.4g} of {name}" for name, size in note["spent"].items())
         said[-1] += f" (rounding spends up to {spent})"
     said += [row["criterion"], THREAT_NAMES[row["threat"]]]
+    if "air" in row["attack"]:
+        said.append(f"through air {row['attack']['air']}")
     if row["source"] != row["precision"]:
         searched = name in ATTACKS and ATTACKS[name].gradient_free
         said.append(f"{'searched on' if searched else 'gradients of'} {row['source']}")
@@ -54,8 +56,11 @@ def _beside(note: Mapping[str, Any]) -> str:
         changed, learnt = (100 * note["universal"][name] for name in ("fooling_rate", "train_accuracy"))
         return f"; {changed:.1f} % change class, {learnt:.1f} % of the training samples stay correct"
     if "wave" in note and note["wave"]["median_snr_db"] is not None:
-        return (f"; changes are {note['wave']['least_snr_db']:.1f} dB or more below the recordings, median "
-                f"{note['wave']['median_snr_db']:.1f} dB")
+        found = note["wave"]
+        through = (f"; right in {100 * found['right']:.1f} % of all conditions, clean recordings in "
+                   f"{100 * found['clean_right']:.1f} %") if "air" in found else ""
+        return (f"; changes are {found['least_snr_db']:.1f} dB or more below the recordings, median "
+                f"{found['median_snr_db']:.1f} dB{through}")
     if "evasive" in note:
         found = note["evasive"]
         share, low, high = (100 * found[name] for name in ("rate", "ci_low", "ci_high"))

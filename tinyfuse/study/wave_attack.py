@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tinyfuse.attacks import Attack, SampleAttack, misclassified
-from tinyfuse.attacks.targets.twin_target import TwinTarget
-from tinyfuse.attacks.wave.chains import DeviceChain
+from tinyfuse.attacks import Attack, SampleAttack
+from tinyfuse.attacks.universal import OneForAll, perturbed
+from tinyfuse.attacks.wave.air import HELD_OUT, STILL_AIR, Air
+from tinyfuse.attacks.wave.chains import DeviceChain, Verdict, judge
 from tinyfuse.attacks.wave.scene import Scene, WaveProblem, as_int16, snr_db
-from tinyfuse.core.errors import DataError
+from tinyfuse.attacks.wave.wave_target import WaveTarget
+from tinyfuse.core.errors import DataError, ParityError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset, Samples
 from tinyfuse.frontend.recording import Recording
-from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.executors.installed import ORACLE
-from tinyfuse.study.attack import AttackResult, check_same_codes
+from tinyfuse.study.attack import AttackResult
 from tinyfuse.study.microphones import Microphone
 from tinyfuse.study.rows import SAMPLE_SEED, AttackSettings, OutcomeLog, Scope, Subject, outcome_key
 from tinyfuse.study.stages.alone import probe_alone
 from tinyfuse.threats.wave_budgets import WAVE, WaveBudget
 
-CLEAN_WAVE = AttackSettings(threat=WAVE)
-"""Of clean recordings, which take another way to the model than clean inputs."""
-
 
 @dataclass(frozen=True, eq=False)
 class WaveTask:
-    """``plan`` on the recordings of ``count`` test samples of ``dataset``, within ``budget``."""
+    """``plan`` on the recordings of ``count`` test samples of ``dataset``, within ``budget``, through ``air``."""
 
     plan: Attack
     dataset: Dataset
     count: int
     budget: WaveBudget
+    air: Air = STILL_AIR
+
+    @property
+    def clean(self) -> AttackSettings:
+        """Settings of clean recordings, which take another way to the model than clean inputs."""
+        return AttackSettings(threat=WAVE, attack={"name": "none", **self._through})
+
+    def settings(self, heard: Microphone) -> AttackSettings:
+        """Settings of attacked recordings."""
+        criterion = "replayed" if heard.replayed or self.plan.one_for_all else "any-iterate"
+        return AttackSettings(attack=self.plan.settings() | self._through, criterion=criterion, source=heard.source,
+                              norm=self.budget.norm, budget={heard.name: self.budget.size}, threat=WAVE)
+
+    @property
+    def _through(self) -> dict[str, str]:
+        return {"air": self.air.text} if self.air.moves else {}
 
     @cached_property
     def samples(self) -> Samples:
@@ -68,50 +82,89 @@ def attack_recordings(heard: Microphone, task: WaveTask, executors: Sequence[str
     """Attack the recordings of ``task`` and judge them by the chain, then in ``executors``; return rows.
 
     ``made`` holds the codes or values that the model saw, "answer" and "clean_answer", and int16 recordings:
-    "clean_wave_NAME" and "wave_NAME" [n, longest], of which each has "samples_NAME" [n]. Raises ParityError if TFLite Micro
+    "clean_wave_NAME" and "wave_NAME" [n, longest], with "samples_NAME" [n]. Raises ParityError if TFLite Micro
     computes other codes.
     """
     scene, label = task.scene(heard.name, heard.front_end), task.samples.label
     log = OutcomeLog(ResultStore() if store is None else store, Scope(task.dataset, heard.seed))
-    clean = heard.chain.logits(scene, scene.clips).argmax(axis=1)
-    keys = [_write(log, heard.subject, CLEAN_WAVE, heard, clean != label)]
+    held_out = task.air.conditions(heard.front_end.rate, stream=HELD_OUT)
+    clean = judge(heard.chain, scene, scene.clips, label, held_out)
+    keys = [_write(log, heard.subject, task.clean, heard, clean.broken)]
     if not heard.replayed:
         probe_alone(log, heard.subject, heard.target, task.samples)
     began = time.monotonic()
-    made = make_waves(heard, task, scene, label)
-    settings = AttackSettings(
-        attack=task.plan.settings(), criterion="replayed" if heard.replayed else "any-iterate", source=heard.source,
-        norm=task.budget.norm, budget={heard.name: task.budget.size}, threat=WAVE)
-    answer = heard.chain.logits(scene, made.clips).argmax(axis=1)
-    keys.append(_write(log, heard.subject, settings, heard, answer != label, seconds=time.monotonic() - began,
+    made, settings = make_waves(heard, task, scene, label), task.settings(heard)
+    found = judge(heard.chain, scene, made.clips, label, held_out)
+    keys.append(_write(log, heard.subject, settings, heard, found.broken, seconds=time.monotonic() - began,
                        queries=round(made.queries / len(label)), zero_gradient_share=made.zero_gradient_share))
-    keys += _judge_again(heard, log, settings, (scene, made.clips), label, executors)
+    if isinstance(heard.chain, DeviceChain):
+        for executor in executors:
+            other, chain = replace(heard.subject, executor=executor), heard.chain.elsewhere(executor)
+            for how, clips, own in ((task.clean, scene.clips, clean), (settings, made.clips, found)):
+                again = judge(chain, scene, clips, label, held_out)
+                _check_same(executor, own, again, heard.subject.model)
+                keys.append(_write(log, other, how, heard, again.broken))
     rows = [row for row in log.store.rows() if row["key"] in keys]
-    ratios = [snr_db(*pair) for pair in zip(scene.clips, made.clips, strict=True)]
-    note = {"wave": {"budget": str(task.budget), "least_snr_db": _finite(min(ratios)),
-                     "median_snr_db": _finite(float(np.median(ratios)))}, **made.notes}
-    saved = {"label": label, "clean_answer": clean, "answer": answer, "broken": answer != label}
+    note = {"wave": _wave_note(task, scene, made, clean, found), **made.notes(clean, found)}
+    saved = {"label": label, "clean_answer": clean.answer, "answer": found.answer, "broken": found.broken}
     return AttackResult(rows, {**heard.chain.inputs(scene, made.clips), **_padded(heard, scene, made.clips), **saved},
                         {row["key"]: note for row in rows if row["kind"] == "attack"}, log.store.rows("probe"))
 
 
 @dataclass(frozen=True, eq=False)
 class MadeWaves:
-    """Attacked recordings, what they cost, and what there is to say of them."""
+    """Attacked recordings and what they cost; ``learnt``: of one change for all, what is known of the training part."""
 
     clips: list[np.ndarray]
     queries: int
     zero_gradient_share: float | None
-    notes: Mapping[str, Any]
+    learnt: Mapping[str, Any] = field(default_factory=dict)
+
+    def notes(self, clean: Verdict, found: Verdict) -> dict[str, Any]:
+        """Say of one change for all how many answers it changes; nothing of others."""
+        if not self.learnt:
+            return {}
+        return {"universal": {**self.learnt, "fooling_rate": float(np.mean(clean.answer != found.answer))}}
 
 
 def make_waves(heard: Microphone, task: WaveTask, scene: Scene, label: np.ndarray) -> MadeWaves:
     """Run the attack of ``task`` on the recordings of ``scene``."""
-    assert isinstance(task.plan, SampleAttack)
-    problem = WaveProblem.of(scene, task.budget)
-    found = task.plan.run(heard.wave_target(), problem.batch, label, problem.threat)
-    return MadeWaves(problem.recordings(found.strongest[heard.name]), found.queries,
-                     float(found.zero_gradient.mean()), {})
+    target = heard.wave_target(task.air.conditions(heard.front_end.rate))
+    problem, plan = WaveProblem.of(scene, task.budget), task.plan
+    if isinstance(plan, OneForAll):
+        return _one_for_all(heard, task, problem, target, plan)
+    assert isinstance(plan, SampleAttack)
+    found = plan.run(target, problem.batch, label, problem.threat)
+    return MadeWaves(problem.recordings(found.strongest[heard.name]), found.queries, float(found.zero_gradient.mean()))
+
+
+def _one_for_all(heard: Microphone, task: WaveTask, problem: WaveProblem, target: WaveTarget,
+                 plan: OneForAll) -> MadeWaves:
+    """Make one change on training recordings; in the norm snr it is played as loud as each recording allows."""
+    part, name = task.dataset.train, heard.name
+    rows = part.balanced_rows(plan.train_samples, seed=SAMPLE_SEED)
+    learnt = WaveProblem.of(scene_of(task.dataset, "train", rows, name, heard.front_end), task.budget)
+    found = plan.run(target, learnt.batch, part.label[rows], learnt.threat)
+    point = perturbed(problem.batch, problem.threat, found.delta)[name]
+    return MadeWaves(problem.recordings(point), found.queries, None, {
+        "train_samples": len(rows), "train_accuracy": float(np.mean(~found.verdict.broken))})
+
+
+def _check_same(executor: str, own: Verdict, again: Verdict, model: str) -> None:
+    """Raise ParityError unless TFLite Micro computed the output codes of the twin."""
+    differing = int(np.sum(own.outputs != again.outputs))
+    if executor == ORACLE and differing:
+        raise ParityError(f"{model}: {differing} of {own.outputs.size} output codes of the twin differ from TFLite "
+                          "Micro's on attacked recordings; do not trust its attacks, and report this model")
+
+
+def _wave_note(task: WaveTask, scene: Scene, made: MadeWaves, clean: Verdict, found: Verdict) -> dict[str, Any]:
+    """Say what the changes spent, and through air which share of all answers is right."""
+    ratios = [snr_db(*pair) for pair in zip(scene.clips, made.clips, strict=True)]
+    said = {"budget": str(task.budget), "least_snr_db": _finite(min(ratios)),
+            "median_snr_db": _finite(float(np.median(ratios)))}
+    through = {"air": task.air.text, "clean_right": round(1 - clean.wrong, 4), "right": round(1 - found.wrong, 4)}
+    return said | (through if task.air.moves else {})
 
 
 def _write(log: OutcomeLog, subject: Subject, settings: AttackSettings, heard: Microphone, broken: np.ndarray,
@@ -120,24 +173,6 @@ def _write(log: OutcomeLog, subject: Subject, settings: AttackSettings, heard: M
     made_by = f"{heard.made_by} {heard.front_end!r} {WAVE}"
     log.write(subject, settings, made_by, ~broken, **{"seconds": 0.0, **costs})
     return outcome_key(subject, log.scope, settings, len(broken), made_by)
-
-
-def _judge_again(heard: Microphone, log: OutcomeLog, settings: AttackSettings, waves: tuple[Scene, list[np.ndarray]],
-                 label: np.ndarray, executors: Sequence[str]) -> list[str]:
-    """Judge clean and attacked recordings in other ``executors`` of the same integers; return the keys of the rows."""
-    chain, target, keys = heard.chain, heard.target, list[str]()
-    if not isinstance(chain, DeviceChain):
-        return keys
-    for executor in executors:
-        opened = open_executor(chain.model, executor)
-        for how, clips in ((CLEAN_WAVE, waves[0].clips), (settings, waves[1])):
-            codes = {name: values.astype(np.int32) for name, values in chain.inputs(waves[0], clips).items()}
-            output = opened.run(codes)
-            if executor == ORACLE and isinstance(target, TwinTarget) and target.model is chain.model:
-                check_same_codes(target, codes, output)
-            broken = misclassified(output, label)
-            keys.append(_write(log, replace(heard.subject, executor=executor), how, heard, broken))
-    return keys
 
 
 def _padded(heard: Microphone, scene: Scene, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from tinyfuse.attacks.target import Target
-from tinyfuse.attacks.wave.scene import Scene
+from tinyfuse.attacks.wave.air import STILL, Condition
+from tinyfuse.attacks.wave.scene import Scene, as_int16
 from tinyfuse.core.errors import UsageError, nearest
-from tinyfuse.frontend.device_sound import Grid, sound_codes, sound_tables
+from tinyfuse.frontend.device_sound import FULL_SCALE, Grid, sound_codes, sound_tables
 from tinyfuse.frontend.normalisation import Normalisation, apply
 from tinyfuse.frontend.recording import Recording
 from tinyfuse.integer.executors import open_executor
@@ -27,6 +30,38 @@ class Chain(Protocol):
         """Compute logits [n, k]."""
 
 
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a chain says of n recordings in c ways through the air.
+
+    ``outputs`` [c, n, k]; ``answer`` int [n]: the most frequent class; ``broken`` bool [n]: wrong in more than half of
+    the ways; ``wrong`` float: the share of wrong answers over all of them.
+    """
+
+    outputs: np.ndarray
+    answer: np.ndarray
+    broken: np.ndarray
+    wrong: float
+
+
+def judge(chain: Chain, scene: Scene, clips: Sequence[np.ndarray], label: np.ndarray,
+          conditions: Sequence[Condition] = (STILL,)) -> Verdict:
+    """Ask ``chain`` for the classes of ``clips``, made of those of ``scene``, in each of ``conditions``."""
+    outputs = np.stack([chain.logits(scene, carried(scene, clips, one)) for one in conditions])
+    answers = outputs.argmax(axis=2)
+    wrong = (answers != label).mean(axis=0)
+    most = np.array([np.bincount(column).argmax() for column in answers.T])
+    return Verdict(outputs, most, wrong > 0.5, float(wrong.mean()))
+
+
+def carried(scene: Scene, clips: Sequence[np.ndarray], condition: Condition) -> list[np.ndarray]:
+    """Return int16 recordings of ``clips`` as they arrive."""
+    if condition is STILL:
+        return list(clips)
+    full = [[clip[None].astype(np.float64) / FULL_SCALE for clip in some] for some in (clips, scene.clips)]
+    return [as_int16(condition.carried(*pair)[0]) for pair in zip(*full, strict=True)]
+
+
 class DeviceChain:
     """The front end as C computes it, bit for bit, and the integers of ``model`` in ``executor``."""
 
@@ -40,6 +75,12 @@ class DeviceChain:
         grid = Grid(port.scale, port.zero_point, port.grid.low, port.grid.high)
         self.model, self._port, self._tables = model, port, sound_tables(front_end, fitted, grid)
         self._executor = open_executor(model, executor)
+
+    def elsewhere(self, executor: str) -> DeviceChain:
+        """Return the same chain with the integers in another ``executor``."""
+        made = copy.copy(self)
+        made._executor = open_executor(self.model, executor)
+        return made
 
     def inputs(self, scene: Scene, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Compute the codes of all inputs [n, ...]; ``scene.others`` are real values."""

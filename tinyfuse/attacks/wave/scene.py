@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyfuse.attacks.attack import SampleAttack
-from tinyfuse.attacks.wave.wave_target import ABOUT, HEARD, WaveTarget
+from tinyfuse.attacks.wave.wave_target import ABOUT, CLEAN, HEARD, WaveTarget
 from tinyfuse.core.errors import TinyfuseError
 from tinyfuse.frontend.device_sound import FULL_SCALE, window_start
 from tinyfuse.frontend.recording import Recording
@@ -57,7 +57,9 @@ class WaveProblem:
         wave, heard, about = _windows(scene, unit_length=budget.norm == "snr")
         scale = about[:, :1]
         box = (-1 / scale, np.float32(1 - 1 / FULL_SCALE) / scale)
-        batch = {**scene.others, scene.name: np.clip(wave, *box), scene.name + HEARD: heard, scene.name + ABOUT: about}
+        wave = np.clip(wave, *box)
+        batch = {**scene.others, scene.name: wave, scene.name + HEARD: heard, scene.name + ABOUT: about,
+                 scene.name + CLEAN: wave}
         radius = budget.size / FULL_SCALE if budget.norm == "pcm" else budget.size
         norm = norm_of("linf" if budget.norm == "pcm" else "l2")
         return cls(scene, budget, batch, Threat(norm, {scene.name: radius}, {scene.name: box}))
@@ -89,7 +91,7 @@ def attack_wave(attack: SampleAttack, target: WaveTarget, scene: Scene, labels: 
 
 
 def _windows(scene: Scene, *, unit_length: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Make the three arrays of :class:`WaveTarget`: waves over their scale, where recordings are, and about each."""
+    """Make arrays of :class:`WaveTarget`: waves over their scale, where recordings are, and about each."""
     one, count = scene.front_end, len(scene.clips)
     wave, heard = np.zeros((count, one.length), np.float32), np.zeros((count, one.length), np.float32)
     about = np.ones((count, 3), np.float32)
