@@ -25,7 +25,7 @@ TNY_INLINE void tny_begin(const tny_conv_t *conv, int32_t c, int32_t *bias)
 {
   for (int32_t i = 0; i < TNY_CHANNELS; i++) {
     const int32_t high = conv->bias_high != NULL ? conv->bias_high[c + i] : 0;
-    bias[i] = conv->nine_bit && i >= 2 ? 0 : high * 65536 + conv->bias[c + i];
+    bias[i] = high * 65536 + conv->bias[c + i];
   }
 }
 
@@ -43,10 +43,10 @@ TNY_INLINE tny_channels_t tny_channels(const tny_conv_t *conv, int32_t c)
   return channels;
 }
 
-/* Whether channels from c on go the short way: all four, int8 weights and no general requantisation. */
+/* Whether channels from c on go the short way: all four, and no general requantisation. */
 TNY_INLINE int tny_is_plain(const tny_conv_t *conv, int32_t c)
 {
-  return !conv->general && !conv->nine_bit && c + 4 <= conv->out_c;
+  return !conv->general && c + 4 <= conv->out_c;
 }
 
 /* Codes in the lowest bytes of the lanes; where all shifts go to the right, halves are rounded away from zero. */
@@ -59,8 +59,7 @@ TNY_INLINE int32x4_t tny_plain4(const tny_channels_t *channels, const int32_t *s
 
 TNY_INLINE int32x4_t tny_general4(const tny_conv_t *conv, const tny_channels_t *channels, const int32_t *sum)
 {
-  const int32_t parts[4] = {sum[0] + sum[2], sum[1] + sum[3], 0, 0}; /* both parts of 9-bit weights */
-  const int32x4_t all = vld1q_s32(conv->nine_bit ? parts : sum), none = vdupq_n_s32(0);
+  const int32x4_t all = vld1q_s32(sum), none = vdupq_n_s32(0);
   const int32x4_t right = vminq_s32(channels->shift, none), left = vmaxq_s32(channels->shift, none);
   const int32x4_t high = vqrdmulhq_s32(vshlq_s32(all, left), channels->multiplier);
   const int32x4_t down = vshrq_n_s32(vandq_s32(high, right), 31); /* -1 where halves have to round down */
@@ -111,7 +110,7 @@ TNY_NOINLINE void tny_put_general(const tny_conv_t *conv, const tny_sink_t *sink
                                   const int32_t *sum)
 {
   const tny_channels_t channels = tny_channels(conv, c);
-  const mve_pred16_t valid = vctp32q((uint32_t)tny_least(conv->nine_bit ? 2 : 4, conv->out_c - c));
+  const mve_pred16_t valid = vctp32q((uint32_t)tny_least(4, conv->out_c - c));
   int32x4_t first = tny_general4(conv, &channels, sum), second = tny_general4(conv, &channels, sum + 4);
   const tny_add_t *const add = sink->add;
   tny_trace8(conv->tensor, target, first, second, valid);

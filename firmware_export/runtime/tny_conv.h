@@ -20,17 +20,6 @@ typedef struct {
   int32_t c;
 } tny_task_t;
 
-/* Channels that are computed at a time. */
-TNY_INLINE int32_t tny_together(const tny_conv_t *conv)
-{
-#if TNY_IMPL == 2
-  return conv->nine_bit ? 2 : 4;
-#else
-  (void)conv;
-  return 2;
-#endif
-}
-
 TNY_INLINE void tny_decode(const tny_task_t *task)
 {
   const tny_conv_t *const conv = task->conv;
@@ -38,7 +27,7 @@ TNY_INLINE void tny_decode(const tny_task_t *task)
   const uint32_t *const words = conv->weights + (size_t)(task->c / 2) * conv->pair_words;
   conv->unpack(words, task->weights, chunks);
 #if TNY_IMPL == 2
-  if (!conv->nine_bit && task->c + 2 < conv->out_c) {
+  if (task->c + 2 < conv->out_c) {
     conv->unpack(words + conv->pair_words, task->weights + 32, chunks);
   }
 #endif
@@ -137,7 +126,7 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
   window.lanes = conv->run_length;
   window.run = run;
   window.bias = bias;
-  window.skip = TNY_CHUNK_WEIGHTS / 16 * (-window.lanes & 15u);
+  window.skip = TNY_CHUNK_WEIGHTS / 16 * (-window.lanes & 15u); /* not for MVE, whose steps are whole chunks */
   const tny_sums_t sums = TNY_WINDOW_OF(conv);
   for (int32_t columns = last > 0 ? 2 : 1; columns > last % 2; columns--) {
     for (int32_t row = first; row < end; row += columns == 2 ? 1 : 2) {
@@ -178,7 +167,7 @@ TNY_NOINLINE void tny_conv_rows(const tny_conv_t *conv, const tny_ring_t *ring, 
 {
   tny_task_t task = {conv, ring, sink, scratch, 0};
   TNY_ENTER(conv->layer);
-  for (; task.c < conv->out_c; task.c += tny_together(conv)) {
+  for (; task.c < conv->out_c; task.c += TNY_CHANNELS) {
     tny_decode(&task);
     tny_task(&task, first, first + count);
   }

@@ -46,7 +46,7 @@ typedef struct {
   uint16_t group;                   /* output rows for which weights are decoded once */
   uint8_t gathered;                 /* a ring row holds the whole windows of one output row */
   uint8_t general;                  /* some shift is not in 1..20, or the clamp is narrower than int8 */
-  uint8_t nine_bit;                 /* weights do not fit int8 lanes */
+  uint8_t nine_bit;                 /* weights do not fit int8: those of MVE take two bytes */
   uint8_t dense;                    /* one pixel and 8-bit weights: see tny_dense.h */
   uint16_t layer, tensor;           /* names for profiles and traces */
 } tny_conv_t;

@@ -10,7 +10,7 @@
 
 #include "tny_types.h"
 
-/* Between the weights of two chunks: MVE has four channels side by side (of 9 bits two, in two parts), the DSP extension
+/* Between the weights of two chunks: MVE has four channels side by side (of 9 bits twice, 8 of each and 8 of each), the DSP extension
  * two; portable C has two in each. */
 #if TNY_IMPL == 2
 #define TNY_CHUNK_WEIGHTS 64
@@ -19,6 +19,8 @@
 #else
 #define TNY_CHUNK_WEIGHTS 16
 #endif
+
+#define TNY_WEIGHT_BYTES(n) (TNY_IMPL == 2 && (n) == 9u ? 2u : 1u) /* of MVE; others do not count in bytes */
 
 /* A word as it stands in a table: MVE wants its lanes in their order. */
 #if TNY_IMPL == 2
@@ -44,24 +46,33 @@ TNY_INLINE uint8x16_t tny_fields16(const uint8_t *vectors, uint32_t k, uint32_t 
   return above > 0u ? vshrq_n_u8(found, above > 0u ? (int)above : 1) : found;
 }
 
-/* 16 weights of field k; for 9 bits their second part 32 lanes on: w = floor(w / 2) + (w - floor(w / 2)). */
-TNY_INLINE void tny_weights16(const uint8_t *vectors, const uint8_t *ones, uint32_t k, uint32_t n, int8_t *out)
+/* 16 weights of field k, of fewer than 9 bits. */
+TNY_INLINE void tny_weights16(const uint8_t *vectors, uint32_t k, uint32_t n, int8_t *out)
 {
-  const uint32_t whole = n < 9u ? n : 8u;
-  const uint8x16_t field = tny_fields16(vectors, k, whole);
-  const int8x16_t first = vreinterpretq_s8_u8(vsubq_n_u8(field, (uint8_t)(1u << (whole - 1u))));
-  vstrbq_s8(out, first);
-  if (n == 9u) {
-    vstrbq_s8(out + 32, vaddq_s8(first, vreinterpretq_s8_u8(tny_fields16(ones, k, 1u))));
-  }
+  vstrbq_s8(out, vreinterpretq_s8_u8(vsubq_n_u8(tny_fields16(vectors, k, n), (uint8_t)(1u << (n - 1u)))));
+}
+
+/* 8 weights of 9 bits: their upper 8 are the bytes at `upper`, the lowest is bit k of the bytes at `ones`. */
+TNY_INLINE void tny_wide8(const uint8_t *upper, const uint8_t *ones, uint32_t k, int8_t *out)
+{
+  const uint16x8_t lowest = vshlq_r_u16(vldrbq_u16(ones), -(int32_t)k), twice = vshlq_n_u16(vldrbq_u16(upper), 1);
+  const uint16x8_t field = vorrq_u16(twice, vandq_u16(lowest, vdupq_n_u16(1u)));
+  vst1q_s16((int16_t *)(void *)out, vreinterpretq_s16_u16(vsubq_n_u16(field, 256u)));
 }
 
 /* Chunk i of a block whose lowest bits (of 9) are at `ones`. */
 TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tny_weight_t *out, uint32_t i, uint32_t n)
 {
   const uint8_t *const from = (const uint8_t *)words, *const lowest = (const uint8_t *)ones;
-  tny_weights16(from, lowest, 2u * i, n, out + TNY_CHUNK_WEIGHTS * i);
-  tny_weights16(from, lowest, 2u * i + 1u, n, out + TNY_CHUNK_WEIGHTS * i + 16u);
+  if (n == 9u) {
+    for (uint32_t k = 2u * i; k < 2u * i + 2u; k++, out += 16) {
+      tny_wide8(from + 16u * k, lowest, k, out + 2 * TNY_CHUNK_WEIGHTS * i);
+      tny_wide8(from + 16u * k + 8u, lowest + 8, k, out + 2 * TNY_CHUNK_WEIGHTS * i + 64);
+    }
+    return;
+  }
+  tny_weights16(from, 2u * i, n, out + TNY_CHUNK_WEIGHTS * i);
+  tny_weights16(from, 2u * i + 1u, n, out + TNY_CHUNK_WEIGHTS * i + 16u);
 }
 #else
 /* Field k of four streams of n-bit fields, one in each byte; k and n are constants wherever this is inlined. */
@@ -135,7 +146,7 @@ TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tn
 /* `chunks` chunks of two channels; n is a constant wherever this is inlined. */
 TNY_INLINE void tny_unpack(const uint32_t *restrict words, tny_weight_t *restrict out, uint32_t chunks, uint32_t n)
 {
-  for (;; words += 4u * n, out += 4 * TNY_CHUNK_WEIGHTS, chunks -= 4u) {
+  for (;; words += 4u * n, out += 4u * TNY_WEIGHT_BYTES(n) * TNY_CHUNK_WEIGHTS, chunks -= 4u) {
 #if TNY_IMPL == 2
     const uint32_t columns = 1u;
 #else

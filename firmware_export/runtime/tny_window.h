@@ -43,6 +43,22 @@ struct tny_window {
   "vmladava.s8 r12, q2, q1\n\t"     \
   "vmladava.s8 r6, q3, q0\n\t"      \
   "vmladava.s8 lr, q3, q1\n\t"
+/* 8 lanes, whose weights have 9 bits: both as 16 bits. */
+#define TNY_WIDE_STEP               \
+  "vldrb.s16 q0, [r3], #8\n\t"      \
+  "vldrh.16 q2, [r1], #64\n\t"      \
+  "vldrb.s16 q1, [r5], #8\n\t"      \
+  "vmladava.s16 r0, q2, q0\n\t"     \
+  "vldrh.16 q3, [r1, #-48]\n\t"     \
+  "vmladava.s16 r8, q2, q1\n\t"     \
+  "vmladava.s16 r2, q3, q0\n\t"     \
+  "vldrh.16 q2, [r1, #-32]\n\t"     \
+  "vmladava.s16 r10, q3, q1\n\t"    \
+  "vmladava.s16 r4, q2, q0\n\t"     \
+  "vldrh.16 q3, [r1, #-16]\n\t"     \
+  "vmladava.s16 r12, q2, q1\n\t"    \
+  "vmladava.s16 r6, q3, q0\n\t"     \
+  "vmladava.s16 lr, q3, q1\n\t"
 /* `steps` of 16 `lanes` in all at a time. The weights of a stretch that ends within a vector are zeros there. */
 #define TNY_WINDOW(name, steps, lanes)                                                                                \
   TNY_ASSEMBLY void name(tny_window_t *window TNY_UNUSED)                                                             \
@@ -72,12 +88,18 @@ struct tny_window {
   }
 
 TNY_WINDOW(tny_window, TNY_STEP, "#16")
+#ifdef TNY_NINE_BIT
+TNY_WINDOW(tny_window_wide, TNY_WIDE_STEP TNY_WIDE_STEP, "#16")
+#define TNY_WINDOW_WIDE(conv, other) ((conv)->nine_bit ? tny_window_wide : (other))
+#else
+#define TNY_WINDOW_WIDE(conv, other) (other)
+#endif
 #ifndef TNY_SMALL
 /* A stretch of a 3x3 window has three steps for each 16 input channels. */
 TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48")
-#define TNY_WINDOW_OF(conv) ((conv)->run_length % 48u == 0u ? tny_window_threes : tny_window)
+#define TNY_WINDOW_OF(conv) TNY_WINDOW_WIDE(conv, (conv)->run_length % 48u == 0u ? tny_window_threes : tny_window)
 #else
-#define TNY_WINDOW_OF(conv) ((void)(conv), tny_window)
+#define TNY_WINDOW_OF(conv) ((void)(conv), TNY_WINDOW_WIDE(conv, tny_window))
 #endif
 #elif TNY_IMPL == 1
 /* Four lanes of two pixels and of both channels. */

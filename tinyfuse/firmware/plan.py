@@ -233,4 +233,5 @@ def _ring(conv: Conv, rows: int) -> int:
 
 
 def _decoded(convs: Sequence[Conv]) -> int:
-    return max(2 * CHUNK * conv.chunks for conv in convs)
+    """Count the lanes of two bytes that decoded weights take: MVE has four channels, of 9 bits two bytes each."""
+    return max((4 if conv.nine_bit else 2) * CHUNK * conv.chunks for conv in convs)

@@ -119,8 +119,8 @@ class Conv(Weighted):
         return packed(chunked(self.weights.reshape(len(self.weights), self.runs, -1)), self.bits)
 
     def tables(self, number: int) -> str:
-        """Write weights, biases and scales, for whole fours; those of 9-bit weights start at every pair."""
-        spare = [Scale(0, 1)] * (-len(self.scales) % LANE_CHANNELS + (2 if self.nine_bit else 0))
+        """Write weights, biases and scales, for whole fours."""
+        spare = [Scale(0, 1)] * (-len(self.scales) % LANE_CHANNELS)
         scales = [*self.scales, *spare]
         sums = self.weights.reshape(len(self.weights), -1).sum(axis=1)
         folded, doubled = (np.pad(bias, (0, len(spare))) for bias in (self.bias - self.zero_in * sums, 2 * self.bias))
