@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,14 @@ def test_the_lower_end_decides_then_bytes() -> None:
     few = Judged("few", np.ones(5, bool), {"audio": np.ones(5, bool), "all": np.arange(5) < 3}, {"flash": 1})
     assert lower(few.robust["audio"]) < lower(best.robust["audio"])
     assert order([few, best])[0] == "best"
+
+
+def test_what_is_certified_decides_before_what_attacks_leave() -> None:
+    proved = [replace(judged(name, weaker), certified=np.arange(100) < count)
+              for name, weaker, count in (("attacked", 90, 40), ("proved", 80, 60))]
+    assert order(proved, "certified") == ["proved", "attacked"]
+    assert order(proved) == ["attacked", "proved"]
+    assert order([judged("less", 70), judged("more", 80)], "certified") == ["more", "less"]  # trials have no proofs
 
 
 def test_an_attack_on_all_counts_as_much_as_the_weakest_input() -> None:

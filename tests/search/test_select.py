@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyfuse.core.errors import DataError, UsageError
+from tinyfuse.core.errors import DataError, ModelError, UsageError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.core.strict import encode
+from tinyfuse.core.workers import Processes
 from tinyfuse.data import Dataset
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import setups
@@ -44,7 +45,7 @@ def network(thin_early: Network) -> Network:
 
 
 def study_in(folder: Path, network: Network, dataset: Dataset, settings: Settings = SMALL) -> SelectionStudy:
-    return SelectionStudy(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"), jobs=1)
+    return SelectionStudy(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"), Processes())
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,35 @@ def test_again_nothing_is_measured(found: Selection, network: Network, tiny_data
         monkeypatch.setattr(module, name, refuse)
     again = choose(study_in(found.folder, network, tiny_dataset), BUDGET)
     assert (again.chosen, again.record.reasons) == (found.chosen, found.record.reasons)
+
+
+def test_the_most_certified_is_chosen_from_the_same_trials(found: Selection, network: Network, tiny_dataset: Dataset,
+                                                           tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((sensitivity, "measured"), (measure, "run_trial"), (measure, "traces")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("measured again"))
+    proved = choose(study_in(found.folder, network, tiny_dataset, SMALL.changed(objective="certified")), BUDGET).record
+    for one in (*proved.validation, *proved.test):
+        assert one.certified is not None
+        assert one.certified.n == 20
+        assert one.certified.value <= one.robust["all"].value
+    assert proved.best.certified == max((one.certified for one in proved.validation if one.name != "w8"),
+                                        key=lambda share: share.low)
+    page = render_selection(write(proved, tmp_path).parent).read_text()
+    assert "it is proved over the integers that no attack on all inputs within" in page
+    assert "the share of samples that no attack on all inputs can break" in page
+    assert "certified against any attack" in " ".join(proved.reasons)
+    assert read_selection(tmp_path / FILE).best.certified == proved.best.certified
+
+
+def test_a_network_without_bounds_is_refused_before_anything_is_measured(
+        network: Network, tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_bounds(*_: object) -> None:
+        raise ModelError("LSTM has no bounds")
+
+    monkeypatch.setattr(promote, "Certifier", without_bounds)
+    with pytest.raises(ModelError, match="LSTM has no bounds"):
+        choose(study_in(tmp_path, network, tiny_dataset, SMALL.changed(objective="certified")), BUDGET)
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_epsilon_in_the_folder_is_refused(found: Selection, network: Network, tiny_dataset: Dataset) -> None:

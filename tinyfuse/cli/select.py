@@ -28,9 +28,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget", required=True, action="append", metavar="NAME=SIZE",
                         help="limits on flash (packed bytes), ram (arena), macs or instructions, such as flash=60kB; "
                              "separated by commas or repeated")
-    parser.add_argument("--objective", choices=("robust", "clean"),
+    parser.add_argument("--objective", choices=("robust", "clean", "certified"),
                         help="what is best: the mean accuracy under attacks on the weakest modality and on all "
-                             "(default), or that on clean samples")
+                             "(default), that on clean samples, or the share that no attack on all can break")
     parser.add_argument("--granularity", choices=("layer", "modality"),
                         help="what has a width of its own (default layer)")
     parser.add_argument("--widths", type=_widths, metavar="BITS", help="to choose from: 4-8 or 2,4,8 (default 2-9)")
@@ -44,6 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=options.positive, help="of the training of a model given by name (default 12)")
     parser.add_argument("--quick", action="store_true", help="few samples and widths: a smoke run within three minutes")
     parser.add_argument("--jobs", type=options.positive, metavar="N", help="processes (default: the number of cores)")
+    options.add_cluster(parser)
     parser.add_argument("--json", action="store_true", help="print the selection as JSON")
     add_options(parser)
 
@@ -73,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     Settings().changed(**settings)
     options.need_network_or_name(args.model)
     found = api.select(args.model, load_from(args), budget=args.budget, out=args.out, epochs=args.epochs,
-                       seed=args.seed, quick=args.quick, jobs=args.jobs or options.cores(), **settings)
+                       seed=args.seed, quick=args.quick, jobs=args.jobs or options.cores(), cluster=args.cluster,
+                       **settings)
     folder = found.folder
     said = [*(f"{branch}: {text}" for branch, text in answer(found.record)), *found.record.reasons]
     print((folder / FILE).read_text() if args.json else "\n".join(said))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyfuse.checks.certificates import CERTIFIED
 from tinyfuse.checks.run_checks import gate
 from tinyfuse.core.files import write_text
 from tinyfuse.core.results import ResultStore
@@ -124,11 +125,12 @@ def _trial_marks(found: SelectionRecord, trial: Trial) -> dict[str, Any]:
 
 def final_columns(found: SelectionRecord, part: str) -> list[Column]:
     """Return sizes and accuracies of the finalists on one of :data:`PARTS`."""
+    proved = [CERTIFIED] * any(one.certified is not None for one in _judged(found, part))
     return [
         _name(), Column("packed", "bytes", lambda one: one.needs["flash"], lambda size: f"{size:,}", "packed weights"),
         _need("flash", "firmware, KiB", "firmware flash", kib), _need("RAM", "firmware, KiB", "firmware ram", kib),
         _need(found.settings.core.upper(), "Minstr", "instructions", mega),
-        *(_accuracy(_judged(found, part), what, exact=True) for what in ("clean", *found.modes)),
+        *(_accuracy(_judged(found, part), what, exact=True) for what in ("clean", *found.modes, *proved)),
         _text("flags", lambda one: " ".join(sorted({flag.code for flag in one.flags})), "letters of the checks")]
 
 
@@ -165,9 +167,9 @@ def _accuracy(every: Sequence[Figures], what: str, *, exact: bool = False) -> Co
         low, high = (percent(each, decimals(share.n)) for each in (share.low, share.high))
         return f"({low} to {high})"
 
-    title = "clean %" if what == "clean" else f"{what} attacked %"
+    title = f"{what} %" if what in ("clean", CERTIFIED) else f"{what} attacked %"
     count = span(share.n for one in every if (share := one.share(what)) is not None)
-    column = Column(title, f"n = {count}", lambda one: one.share(what), percent, f"accuracy, {mode_text(what)}")
+    column = Column(title, f"n = {count}", lambda one: one.share(what), percent, f"share of samples, {mode_text(what)}")
     return column if not exact else replace(column, margin=margin, text=lambda share: percent(share, decimals(share.n)))
 
 

@@ -21,6 +21,7 @@ from tinyfuse.search.sensitivity import REFERENCE
 PROPOSED: Mapping[str, Mapping[str, int]] = {
     "robust": {"robust": 5, "kl": 2, "margin": 2, "mse": 2, "hessian": 1},
     "clean": {"kl": 5, "margin": 2, "mse": 2, "robust": 1, "hessian": 1},
+    "certified": {"robust": 5, "kl": 2, "margin": 2, "mse": 2, "hessian": 1},
 }
 """By objective how many of the cheapest allocations each criterion proposes."""
 AROUND = (0.7, 0.85, 1.2, 1.5)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyfuse.checks.certificates import CERTIFIED
 from tinyfuse.quantize.recipe import Recipe
 from tinyfuse.search.groups import Unit, Widths, widths_of
 from tinyfuse.search.rank import Judged, Ranking, compare, compare_first
@@ -45,7 +46,7 @@ def reasons(outcome: FinalOutcome, units: Sequence[Unit], recipes: Mapping[str, 
     said += _rivals(outcome)
     said.append(_figures("test", tested))
     said += [f"Chosen minus {one.b} on test samples, {_significance(one)}." for one in compare_first(outcome.tested)
-             if one.what in ("clean", best.weakest, ALL)]
+             if one.what in ("clean", best.weakest, ALL, CERTIFIED)]
     return [*said, *_warnings("held-out", best), *_warnings("test", tested)]
 
 
@@ -97,8 +98,9 @@ def _robustness(found: SelectionRecord, branch: str) -> str:
 
 
 def mode_text(mode: str) -> str:
-    """Say what a figure is about: "clean", or a mode of attack."""
-    return {"clean": "clean", ALL: "with all attacked"}.get(mode, f"under {mode} attacks")
+    """Say what a figure is about: "clean", "certified", or a mode of attack."""
+    known = {"clean": "clean", CERTIFIED: "certified against any attack", ALL: "with all attacked"}
+    return known.get(mode, f"under {mode} attacks")
 
 
 def decimals(n: int) -> int:
@@ -112,7 +114,7 @@ def cost_of_budget(chosen: Judged, reference: Judged) -> str:
         return f"It is {REFERENCE} bits everywhere."
     sizes = int(chosen.needs["flash"] or 0), int(reference.needs["flash"] or 0)
     change = 100 * (sizes[0] / sizes[1] - 1)
-    losses = {what: compare(chosen, reference, what).difference for what in ("clean", *chosen.robust)}
+    losses = {what: compare(chosen, reference, what).difference for what in chosen.verdicts}
     said = ", ".join(f"{mode_text(what)} {100 * loss.value:+.{decimals(loss.n)}f}" for what, loss in losses.items())
     return (f"Against {REFERENCE} bits everywhere it takes {sizes[0]} instead of {sizes[1]} packed bytes "
             f"({abs(change):.0f} % {'less' if change < 0 else 'more'}); points on the same held-out samples: {said}.")
@@ -121,7 +123,7 @@ def cost_of_budget(chosen: Judged, reference: Judged) -> str:
 def _figures(where: str, one: Judged) -> str:
     """All accuracies with their intervals: ``clean 87.0 % (79.0 to 92.2) of 100``."""
     said = []
-    for mode, correct in {"clean": one.clean, **one.robust}.items():
+    for mode, correct in one.verdicts.items():
         found, places = accuracy_of(correct), decimals(len(correct))
         said.append(f"{mode_text(mode)} {100 * found.value:.{places}f} % ({100 * found.low:.{places}f} to "
                     f"{100 * found.high:.{places}f}) of {found.n}")
@@ -157,7 +159,7 @@ def _rivals(outcome: FinalOutcome) -> Iterator[str]:
     """How the chosen one compares with the others on held-out samples, and why these stand behind."""
     ranking, comparisons = outcome.ranking, compare_first(outcome.finalists)
     best, others = ranking.order[0], ranking.order[1:]
-    decisive = ("clean",) if ranking.objective == "clean" else (best.weakest, ALL)
+    decisive = {"clean": ("clean",), CERTIFIED: (CERTIFIED,)}.get(ranking.objective, (best.weakest, ALL))
     for name in dict.fromkeys(found.b for found in comparisons):
         role = "Runner-up" if others and name == others[0].name else "Beside it"
         said = "; ".join(_significance(found) for found in comparisons if found.b == name and found.what in decisive)

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from tinyfuse.analyses.certificates.certify import Certifier
+from tinyfuse.attacks.targets.anomaly import twin_of
+from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.checks.certificates import CERTIFIED
 from tinyfuse.checks.firmware_cost import check_firmware, firmware_cost
 from tinyfuse.checks.line_rows import survivors_of
 from tinyfuse.checks.run_checks import run_checks
-from tinyfuse.core.errors import ConversionError, GateError, UsageError
+from tinyfuse.core.errors import ConversionError, GateError, ModelError, UsageError
 from tinyfuse.core.results import ResultStore, Row, unpack_survivors
 from tinyfuse.integer.model import load_model
 from tinyfuse.quantize.recipe import Recipe, uniform
@@ -21,11 +27,12 @@ from tinyfuse.search.selection_study import PART, SelectionStudy
 from tinyfuse.search.sensitivity import REFERENCE
 from tinyfuse.study.matrix import Matrix
 from tinyfuse.study.run import Run
+from tinyfuse.study.stages.certify import certify_all
 from tinyfuse.study.stages.convert import IntegerFile, convert_network
 from tinyfuse.study.stages.firmware import measure_all
 from tinyfuse.study.stages.rejudge import Interpreters
 from tinyfuse.study.sweep import attack_all
-from tinyfuse.study.worst_case import worst_case
+from tinyfuse.study.worst_case import certified_track, worst_case
 from tinyfuse.threats.modes import modes_of
 
 ANY_LOSS = 1.0
@@ -34,6 +41,17 @@ RAW_SAMPLES = PROBE_SAMPLES = 16
 CLEAN_SAMPLES = 10
 """For each attacked sample: clean ones cost little."""
 PROOF_SAMPLES = 50
+
+
+def check_bounds(study: SelectionStudy) -> None:
+    """Raise ModelError, before anything is measured, if certificates are asked for and the network has no bounds."""
+    if study.settings.objective == CERTIFIED:
+        made = study.convert(uniform(REFERENCE, study.settings.methods))
+        target = twin_of(load_model(made.data, name=study.network.name), study.threshold_samples)
+        if not isinstance(target, TwinTarget):
+            raise ModelError(f"{study.network.name} is judged by a reconstruction error, which has no certificate; "
+                             "choose by --objective robust or clean")
+        Certifier(target)
 
 
 def tried(row: Row, instructions: int | None = None) -> Judged:
@@ -132,10 +150,11 @@ def judge(study: SelectionStudy, recipes: Sequence[Recipe], part: str, count: in
         failed = run.store.rows("failed", stage="convert")
         raise ConversionError(failed[-1]["reason"] if failed else "a recipe could not be converted")
     after_stage()
-    measure_all(run, [study.network], {study.network.name: files}, jobs=study.jobs)
+    measure_all(run, [study.network], {study.network.name: files}, jobs=study.workers.jobs)
     check_firmware(run.store)
-    interpreters = Interpreters(run, jobs=study.jobs)
+    interpreters = Interpreters(run, study.workers)
     attack_all(run, [study.network], {study.network.name: files}, interpreters, after_stage)
+    certify_all(run, [study.network], {study.network.name: files})
     interpreters.finish()
     judged = [_judged(run, study, made) for made in files]
     if study.threshold_samples is None:
@@ -148,7 +167,8 @@ def _run(study: SelectionStudy, recipes: Sequence[Recipe], part: str, count: int
     settings, training = study.settings, study.network.table["training"]
     matrix = Matrix(
         models=(study.network.name,), recipes=tuple(recipes), mixes=(), threats=("codes",), profiles=("standard",),
-        epsilons=(settings.epsilon,), steps=settings.final_steps, attack_samples=count,
+        epsilons=(settings.epsilon,), certify=(settings.epsilon,) * (settings.objective == CERTIFIED),
+        steps=settings.final_steps, attack_samples=count,
         clean_samples=min(CLEAN_SAMPLES * count, len(study.dataset.part(part))),
         raw_samples=min(RAW_SAMPLES, count), probe_samples=min(PROBE_SAMPLES, count), parity_samples=count,
         calibration_samples=settings.calibration_samples, proof_samples=min(PROOF_SAMPLES, count),
@@ -177,4 +197,17 @@ def _judged(run: Run, study: SelectionStudy, made: IntegerFile) -> Judged:
              "firmware flash": cost.flash_bytes, "firmware ram": cost.ram_bytes,
              "instructions": cost.instructions.get(study.settings.core)}
     flags = tuple(flag for flag in run_checks(rows) if flag.precision == name and flag.level != "I")
-    return Judged(name, survivors_of(clean), robust, needs, flags)
+    return Judged(name, survivors_of(clean), robust, needs, flags, certified=_certified(study, mine))
+
+
+def _certified(study: SelectionStudy, rows: Sequence[Row]) -> np.ndarray | None:
+    """Return which attacked samples no attack on all inputs breaks, from the ``rows`` of a recipe; None if not asked.
+
+    Raises GateError for a recipe without certificates.
+    """
+    if study.settings.objective != CERTIFIED:
+        return None
+    proved = certified_track(rows)
+    if not proved:
+        raise GateError(next((row["reason"] for row in reversed(rows) if row["kind"] == "failed"), "no certificate"))
+    return next(reversed(proved[list(modes_of(study.network.input_names))[-1]])).survivors

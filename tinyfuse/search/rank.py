@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinyfuse.checks.certificates import CERTIFIED
 from tinyfuse.checks.run_checks import Flag, gate
 from tinyfuse.core.statistics import mcnemar, paired_difference
 from tinyfuse.search.record import Compared
@@ -25,7 +26,8 @@ class Judged:
     """A candidate after its attacks: what it ``needs`` by resource, and the errors and warnings of the checks.
 
     ``clean`` and, by mode of attack, ``robust``: bool [n], still correct. ``auc``: of an autoencoder the AUC, "clean"
-    and by mode, which ranks it, as a verdict hangs on its threshold.
+    and by mode, which ranks it, as a verdict hangs on its threshold. ``certified``: bool [n], on the attacked samples,
+    what no attack on all inputs can break; None where that was not asked.
     """
 
     name: str
@@ -34,6 +36,13 @@ class Judged:
     needs: Mapping[str, int | None]
     flags: tuple[Flag, ...] = ()
     auc: Mapping[str, float] = field(default_factory=dict)
+    certified: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def verdicts(self) -> dict[str, np.ndarray]:
+        """Bool [n] by what was asked: "clean", each mode of attack, and perhaps "certified"."""
+        proved = {} if self.certified is None else {CERTIFIED: self.certified}
+        return {"clean": self.clean, **self.robust, **proved}
 
     @property
     def clean_figure(self) -> float:
@@ -67,7 +76,9 @@ class Judged:
         else:
             clean, weakest = lower(self.clean), lower(self.robust[self.weakest])
             robust = (weakest + lower(self.robust.get(ALL, self.robust[self.weakest]))) / 2
-        accuracies = (robust, clean) if objective == "robust" else (clean, robust)
+        accuracies: tuple[float, ...] = (clean, robust) if objective == "clean" else (robust, clean)
+        if objective == CERTIFIED and self.certified is not None:
+            accuracies = (lower(self.certified), *accuracies)
         return *accuracies, -float(self.needs.get("flash") or 0)
 
 
@@ -111,16 +122,16 @@ def _sorted(judged: Sequence[Judged], objective: str) -> list[Judged]:
 
 
 def compare(a: Judged, b: Judged, what: str) -> Compared:
-    """Compare ``what`` ("clean" or a mode of attack) of two candidates on the same samples."""
-    first, second = ((one.clean if what == "clean" else one.robust[what]) for one in (a, b))
+    """Compare ``what`` ("clean", a mode of attack or "certified") of two candidates on the same samples."""
+    first, second = a.verdicts[what], b.verdicts[what]
     p = mcnemar(second, first)
     return Compared(a.name, b.name, what, paired_difference(second, first), p, significant=p < CHANCE)
 
 
 def compare_first(order: Sequence[Judged]) -> tuple[Compared, ...]:
-    """Compare the first with each other one, clean and by mode of attack."""
+    """Compare the first with each other one in all their verdicts."""
     first = order[0]
-    return tuple(compare(first, other, what) for other in order[1:] for what in ("clean", *first.robust))
+    return tuple(compare(first, other, what) for other in order[1:] for what in first.verdicts)
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:

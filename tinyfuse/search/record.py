@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tinyfuse.checks.certificates import CERTIFIED
 from tinyfuse.checks.run_checks import LEVELS, Flag
 from tinyfuse.core.errors import DataError, TinyfuseError
 from tinyfuse.core.files import read_limited
@@ -47,7 +48,7 @@ class Figures:
     """A recipe ``name`` as it was judged: ``clean``, and ``robust`` by mode of attack; ``needs`` by resource.
 
     ``weakest``: the mode of one attacked input that leaves the fewest samples correct. ``auc``: of an autoencoder, of
-    "clean" samples and by mode.
+    "clean" samples and by mode. ``certified``: of the attacked samples, what no attack on all inputs can break.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Figures:
     weakest: str
     flags: tuple[Flag, ...]
     auc: Mapping[str, float] = field(default_factory=dict, hash=False)
+    certified: Accuracy | None = None
 
     def __post_init__(self) -> None:
         _expect(not self.auc or (set(self.auc) == {"clean", *self.robust} and all(
@@ -65,14 +67,14 @@ class Figures:
         _expect(bool(self.needs.get("flash")) and all((need or 0) >= 0 for need in self.needs.values()),
                 f"'{self.name}': its packed bytes are not known")
         _expect(all(flag.level in LEVELS for flag in self.flags), f"'{self.name}': a flag of no known level")
-        for one in (self.clean, *self.robust.values()):
+        for one in (self.clean, *self.robust.values(), *filter(None, [self.certified])):
             ordered = all(a <= b + _SLACK for a, b in pairwise((0, one.low, one.value, one.high, 1)))
             _expect(one.n >= 1 and ordered, f"'{self.name}': {one.value:g} ({one.low:g} to {one.high:g}) of {one.n} is "
                                             "no accuracy with its interval")
 
     def share(self, what: str) -> Accuracy | None:
-        """Return the accuracy in a mode of attack, or "clean"; None if that was not judged."""
-        return self.clean if what == "clean" else self.robust.get(what)
+        """Return the accuracy in a mode of attack, "clean" or "certified"; None if that was not judged."""
+        return {"clean": self.clean, CERTIFIED: self.certified, **self.robust}.get(what)
 
 
 @dataclass(frozen=True, kw_only=True)

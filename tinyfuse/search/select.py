@@ -54,9 +54,11 @@ def choose(study: SelectionStudy, budget: Budget, *, after_stage: Callable[[], N
 
     Raises:
         UsageError: the budget cannot be met, with the smallest reachable size; or the folder is another study's.
+        ModelError: certificates are asked for, and an operator has no bounds.
         GateError: no candidate's figures can be trusted.
     """
     space = space_of(study, budget)
+    promote.check_bounds(study)
     study.claim()
     if "instructions" in budget.limits:
         space = space_of(study, budget, costs.instructions_of(study))
@@ -162,4 +164,5 @@ def _figures(one: Judged) -> dict[str, Any]:
     """Turn verdicts into accuracies with their 95 % intervals."""
     return {"name": one.name, "needs": dict(one.needs), "clean": accuracy_of(one.clean), "weakest": one.weakest,
             "robust": {mode: accuracy_of(correct) for mode, correct in one.robust.items()}, "flags": one.flags,
+            "certified": None if one.certified is None else accuracy_of(one.certified),
             "auc": dict(one.auc)}

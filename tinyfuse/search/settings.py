@@ -12,15 +12,16 @@ from tinyfuse.core.strict import decode, encode
 from tinyfuse.quantize.recipe import BITS, METHODS, QAT
 from tinyfuse.threats.budgets import Spent, check_epsilons
 
-Objective = Literal["robust", "clean"]
+Objective = Literal["robust", "clean", "certified"]
 POST_TRAINING = tuple(name for name in METHODS if name != QAT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """``objective``: "robust" (under attack, on the weakest input alone and on all) or "clean". ``widths`` may be
-    chosen, those of ``grid`` are tried for all combinations of branches, and ``fixed`` ones (of layers, patterns or
-    branches) stay; ``methods`` round the weights.
+    """``objective``: "robust" (under attack, on the weakest input alone and on all), "clean", or "certified" (what no
+    attack on all inputs can break; until the finals, "robust" stands for it). ``widths`` may be chosen, those of
+    ``grid`` are tried for all combinations of branches, and ``fixed`` ones (of layers, patterns or branches) stay;
+    ``methods`` round the weights.
 
     Sensitivity is measured on training samples, on ``attacked_samples`` of them by PGD, and curvature with
     ``hessian_probes`` vectors. Candidates have their trial on held-out samples, the ``finalists`` are judged there with
