@@ -31,6 +31,7 @@ from tinyfuse.firmware.metadata import read_metadata
 from tinyfuse.firmware.package import write_sources
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.toolchain import host_compiler
+from tinyfuse.frontend.fixed_sound import FixedTables
 from tinyfuse.frontend.front_end import read_front_end
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import IntegerModel, load_model
@@ -51,11 +52,16 @@ TABLES: dict[str, dict[str, Any]] = {
                "input_shape": [400]}}
 
 
+FIXED = {name: table for name, table in TABLES.items() if name not in ("spectrogram", "power", "grey", "colour")} | {
+    "spectrogram": TABLES["spectrogram"] | {"scale": "decibel"},
+    "waveform": {"kind": "waveform", "rate": 8000, "length": 500, "placement": "loudest"}}
+"""What has no need of floating point."""
 WIDE = ("spectrogram", "grey")
 CAMERA = (31, 46)
 
 
-def net_of(tables: dict[str, dict[str, Any]], cameras: dict[str, tuple[int, int]]) -> tuple[IntegerModel, FrontEnds]:
+def net_of(tables: dict[str, dict[str, Any]], cameras: dict[str, tuple[int, int]],
+           arithmetic: str = "float") -> tuple[IntegerModel, FrontEnds]:
     """A network that has the front ends of ``tables``, each before one operator and an output of its own."""
     specs, origin = [], {"front_ends": {}, "fitted": {}}
     for name, table in tables.items():
@@ -72,7 +78,7 @@ def net_of(tables: dict[str, dict[str, Any]], cameras: dict[str, tuple[int, int]
     model = load_model(build(specs, [Step("RELU", [place], [place + 1]) for place in places], list(places),
                              [place + 1 for place in places]))
     names = [port.name for port in model.inputs]
-    return model, front_ends_of(program_of(model, "net"), names, origin, cameras)
+    return model, front_ends_of(program_of(model, "net"), names, origin, cameras, arithmetic)
 
 
 def written(front_ends: FrontEnds, folder: Path) -> Path:
@@ -89,27 +95,31 @@ def exact(found: FrontEndResult | None) -> FrontEndResult:
 
 
 @pytest.fixture(scope="module")
-def kinds() -> tuple[IntegerModel, FrontEnds]:
-    return net_of(TABLES, dict.fromkeys(("grey", "colour"), CAMERA))
+def kinds() -> dict[str, tuple[IntegerModel, FrontEnds]]:
+    return {"float": net_of(TABLES, dict.fromkeys(("grey", "colour"), CAMERA)), "fixed": net_of(FIXED, {}, "fixed")}
 
 
 @pytest.mark.skipif(not host_compiler(), reason="no C compiler")
-def test_every_kind_is_exact_under_the_sanitizers(kinds: tuple[IntegerModel, FrontEnds], tmp_path: Path) -> None:
-    model, front_ends = kinds
+@pytest.mark.parametrize("arithmetic, whole", [("float", {"logmel", "power", "waveform", "grey", "colour"}),
+                                               ("fixed", {"logmel", "waveform"})])
+def test_every_kind_is_exact_under_the_sanitizers(kinds: dict[str, tuple[IntegerModel, FrontEnds]], arithmetic: str,
+                                                  whole: set[str], tmp_path: Path) -> None:
+    model, front_ends = kinds[arithmetic]
     scenes = make_scenes(front_ends, 14)
     exact(on_host(front_ends, written(front_ends, tmp_path / "src"), tmp_path, scenes,
                   told_of(front_ends, model, scenes)))
-    assert {part.name for part in front_ends.parts if part.cannot_stream} == {"logmel", "power", "waveform", "grey",
-                                                                              "colour"}
+    assert {part.name for part in front_ends.parts if part.cannot_stream} == whole
 
 
 @pytest.mark.skipif(not BEST, reason="no cross compiler and emulator")
-@pytest.mark.parametrize("core", ["m3", "m4", "m55"])
-def test_every_kind_is_exact_on_a_core(kinds: tuple[IntegerModel, FrontEnds], core: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("core, arithmetic", [("m3", "float"), ("m4", "float"), ("m55", "float"), ("m0+", "fixed"),
+                                              ("m55", "fixed"), ("rv32", "fixed")])
+def test_every_kind_is_exact_on_a_core(kinds: dict[str, tuple[IntegerModel, FrontEnds]], core: str, arithmetic: str,
+                                       tmp_path: Path) -> None:
     """Cores without floating point, with it, and with vectors of it that GCC must not use."""
     if core not in BEST:
         pytest.skip(f"nothing emulates {core} here")
-    model, front_ends = kinds
+    model, front_ends = kinds[arithmetic]
     scenes = make_scenes(front_ends, 6)
     exact(on_core(front_ends, written(front_ends, tmp_path / "src"), tmp_path, scenes,
                   told_of(front_ends, model, scenes), BEST[core], counted=False))
@@ -224,12 +234,26 @@ def test_what_does_not_fit_is_one_line() -> None:
 
 @pytest.mark.parametrize("given, words", [
     ("image=0x0", "a camera of 0x0 pixels"), ("mic=8x8", "a camera for 'mic'; inputs that are pictures: image"),
-    ("loud", "--frontend 'loud'; give none, or what cameras give, such as camera=160x120")])
+    ("loud", "--frontend 'loud'; give none, float or fixed, or what cameras give, such as camera=160x120")])
 def test_export_refuses_other_front_ends(given: str, words: str, tmp_path: Path,
                                          capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", str(MODEL), "--out", str(tmp_path / "out"), "--random", "--frontend", given]) in (1, 2)
     said = capsys.readouterr().err.strip()
     assert words in said and "\n" not in said and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options, arithmetic", [
+    ({"board": "rp2040"}, "fixed"), ({"board": "rp2040", "frontend": "image=40x30,float"}, "float"), ({}, "float")])
+def test_boards_without_floating_point_get_whole_numbers(options: dict[str, str], arithmetic: str,
+                                                         tmp_path: Path) -> None:
+    folder = deploy.export(MODEL, tmp_path / "early", vectors=1, **options)  # type: ignore[arg-type]
+    table = read_metadata(folder / "metadata.json")
+    assert table.front_ends["audio"].arithmetic == arithmetic
+    front_ends = front_ends_in(table, program_of(load_model(MODEL), table.name))
+    assert front_ends is not None and [isinstance(part.tables, FixedTables) for part in front_ends.parts] == [
+        False, arithmetic == "fixed"]
+    code = (folder / "src" / "early_w6_frontend.c").read_text()
+    assert ("tny_frontend_bands_fixed.h" in code) == (arithmetic == "fixed") != ("float" in code)
 
 
 @pytest.fixture(scope="module")

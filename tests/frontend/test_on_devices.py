@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from tinyfuse.frontend.device_picture import (
     picture_tables,
     pixels_of,
 )
-from tinyfuse.frontend.device_sound import Grid, placed, sound_codes, sound_tables
-from tinyfuse.frontend.fft import plan_fft, power_spectra
+from tinyfuse.frontend.device_sound import Grid, SoundTables, placed, sound_codes, sound_tables
+from tinyfuse.frontend.fft import FIXED, Arithmetic, plan_fft, power_spectra
+from tinyfuse.frontend.fixed_sound import DB_BITS, NOTHING, SUM_BITS, fixed_tables, levels
 from tinyfuse.frontend.normalisation import Normalisation, apply, fit, identity
 from tinyfuse.frontend.picture import Picture
 from tinyfuse.frontend.recording import Waveform
@@ -59,6 +61,39 @@ def test_the_fft_has_numpys_powers(size: int) -> None:
     np.testing.assert_allclose(found, wanted, atol=4e-7 * wanted.max())
 
 
+def _within_32_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    assert np.abs(a).max(initial=0) < 1 << 31
+    found = FIXED.times(a, b)
+    assert np.abs(found).max(initial=0) < 1 << 31
+    return found
+
+
+@pytest.mark.parametrize("size", [4, 6, 30, 400, 480, 512, 8192])
+def test_the_fft_in_fixed_point_fits_32_bits_and_has_numpys_powers(size: int) -> None:
+    """The loudest samples of all: constant, alternating, a square wave, noise of full size."""
+    largest, time = 1 << (SUM_BITS - int(size // 2 - 1).bit_length()), np.arange(size)
+    rng = np.random.default_rng(0)
+    samples = largest * np.stack([np.ones(size), (-1) ** time, np.where(time * 6 // size % 2, 1, -1),
+                                  np.sign(rng.standard_normal(size))], axis=1).astype(np.int64)
+    found = power_spectra(plan_fft(size, Arithmetic(FIXED.hold, _within_32_bits)), samples)
+    wanted = 4 * np.abs(np.fft.rfft(samples.astype(np.float64), axis=0)) ** 2
+    assert found.min() >= 0 and found.max() <= 1 << 60
+    # An amplitude is a sum of `size` numbers of one rounding each or less, beside 2^30 for the loudest.
+    assert np.abs(np.sqrt(found) - np.sqrt(wanted)).max() <= size / 4 + 4
+
+
+def test_decibels_in_fixed_point_are_those_of_the_logarithm() -> None:
+    rng = np.random.default_rng(0)
+    powers = rng.integers(1, 1 << 62, 20_000) >> rng.integers(0, 62, 20_000)
+    exponents = np.where(powers, rng.integers(-80, 81, 20_000), 0)
+    wanted = 10 * np.log10(np.maximum(powers, 1).astype(np.float64)) + exponents * 10 * np.log10(2)
+    found = levels(powers, exponents)
+    assert (found[powers == 0] == NOTHING).all() and (powers == 0).any()
+    assert np.abs(found / 2**DB_BITS - wanted)[powers > 0].max() <= 1e-5
+    steps = levels(np.arange(1, 4000), np.zeros(3999, np.int64))
+    assert (np.diff(steps) >= 0).all() and steps[0] == 0
+
+
 def test_a_whole_turn_in_the_window_is_one_frequency() -> None:
     tone = np.cos(2 * np.pi * 3 * np.arange(16) / 16).astype(np.float32)[:, None]
     powers = power_spectra(plan_fft(16), tone)[:, 0]
@@ -71,19 +106,24 @@ def test_decibels_are_those_of_the_logarithm() -> None:
     assert decibels(np.float32([1, 0.5, 2, 1024]))[[0, 3]].tolist() == [0, np.float32(10 * np.log10(2)) * 10]
 
 
-@pytest.mark.parametrize("one", KINDS, ids=[kind.kind for kind in KINDS])
-def test_codes_are_librosas_but_for_roundings(one: FrontEnd) -> None:
+DECIBELS = [*KINDS[:2], Spectrogram(**SHARED, center=True), Waveform(rate=8000, length=500)]
+
+
+@pytest.mark.parametrize("one, tables_of", [*((one, sound_tables) for one in KINDS),
+                                            *((one, fixed_tables) for one in DECIBELS)])
+def test_codes_are_librosas_but_for_roundings(one: FrontEnd, tables_of: Callable[..., SoundTables]) -> None:
     clips = voices(24)
     fitted = fit(one, np.stack([one.features(clip, rate=8000) for clip in clips]))
     grid = GRID if one.normalise == "unit" else Grid(2 / 255, 0, -128, 127)
-    apart = np.abs(sound_codes(sound_tables(one, fitted, grid), clips) - codes_of(one, fitted, clips, grid))
+    apart = np.abs(sound_codes(tables_of(one, fitted, grid), clips) - codes_of(one, fitted, clips, grid))
     assert apart.max() <= 1 and np.mean(apart == 0) >= 0.999
 
 
-def test_the_batch_changes_nothing_and_silence_is_heard() -> None:
+@pytest.mark.parametrize("tables_of", [sound_tables, fixed_tables])
+def test_the_batch_changes_nothing_and_silence_is_heard(tables_of: Callable[..., SoundTables]) -> None:
     clips = [np.zeros(2000, np.int16), *voices(3), np.full(2500, -32768, np.int16)]
     fitted = Normalisation((0.0,) * 13, (10.0,) * 13, -6.0, 6.0)
-    tables = sound_tables(KINDS[0], fitted, GRID)
+    tables = tables_of(KINDS[0], fitted, GRID)
     together = sound_codes(tables, clips)
     assert all(np.array_equal(sound_codes(tables, [clip])[0], codes) for clip, codes in zip(clips, together,
                                                                                             strict=True))
@@ -134,6 +174,14 @@ def test_what_c_cannot_do_is_one_line(change: dict[str, Any], words: str) -> Non
     one = Spectrogram(**(SHARED | change))
     with pytest.raises(DataError, match=words):
         sound_tables(one, identity(one), GRID)
+
+
+@pytest.mark.parametrize("one, words", [
+    (KINDS[2], "a scale of magnitude needs floating point; give scale 'decibel', or export with --frontend float"),
+    (Waveform(rate=8000, length=500, level_rms=0.1), "level_rms needs floating point; leave it out, or export with")])
+def test_what_whole_numbers_cannot_do_is_one_line(one: FrontEnd, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        fixed_tables(one, identity(one), GRID)
 
 
 @pytest.mark.parametrize("samples", [np.zeros(100, np.int16), np.zeros(500, np.float32), np.full(400, np.nan),

@@ -31,8 +31,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-constant-channels", action="store_true",
                         help="compute channels that have one code whatever goes in, instead of removing them exactly")
     parser.add_argument("--frontend", metavar="WHAT",
-                        help="none: the package begins at the network's inputs; camera=160x120: input 'camera' is "
-                             "made of frames of this size (default: front ends as the table beside the model has them)")
+                        help="none: the package begins at the network's inputs; fixed: sounds in whole numbers, for "
+                             "cores without floating point (default on a --board without it); camera=160x120: input "
+                             "'camera' is made of frames of this size; several with commas (default: front ends as the "
+                             "table beside the model has them, in float)")
     parser.add_argument("--application", metavar="NAME",
                         help="live: add examples/live, which reads sensors, votes over time and prints decisions")
     parser.add_argument("--board", metavar="NAME", help="refuse if the model does not fit it (tinyfuse ls boards)")

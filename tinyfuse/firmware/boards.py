@@ -45,6 +45,11 @@ class Board:
     ram_kib: int
 
     @property
+    def has_float(self) -> bool:
+        """Whether its processor computes float32 in hardware."""
+        return self.core not in ("M0+", "M3", "RV32IMC")
+
+    @property
     def timing(self) -> Timing | None:
         """How instructions become time; None for cores that are not emulated here."""
         return _TIMINGS.get(self.core)

@@ -42,8 +42,9 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     every C symbol; ``optimize`` is "ram", "speed" or "size"; ``force`` replaces an older package; ``output`` is the one
     of several outputs that names the class (default: the first). Channels that are constant whatever goes in are
     removed, unless ``keep_constant``. ``frontend``: None adds the front ends that the table beside the model has, for
-    frames of the input's size; "none" adds none; "camera=160x120" says what a camera gives. ``application``: "live"
-    adds ``examples/live``, which reads sensors and votes; it takes the training means of ``dataset``.
+    frames of the input's size; "none" adds none; "camera=160x120" says what a camera gives; "fixed" computes
+    sounds in whole numbers, as is done for a ``board`` without floating point, "float" does not. ``application``:
+    "live" adds ``examples/live``, which reads sensors and votes; it takes the training means of ``dataset``.
     The same model, data and options give the same bytes.
 
     Raises:
@@ -57,7 +58,8 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     prefix = name or identifier_of(path.stem)
     program, beside = program_of(loaded, prefix, optimize, keep_constant=keep_constant), table_of(path, loaded)
     codes, source = _test_codes(path, loaded, beside, dataset, vectors, seed)
-    front_ends = front_ends_asked(frontend, program, [port.name for port in loaded.inputs], beside)
+    arithmetic = "float" if board is None or boards.board(board).has_float else "fixed"
+    front_ends = front_ends_asked(frontend, program, [port.name for port in loaded.inputs], beside, arithmetic)
     live = _live(application, path, loaded, program, front_ends, dataset)
     found = Package(loaded, program, make_vectors(loaded, codes), source, beside, keep_constant, front_ends, live)
     if board is not None:

@@ -15,13 +15,16 @@ from tinyfuse.firmware.program import Member, Program
 from tinyfuse.frontend.array import Array
 from tinyfuse.frontend.device_picture import PictureTables, picture_tables
 from tinyfuse.frontend.device_sound import Grid, SoundTables, sound_tables
+from tinyfuse.frontend.fixed_sound import fixed_tables
 from tinyfuse.frontend.front_end import read_front_end
 from tinyfuse.frontend.normalisation import identity, read_normalisation
 from tinyfuse.frontend.picture import Picture
 from tinyfuse.frontend.spectrum import Frames
 
 Cameras = Mapping[str, tuple[int, int]]
-FLOAT_BYTES = 4
+NUMBER_BYTES = 4
+ARITHMETICS = ("float", "fixed")
+"""float32 in one order of operations; whole numbers, for cores without floating point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class Part:
         if not isinstance(one, Frames):
             return 0
         held = one.frames if one.top_db is not None else 1
-        return FLOAT_BYTES * (one.fft_size + tables.powers * (1 + held))
+        return NUMBER_BYTES * (one.fft_size + 2 + tables.powers * (1 + held))
 
     @property
     def cannot_stream(self) -> str:
@@ -77,11 +80,12 @@ class FrontEnds:
 
 
 def front_ends_of(program: Program, names: Sequence[str], origin: Mapping[str, Any],
-                  cameras: Cameras | None = None) -> FrontEnds:
+                  cameras: Cameras | None = None, arithmetic: str = "float") -> FrontEnds:
     """Build the front ends that ``origin`` (the table beside the ``.tflite``) has for the inputs of ``program``.
 
     ``names``: what the ``.tflite`` calls these inputs, in their order.
-    ``cameras``: (height, width) of the frames, by input; the default is the input's own size.
+    ``cameras``: (height, width) of the frames, by input; the default is the input's own size. ``arithmetic`` of sounds:
+    one of ARITHMETICS; pictures are whole numbers.
 
     Raises:
         UsageError: a camera for an input that is no picture.
@@ -89,7 +93,7 @@ def front_ends_of(program: Program, names: Sequence[str], origin: Mapping[str, A
     """
     given = dict(cameras or {})
     found = [part for member, name in zip(program.inputs, names, strict=True)
-             if (part := _part(member, name, origin, given.get(name))) is not None]
+             if (part := _part(member, name, origin, given.get(name), arithmetic)) is not None]
     pictures = {part.name for part in found if isinstance(part.tables, PictureTables)}
     for name in cameras or {}:
         if name not in pictures:
@@ -99,9 +103,11 @@ def front_ends_of(program: Program, names: Sequence[str], origin: Mapping[str, A
     return FrontEnds(program, tuple(found), _free_offset(program, work))
 
 
-def front_ends_asked(text: str | None, program: Program, names: Sequence[str],
-                     origin: Mapping[str, Any]) -> FrontEnds | None:
+def front_ends_asked(text: str | None, program: Program, names: Sequence[str], origin: Mapping[str, Any],
+                     arithmetic: str = "float") -> FrontEnds | None:
     """Build what ``--frontend`` asks for: None, all that ``origin`` has; "none", none; "camera=160x120", a camera.
+
+    "float" and "fixed" among them say how sounds are computed, else ``arithmetic`` does.
 
     Raises UsageError for another text, and what :func:`front_ends_of` raises.
     """
@@ -109,18 +115,23 @@ def front_ends_asked(text: str | None, program: Program, names: Sequence[str],
         return None
     cameras = {}
     for one in (text or "").split(",") if text else ():
+        if one.strip() in ARITHMETICS:
+            arithmetic = one.strip()
+            continue
         found = _CAMERA.fullmatch(one.strip())
         if found is None:
-            raise UsageError(f"--frontend '{one}'; give none, or what cameras give, such as camera=160x120")
+            raise UsageError(f"--frontend '{one}'; give none, float or fixed, or what cameras give, such as "
+                             "camera=160x120")
         cameras[found[1]] = int(found[3]), int(found[2])
-    made = front_ends_of(program, names, origin, cameras)
+    made = front_ends_of(program, names, origin, cameras, arithmetic)
     return made if made.parts else None
 
 
 _CAMERA = re.compile(r"(.+)=(\d{1,5})x(\d{1,5})")
 
 
-def _part(member: Member, name: str, origin: Mapping[str, Any], camera: tuple[int, int] | None) -> Part | None:
+def _part(member: Member, name: str, origin: Mapping[str, Any], camera: tuple[int, int] | None,
+          arithmetic: str) -> Part | None:
     table = (origin.get("front_ends") or {}).get(name)
     if table is None:
         return None
@@ -140,7 +151,8 @@ def _part(member: Member, name: str, origin: Mapping[str, Any], camera: tuple[in
     try:
         if isinstance(one, Picture):
             return Part(name, member, picture_tables(one, normalisation, grid, camera))
-        return Part(name, member, sound_tables(one, normalisation, grid))
+        made = fixed_tables if arithmetic == "fixed" else sound_tables
+        return Part(name, member, made(one, normalisation, grid))
     except DataError as error:
         raise DataError(f"input '{name}': {error}; or export with --frontend none") from error
 

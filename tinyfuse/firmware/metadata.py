@@ -54,6 +54,7 @@ class FrontEndTable:
     """The front end of one input in C: ``kind`` and, of a sound, ``rate`` in Hz and ``length`` in samples.
 
     ``hop``: samples that its stream takes at a time, 0 without one. ``frame``: (height, width) of a camera's frames.
+    ``arithmetic`` of a sound: "float" or "fixed"; pictures are whole numbers.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class FrontEndTable:
     length: int = 0
     hop: int = 0
     frame: tuple[int, ...] = ()
+    arithmetic: Literal["float", "fixed"] = "float"
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,14 @@ class SoundTables:
         bands = len(self.filters) or (self.fft.size // 2 + 1 if self.fft else 0)
         return bands + int(self.energy)
 
+    def codes_of(self, windows: np.ndarray, heard: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Compute codes, int32 [n, *shape], of int16 windows [n, length]; ``heard``: squares, length of each clip."""
+        gains = np.array([gain_of(self, *one) for one in heard], np.float32)
+        if isinstance(self.front_end, Waveform):
+            values = windows.astype(np.float32) * np.float32(1 / FULL_SCALE) * np.sqrt(gains)[:, None]
+            return laid_out(self, values[..., None])
+        return laid_out(self, values_of(self, frame_powers(self, windows), gains))
+
     @property
     def covered(self) -> int:
         """Samples from the first frame's first to the last one's last."""
@@ -98,19 +106,20 @@ def sound_tables(front_end: FrontEnd, fitted: Normalisation, grid: Grid) -> Soun
     """Make the tables of ``front_end``; DataError with what the C side cannot do."""
     if not isinstance(front_end, Recording):
         raise DataError(f"{front_end.label}: is no recording")
-    slope, offset, least, most = _affine(front_end, fitted, grid)
+    slope, offset, (least, most) = (part.astype(np.float32) for part in affine_of(front_end, fitted, grid))
     if isinstance(front_end, Waveform):
         return SoundTables(front_end, grid, slope, offset, least, most)
     if not isinstance(front_end, Frames):
         raise DataError(f"{front_end.label} has no C code; allowed: mfcc, log-mel, spectrogram, waveform, picture")
-    _check_sizes(front_end)
+    check_sizes(front_end)
     mel = [_filter(row) for row in mel_filters(front_end)] if isinstance(front_end, LogMel) else []
     dct = dct_matrix(front_end) if isinstance(front_end, Mfcc) else np.zeros((0, 0), np.float32)
     return SoundTables(front_end, grid, slope, offset, least, most, plan_fft(front_end.fft_size), taper_of(front_end),
                        tuple(mel), dct)
 
 
-def _check_sizes(one: Frames) -> None:
+def check_sizes(one: Frames) -> None:
+    """Raise DataError for what no arithmetic of the C code does."""
     if one.fft_size > MAX_DEVICE_FFT or np.prod(one.shape) >= MAX_DEVICE_VALUES:
         raise DataError(f"{one.label}: an FFT of {one.fft_size} samples and {np.prod(one.shape)} values are more than "
                         f"the C code takes; give an fft of at most {MAX_DEVICE_FFT} and fewer than {MAX_DEVICE_VALUES}")
@@ -119,8 +128,8 @@ def _check_sizes(one: Frames) -> None:
                         f"{LEAST_POWER:.3g}")
 
 
-def _affine(one: FrontEnd, fitted: Normalisation, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.float32, np.float32]:
-    """Slope, offset and ends of the step from values to codes above ``grid.low``, computed in double precision."""
+def affine_of(one: FrontEnd, fitted: Normalisation, grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Slope, offset and both ends of the step from values to codes above ``grid.low``, float64."""
     count = one.values_shape[-1]
     slope, offset = np.ones(count), np.zeros(count)
     if one.normalise != "none":
@@ -130,9 +139,7 @@ def _affine(one: FrontEnd, fitted: Normalisation, grid: Grid) -> tuple[np.ndarra
         slope, offset = slope / (fitted.high - fitted.low), (offset - fitted.low) / (fitted.high - fitted.low)
         ends = np.array([0.0, 1.0])
     above = grid.zero_point - grid.low
-    least, most = np.clip(ends / grid.scale + above, 0, grid.high - grid.low)
-    return ((slope / grid.scale).astype(np.float32), (offset / grid.scale + above).astype(np.float32),
-            np.float32(least), np.float32(most))
+    return slope / grid.scale, offset / grid.scale + above, np.clip(ends / grid.scale + above, 0, grid.high - grid.low)
 
 
 def taper_of(one: Frames) -> np.ndarray:
@@ -200,21 +207,23 @@ def sound_codes(tables: SoundTables, recordings: Sequence[np.ndarray]) -> np.nda
     """Compute input codes, int32 [n, *shape], of int16 ``recordings`` [samples] of any lengths."""
     clips = [check_samples(tables, one) for one in recordings]
     windows = np.stack([placed(tables, one) for one in clips])
-    gains = np.array([gain_of(tables, squares_of(one), len(one)) for one in clips], np.float32)
-    if isinstance(tables.front_end, Waveform):
-        values = windows.astype(np.float32) * np.float32(1 / FULL_SCALE) * np.sqrt(gains)[:, None]
-        return laid_out(tables, values[..., None])
-    return laid_out(tables, values_of(tables, frame_powers(tables, windows), gains))
+    return tables.codes_of(windows, [(squares_of(one), len(one)) for one in clips])
+
+
+def frames_of(tables: SoundTables, windows: np.ndarray) -> np.ndarray:
+    """Cut int16 windows [n, length] into frames, int16 [n * frames, fft]."""
+    one = tables.front_end
+    assert isinstance(one, Frames)
+    around = one.fft_size // 2 if one.center else 0
+    heard = np.pad(windows, ((0, 0), (around, around)))
+    starts = np.arange(one.frames) * one.hop
+    return np.lib.stride_tricks.sliding_window_view(heard, one.fft_size, axis=1)[:, starts].reshape(-1, one.fft_size)
 
 
 def frame_powers(tables: SoundTables, windows: np.ndarray) -> np.ndarray:
     """Compute the powers of int16 windows [n, length], float32 [n, frames, powers], before any gain."""
-    one, plan = tables.front_end, tables.fft
+    one, plan, frames = tables.front_end, tables.fft, frames_of(tables, windows)
     assert isinstance(one, Frames) and plan is not None
-    around = one.fft_size // 2 if one.center else 0
-    heard = np.pad(windows, ((0, 0), (around, around)))
-    starts = np.arange(one.frames) * one.hop
-    frames = np.lib.stride_tricks.sliding_window_view(heard, one.fft_size, axis=1)[:, starts].reshape(-1, one.fft_size)
     lead = (one.fft_size - one.window) // 2
     samples = np.zeros((one.fft_size, len(frames)), np.float32)
     samples[lead : lead + one.window] = frames.T[lead : lead + one.window].astype(np.float32) * tables.taper[:, None]
@@ -260,10 +269,14 @@ def _decibels(one: Frames, powers: np.ndarray) -> np.ndarray:
 
 def laid_out(tables: SoundTables, values: np.ndarray) -> np.ndarray:
     """Turn values, float32 [n, *values_shape], into codes, int32 [n, *shape]."""
-    one, grid = tables.front_end, tables.grid
     steps = np.minimum(np.maximum(values * tables.slope + tables.offset, tables.least), tables.most)
-    codes = (steps + np.float32(0.5)).astype(np.int32) + grid.low
-    cells = np.full((len(values), int(np.prod(one.shape))), grid.zero_code, np.int32)
-    arranged = one.arranged(codes).reshape(len(values), -1)
+    return in_cells(tables, (steps + np.float32(0.5)).astype(np.int32) + tables.grid.low)
+
+
+def in_cells(tables: SoundTables, codes: np.ndarray) -> np.ndarray:
+    """Put codes, int32 [n, *values_shape], into the cells of the input, int32 [n, *shape]."""
+    one = tables.front_end
+    cells = np.full((len(codes), int(np.prod(one.shape))), tables.grid.zero_code, np.int32)
+    arranged = one.arranged(codes).reshape(len(codes), -1)
     cells[:, : arranged.shape[1]] = arranged
-    return cells.reshape(len(values), *one.shape)
+    return cells.reshape(len(codes), *one.shape)

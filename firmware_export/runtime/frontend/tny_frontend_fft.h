@@ -1,26 +1,25 @@
-/* Mixed-radix FFT of real samples in float32, in place; its tables come from the exporter, its order from Python. */
+/* Mixed-radix FFT of real samples, in place; its tables come from the exporter, its order from Python. Numbers are those of
+ * the arithmetic that was included before: tny_frontend_float.h or tny_frontend_fixed.h. */
 #ifndef TNY_FRONTEND_FFT_H
 #define TNY_FRONTEND_FFT_H
 
-#include "tny_frontend_float.h"
+#ifndef TNY_REAL
+#error "include tny_frontend_float.h or tny_frontend_fixed.h first"
+#endif
 
 typedef struct {
   uint16_t radix, span;
-  const float *twiddles; /* (cos, -sin) of numbers 1 to radix - 1, for each of the span; unused for a span of 1 */
+  const tny_real_t *twiddles; /* (cos, -sin) of numbers 1 to radix - 1, for each of the span; unused for a span of 1 */
 } tny_stage_t;
 
 typedef struct {
   uint16_t size, stages;   /* real samples; passes */
   const uint16_t *order;   /* which pair of samples comes to each place */
   const tny_stage_t *stage;
-  const float *split;      /* (cos, sin) */
+  const tny_real_t *split; /* (cos, sin) */
 } tny_fft_t;
 
-typedef struct {
-  float r, i;
-} tny_complex_t;
-
-TNY_INLINE tny_complex_t tny_c(float r, float i)
+TNY_INLINE tny_complex_t tny_c(tny_real_t r, tny_real_t i)
 {
   const tny_complex_t x = {r, i};
   return x;
@@ -36,9 +35,9 @@ TNY_INLINE tny_complex_t tny_minus(tny_complex_t a, tny_complex_t b)
   return tny_c(a.r - b.r, a.i - b.i);
 }
 
-TNY_INLINE tny_complex_t tny_by(tny_complex_t a, float by)
+TNY_INLINE tny_complex_t tny_by(tny_complex_t a, tny_real_t by)
 {
-  return tny_c(a.r * by, a.i * by);
+  return tny_c(tny_times(a.r, by), tny_times(a.i, by));
 }
 
 /* a - i b, a + i b */
@@ -52,9 +51,9 @@ TNY_INLINE tny_complex_t tny_turned_back(tny_complex_t a, tny_complex_t b)
   return tny_c(a.r - b.i, a.i + b.r);
 }
 
-TNY_INLINE tny_complex_t tny_twiddled(tny_complex_t a, const float *w)
+TNY_INLINE tny_complex_t tny_twiddled(tny_complex_t a, const tny_real_t *w)
 {
-  return tny_c(a.r * w[0] - a.i * w[1], a.r * w[1] + a.i * w[0]);
+  return tny_c(tny_times(a.r, w[0]) - tny_times(a.i, w[1]), tny_times(a.r, w[1]) + tny_times(a.i, w[0]));
 }
 
 TNY_INLINE void tny_butterfly2(tny_complex_t *a, size_t step)
@@ -67,8 +66,8 @@ TNY_INLINE void tny_butterfly2(tny_complex_t *a, size_t step)
 TNY_INLINE void tny_butterfly3(tny_complex_t *a, size_t step)
 {
   const tny_complex_t a0 = a[0], both = tny_plus(a[step], a[2 * step]);
-  const tny_complex_t apart = tny_by(tny_minus(a[step], a[2 * step]), 0x1.bb67aep-1f);
-  const tny_complex_t middle = tny_plus(a0, tny_by(both, -0.5f));
+  const tny_complex_t apart = tny_by(tny_minus(a[step], a[2 * step]), TNY_SIN3);
+  const tny_complex_t middle = tny_plus(a0, tny_by(both, TNY_COS3));
   a[0] = tny_plus(a0, both);
   a[step] = tny_turned(middle, apart);
   a[2 * step] = tny_turned_back(middle, apart);
@@ -86,7 +85,7 @@ TNY_INLINE void tny_butterfly4(tny_complex_t *a, size_t step)
 
 TNY_INLINE void tny_butterfly5(tny_complex_t *a, size_t step)
 {
-  const float cos1 = 0x1.3c6ef4p-2f, cos2 = -0x1.9e377ap-1f, sin1 = 0x1.e6f0e2p-1f, sin2 = 0x1.2cf23p-1f;
+  const tny_real_t cos1 = TNY_COS5_1, cos2 = TNY_COS5_2, sin1 = TNY_SIN5_1, sin2 = TNY_SIN5_2;
   const tny_complex_t a0 = a[0], outer = tny_plus(a[step], a[4 * step]), inner = tny_plus(a[2 * step], a[3 * step]);
   const tny_complex_t outer_apart = tny_minus(a[step], a[4 * step]);
   const tny_complex_t inner_apart = tny_minus(a[2 * step], a[3 * step]);
@@ -124,7 +123,7 @@ TNY_INLINE void tny_pass(tny_complex_t *z, size_t size, const tny_stage_t *stage
 {
   const size_t span = stage->span;
   for (size_t group = 0; group < size; group += radix * span) {
-    const float *w = stage->twiddles;
+    const tny_real_t *w = stage->twiddles;
     for (size_t j = 0; j < span; j++) {
       tny_complex_t *const a = z + group + j;
       for (uint32_t k = 1; span > 1u && k < radix; k++, w += 2) {
@@ -135,8 +134,8 @@ TNY_INLINE void tny_pass(tny_complex_t *z, size_t size, const tny_stage_t *stage
   }
 }
 
-/* Four times the power of each frequency, from samples that lie in `z` in the order of the plan: of frequency k at float
- * 2 k of `z`, of the last one at float 1. */
+/* Four times the power of each frequency, from samples that lie in `z` in the order of the plan; see tny_power. There is
+ * room for fft->size / 2 + 1 numbers. */
 TNY_FUNCTION void tny_powers(const tny_fft_t *fft, tny_complex_t *z)
 {
   const size_t half = fft->size / 2u;
@@ -157,22 +156,19 @@ TNY_FUNCTION void tny_powers(const tny_fft_t *fft, tny_complex_t *z)
       break;
     }
   }
-  const float sum = z[0].r + z[0].i, difference = z[0].r - z[0].i;
-  z[0] = tny_c(4.0f * (sum * sum), 4.0f * (difference * difference));
+  const tny_real_t sum = z[0].r + z[0].i, difference = z[0].r - z[0].i;
+  tny_put_power(z, 0, (tny_power_t)4 * tny_product(sum));
+  tny_put_power(z, half, (tny_power_t)4 * tny_product(difference));
   for (size_t k = 1; k <= half / 2u; k++) {
     const tny_complex_t a = z[k], b = z[half - k];
-    const float cos_ = fft->split[2 * k], sin_ = fft->split[2 * k + 1];
+    const tny_real_t cos_ = fft->split[2 * k], sin_ = fft->split[2 * k + 1];
     const tny_complex_t even = tny_c(a.r + b.r, a.i - b.i), odd = tny_c(a.i + b.i, b.r - a.r);
-    const tny_complex_t turned = tny_c(odd.r * cos_ + odd.i * sin_, odd.i * cos_ - odd.r * sin_);
+    const tny_complex_t turned = tny_c(tny_times(odd.r, cos_) + tny_times(odd.i, sin_),
+                                       tny_times(odd.i, cos_) - tny_times(odd.r, sin_));
     const tny_complex_t low = tny_plus(even, turned), high = tny_minus(even, turned);
-    z[half - k].r = high.r * high.r + high.i * high.i;
-    z[k].r = low.r * low.r + low.i * low.i;
+    tny_put_power(z, half - k, tny_product(high.r) + tny_product(high.i));
+    tny_put_power(z, k, tny_product(low.r) + tny_product(low.i));
   }
-}
-
-TNY_INLINE float tny_power(const tny_fft_t *fft, const tny_complex_t *z, size_t k)
-{
-  return k < fft->size / 2u ? z[k].r : z[0].i;
 }
 
 #endif

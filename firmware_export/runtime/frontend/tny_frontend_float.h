@@ -17,6 +17,41 @@
 #endif
 #endif
 
+#define TNY_REAL
+typedef float tny_real_t;
+typedef float tny_power_t;
+typedef float tny_step_t; /* codes above the lowest */
+typedef struct {
+  float r, i;
+} tny_complex_t;
+
+#define TNY_COS3 (-0.5f)
+#define TNY_SIN3 0x1.bb67aep-1f
+#define TNY_COS5_1 0x1.3c6ef4p-2f
+#define TNY_COS5_2 (-0x1.9e377ap-1f)
+#define TNY_SIN5_1 0x1.e6f0e2p-1f
+#define TNY_SIN5_2 0x1.2cf23p-1f
+
+TNY_INLINE float tny_times(float a, float b)
+{
+  return a * b;
+}
+
+TNY_INLINE float tny_product(float a)
+{
+  return a * a;
+}
+
+TNY_INLINE void tny_put_power(tny_complex_t *z, size_t k, float power)
+{
+  z[k].r = power;
+}
+
+TNY_INLINE float tny_power(const tny_complex_t *z, size_t k)
+{
+  return z[k].r;
+}
+
 /* 10 log10 of a positive normal number. */
 TNY_FUNCTION float tny_decibels(float power)
 {

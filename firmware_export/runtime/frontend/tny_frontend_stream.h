@@ -16,11 +16,11 @@ typedef struct {
 
 TNY_INLINE int tny_keeps_powers(const tny_sound_t *sound)
 {
-  return sound->level > 0.0f || sound->top_db > 0.0f;
+  return sound->levelled != 0u || sound->top_db > 0;
 }
 
-/* Takes one hop; returns 1 once all frames are there. `work` has the floats of the FFT and of the powers of two frames. */
-TNY_FUNCTION int tny_hear(const tny_sound_t *sound, const tny_stream_t *stream, const int16_t *hop, float *work)
+/* Takes one hop; returns 1 once all frames are there. `work` has fft->size + 2 numbers and the powers of two frames. */
+TNY_FUNCTION int tny_hear(const tny_sound_t *sound, const tny_stream_t *stream, const int16_t *hop, tny_real_t *work)
 {
   const uint32_t size = sound->fft->size, step = sound->hop, powers = (uint32_t)sound->bands + sound->energy;
   memmove(stream->history, stream->history + step, (size - step) * sizeof *hop);
@@ -35,13 +35,13 @@ TNY_FUNCTION int tny_hear(const tny_sound_t *sound, const tny_stream_t *stream, 
     return 0;
   }
   const tny_heard_t heard = {stream->history, 0, size};
-  float *const loud = work + size, *const mine = loud + powers;
+  tny_real_t *const loud = work + size + 2, *const mine = loud + powers;
   const uint32_t frame = *stream->next;
   if (tny_keeps_powers(sound)) {
-    tny_frame_powers(sound, &heard, 0, work, (float *)stream->frames + frame * powers);
+    tny_frame_powers(sound, &heard, 0, work, (tny_real_t *)stream->frames + frame * powers);
   } else {
     tny_frame_powers(sound, &heard, 0, work, mine);
-    tny_frame_codes(sound, mine, 1.0f, NULL, loud, stream->frames, frame * sound->values, 1);
+    tny_frame_codes(sound, mine, tny_gain(sound, 0, 0), NULL, loud, stream->frames, frame * sound->values, 1);
   }
   *stream->next = (uint16_t)((frame + 1u) % sound->frames);
   return *stream->hops + 1u >= least + sound->frames;
@@ -53,17 +53,14 @@ TNY_FUNCTION void tny_copy_frames(const tny_sound_t *sound, const tny_stream_t *
     const uint32_t place = (*stream->next + frame) % sound->frames * sound->values;
     for (uint32_t value = 0; value < sound->values; value++) {
       const uint32_t cell = frame * sound->frame_step + value * sound->value_step;
-      if (sound->wide != 0u) {
-        ((int16_t *)codes)[cell] = ((const int16_t *)stream->frames)[place + value];
-      } else {
-        ((int8_t *)codes)[cell] = ((const int8_t *)stream->frames)[place + value];
-      }
+      tny_store(sound, codes, cell, sound->wide != 0u ? ((const int16_t *)stream->frames)[place + value]
+                                                      : ((const int8_t *)stream->frames)[place + value]);
     }
   }
 }
 
 /* The codes of the last frames. */
-TNY_FUNCTION void tny_stream_codes(const tny_sound_t *sound, const tny_stream_t *stream, float *work, void *codes)
+TNY_FUNCTION void tny_stream_codes(const tny_sound_t *sound, const tny_stream_t *stream, tny_real_t *work, void *codes)
 {
   tny_clear(sound, codes);
   if (!tny_keeps_powers(sound)) {
@@ -74,16 +71,16 @@ TNY_FUNCTION void tny_stream_codes(const tny_sound_t *sound, const tny_stream_t 
   for (uint32_t i = 0; stream->squares != NULL && i < stream->blocks; i++) {
     squares += stream->squares[i];
   }
-  const float gain = tny_gain(sound, squares, (uint32_t)stream->blocks * sound->hop);
-  const float *const all = (const float *)stream->frames;
+  const tny_real_t gain = tny_gain(sound, squares, (uint32_t)stream->blocks * sound->hop);
+  const tny_real_t *const all = (const tny_real_t *)stream->frames;
   const size_t powers = (size_t)sound->bands + sound->energy;
-  float floors[2];
-  if (sound->top_db > 0.0f) {
+  tny_real_t floors[2];
+  if (sound->top_db > 0) {
     tny_floors(sound, all, gain, floors);
   }
   for (uint32_t frame = 0; frame < sound->frames; frame++) {
     tny_frame_codes(sound, all + (*stream->next + frame) % sound->frames * powers, gain,
-                    sound->top_db > 0.0f ? floors : NULL, work, codes, frame * sound->frame_step, sound->value_step);
+                    sound->top_db > 0 ? floors : NULL, work, codes, frame * sound->frame_step, sound->value_step);
   }
 }
 
