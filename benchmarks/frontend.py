@@ -21,9 +21,10 @@ import numpy as np
 
 from tinyfuse.attacks.pgd import PGD
 from tinyfuse.attacks.targets.keras_target import KerasTarget
+from tinyfuse.attacks.wave.attack_wave import attack_wave
 from tinyfuse.attacks.wave.chains import DeviceChain
 from tinyfuse.attacks.wave.differentiable import DifferentiableSound
-from tinyfuse.attacks.wave.scene import Scene, as_int16, attack_wave, save_wave, snr_db
+from tinyfuse.attacks.wave.scene import Scene, as_int16, save_wave, snr_db
 from tinyfuse.attacks.wave.wave_target import WaveTarget
 from tinyfuse.cli import options
 from tinyfuse.core.errors import DataError, ParityError

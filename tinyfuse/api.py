@@ -202,7 +202,7 @@ def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mod
 
     name, budget = read_wave_budget(epsilon, norm)
     plan = attack_of(attack, settings)
-    check_wave_attack(Path(model), plan, executors or (), source, save)
+    check_wave_attack(Path(model), plan, executors or (), source, save, budget.norm)
     heard, dataset = open_microphone(Path(model), dataset, name or modality, source, (output, signature))
     others = () if is_network(Path(model)) else _default_executors() if executors is None else executors
     task = WaveTask(plan, dataset, samples, budget, read_air(air))
@@ -229,13 +229,13 @@ def minimal_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
 
     name, budget = read_wave_budget(largest, norm)
     plan = attack_of(attack, settings)
-    check_wave_attack(Path(model), plan, (), source, None)
+    check_wave_attack(Path(model), plan, (), source, None, budget.norm)
     heard, dataset = open_microphone(Path(model), dataset, name or modality, source)
     return search(heard, WaveTask(plan, dataset, samples, budget))
 
 
 def check_wave_attack(path: Path, plan: Attack, executors: Sequence[str], source: str | Path | None,
-                      save: str | Path | None) -> None:
+                      save: str | Path | None, norm: str) -> None:
     """Raise UsageError for what does not go together in an attack on recordings; nothing is loaded for it."""
     from tinyfuse.integer.executors import check_executor
     from tinyfuse.integer.executors.installed import check_here
@@ -251,6 +251,9 @@ def check_wave_attack(path: Path, plan: Attack, executors: Sequence[str], source
                          "and the source")
     if save is not None and Path(save).suffix != ".npz":
         raise UsageError(f"{save}: attacked inputs are saved as .npz; give a name that ends so")
+    if plan.one_for_all and (norm == "masking" or source is not None):
+        raise UsageError(f"{plan.name} makes one wave for all recordings of one model, and what is masked differs from "
+                         "one to the next; give snr or pcm, and no source")
 
 
 def _default_executors() -> tuple[str, ...]:

@@ -15,9 +15,10 @@ from tinyfuse.attacks import FGSM, Batch, DifferentiableTarget, Gradient
 from tinyfuse.attacks.pgd import FGM
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.attacks.wave.air import STILL, Air, Condition, read_air, room_of
+from tinyfuse.attacks.wave.attack_wave import attack_wave
 from tinyfuse.attacks.wave.chains import DeviceChain
 from tinyfuse.attacks.wave.differentiable import DifferentiableSound
-from tinyfuse.attacks.wave.scene import Scene, attack_wave, check_spent, save_wave, snr_db
+from tinyfuse.attacks.wave.scene import Scene, check_spent, save_wave, snr_db
 from tinyfuse.attacks.wave.wave_target import WaveTarget
 from tinyfuse.core.errors import TinyfuseError, UsageError
 from tinyfuse.frontend.normalisation import Normalisation, apply, fit, identity
@@ -171,10 +172,10 @@ def test_sizes_rise_with_what_they_allow_and_read_back() -> None:
 
 
 def test_a_recording_beyond_its_budget_is_told() -> None:
-    loud = [CLIPS[0] + np.int16(8), CLIPS[1]]
-    check_spent(CLIPS, loud, WaveBudget("pcm", 8))
+    loud, scene = [CLIPS[0] + np.int16(8), CLIPS[1]], Scene("mic", WAVE, CLIPS)
+    check_spent(scene, loud, WaveBudget("pcm", 8))
     with pytest.raises(TinyfuseError, match="recording 0 spends 8 steps; the budget is 7 steps"):
-        check_spent(CLIPS, loud, WaveBudget("pcm", 7))
+        check_spent(scene, loud, WaveBudget("pcm", 7))
 
 
 def test_a_wave_can_be_listened_to(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_waves_are_rows_that_the_deployed_chain_judged(model: Path) -> None:
     clean = next(row for row in found.rows if row["kind"] == "clean" and row["executor"] == "tflm")
     assert clean["correct"] > row["correct"]
     for pair in zip(made["clean_wave_mic"], made["wave_mic"], strict=True):
-        assert spent("snr", *pair) <= row["budget"]["mic"] * (1 + 1e-9)
+        assert spent("snr", *pair, 8000) <= row["budget"]["mic"] * (1 + 1e-9)
 
 
 def test_saved_waves_are_played_by_the_report_alone_and_in_a_run(model: Path, tmp_path: Path,
@@ -131,7 +131,7 @@ def test_smallest_changes_break_their_recordings_and_smaller_ones_were_not_seen_
     assert np.isfinite(found.sizes[found.sizes > 0]).all()
     clips, rows = recordings(30, 2), heard().test.balanced_rows(9, seed=0)
     for row, changed, size in zip(rows, found.clips, found.sizes, strict=True):
-        assert spent(norm, clips[row], changed) == pytest.approx(size)
+        assert spent(norm, clips[row], changed, 8000) == pytest.approx(size)
     said = found.to_json()
     assert said["samples"] + said["wrong_when_clean"] == 9
     assert said["median"].endswith({"snr": "dB", "pcm": "steps"}[norm])

@@ -39,7 +39,7 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
     name, budget = read_wave_budget("0dB" if args.minimal and args.epsilon is None else args.epsilon, args.norm)
     plan = attack_of(attack, settings)
     read_air(args.air)
-    api.check_wave_attack(path, plan, args.executor or (), args.source, args.save)
+    api.check_wave_attack(path, plan, args.executor or (), args.source, args.save, budget.norm)
     options.need_network_or_model(args.model)
     if args.source:
         options.need_network(args.source)

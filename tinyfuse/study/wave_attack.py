@@ -13,6 +13,7 @@ import numpy as np
 from tinyfuse.attacks import Attack, SampleAttack
 from tinyfuse.attacks.universal import OneForAll, perturbed
 from tinyfuse.attacks.wave.air import HELD_OUT, STILL_AIR, Air
+from tinyfuse.attacks.wave.attack_wave import problem_of
 from tinyfuse.attacks.wave.chains import DeviceChain, Verdict, judge
 from tinyfuse.attacks.wave.scene import Scene, WaveProblem, as_int16, snr_db
 from tinyfuse.attacks.wave.wave_target import WaveTarget
@@ -130,11 +131,11 @@ class MadeWaves:
 def make_waves(heard: Microphone, task: WaveTask, scene: Scene, label: np.ndarray) -> MadeWaves:
     """Run the attack of ``task`` on the recordings of ``scene``."""
     target = heard.wave_target(task.air.conditions(heard.front_end.rate))
-    problem, plan = WaveProblem.of(scene, task.budget), task.plan
+    problem, plan = problem_of(scene, task.budget), task.plan
     if isinstance(plan, OneForAll):
         return _one_for_all(heard, task, problem, target, plan)
     assert isinstance(plan, SampleAttack)
-    found = plan.run(target, problem.batch, label, problem.threat)
+    found = plan.run(problem.target(target), problem.batch, label, problem.threat)
     return MadeWaves(problem.recordings(found.strongest[heard.name]), found.queries, float(found.zero_gradient.mean()))
 
 
@@ -143,7 +144,7 @@ def _one_for_all(heard: Microphone, task: WaveTask, problem: WaveProblem, target
     """Make one change on training recordings; in the norm snr it is played as loud as each recording allows."""
     part, name = task.dataset.train, heard.name
     rows = part.balanced_rows(plan.train_samples, seed=SAMPLE_SEED)
-    learnt = WaveProblem.of(scene_of(task.dataset, "train", rows, name, heard.front_end), task.budget)
+    learnt = problem_of(scene_of(task.dataset, "train", rows, name, heard.front_end), task.budget)
     found = plan.run(target, learnt.batch, part.label[rows], learnt.threat)
     point = perturbed(problem.batch, problem.threat, found.delta)[name]
     return MadeWaves(problem.recordings(point), found.queries, None, {

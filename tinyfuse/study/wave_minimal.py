@@ -10,7 +10,8 @@ import numpy as np
 
 from tinyfuse.attacks import SampleAttack, misclassified
 from tinyfuse.attacks.minimal import Median, halvings, median
-from tinyfuse.attacks.wave.scene import Scene, WaveProblem, spent
+from tinyfuse.attacks.wave.attack_wave import problem_of
+from tinyfuse.attacks.wave.scene import Scene, spent
 from tinyfuse.core.errors import UsageError
 from tinyfuse.study.microphones import Microphone
 from tinyfuse.study.wave_attack import WaveTask
@@ -90,13 +91,15 @@ def minimal_wave(heard: Microphone, task: WaveTask) -> SmallestWaves:
     rising = np.array([one.size for one in rungs])
     for k, same in halvings(lower, upper):
         part = _part(scene, same)
-        problem = WaveProblem.of(part, rungs[k - 1])
-        found = plan.run(target, problem.batch, label[same], problem.threat, sample_ids=same, survivors_only=True)
+        problem = problem_of(part, rungs[k - 1])
+        found = plan.run(problem.target(target), problem.batch, label[same], problem.threat, sample_ids=same,
+                         survivors_only=True)
         made, queries = problem.recordings(found.strongest[heard.name]), queries + found.queries
         broken = misclassified(heard.chain.logits(part, made), label[same])
         lower[same[~broken]] = k
         for place in np.flatnonzero(broken):
-            row, size = same[place], spent(task.budget.norm, scene.clips[same[place]], made[place])
+            row = same[place]
+            size = spent(task.budget.norm, scene.clips[row], made[place], scene.front_end.rate)
             upper[row] = min(k, 1 + int(np.searchsorted(rising, size * (1 - 1e-9))))
             sizes[row], clips[row] = size, made[place]
     return SmallestWaves(heard.subject.model, heard.subject.precision, heard.subject.executor, heard.name, plan,

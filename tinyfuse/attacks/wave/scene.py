@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyfuse.attacks.attack import SampleAttack
+from tinyfuse.attacks.target import DifferentiableTarget
+from tinyfuse.attacks.wave.masking import excess
 from tinyfuse.attacks.wave.wave_target import ABOUT, CLEAN, HEARD, WaveTarget
 from tinyfuse.core.errors import TinyfuseError
 from tinyfuse.frontend.device_sound import FULL_SCALE, window_start
@@ -54,7 +55,7 @@ class WaveProblem:
     @classmethod
     def of(cls, scene: Scene, budget: WaveBudget) -> WaveProblem:
         """Make it; for a ratio each wave has length 1, so that one radius serves all."""
-        wave, heard, about = _windows(scene, unit_length=budget.norm == "snr")
+        wave, heard, about = windows_of(scene, unit_length=budget.norm == "snr")
         scale = about[:, :1]
         box = (-1 / scale, np.float32(1 - 1 / FULL_SCALE) / scale)
         wave = np.clip(wave, *box)
@@ -74,23 +75,15 @@ class WaveProblem:
             change = points[row, of_window].astype(np.float64) * scale * FULL_SCALE - made[of_clip]
             made[of_clip] += np.trunc(change + np.sign(change) * 1e-3).astype(np.int64)
             changed.append(np.clip(made, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16))
-        check_spent(scene.clips, changed, self.budget)
+        check_spent(scene, changed, self.budget)
         return changed
 
-
-def attack_wave(attack: SampleAttack, target: WaveTarget, scene: Scene, labels: np.ndarray,
-                budget: WaveBudget) -> list[np.ndarray]:
-    """Attack the recordings of ``scene`` with true classes ``labels`` (int [n]); return recordings within ``budget``.
-
-    They are int16 of the same lengths. An ``attack`` that asks for another norm than L2 (a signal-to-noise ratio) or
-    L-inf (steps) is a UsageError.
-    """
-    problem = WaveProblem.of(scene, budget)
-    found = attack.run(target, problem.batch, labels, problem.threat)
-    return problem.recordings(found.strongest[scene.name])
+    def target(self, target: WaveTarget) -> DifferentiableTarget:
+        """Return ``target`` as it takes :attr:`batch`."""
+        return target
 
 
-def _windows(scene: Scene, *, unit_length: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def windows_of(scene: Scene, *, unit_length: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Make arrays of :class:`WaveTarget`: waves over their scale, where recordings are, and about each."""
     one, count = scene.front_end, len(scene.clips)
     wave, heard = np.zeros((count, one.length), np.float32), np.zeros((count, one.length), np.float32)
@@ -113,17 +106,20 @@ def snr_db(clean: np.ndarray, changed: np.ndarray) -> float:
     return float("inf") if noise == 0 else 10 * np.log10(max(signal, 1e-12) / noise)
 
 
-def spent(norm: str, clean: np.ndarray, changed: np.ndarray) -> float:
-    """Measure a change of int16 samples as the size of a budget in ``norm``."""
+def spent(norm: str, clean: np.ndarray, changed: np.ndarray, rate: int) -> float:
+    """Measure a change of int16 samples at ``rate`` Hz as the size of a budget in ``norm``."""
+    if norm == "masking":
+        full = [samples.astype(np.float64) / FULL_SCALE for samples in (changed - clean.astype(np.int64), clean)]
+        return float(excess(full[0], full[1], rate).max(initial=0.0))
     if norm == "pcm":
         return float(np.abs(changed.astype(np.int64) - clean).max(initial=0))
     return float(10 ** (-snr_db(clean, changed) / 20))
 
 
-def check_spent(clips: Sequence[np.ndarray], changed: Sequence[np.ndarray], budget: WaveBudget) -> None:
+def check_spent(scene: Scene, changed: Sequence[np.ndarray], budget: WaveBudget) -> None:
     """Raise TinyfuseError if a recording changed by more than its ``budget``: the last word, on the very samples."""
-    for row, pair in enumerate(zip(clips, changed, strict=True)):
-        size = spent(budget.norm, *pair)
+    for row, pair in enumerate(zip(scene.clips, changed, strict=True)):
+        size = spent(budget.norm, *pair, scene.front_end.rate)
         if size > budget.size * (1 + 1e-9):
             raise TinyfuseError(f"adversarial recording {row} spends {WaveBudget.of_size(budget.norm, size)}; the "
                                 f"budget is {budget}")
