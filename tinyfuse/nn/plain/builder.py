@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,28 @@ class Value:
         return shape[1:] if self.line else shape
 
 
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """The ``steps`` that bring ``base`` to ``made``: ``order`` [*shape] has the place of each value in ``base``."""
+
+    base: Value
+    order: np.ndarray
+    steps: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    made: Value | None = None
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether the values come one after the other as in ``base``."""
+        return bool((np.diff(self.order.reshape(-1)) == 1).all())
+
+
 @dataclass(eq=False)
 class Builder:
     """Adds layers to a network; errors name the layer as its author did."""
 
     names: set[str] = field(default_factory=set)
     before_end: dict[int, tuple[str, Value]] = field(default_factory=dict)
+    moves: dict[int, Moves] = field(default_factory=dict)
 
     def add(self, kind: str, name: str, read: Value | Sequence[Value], *, weights: Sequence[np.ndarray] = (),
             **settings: Any) -> Value:
@@ -95,10 +111,49 @@ class Builder:
         return self.reshape(f"{name}_as_sequence", Value(value.tensor), value.shape)
 
     def reshape(self, name: str, value: Value, shape: Sequence[int]) -> Value:
-        """Bring ``value`` to ``shape``; nothing is added where it has that already."""
+        """Bring ``value`` to ``shape``; nothing is added where it has that already, or had it before moves."""
         if not value.line and value.shape == tuple(shape):
             return value
-        return self.add("Reshape", name, Value(value.tensor), target_shape=tuple(shape))
+        value = Value(value.tensor)
+        before = self._moves_of(value)
+        after = Moves(before.base, before.order.reshape(shape), (*before.steps, ("reshape", tuple(shape))))
+        return self._moved(name, after, lambda: self.add("Reshape", name, value, target_shape=tuple(shape)))
+
+    def permute(self, name: str, value: Value, dims: Sequence[int]) -> Value:
+        """Reorder the axes of ``value``, counted from 1; moves that bring the values back into order cancel out.
+
+        PyTorch has channels first, so its networks come with a pair of such moves around many layers.
+        """
+        value = self.plain(value, name)
+        before = self._moves_of(value)
+        order = before.order.transpose([dim - 1 for dim in dims])
+        after = Moves(before.base, order, (*before.steps, ("permute", tuple(dims))))
+        if after.keeps_order and before.base.shape == (1, *order.shape) and order.ndim == 2:
+            return Value(before.base.tensor, line=True)
+        return self._moved(name, after, lambda: self.add("Permute", name, value, dims=tuple(dims)))
+
+    def _moves_of(self, value: Value) -> Moves:
+        count = math.prod(value.shape)
+        return self.moves.get(id(value.tensor), Moves(value, np.arange(count).reshape(value.shape)))
+
+    def _moved(self, name: str, moves: Moves, add: Callable[[], Value]) -> Value:
+        """Return what ``moves`` make of their base: the base, one layer that gives it a shape, or what ``add`` adds."""
+        base, shape = moves.base, moves.order.shape
+        if moves.keeps_order and base.shape == shape:
+            return base
+        made = self.add("Reshape", name, base, target_shape=shape) if moves.keeps_order else add()
+        self.moves[id(made.tensor)] = replace(moves, made=made)
+        return made
+
+    def before_moves(self, name: str, value: Value, add: Callable[[Value], Value]) -> Value:
+        """Add a layer that takes value by value before the axes are reordered, so that the moves can cancel out."""
+        moves = self._moves_of(value)
+        if value.line or moves.keeps_order:
+            return add(value)
+        made = add(moves.base)
+        for kind, given in moves.steps:
+            made = (self.permute if kind == "permute" else self.reshape)(f"{name}_moved", made, given)
+        return made
 
     def map(self, value: Value, name: str) -> Value:
         """Check that ``value`` is a map [height, width, channels]."""
@@ -109,6 +164,11 @@ class Builder:
     def activation(self, name: str, value: Value, curve: Any, **settings: Any) -> Value:
         """Add the activation ``curve``, as Keras names it."""
         curve = _SAME_CURVE.get(curve, curve)
+        if curve in ("", "softmax", "sigmoid"):
+            return self._curve(name, value, curve, **settings)
+        return self.before_moves(name, value, lambda base: self._curve(name, base, curve, **settings))
+
+    def _curve(self, name: str, value: Value, curve: Any, **settings: Any) -> Value:
         match curve:
             case "":
                 return value
@@ -154,6 +214,10 @@ class Builder:
     def dense(self, name: str, value: Value, kernel: np.ndarray, bias: np.ndarray | None, **settings: Any) -> Value:
         """Add a dense layer with the ``kernel`` [i, o]; one that slides over a map or sequence is a 1x1 convolution."""
         if len(value.shape) == 1:
+            moves = self._moves_of(value)
+            if not moves.keeps_order:  # rows of the kernel move instead of the values
+                kernel = np.take(kernel, np.argsort(moves.order), axis=0)
+                value = self.reshape(f"{name}_flat", self.plain(moves.base, name), value.shape)
             return self._weighted("Dense", name, value, [kernel], bias, units=kernel.shape[1], **settings)
         slid = self.as_line(value, name) if len(value.shape) == 2 else value
         return self.convolution(name, slid, kernel[None, None], bias, **settings)
@@ -204,7 +268,7 @@ class Builder:
         A single sigmoid tells two classes apart and becomes a softmax of them. ModelError: the output is not one value
         for each of ``classes``.
         """
-        from tf_keras import Model
+        from tf_keras import Model, models
 
         curve, logits = self.before_end.get(id(output.tensor), ("", output))
         count = int(np.prod(logits.shape))
@@ -218,7 +282,12 @@ class Builder:
                              "a network with one output for each class" + (
                                  ", or with one sigmoid for two classes" if count == 1 else ""))
         logits = self.reshape("logits", logits, (classes,))
-        return Model(dict(inputs), logits.tensor, name=title), curve == "softmax"
+        whole = Model(dict(inputs), logits.tensor, name=title)
+        if self.moves:  # layers know who reads them: those that led nowhere are left behind
+            alive = models.clone_model(whole)
+            alive.set_weights(whole.get_weights())
+            whole = alive
+        return whole, curve == "softmax"
 
     def _of_two_classes(self, logit: Value) -> Value:
         """Make of the ``logit`` z of one sigmoid the logits 0 and z, whose softmax is 1 - sigmoid(z) and sigmoid(z)."""

@@ -6,6 +6,7 @@ size is known here, except for the batch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ _SHAPE_ARITHMETIC = ("SHAPE", "STRIDED_SLICE", "PACK", "CONCATENATION", "GATHER"
                      "EQUAL")
 _CURVES = {"RELU": "relu", "RELU6": "relu6", "LOGISTIC": "sigmoid", "TANH": "tanh", "HARD_SWISH": "hard_swish",
            "SOFTMAX": "softmax"}
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
+_MODULE = re.compile(r"(?:\w+\.)+[^\W_]+_(\w+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +112,7 @@ class _Reader:
         elif (kind in _SHAPE_ARITHMETIC and not any(index in self.values for index in inputs)) or kind == "SHAPE":
             self.shapes.add(output)
         else:
-            name = self.name_of(output, kind)
+            name = self.name_of(output, kind, inputs)
             made = self.layer(kind, name, operator, inputs)
             self.values[output] = self.fused(name, operator, made)
 
@@ -154,7 +157,9 @@ class _Reader:
                 order = [int(one) for one in self.integers(inputs[1])]
                 if order[:1] != [0]:
                     raise ModelError("it moves the batch axis; leave that first")
-                return build.add("Permute", name, build.plain(self.value(inputs[0]), name), dims=tuple(order[1:]))
+                return build.permute(name, self.value(inputs[0]), order[1:])
+            case "RESIZE_NEAREST_NEIGHBOR":
+                return self.enlarged(name, options, inputs)
             case "LEAKY_RELU":
                 return build.activation(name, self.value(inputs[0]), "leaky_relu", slope=options.alpha)
             case _ if kind in _CURVES:
@@ -175,15 +180,28 @@ class _Reader:
         return self.builder.depthwise(name, x, kernel[0].reshape(*kernel.shape[1:3], x.shape[-1], -1), bias, **settings)
 
     def reduced(self, kind: str, name: str, options: Any, inputs: list[int]) -> Value:
-        """Pool along rows and columns, or along the length of a sequence."""
+        """Pool along rows and columns, or along the length of a sequence, wherever the channels are."""
         x = self.value(inputs[0])
         axes = sorted(int(axis) % (len(x.shape) + 1) for axis in self.integers(inputs[1]).reshape(-1))
+        if len(x.shape) in (2, 3) and axes == list(range(2, len(x.shape) + 1)):
+            flat = self.reduced_axes(kind, name, self.channels_last(name, x, 0), [axis - 1 for axis in axes], False)
+            kept = (*flat.shape, *[1] * len(axes)) if options.keepDims else flat.shape
+            return self.builder.reshape(f"{name}_kept", flat, kept)
+        return self.reduced_axes(kind, name, x, axes, options.keepDims)
+
+    def channels_last(self, name: str, x: Value, axis: int) -> Value:
+        """Move ``axis`` of ``x``, counted without the batch, behind all others."""
+        return self.builder.permute(f"{name}_turned", x, [*(one + 1 for one in range(len(x.shape)) if one != axis),
+                                                          axis + 1])
+
+    def reduced_axes(self, kind: str, name: str, x: Value, axes: list[int], keep: bool) -> Value:
+        """Pool a map or sequence whose channels are last."""
         if len(x.shape) == 2 and axes == [1]:
             x = self.builder.as_line(x, name)
         elif len(x.shape) != 3 or axes != [1, 2]:
             raise ModelError(f"it goes along the axes {axes} of {list(x.shape)}; only rows and columns together, or "
                              "the length of a sequence, can be pooled")
-        made = self.builder.whole_pool(name, x, "Max" if kind == "REDUCE_MAX" else "Average", keep=options.keepDims)
+        made = self.builder.whole_pool(name, x, "Max" if kind == "REDUCE_MAX" else "Average", keep=keep)
         count = float(np.prod(x.tensor.shape[1:3]))
         return self.builder.affine(f"{name}_sum", made, count, 0.0) if kind == "SUM" else made
 
@@ -199,15 +217,36 @@ class _Reader:
             return self.builder.join("Multiply" if kind == "MUL" else "Add", name, both)
         first = fixed[0] is not None
         x, given = self.value(inputs[int(first)]), np.asarray(fixed[0] if first else fixed[1], np.float64)
-        channels = x.shape[-1]
-        if given.size not in (1, channels) or (given.size > 1 and given.shape[-1] != channels):
-            raise ModelError(f"its constant has the shape {list(given.shape)}; one number, or one for each of "
-                             f"{channels} channels can be folded")
         if kind == "DIV" and first:
             raise ModelError("it divides a constant by a computed tensor; no kernel does that")
+        axis = self.axis_of(given, x)
+        given = given.reshape(-1)
         gain, offset = {"ADD": (1.0, given), "SUB": (-1.0, given) if first else (1.0, -given), "MUL": (given, 0.0),
                         "DIV": (1 / given, 0.0)}[kind]
-        return self.builder.affine(name, x, gain, offset)
+        if axis == len(x.shape) - 1:
+            return self.builder.affine(name, x, gain, offset)
+        made = self.builder.affine(name, self.channels_last(name, x, axis), gain, offset)
+        order = list(range(1, len(x.shape)))
+        return self.builder.permute(f"{name}_back", made, [*order[:axis], len(x.shape), *order[axis:]])
+
+    def axis_of(self, given: np.ndarray, x: Value) -> int:
+        """Find the axis of ``x``, without the batch, along which a constant has one number for each channel."""
+        rank = len(x.shape)
+        sizes = (1,) * (rank - given.ndim) + given.shape[max(given.ndim - rank, 0):]
+        long = [axis for axis, size in enumerate(sizes) if size > 1] or [rank - 1]
+        if len(long) > 1 or given.size not in (1, x.shape[long[0]]):
+            raise ModelError(f"its constant has the shape {list(given.shape)}, for {list(x.shape)}; one number, or one "
+                             "for each channel can be folded")
+        return long[0]
+
+    def enlarged(self, name: str, options: Any, inputs: list[int]) -> Value:
+        """Repeat rows and columns."""
+        x, size = self.builder.map(self.value(inputs[0]), name), [int(one) for one in self.integers(inputs[1])]
+        height, width = (int(one) for one in x.tensor.shape[1:3])
+        if options.alignCorners or size[0] % height or size[1] % width:
+            raise ModelError(f"it brings {[height, width]} to {size}; only whole multiples without aligned corners can "
+                             "be made by repeating rows and columns")
+        return self.builder.add("UpSampling2D", name, x, size=(size[0] // height, size[1] // width))
 
     def padded(self, name: str, inputs: list[int]) -> Value:
         x, sides = self.value(inputs[0]), self.integers(inputs[1]).reshape(-1, 2)
@@ -282,11 +321,25 @@ class _Reader:
         shape = () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
         return np.frombuffer(np.asarray(data, np.uint8).tobytes(), _DTYPES[kind]).reshape(shape)
 
-    def name_of(self, output: int, kind: str) -> str:
+    def name_of(self, output: int, kind: str, inputs: list[int]) -> str:
         """Name a layer by what its author called it, as far as the names of tensors tell."""
-        text = _text(self.graph.model.subgraphs[0].tensors[output].name).split(";")[0]
-        parts = [part for part in text.split("/") if part]
+        tensors = self.graph.model.subgraphs[0].tensors
+        weighted = kind in _WEIGHTED and len(inputs) > 1
+        if path := _torch_path(_text(tensors[inputs[1] if weighted else output].name)):
+            return path if weighted else f"{path}_{kind.lower()}"
+        parts = [part for part in _text(tensors[output].name).split(";")[0].split("/") if part]
         return parts[-2] if len(parts) > 1 else f"{kind.lower()}_{output}"
+
+
+def _torch_path(name: str) -> str:
+    """Find the attributes that lead to a module of PyTorch, such as "see.0", in what litert-torch calls a tensor.
+
+    That lists the paths of modules, ``Net/torch.nn.modules.container.Sequential_see/torch.nn.modules.conv.Conv2d_0;``,
+    the first one last where several were fused; a part is a class and, after an underscore, its attribute.
+    """
+    parts = name.split(";;")[-1].split(";")[0].split("/")[1:]
+    found = [_MODULE.fullmatch(part) for part in parts]
+    return ".".join(one[1] for one in found if one) if all(found) else ""
 
 
 def _padding(options: Any) -> str:
