@@ -29,6 +29,7 @@ from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import write_text
 from tinyfuse.core.results import ResultStore
 from tinyfuse.core.statistics import wilson
+from tinyfuse.core.workers import Processes
 from tinyfuse.data import Dataset, Samples
 from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.integer.model import load_model
@@ -114,7 +115,8 @@ def _study(args: argparse.Namespace, dataset: Dataset, settings: Settings, seed:
     with progress(f"training {args.model}, seed {seed}", config.epochs * steps_per_epoch(dataset, config)) as advance:
         network = train_or_load(args.model, dataset, config, folder / "networks", tick=advance, report=console.print)
     folder /= args.model
-    return SelectionStudy(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"), args.jobs)
+    return SelectionStudy(network, dataset, settings, folder, ResultStore(folder / "results.jsonl"),
+                          Processes(args.jobs))
 
 
 def _entries(study: SelectionStudy, evidence: Evidence, bits: int) -> Iterator[Entry]:

@@ -11,6 +11,7 @@ import pytest
 import tinyfuse
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.results import ResultStore
+from tinyfuse.core.workers import Processes
 from tinyfuse.data import Dataset
 from tinyfuse.integer.model import load_model
 from tinyfuse.report.view import load
@@ -88,7 +89,7 @@ def test_a_matrix_judges_autoencoders_too(machine: Dataset, network: Path, integ
     for path in (network, integers):
         for file in (path, path.with_suffix(".toml")):
             shutil.copy(file, models)
-    sweep(Run(tmp_path, models, matrix, machine, 0, store), jobs=1)
+    sweep(Run(tmp_path, models, matrix, machine, 0, store), Processes())
     assert not store.rows("failed")
     clean = {row["executor"]: row["accuracy"] for row in store.rows("clean")}
     assert set(clean) == {"keras", "twin", "litert"} and min(clean.values()) > 0.8

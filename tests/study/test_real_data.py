@@ -11,6 +11,7 @@ import pytest
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError
 from tinyfuse.core.results import ResultStore
+from tinyfuse.core.workers import Processes
 from tinyfuse.data import Dataset
 from tinyfuse.study.matrix import Matrix
 from tinyfuse.study.run import Run
@@ -34,7 +35,7 @@ def run(real_digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     made = Run(folder, folder / "models", matrix, real_digits, training["seed"], ResultStore(folder / "results.jsonl"))
     networks = train_all(made)
     files = convert_all(made, networks)
-    interpreters = Interpreters(made, jobs=2)
+    interpreters = Interpreters(made, Processes(2))
     attack_all(made, networks, files, interpreters)
     interpreters.finish()
     return made

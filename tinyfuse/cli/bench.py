@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from tinyfuse.cli import options
 from tinyfuse.core import provenance
+from tinyfuse.core.cluster.anywhere import workers_at
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.results import ResultStore
 from tinyfuse.core.run_log import RunLog
+from tinyfuse.core.workers import Workers
 from tinyfuse.data.samples import PARTS
 from tinyfuse.data.sources import add_options, load_from
 
@@ -59,6 +61,7 @@ def add(parser: argparse.ArgumentParser) -> None:
                         help="train the networks even if the same ones come with the package, trained")
     parser.add_argument("--jobs", type=options.positive, metavar="N",
                         help="worker processes that judge integer models (default: the number of cores)")
+    options.add_cluster(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
 
 
@@ -74,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         matrix = dataclasses.replace(matrix, certify=budgets)
     if args.seeds is not None:
         matrix = dataclasses.replace(matrix, seeds=args.seeds)
-    asked = {name: value for name, value in vars(args).items() if name not in ("jobs", "json", "resume")}
+    asked = {name: value for name, value in vars(args).items() if name not in ("cluster", "jobs", "json", "resume")}
     # Of recipes that are files, what they hold counts, not their names.
     recipes = [recipe.to_table() for recipe in matrix.recipes_for(("first", "second"))]
     identity = finished.identify({**asked, "settings": matrix.to_table(), "recipes": recipes}, args.data)
@@ -87,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
     parts = ", ".join(f"{len(job.dataset.part(part))} {part}" for part in PARTS)
     facts = provenance.begin(data=f"{job.dataset.name}, {job.dataset.split} split, {parts} samples",
                              seeds=matrix.seeds or (args.seed,), settings=matrix.to_table())
-    _work(job, args.jobs or options.cores(), facts)
+    with workers_at(args.cluster, args.jobs or options.cores()) as workers:
+        _work(job, workers, facts)
     _show(job.folder, job.store, as_json=args.json, mark=identity)
     return 0
 
@@ -96,12 +100,12 @@ def _spent(given: float | Mapping[str, float]) -> Spent:
     return dict(given) if isinstance(given, Mapping) else given
 
 
-def _work(job: Run, jobs: int, facts: provenance.RunFacts) -> None:
+def _work(job: Run, workers: Workers, facts: provenance.RunFacts) -> None:
     """Bring ``job`` to its end."""
     from tinyfuse.study.sweep import sweep
 
     with faults_logged(job.folder), RunLog(job.folder, lambda: len(job.store), facts) as log:
-        log.finish(sweep(job, jobs=jobs, after_stage=log.write))
+        log.finish(sweep(job, workers, after_stage=log.write))
 
 
 def _open(args: argparse.Namespace, matrix: Matrix) -> Run:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from tinyfuse.core.console import console
 from tinyfuse.core.errors import ModelError, TinyfuseError, UsageError
 from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.files import open_plain
-from tinyfuse.core.workers import Processes, Workers
 from tinyfuse.nn import zoo
 from tinyfuse.nn.zoo.user import KERAS, TFLITE, check_network_file, foreign_file
 from tinyfuse.threats.wave_budgets import has_unit
@@ -113,18 +111,6 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
     """Add the option that names a cluster."""
     parser.add_argument("--cluster", metavar="tcp://HOST:PORT",
                         help="scheduler of a Dask cluster whose workers do the work, as docs/cluster.md says")
-
-
-@contextmanager
-def workers(address: str | None, jobs: int) -> Iterator[Workers]:
-    """Yield the workers of the cluster at ``address``, or ``jobs`` processes of this machine."""
-    if address is None:
-        yield Processes(jobs)
-        return
-    from tinyfuse.core.cluster.client import cluster
-
-    with cluster(address, jobs=jobs) as found:
-        yield found
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:

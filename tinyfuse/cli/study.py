@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinyfuse.cli import options
 from tinyfuse.core import provenance
+from tinyfuse.core.cluster.anywhere import workers_at
 from tinyfuse.core.console import console
 from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.run_log import RunLog
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                                        "epochs": paper.epochs})
     say_begin(paper, site, seeds, quick=args.quick)
     counted: list[int] = [0]
-    with (options.workers(args.cluster, args.jobs) as workers, faults_logged(folder),
+    with (workers_at(args.cluster, args.jobs) as workers, faults_logged(folder),
           RunLog(folder, lambda: counted[0], facts) as log):
         store = run_study(paper, site, seeds, quick=args.quick, workers=workers, after_wave=log.write)
         counted[0] = len(store)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyfuse.core import provenance
+from tinyfuse.core.cluster.anywhere import workers_at
 from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import write_text
@@ -28,32 +29,35 @@ from tinyfuse.search.settings import QUICK, Settings
 
 
 def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], out: str | Path | None = None,
-           epochs: int | None = None, seed: int = 0, quick: bool = False, jobs: int = 2, **settings: Any) -> Selection:
+           epochs: int | None = None, seed: int = 0, quick: bool = False, jobs: int = 2, cluster: str | None = None,
+           **settings: Any) -> Selection:
     """Choose the weight bits of ``model`` within ``budget``; write recipe, ``.tflite`` and record into ``out``.
 
     ``model``: a ``.keras`` file trained on ``dataset``, or the name of a network, which is trained first (``epochs``,
     ``seed``). ``budget``: such as "flash=60kB,instructions=20M"; see search/budget.py. ``settings`` are those of
     :class:`tinyfuse.search.settings.Settings`: objective, granularity, widths, methods, ... What was measured before in
     ``out`` (default ``runs/select-MODEL``, or ``runs/select-MODEL-quick``) is not measured again, and an interrupted
-    selection goes on.
+    selection goes on. ``jobs`` processes measure, or the workers of the Dask scheduler at the address ``cluster``.
 
     Raises:
-        UsageError: a budget that cannot be met (with the smallest reachable size), an unknown name or setting.
+        UsageError: no such cluster, a budget that cannot be met (with the smallest reachable size), an unknown name or
+            setting.
         DataError: too few samples.
         GateError: the checks trust no candidate. Whether they trust the chosen one, ``check()`` of the result says.
     """
     limits, chosen = parse_budget(budget), (QUICK if quick else Settings()).changed(**settings)
     folder = Path(out or f"runs/select-{Path(model).stem}{'-quick' * quick}")
-    network = _network(str(model), dataset, folder, epochs, seed)
-    dataset = dataset.as_trained(network.table, str(network.path))
-    study = SelectionStudy(network, dataset, chosen, folder, ResultStore(folder / "results.jsonl"), jobs)
-    facts = provenance.begin(data=f"{dataset.name}, {dataset.split} split", seeds=(network.seed,),
-                             settings=asdict(chosen) | {"budget": dict(limits.limits)})
-    stores = [folder / part / "results.jsonl" for part in ("", PART, "test")]
-    with RunLog(folder, lambda: sum(len(ResultStore(path)) for path in stores), facts) as log:
-        found = choose(study, limits, after_stage=log.write)
-        write_text(folder / FILE, json.dumps(encode(found.record), indent=1) + "\n")
-        log.finish()
+    with workers_at(cluster, jobs) as workers:
+        network = _network(str(model), dataset, folder, epochs, seed)
+        data = dataset.as_trained(network.table, str(network.path))
+        study = SelectionStudy(network, data, chosen, folder, ResultStore(folder / "results.jsonl"), workers)
+        facts = provenance.begin(data=f"{data.name}, {data.split} split", seeds=(network.seed,),
+                                 settings=asdict(chosen) | {"budget": dict(limits.limits)})
+        stores = [folder / part / "results.jsonl" for part in ("", PART, "test")]
+        with RunLog(folder, lambda: sum(len(ResultStore(path)) for path in stores), facts) as log:
+            found = choose(study, limits, after_stage=log.write)
+            write_text(folder / FILE, json.dumps(encode(found.record), indent=1) + "\n")
+            log.finish()
     return found
 
 

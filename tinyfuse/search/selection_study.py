@@ -16,7 +16,7 @@ from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.files import read_limited, write_text
 from tinyfuse.core.plain_json import parse_json
 from tinyfuse.core.results import ResultStore, Row, row_key
-from tinyfuse.core.workers import in_parallel
+from tinyfuse.core.workers import Workers
 from tinyfuse.data import Dataset, Samples
 from tinyfuse.nn.network import Network
 from tinyfuse.nn.predict import PREDICT_BATCH, predict
@@ -39,14 +39,14 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True, eq=False)
 class SelectionStudy:
-    """``network`` on ``dataset``; rows go to ``store`` in ``folder``; ``jobs`` processes measure."""
+    """``network`` on ``dataset``; rows go to ``store`` in ``folder``; ``workers`` measure."""
 
     network: Network
     dataset: Dataset
     settings: Settings
     folder: Path
     store: ResultStore = field(repr=False)
-    jobs: int
+    workers: Workers
 
     def __post_init__(self) -> None:
         for part in ("train", PART, "test"):
@@ -157,9 +157,8 @@ class SelectionStudy:
         return {keys[row["key"]]: row for row in self.store.rows(kind) if row["key"] in keys}
 
     def each(self, function: Callable[..., Result], tasks: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, Result]]:
-        """``function(*arguments)`` for each of ``tasks`` in worker processes; yields (key, result) as they end."""
-        yield from in_parallel([(_keyed, (key, function, arguments)) for key, arguments in tasks.items()],
-                               jobs=min(self.jobs, len(tasks)))
+        """``function(*arguments)`` for each of ``tasks``, by the workers; yields (key, result) as they end."""
+        yield from self.workers.start((_keyed, (key, function, arguments)) for key, arguments in tasks.items())
 
 
 def _keyed(key: str, function: Callable[..., Result], arguments: Sequence[Any]) -> tuple[str, Result]:

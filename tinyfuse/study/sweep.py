@@ -19,6 +19,7 @@ from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import DataError, ParityError, RecipeError, TinyfuseError
 from tinyfuse.core.faults import log_fault
 from tinyfuse.core.files import sha256_hex
+from tinyfuse.core.workers import Workers
 from tinyfuse.data import Samples
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn import zoo
@@ -47,19 +48,19 @@ from tinyfuse.threats.modes import modes_of
 _MILLION = 1_000_000
 
 
-def sweep(run: Run, *, jobs: int, after_stage: Callable[[], None] = lambda: None) -> float:
+def sweep(run: Run, workers: Workers, after_stage: Callable[[], None] = lambda: None) -> float:
     """Bring ``run`` to its end from wherever it stands; what its store already holds is not repeated.
 
-    ``after_stage`` is called once the folder has accepted the networks, and after each stage. Returns the peak
-    memory in MiB of the largest worker process.
+    ``workers`` run interpreters. ``after_stage`` is called once the folder has accepted the networks, and after each
+    stage. Returns the peak memory in MiB of the largest worker process.
     """
     peak_mib = 0.0
     for number, one in enumerate(run.trainings()):
-        peak_mib = max(peak_mib, _sweep_one(one, jobs, after_stage, examples=number == 0))
+        peak_mib = max(peak_mib, _sweep_one(one, workers, after_stage, examples=number == 0))
     return peak_mib
 
 
-def _sweep_one(run: Run, jobs: int, after_stage: Callable[[], None], *, examples: bool) -> float:
+def _sweep_one(run: Run, workers: Workers, after_stage: Callable[[], None], *, examples: bool) -> float:
     """Bring one training of every network to the end; ``examples``: show what the attacks look like."""
     names = [one.name for one in run.dataset.inputs]
     for epsilon in (*run.matrix.epsilons, *run.matrix.raw_epsilons, *run.matrix.certify):
@@ -70,9 +71,9 @@ def _sweep_one(run: Run, jobs: int, after_stage: Callable[[], None], *, examples
     after_stage()
     files = convert_all(run, networks)
     after_stage()
-    measure_all(run, networks, files, jobs=jobs)
+    measure_all(run, networks, files, jobs=workers.jobs)
     after_stage()
-    interpreters = Interpreters(run, jobs=jobs)
+    interpreters = Interpreters(run, workers)
     attack_all(run, networks, files, interpreters, after_stage, examples=examples)
     certify_all(run, networks, files)
     with progress("running interpreters", interpreters.cost // _MILLION) as advance:

@@ -261,7 +261,7 @@ class AttackJob(SubjectJob):
         with tempfile.TemporaryDirectory() as folder:
             files = write_samples(Path(folder) / "parity", target, [study], PARITY_SAMPLES)
             where, codes = next(iter(files.items()))
-            found = compare_with_twin(str(self._file(site).path), ORACLE, str(codes), where)
+            found = compare_with_twin(self._path(site), ORACLE, codes, where)
         identity = {"kind": "parity", **vars(subject), "seed": self.seed, "attacked": list(self.attacked),
                     "campaign": self.digest(site)}
         return parity_row(row_key(identity), study.log.scope, subject, found)

@@ -5,7 +5,6 @@ Of everything that was judged by the twin, a seeded sample runs on TFLite Micro:
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from tinyfuse.attacks.targets.anomaly import AnomalyTwin, IntegerTarget, read_ou
 from tinyfuse.core.files import load_arrays, save_arrays
 from tinyfuse.core.provenance import peak_memory_mib
 from tinyfuse.core.results import row_key
-from tinyfuse.core.workers import in_parallel
+from tinyfuse.core.workers import Task, Workers
 from tinyfuse.integer.class_values import class_values
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.executors.installed import ORACLE, is_here
@@ -36,15 +35,15 @@ from tinyfuse.study.stages.convert import IntegerFile
 class Pending:
     """One row that is still to be measured by ``work``, and the multiply-accumulates that it takes on ``model``.
 
-    ``work`` returns which samples are correct, bool [n], for a clean row (``made_by``: the digest in its key), or else
-    the measured fields of a parity row.
+    The task ``work`` returns which samples are correct, bool [n], for a clean row (``made_by``: the digest in its key),
+    or else the measured fields of a parity row.
     """
 
     key: str
     subject: Subject
     model: str
     cost: int
-    work: Callable[[], np.ndarray | dict[str, Any]]
+    work: Task
     made_by: str = ""
 
 
@@ -65,8 +64,7 @@ def pending_clean(run: Run, network: Network, files: Iterable[IntegerFile]) -> I
             subject = made.subject(network, executor)
             key = outcome_key(subject, run.log.scope, CLEAN, len(run.judged(count)), network.sha256)
             if not run.store.has(key):
-                work = functools.partial(_judge_clean, str(made.path), executor, str(clean_path(run, count)),
-                                         _threshold(run, made))
+                work = _judge_clean, (made.path, executor, clean_path(run, count), _threshold(run, made))
                 yield Pending(key, subject, str(made.path), count * made.table["macs"], work, network.sha256)
 
 
@@ -79,7 +77,7 @@ def pending_parity(run: Run, network: Network, made: IntegerFile, samples: Mappi
     for where, path in samples.items() if is_here(ORACLE) else ():
         key = row_key({"kind": "parity", **vars(subject), **run.log.scope.fields(), "sample": path.name})
         if not run.store.has(key):
-            work = functools.partial(compare_with_twin, str(made.path), subject.executor, str(path), where)
+            work = compare_with_twin, (made.path, subject.executor, path, where)
             yield Pending(key, subject, str(made.path), run.matrix.parity_samples * made.table["macs"], work)
 
 
@@ -139,10 +137,10 @@ def _corners(study: CellStudy, key: CellKey, rng: np.random.Generator) -> dict[s
 
 
 class Interpreters:
-    """Interpreters at work in ``jobs`` processes, beside whatever else the sweep does meanwhile."""
+    """Interpreters that ``workers`` run, beside whatever else the sweep does meanwhile."""
 
-    def __init__(self, run: Run, *, jobs: int) -> None:
-        self._run, self._jobs = run, jobs
+    def __init__(self, run: Run, workers: Workers) -> None:
+        self._run, self._workers = run, workers
         self._pending: dict[str, Pending] = {}
         self._running: list[Iterator[tuple[str, np.ndarray | dict[str, Any], float, float]]] = []
 
@@ -157,8 +155,8 @@ class Interpreters:
         ordered = sorted(work, key=lambda item: (-item.cost, item.model))
         self._pending |= {item.key: item for item in ordered}
         if ordered:
-            self._running.append(in_parallel([(_measured, (item.key, item.work)) for item in ordered],
-                                             jobs=self._jobs))
+            self._running.append(self._workers.start((_measured, (item.key, item.work[0], *item.work[1]))
+                                                     for item in ordered))
 
     def finish(self, tick: Callable[[int, str], None] = lambda cost, note: None) -> float:
         """Wait for all of it and write its rows; return the peak memory in MiB of the largest worker."""
@@ -175,10 +173,10 @@ class Interpreters:
         return peak_mib
 
 
-def _measured(key: str, work: Callable[[], Any]) -> tuple[str, Any, float, float]:
-    """Do ``work``; return its key and outcome, the seconds it took, and the peak memory in MiB of the process."""
+def _measured(key: str, work: Callable[..., Any], *arguments: Any) -> tuple[str, Any, float, float]:
+    """Return ``key``, what ``work(*arguments)`` returns, its seconds, and the peak memory of this process in MiB."""
     began = time.monotonic()
-    return key, work(), time.monotonic() - began, peak_memory_mib()
+    return key, work(*arguments), time.monotonic() - began, peak_memory_mib()
 
 
 def _threshold(run: Run, made: IntegerFile) -> float | None:
@@ -187,7 +185,7 @@ def _threshold(run: Run, made: IntegerFile) -> float | None:
     return target.threshold if isinstance(target, AnomalyTwin) else None
 
 
-def _judge_clean(model: str, executor: str, clean: str, threshold: float | None) -> np.ndarray:
+def _judge_clean(model: Path, executor: str, clean: Path, threshold: float | None) -> np.ndarray:
     """Return which samples in the file ``clean`` an executor classifies correctly, bool [n]."""
     opened, inputs = load_model(model), load_arrays(clean, "label")
     label, codes = inputs.pop("label"), opened.codes_of(inputs)
@@ -197,7 +195,7 @@ def _judge_clean(model: str, executor: str, clean: str, threshold: float | None)
     return ~misclassified(logits, label)
 
 
-def compare_with_twin(model: str, executor: str, sample: str, where: str) -> dict[str, Any]:
+def compare_with_twin(model: Path, executor: str, sample: Path, where: str) -> dict[str, Any]:
     """Run the codes in the file ``sample`` on ``model``; return fields of a row: how many output codes differ."""
     held = load_arrays(sample, "output")
     expected = held.pop("output").astype(np.int64)
