@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         certify,
         compare,
         convert,
+        export,
         minimal,
         minimal_wave,
         profile,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     )
     from tinyfuse.data import Dataset
     from tinyfuse.data import load as load_data
-    from tinyfuse.firmware.deploy import export
     from tinyfuse.report import render as write_report
     from tinyfuse.report.read_run import read
 
@@ -33,8 +33,8 @@ __all__ = ["Dataset", "__version__", "analyse", "attack", "attack_wave", "certif
 _HOMES = {"load_data": ("tinyfuse.data", "load"), "Dataset": ("tinyfuse.data", "Dataset"),
           **{name: ("tinyfuse.api", name) for name in (
               "train", "convert", "attack", "attack_wave", "profile", "minimal", "minimal_wave", "compare", "analyse",
-              "certify", "select", "verify")},
-          "export": ("tinyfuse.firmware.deploy", "export"), "read": ("tinyfuse.report.read_run", "read"),
+              "certify", "select", "export", "verify")},
+          "read": ("tinyfuse.report.read_run", "read"),
           "write_report": ("tinyfuse.report", "render")}
 
 

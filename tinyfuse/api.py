@@ -393,11 +393,38 @@ def select(model: str | Path, dataset: Dataset, *, budget: str | Sequence[str], 
     return ChosenBits.of(found)
 
 
+def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None,
+           certificate: str | Path | None = None, **options: Any) -> Path:
+    """Write the firmware package of a ``.tflite`` as folder ``out``; see :func:`tinyfuse.firmware.deploy.export`.
+
+    ``certificate``: the folder that `certify` wrote, or that of a bench run. What it proves of this very file, on the
+    test samples of ``dataset``, travels with the package; `verify` has the cores answer attacked inputs of it.
+    """
+    from tinyfuse.firmware import deploy
+
+    if certificate is None:
+        return deploy.export(model, out, dataset=dataset, **options)
+    from tinyfuse.attacks.targets.twin_target import TwinTarget
+    from tinyfuse.firmware.package import check_free
+    from tinyfuse.study.carried_certificates import carried
+    from tinyfuse.study.open_subject import model_and_data
+
+    check_free(Path(out), force=options.get("force", False))
+    if dataset is None:
+        raise UsageError("a certificate is about samples: give the data that it was made on with --data, not --random")
+    own, seen = model_and_data(Path(model), dataset, options.get("output") or "")
+    if not isinstance(own.twin, TwinTarget):
+        raise UsageError(f"{model} is judged by a reconstruction error, which has no certificate; leave it out")
+    certified = carried(Path(certificate), own.twin, own.inputs, own.subject.sha256, seen)
+    return deploy.export(model, out, dataset=dataset, certified=certified, **options)
+
+
 def verify(package: str | Path, *, cores: str | None = None, compiler: str | None = None,
            emulator: str | None = None) -> VerifiedCores:
     """Compile and run an exported ``package`` on emulated ``cores``; see :func:`tinyfuse.firmware.verify.verify`.
 
-    ``check()`` of the result raises :class:`ParityError` if a code differs from TFLite Micro's.
+    ``check()`` of the result raises :class:`ParityError` if a code differs from TFLite Micro's, and :class:`GateError`
+    if a certificate of the package is broken.
     """
     from tinyfuse.firmware import verify as firmware
     from tinyfuse.report.notebook import VerifiedCores

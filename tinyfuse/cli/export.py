@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from tinyfuse import api
 from tinyfuse.cli import options
 from tinyfuse.core.console import console
 from tinyfuse.data.sources import add_options, load_from
@@ -37,6 +38,9 @@ def add(parser: argparse.ArgumentParser) -> None:
                              "table beside the model has them, in float)")
     parser.add_argument("--application", metavar="NAME",
                         help="live: add examples/live, which reads sensors, votes over time and prints decisions")
+    parser.add_argument("--certificate", metavar="DIR",
+                        help="what `tinyfuse certify --out DIR` wrote of this model, or a bench run: the certificates "
+                             "travel in metadata.json, and verify attacks certified samples on the cores")
     parser.add_argument("--board", metavar="NAME", help="refuse if the model does not fit it (tinyfuse ls boards)")
     parser.add_argument("--vectors", type=options.positive, default=200, metavar="N",
                         help="test vectors that travel with the package (default 200)")
@@ -54,10 +58,10 @@ def run(args: argparse.Namespace) -> int:
     if dataset is not None and args.data is None and not deploy.fits_data(args.model, dataset):
         console.print(f"{args.model} has other inputs than the {dataset.name} data; its test vectors are random")
         dataset = None
-    folder = deploy.export(args.model, args.out, dataset=dataset, name=args.name, optimize=args.optimize,
-                           vectors=args.vectors, board=args.board, force=args.force, seed=args.seed,
-                           output=args.output, keep_constant=args.keep_constant_channels, frontend=args.frontend,
-                           application=args.application)
+    folder = api.export(args.model, args.out, dataset=dataset, certificate=args.certificate, name=args.name,
+                        optimize=args.optimize, vectors=args.vectors, board=args.board, force=args.force,
+                        seed=args.seed, output=args.output, keep_constant=args.keep_constant_channels,
+                        frontend=args.frontend, application=args.application)
     print("\n".join([str(folder), deploy.judged_line(), *deploy.named_lines(folder, args.model),
                      *deploy.removed_lines(folder), *deploy.describe(folder, args.board)]))
     return 0

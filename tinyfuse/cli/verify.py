@@ -37,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found on each core; exit code 3 if a code differs from TFLite Micro's."""
+    """Print what was found on each core; exit code 3 if a code is not TFLite Micro's, 4 for a broken certificate."""
     from tinyfuse.firmware.verify import board_lines, summary, verify
 
     for name in args.board:
@@ -88,6 +88,7 @@ def _lines(found: Verified, *, layers: bool) -> list[str]:
              f"sanitizers on this machine: {found.host or 'passed'}"]
     if count < ENOUGH:
         lines.append(f"only {count} vectors: export with more for a proof ({ENOUGH} or more)")
+    lines += [certificate.text() for certificate in table.certificates]
     lines += [f"changed since it was exported: src/{path}" for path in found.package.changed]
     for one in found.cores:
         flash = one.flash
@@ -97,6 +98,8 @@ def _lines(found: Verified, *, layers: bool) -> list[str]:
             f"{one.instructions / max(table.macs, 1):.2f} for each multiply-accumulate; flash {flash.flash} bytes "
             f"(code {flash.text}, packed weights {flash.weights}, tables {flash.tables}); RAM {found.ram_bytes(one)} "
             f"(arena {table.arena_bytes}, stack {one.stack_bytes}) [{one.compiler}, {one.emulator}]")
+        lines += [f"{one.core}: {one.broken} of {one.certified} attacked inputs of certified samples change the class"
+                  ] * bool(one.certified)
         lines += [f"  {name}: {number}" for name, number in one.layers.items()] if layers else []
     lines += [_front_end_line(one) for one in found.front_ends]
     return [*lines, *(f"{core}: not verified, {why}" for core, why in found.missing.items())]

@@ -13,6 +13,7 @@ from tinyfuse.core.errors import InputsError, UsageError, nearest
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.firmware import boards
 from tinyfuse.firmware.c_names import identifier_of
+from tinyfuse.firmware.certified import Certified
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.frontend_plan import FrontEnds, front_ends_asked
 from tinyfuse.firmware.host import judge_on_host
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None, name: str | None = None,
            optimize: str = "ram", vectors: int = 200, board: str | None = None, force: bool = False,
            seed: int = 0, output: str | None = None, keep_constant: bool = False,
-           frontend: str | None = None, application: str | None = None) -> Path:
+           frontend: str | None = None, application: str | None = None,
+           certified: Certified | None = None) -> Path:
     """Write the firmware package of a ``.tflite`` as folder ``out`` and return its path.
 
     ``dataset`` gives the ``vectors`` test vectors; None: random codes. ``name`` (default: the file's) is the prefix of
@@ -45,6 +47,7 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     frames of the input's size; "none" adds none; "camera=160x120" says what a camera gives; "fixed" computes
     sounds in whole numbers, as is done for a ``board`` without floating point, "float" does not. ``application``:
     "live" adds ``examples/live``, which reads sensors and votes; it takes the training means of ``dataset``.
+    ``certified`` travels with the package.
     The same model, data and options give the same bytes.
 
     Raises:
@@ -61,7 +64,8 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     arithmetic = "float" if board is None or boards.board(board).has_float else "fixed"
     front_ends = front_ends_asked(frontend, program, [port.name for port in loaded.inputs], beside, arithmetic)
     live = _live(application, path, loaded, program, front_ends, dataset)
-    found = Package(loaded, program, make_vectors(loaded, codes), source, beside, keep_constant, front_ends, live)
+    found = Package(loaded, program, make_vectors(loaded, codes), source, beside, keep_constant, front_ends, live,
+                    certified)
     if board is not None:
         where, table = boards.board(board), found.metadata
         flash, ram = table.flash_bytes_about, table.ram_bytes_about

@@ -12,6 +12,7 @@ from tinyfuse.core.errors import DataError, nearest
 from tinyfuse.core.plain_json import parse_json
 from tinyfuse.core.strict import decode
 from tinyfuse.firmware.c_names import check_identifier
+from tinyfuse.firmware.certificate_table import CertificateTable
 from tinyfuse.firmware.toolchain import OPTIMIZE
 
 FORMAT: Final = 1
@@ -70,7 +71,8 @@ class Metadata:
     """A package, of whose ``outputs`` the first names the class. ``files``: SHA-256 (hex) by path.
 
     ``provenance``: from the table beside the ``.tflite``. ``keep_constant_channels``: nothing was removed, ``macs`` are
-    those of the ``.tflite``. ``front_ends``: by the input's name in the ``.tflite``.
+    those of the ``.tflite``. ``front_ends``: by the input's name in the ``.tflite``. ``certificates`` of the very
+    ``.tflite``, with the checksum of the attacked inputs that no core may answer otherwise.
     ``..._about`` is with an allowance for code and stack, see firmware/package.py.
     """
 
@@ -96,6 +98,8 @@ class Metadata:
     provenance: Mapping[str, Any]
     files: Mapping[str, str]
     front_ends: Mapping[str, FrontEndTable] = field(default_factory=dict)
+    certificates: tuple[CertificateTable, ...] = ()
+    certified_crc32: str = ""
 
     @property
     def output(self) -> TensorTable:

@@ -22,6 +22,8 @@ from tinyfuse.core.strict import encode
 from tinyfuse.firmware import emit
 from tinyfuse.firmware.boards import BOARDS
 from tinyfuse.firmware.c_text import export_folder, render, table
+from tinyfuse.firmware.certified import FILE as CERTIFIED
+from tinyfuse.firmware.certified import Certified, read_certified
 from tinyfuse.firmware.frontend_emit import (
     front_end_flash_bytes,
     front_end_sources,
@@ -59,6 +61,7 @@ class Package:
     keep_constant: bool = False
     front_ends: FrontEnds | None = None
     live: Live | None = None
+    certified: Certified | None = None
 
     @cached_property
     def metadata(self) -> Metadata:
@@ -77,7 +80,9 @@ class Package:
             vectors=VectorTable(len(vectors), vectors.extreme, self.vectors_source, crc32(vectors.stream()),
                                 crc32(vectors.output_stream())),
             provenance={key: self.provenance[key] for key in PROVENANCE if key in self.provenance}, files={},
-            front_ends=front_end_tables(self.front_ends))
+            front_ends=front_end_tables(self.front_ends),
+            certificates=self.certified.tables if self.certified else (),
+            certified_crc32=self.certified.crc32 if self.certified else "")
 
     @property
     def _memory_bytes(self) -> int:
@@ -169,6 +174,8 @@ def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
     yield f"extras/{name}.tflite", found.model.source
     yield "extras/vectors.bin", found.vectors.stream()
     yield "extras/outputs.bin", found.vectors.output_stream()
+    if found.certified is not None:
+        yield f"extras/{CERTIFIED}", found.certified.vectors.stream()
 
 
 def sources(program: Program) -> dict[str, str]:
@@ -269,6 +276,7 @@ class Exported:
     vectors: Vectors = field(repr=False)
     changed: tuple[str, ...]
     front_ends: FrontEnds | None = None
+    certified: Certified | None = None
 
 
 def open_package(folder: str | Path) -> Exported:
@@ -295,7 +303,10 @@ def open_package(folder: str | Path) -> Exported:
         raise DataError(f"{folder}: TFLite Micro gives other codes than extras/outputs.bin holds; export again")
     front_ends = front_ends_in(table, program)
     wanted = sources(program) | front_end_sources(front_ends)
-    return Exported(folder, table, model, program, vectors, tuple(_changed(folder / "src", wanted)), front_ends)
+    certified = read_certified(model, table.certificates, read_plain(folder / "extras" / CERTIFIED),
+                               table.certified_crc32) if table.certificates else None
+    return Exported(folder, table, model, program, vectors, tuple(_changed(folder / "src", wanted)), front_ends,
+                    certified)
 
 
 def _check_plain(folder: Path) -> None:

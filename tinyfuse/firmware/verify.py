@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.core.console import progress
-from tinyfuse.core.errors import ParityError, UsageError
+from tinyfuse.core.errors import GateError, ParityError, UsageError
 from tinyfuse.core.files import temporary_folder
 from tinyfuse.firmware import boards
 from tinyfuse.firmware.build import VARIANTS, Footprint, build, footprint
@@ -41,7 +41,8 @@ class CoreResult:
     """One core: whether all codes are TFLM's, and what an inference costs.
 
     ``instructions`` is the most of any traced vector; ``stack_bytes`` the high-water mark; ``layers`` instructions by
-    layer; ``first_difference`` names the first layer (in the order of the graph) whose codes differ.
+    layer; ``first_difference`` names the first layer (in the order of the graph) whose codes differ. Of ``certified``
+    samples' attacked inputs so many are ``broken``: answered otherwise than was proved.
     """
 
     core: str
@@ -55,6 +56,8 @@ class CoreResult:
     stack_bytes: int
     layers: Mapping[str, int] = field(repr=False)
     first_difference: str = ""
+    certified: int = 0
+    broken: int = 0
 
     @property
     def parity(self) -> bool:
@@ -80,7 +83,7 @@ class Verified:
         return self.package.metadata.arena_bytes + one.stack_bytes + one.flash.data
 
     def check(self) -> None:
-        """Raise :class:`ParityError` with the first layer that differs."""
+        """Raise :class:`ParityError` with the first layer that differs, :class:`GateError` for a broken certificate."""
         for one in self.cores:
             if not one.parity:
                 where = f"; the first layer that differs is '{one.first_difference}'" if one.first_difference else ""
@@ -88,6 +91,10 @@ class Verified:
                                   f"vectors give other codes than TFLite Micro{where}")
         for front_end in self.front_ends:
             front_end.check()
+        for one in self.cores:
+            if one.broken:
+                raise GateError(f"{self.package.program.name} on {one.core}: {one.broken} of {one.certified} attacked "
+                                "inputs of certified samples are answered otherwise; trust no certificate of it")
 
 
 def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None = None,
@@ -129,7 +136,10 @@ def _to_install(cores: Sequence[Core]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """What one core did: output codes [n, k]; instructions, stack, layers and values of tensors of vectors ``rows``."""
+    """What one core did: output codes [n, k]; instructions, stack, layers and values of tensors of vectors ``rows``.
+
+    ``certified``: output codes of the attacked inputs of certified samples, if the package has any.
+    """
 
     outputs: np.ndarray
     rows: list[int]
@@ -137,6 +147,7 @@ class _Measured:
     layers: list[int]
     values: list[np.ndarray]
     flash: Footprint
+    certified: np.ndarray | None
 
 
 def _measure(package: Exported, setup: Setup, work: Path) -> _Measured:
@@ -152,7 +163,10 @@ def _measure(package: Exported, setup: Setup, work: Path) -> _Measured:
     values = list(_by_vector(emulate(core, built["values"].program, few, counted=False)))
     if len(values) != len(rows):
         raise EmulationError(f"{core.name}: the tensors of {len(values)} of {len(rows)} vectors came back")
-    return _Measured(outputs, rows, counted, layers, values, footprint(built["plain"].package))
+    proved = None if package.certified is None else package.certified.vectors
+    answers = None if proved is None else outputs_of(
+        emulate(core, built["plain"].program, proved.stream(), counted=False), proved.outputs, core)
+    return _Measured(outputs, rows, counted, layers, values, footprint(built["plain"].package), answers)
 
 
 def _judged(package: Exported, setup: Setup, done: _Measured) -> CoreResult:
@@ -161,7 +175,15 @@ def _judged(package: Exported, setup: Setup, done: _Measured) -> CoreResult:
     difference, values = _first_difference(package, done)
     return CoreResult(setup.core.name, setup.compiler.name, setup.emulator.name, len(package.vectors), wrong, values,
                       done.counted[0], done.flash, done.counted[1],
-                      dict(zip(package.metadata.layers, done.layers, strict=True)), difference)
+                      dict(zip(package.metadata.layers, done.layers, strict=True)), difference,
+                      *_broken(package, done.certified))
+
+
+def _broken(package: Exported, outputs: np.ndarray | None) -> tuple[int, int]:
+    """Count the attacked inputs of certified samples, and the ``outputs`` that name another class than was proved."""
+    if package.certified is None or outputs is None:
+        return 0, 0
+    return len(outputs), package.certified.broken(package.model, outputs)
 
 
 def _traced_rows(package: Exported, wrong: np.ndarray) -> list[int]:
@@ -233,7 +255,8 @@ def summary(found: Verified) -> dict[str, Any]:
             "emulator": one.emulator, "instructions": one.instructions, "macs": table.macs,
             "flash_bytes": one.flash.flash, "text_bytes": one.flash.text, "weight_bytes": one.flash.weights,
             "table_bytes": one.flash.tables, "ram_bytes": found.ram_bytes(one), "arena_bytes": table.arena_bytes,
-            "stack_bytes": one.stack_bytes, "layers": dict(one.layers),
+            "stack_bytes": one.stack_bytes, "layers": dict(one.layers), "certified_inputs": one.certified,
+            "broken_certified_inputs": one.broken,
         } for one in found.cores},
         "front_ends": {one.core: {
             "scenes": one.scenes, "codes": dict(one.compared), "differing_codes": dict(one.differing),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,12 @@ from tinyfuse.checks.certificates import broken_despite, is_certificate
 from tinyfuse.checks.gating import check_run
 from tinyfuse.checks.run_checks import run_checks
 from tinyfuse.cli import main as cli
-from tinyfuse.core.errors import GateError, ModelError, UsageError
+from tinyfuse.core.errors import DataError, GateError, ModelError, UsageError
 from tinyfuse.core.results import ResultStore
 from tinyfuse.data import Dataset
+from tinyfuse.firmware.cores import CORES
+from tinyfuse.firmware.measure import setups
+from tinyfuse.firmware.package import open_package
 from tinyfuse.nn.network import open_network
 from tinyfuse.quantize.convert import baseline, convert
 from tinyfuse.quantize.recipe import read_recipe
@@ -221,3 +226,55 @@ def load_model_grids(subject: AnalysisSubject) -> Any:
 def test_the_command_refuses_what_is_no_integer_model(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["certify", str(small_file)]) == 2
     assert "give one that ends in .tflite" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def proofs(small_tflite: Path, half_known: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("proofs")
+    api.certify(small_tflite, half_known, codes=1, samples=SAMPLES, steps=2, out=folder)
+    return folder
+
+
+@pytest.mark.skipif(not setups([CORES["m4"]]), reason="no compiler or emulator for m4")
+def test_a_certificate_travels_and_the_core_withstands_its_attacks(
+        small_tflite: Path, half_known: Dataset, proofs: Path, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    folder = api.export(small_tflite, tmp_path / "out", dataset=half_known, certificate=proofs, vectors=2)
+    path = folder / "metadata.json"
+    table = json.loads(path.read_text())
+    certificates = table["certificates"]
+    assert [one["attacked"] for one in certificates] == [["cam"], ["mic"], ["cam", "mic"]]
+    assert all(one["data_checksum"] == half_known.checksum and one["n"] == SAMPLES for one in certificates)
+    assert "extras/certified.bin" in table["files"]
+    count = sum(len(one["answers"]) for one in certificates)
+    assert open_package(folder).certified is not None
+    certificates[0]["answers"][0] = (certificates[0]["answers"][0] + 1) % 3
+    path.write_text(json.dumps(table))
+    assert cli.main(["verify", str(folder), "--core", "m4"]) == 4
+    said = capsys.readouterr()
+    assert f"m4: 1 of {count} attacked inputs of certified samples change the class" in said.out
+    assert "trust no certificate" in said.err
+    (folder / "extras" / "certified.bin").write_bytes(bytes(8))
+    with pytest.raises(DataError, match=r"certified\.bin is not the one of metadata\.json"):
+        open_package(folder)
+
+
+def test_certificates_of_other_files_data_or_places_are_one_line(small_tflite: Path, half_known: Dataset, proofs: Path,
+                                                                 tmp_path: Path) -> None:
+    def refused(given: Path, words: str, model: Path = small_tflite, dataset: Dataset | None = half_known) -> None:
+        with pytest.raises(UsageError, match=words):
+            api.export(model, tmp_path / "out", dataset=dataset, certificate=given)
+        assert not (tmp_path / "out").exists()
+
+    edited = tmp_path / "small__w8.tflite"
+    edited.write_bytes(small_tflite.read_bytes() + bytes(4))
+    refused(proofs, "certifies small w8, but not this very file", edited)
+    refused(proofs, "on other data than half", dataset=replace(half_known, checksum="1" * 64))
+    refused(proofs, "give the data that it was made on", dataset=None)
+    refused(tmp_path, "no such file; give what `tinyfuse certify --out` wrote")
+    asked: dict[str, Any] = {"samples": SAMPLES, "modality": "cam", "steps": 1}
+    mask = {"cam": np.eye(8)[:, :, None]}
+    api.certify(small_tflite, half_known, codes=1, mask=mask, out=tmp_path / "masked", **asked)
+    refused(tmp_path / "masked", "only against changes within a mask")
+    api.certify(small_tflite, half_known, codes=200, out=tmp_path / "nothing", **asked)
+    refused(tmp_path / "nothing", "certifies not one sample")
