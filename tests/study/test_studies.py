@@ -30,13 +30,14 @@ SUITE = Profile("paper", (FGSM(), PGD(steps=2)), last_iterate=True)
 CLAIM = Claim("superset", "Both are worse than one", "here", (
     Contrast("image minus both", Curve("fused", IMAGE, "pgd"), Curve("fused", ALL, "pgd")),))
 PANEL = Panel("pgd", {"fused": Curve("fused", ALL, "pgd")})
+NEVER = Panel("9 bits", {"fused": Curve("fused", ALL, "pgd", "w9"), "gone": Curve("gone", ALL, "pgd", "w9")})
 TINY = Paper(
     name="tiny", title="A tiny paper", data="other data", aside="Nothing else.", inputs=ALL, samples=20, epochs=1,
     batch_size=50, trainings_needed=1, trainings=(Training("fused", "plain-late"), Training("seen", "plain-image")),
     campaigns=(Campaign(("fused", "seen"), ("float", "w6"), SUITE, (0.05, 0.1)),
                Campaign(("fused",), ("float",), SUITE, (0.05, 0.1), modes=(AUDIO,), masked=True),
                Campaign(("fused",), ("float", "minmax6"), SUITE, (0.05, 0.1), modes=(IMAGE,))),
-    figures=(Figure("Fig 1", "Both", "down", ((PANEL,),)),),
+    figures=(Figure("Fig 1", "Both", "down", ((PANEL, NEVER),)),),
     claims=(CLAIM,))
 
 
@@ -124,11 +125,12 @@ def test_data_and_seeds_that_do_not_fit_are_told_before_anything_is_trained(tmp_
 
 
 def test_the_page_begins_with_the_data_and_the_verdicts(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The claim with its checksum, its verdict for float and for integers, and the figure."""
+    """The claim with its checksum, its verdict for float and for integers, and the figure without what is not there."""
     assert cli.main(["report", str(done)]) == 0
     page = Path(capsys.readouterr().out.strip()).read_text()
     assert page.index("The paper: other data") < page.index("Both are worse than one") < page.index('<h2 id="f1">')
     assert CLAIM.sha256[:16] in page and "integers w6" in page and "data:image/svg+xml" in page
+    assert "Training seed 3" in page and "Not measured: 9 bits; gone." in page
     verdicts = study_page.verdict_table(done)
     assert verdicts[0]["verdicts"].keys() == {"float", "w6"}
     assert verdicts[0]["verdicts"]["float"]["verdict"] in ("holds", "does not hold", "cannot be decided")

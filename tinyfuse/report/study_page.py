@@ -85,7 +85,7 @@ def render_text(folder: Path) -> str:
         "study.html.j2", paper=paper, about=about, facts=facts, seeds=evidence.seeds, n=len(evidence.groups),
         groups=len(set(evidence.groups.tolist())), claims=[_claim(of) for of in families.values()],
         columns=list(dict.fromkeys(family for of in families.values() for family in of if family)),
-        changed=_changed(paper, evidence), figures=[*_figures(paper, evidence)],
+        changed=_changed(paper, evidence), trained=_trained(paper, evidence), figures=[*_figures(paper, evidence)],
         analyses=[*_analyses(evidence)], failed=_failed(evidence), parity=_parity(evidence))
 
 
@@ -137,7 +137,23 @@ def _figures(paper: Paper, evidence: Evidence) -> Iterator[dict[str, Any]]:
     for wanted in paper.figures:
         drawn = study_figure(evidence, wanted)
         for one in picture(drawn, "study", [_numbers(evidence, wanted)] if drawn else ()):
-            yield {**one, "place": wanted.place, "title": wanted.title, "expected": wanted.expected}
+            yield {**one, "place": wanted.place[:1].upper() + wanted.place[1:], "title": wanted.title,
+                   "expected": wanted.expected, "missing": _missing(evidence, wanted)}
+
+
+def _trained(paper: Paper, evidence: Evidence) -> list[str]:
+    """Name the trainings of the study that there are rows of."""
+    known = {row["model"] for row in evidence.rows if row["kind"] != "claim"}
+    return [one.name for one in paper.trainings if one.name in known]
+
+
+def _missing(evidence: Evidence, wanted: Figure) -> str:
+    """Name the panels of a figure that nothing was measured for, and the lines that are in none."""
+    panels = {panel.title: {label for label, side in panel.lines.items() if evidence.values(side)}
+              for row in wanted.rows for panel in row}
+    known = set().union(*panels.values())
+    lines = dict.fromkeys(label for row in wanted.rows for panel in row for label in panel.lines if label not in known)
+    return "; ".join([*(title for title, found in panels.items() if not found), *lines])
 
 
 def _analyses(evidence: Evidence) -> Iterator[dict[str, Any]]:

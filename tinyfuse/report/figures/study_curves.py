@@ -37,28 +37,34 @@ def points_of(evidence: Evidence, side: Quantity) -> Points:
 
 
 def study_figure(evidence: Evidence, wanted: Wanted) -> Figure | None:
-    """Draw one figure of a paper; None if nothing of it was measured."""
+    """Draw one figure of a paper; None if nothing of it was measured.
+
+    Columns of panels, and lines of the legend, of which nothing was measured are left out.
+    """
     drawn = [[{label: points for label, side in panel.lines.items() if (points := points_of(evidence, side))}
               for panel in row] for row in wanted.rows]
-    if not any(lines for row in drawn for lines in row):
+    columns = [place for place in range(max(map(len, drawn))) if any(row[place:place + 1] not in ([], [{}])
+                                                                     for row in drawn)]
+    if not columns:
         return None
     labels = list(dict.fromkeys(label for row in wanted.rows for panel in row for label in panel.lines))
     looks = {label: (COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)], "-" if place < 8 else "--")
              for place, label in enumerate(labels)}
-    columns = max(len(row) for row in wanted.rows)
+    known = {label for row in drawn for lines in row for label in lines}
     with style():
-        figure = new_figure(_LEGEND + _WIDTH * columns, 0.5 + _HEIGHT * len(wanted.rows))
-        axes = figure.subplots(len(wanted.rows), columns, squeeze=False, sharex=True, sharey=True)
+        figure = new_figure(_LEGEND + _WIDTH * len(columns), 0.5 + _HEIGHT * len(wanted.rows))
+        axes = figure.subplots(len(wanted.rows), len(columns), squeeze=False, sharex=True, sharey=True)
         for place, row in enumerate(wanted.rows):
-            for panel, axis, lines in zip(row, axes[place], drawn[place], strict=False):
-                _draw(axis, panel, lines, looks, ratio=wanted.ratio)
+            for column, axis in zip(columns, axes[place], strict=True):
+                if column < len(row):
+                    _draw(axis, row[column], drawn[place][column], looks, ratio=wanted.ratio)
             axes[place][0].set_ylabel("quantised / float" if wanted.ratio else "accuracy (%)")
         for axis in axes[-1]:
             axis.set_xlabel("ε (units of the inputs)")
         axes[0][0].set(ylim=(0, _RATIO_TOP) if wanted.ratio else (-3, 103))
         axes[0][-1].legend(handles=[legend_mark(label, *look, markersize=4, linewidth=1.6)
-                                    for label, look in looks.items()], loc="upper left", bbox_to_anchor=(1.02, 1.02),
-                           borderaxespad=0.0)
+                                    for label, look in looks.items() if label in known], loc="upper left",
+                           bbox_to_anchor=(1.02, 1.02), borderaxespad=0.0)
     return figure
 
 
