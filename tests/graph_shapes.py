@@ -86,9 +86,25 @@ def _gather(net: GraphNet, x: int) -> int | None:
     if len(source.shape) < 2 or source.dtype != np.int8:
         return None
     axis, shape = net.pick(*range(1, len(source.shape))), [int(size) for size in source.shape]
+    if net.chance(0.5):
+        return _looked_up(net, x, shape, axis)
     places = net.rng.integers(0, shape[axis], net.pick(1, 2, 3))
     return net.step("GATHER", [x, net.constant(places, np.int32)],
                     net.same_grid(x, [*shape[:axis], len(places), *shape[axis + 1:]]), "GatherOptions", {"axis": axis})
+
+
+def _looked_up(net: GraphNet, x: int, shape: list[int], axis: int) -> int:
+    """At the places of the largest codes, which ARG_MAX computes: of the tensor itself, or of a constant table."""
+    found = net.tensor([*shape[:axis], *shape[axis + 1:]], np.int32)
+    net.specs[found].scale = net.specs[found].zero_point = []
+    places = net.step("ARG_MAX", [x, net.constant(np.array([axis]), np.int32)], found, "ArgMaxOptions")
+    sizes = [int(size) for size in net.specs[found].shape]
+    if net.chance(0.5) or int(np.prod(shape)) * int(np.prod(sizes)) > 2000:
+        table = net.constant(net.codes([shape[axis] + net.pick(0, 2), 3], np.int8), np.int8, [net.scale()],
+                             [net.zero(np.int8)])
+        return net.step("GATHER", [table, places], net.same_grid(table, [*sizes, 3]), "GatherOptions", {"axis": 0})
+    return net.step("GATHER", [x, places], net.same_grid(x, [*shape[:axis], *sizes, *shape[axis + 1:]]),
+                    "GatherOptions", {"axis": axis})
 
 
 @entry("EXPAND_DIMS", "SQUEEZE")

@@ -172,6 +172,39 @@ def gather_nd(net: Net) -> None:
              "GatherNdOptions")
 
 
+def lookup(net: Net) -> None:
+    """GATHER at computed places: of a constant table, of the tensor itself, or of rows that truth values choose."""
+    shape = [1, *(int(size) for size in net.rng.integers(1, 5, net.pick(1, 2, 3)))]
+    x, axis = net.input(shape), net.pick(*range(1, len(shape)))
+    kind, sizes = net.pick(0, 1, 2), [*shape[:axis], *shape[axis + 1:]]
+    places = net.tensor(shape if kind == 2 else sizes, np.int32)
+    net.specs[places].scale = net.specs[places].zero_point = []
+    if kind == 2:
+        net.step("CAST", [compared(net, shape)], places, "CastOptions")
+    else:
+        net.step(("ARG_MAX", "ARG_MIN")[net.pick(0, 1)], [x, net.constant(np.array([axis]), np.int32)], places,
+                 "ArgMaxOptions")
+    if kind == 1:
+        net.step("GATHER", [x, places], net.tensor([*shape[:axis], *sizes, *shape[axis + 1:]]), "GatherOptions",
+                 {"axis": axis})
+        return
+    rows = 2 if kind == 2 else shape[axis]
+    table = net.constant(net.rng.integers(-128, 128, (rows + net.pick(0, 1), net.pick(1, 3))), np.int8, [0.1], [0])
+    net.step("GATHER", [table, places], net.tensor([*net.specs[places].shape, *net.specs[table].shape[1:]]),
+             "GatherOptions", {"axis": 0})
+
+
+def embedding(rows: int = 7) -> bytes:
+    """Four words (int32) as the rows of a constant table of ``rows``, and their sum with codes."""
+    net = Net(np.random.default_rng(0))
+    words = net.input([1, 4], np.int32)
+    net.specs[words].scale = net.specs[words].zero_point = []
+    table = net.constant(net.rng.integers(-128, 128, (rows, 3)), np.int8, [0.1], [3])
+    found = net.step("GATHER", [table, words], net.tensor([1, 4, 3], scale=0.1, zero=3), "GatherOptions", {"axis": 0})
+    net.step("ADD", [found, net.input([1, 4, 3])], net.tensor([1, 4, 3], scale=0.2), "AddOptions")
+    return net.data()
+
+
 def reduce_all(net: Net) -> None:
     """Of a comparison of few codes, so that both answers occur."""
     shape = shaped(net)
@@ -203,4 +236,5 @@ def filled(net: Net) -> None:
 
 
 RARE = [absolute, rsqrt, mirror_pad, reverse, broadcast_to, arg_max, l2_normalization, reduce_min, wide_prelu,
-        select, add_n, cumsum, slice_of_five, to_int32, division, gather_nd, reduce_all, cast, filled]
+        select, add_n, cumsum, slice_of_five, to_int32, division, gather_nd, reduce_all, cast, filled,
+        lookup]

@@ -7,12 +7,15 @@ import numpy as np
 from tinyfuse.analyses.certificates.rules import Rule, Site, bounds, need_no_wrap, rising
 from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE
+from tinyfuse.integer.operators.lookup import Lookup
 
 
 @bounds("RESHAPE", "TRANSPOSE", "STRIDED_SLICE", "PAD", "PADV2", "CONCATENATION", "PACK", "DEPTH_TO_SPACE",
         "SPACE_TO_DEPTH", "MIRROR_PAD", "REVERSE_V2", "GATHER", "BROADCAST_TO", "RESIZE_NEAREST_NEIGHBOR",
         "AVERAGE_POOL_2D", "MAX_POOL_2D", "REDUCE_MAX", "REDUCE_MIN")
 def _moved(site: Site) -> Rule:
+    if isinstance(site.node, Lookup):
+        raise ModelError(f"'{site.target.name}': GATHER at computed places has no bounds")
     return rising(site.node)
 
 

@@ -12,7 +12,16 @@ from tinyfuse.firmware.c_text import array, comment
 from tinyfuse.firmware.operators.base import Kernel, in_and_out, is_wide, register
 from tinyfuse.firmware.operators.layout import Join
 from tinyfuse.firmware.operators.walk import AXES, Steps, broadcast, contiguous, is_whole, members, walk
-from tinyfuse.integer.operators import blocks, broadcast_to, gather, gather_nd, layout, mirror_pad, resize_nearest
+from tinyfuse.integer.operators import (
+    blocks,
+    broadcast_to,
+    gather,
+    gather_nd,
+    layout,
+    lookup,
+    mirror_pad,
+    resize_nearest,
+)
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 
@@ -125,9 +134,35 @@ class Pick(Kernel):
                 "width": self.width}
 
 
+@dataclass(frozen=True, eq=False)
+class Gather(Kernel):
+    """For each of ``outer`` parts, ``count`` times ``inner`` codes of ``size``; the second source tells which."""
+
+    outer: int
+    size: int
+    count: int
+    inner: int
+    header = "tny_gather.h"
+    kind = "gather"
+    described = "outer", "size", "count", "inner"
+    call = ("tny_gather",)
+
+
+def _looked_up(graph: Graph, operator: Operator) -> Gather:
+    source, places = (graph.tensors[index] for index in operator.inputs[:2])
+    axis = int(operator.options["axis"]) % len(source.shape)
+    target = graph.tensors[operator.outputs[0]]
+    return Gather(target.name, (source.index, places.index), target.index,
+                  int(np.prod(source.shape[:axis], dtype=int)), source.shape[axis], int(np.prod(places.shape)),
+                  int(np.prod(source.shape[axis + 1:], dtype=int)),
+                  constants={} if source.data is None else {source.index: source.data})
+
+
 @register("GATHER")
-def _gather(graph: Graph, operator: Operator, node: gather.Gather) -> Pick:
+def _gather(graph: Graph, operator: Operator, node: gather.Gather | lookup.Lookup) -> Kernel:
     source, target = in_and_out(graph, operator)
+    if isinstance(node, lookup.Lookup):
+        return _looked_up(graph, operator)
     outer, width = np.prod(source.shape[:node.axis], dtype=int), np.prod(source.shape[node.axis + 1:], dtype=int)
     return Pick(target.name, (source.index,), target.index, None, int(outer), node.places.reshape(-1),
                 source.shape[node.axis], int(width), is_wide(source))

@@ -1,4 +1,7 @@
-"""GATHER: the parts of a tensor whose numbers are constant, along any axis but that of the batch."""
+"""GATHER: the parts of a tensor whose numbers are constant, along any axis but that of the batch.
+
+Numbers that are computed: see :mod:`tinyfuse.integer.operators.lookup`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.operators.base import Node, constant, need_shape, register, same_type, source_and_target
+from tinyfuse.integer.operators.lookup import lookup
 from tinyfuse.tflite.graph import Graph, Operator
 
 
@@ -40,6 +44,8 @@ def returned(gradient: np.ndarray, places: np.ndarray, axis: int, size: int) -> 
 
 @register("GATHER")
 def _gather(operator: Operator, graph: Graph) -> Node:
+    if len(operator.inputs) > 1 and operator.inputs[1] >= 0 and graph.tensors[operator.inputs[1]].data is None:
+        return lookup(operator, graph)
     source, target = source_and_target(operator, graph, same_type("int8"))
     places, rank = constant(operator, graph, 1), len(source.shape)
     axis = int(operator.options["axis"])
