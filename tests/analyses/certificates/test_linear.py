@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from one_operator import Spec, Step, build, twin_of
 
+from tinyfuse.analyses.certificates.certify import LEANS
 from tinyfuse.analyses.certificates.intervals import Intervals
 from tinyfuse.analyses.certificates.linear import LinearBounds
 from tinyfuse.analyses.certificates.relaxation import enclosing
@@ -34,12 +35,13 @@ def test_the_textbook_function_is_bounded_as_it_says() -> None:
     assert 32 <= -negative < 35  # the truth is 0 to 32; what is more are roundings
 
 
-def test_lines_enclose_every_rounded_and_clamped_code() -> None:
+@pytest.mark.parametrize("lean", [*LEANS, 0.0, 1e9])
+def test_lines_enclose_every_rounded_and_clamped_code(lean: float) -> None:
     rng = np.random.default_rng(0)
     low = rng.uniform(-300, 300, 3000)
     high = low + rng.exponential(80, 3000)
     first, last = np.sort(rng.integers(-128, 128, (2, 3000)), axis=0)
-    lines = enclosing(low, high, np.full(3000, 0.5), first, last)
+    lines = enclosing(low, high, np.full(3000, 0.5), first, last, lean)
     for share in np.linspace(0, 1, 41):
         v = low + share * (high - low)
         code = np.clip(np.rint(v), first, last)
@@ -87,7 +89,8 @@ def test_no_difference_of_codes_falls_below_its_bound(seed: int, dtype: type, re
     rows = np.broadcast_to(rng.normal(size=(4, 5, 3)), (4, 5, 3)).copy()
     end = twin.graph.outputs[0]
     linear = LinearBounds(intervals)
-    bounds = [linear.lower(end, rows, found), linear.lower(end, rows, found, depth=1)]
+    bounds = [linear.lower(end, rows, found), linear.lower(end, rows, found, depth=1),
+              linear.lower(end, rows, found, lean=LEANS[-1])]
     for kind in range(30):
         point = {name: np.where(rng.random(low.shape) < 0.5, low, high) if kind % 2 else
                  rng.integers(low, high + 1) for name, (low, high) in boxes.items()}

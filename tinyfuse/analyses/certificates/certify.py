@@ -22,6 +22,8 @@ from tinyfuse.threats.threat import Threat
 
 METHODS = ("intervals", "linear", "recursive")
 """Ways to bound, each tried where those before it do not suffice."""
+LEANS = (1.0, 0.25)
+"""Choices of lines (see relaxation.py), each tried on what those before it do not prove: rounding favours constants."""
 Tick = Callable[..., None]
 
 
@@ -79,7 +81,13 @@ class Certifier:
             return np.asarray(np.maximum(self.by_codes(boxes, labels), self.by_lines(boxes, labels, depth=1)))
         if method == "recursive":
             boxes = tightened(self.linear, ball, boxes)
-        return np.asarray(np.maximum(self.by_codes(boxes, labels), self.by_lines(boxes, labels, ball)))
+        bound = self.by_codes(boxes, labels)
+        for lean in LEANS:
+            left = np.flatnonzero(~self.enough(bound, labels))
+            if len(left):
+                found = self.by_lines(taken(boxes, left), labels[left], ball.take(left), lean=lean)
+                bound[left] = np.maximum(bound[left], found)
+        return bound
 
     def by_codes(self, boxes: Boxes, labels: np.ndarray) -> np.ndarray:
         """Bound the differences [n, classes - 1] by the box of the logits alone."""
@@ -87,10 +95,11 @@ class Certifier:
         return self.margins.by_box(low, high, labels)
 
     def by_lines(self, boxes: Boxes, labels: np.ndarray, ball: Ball | None = None, *,
-                 depth: int | None = None) -> np.ndarray:
+                 depth: int | None = None, lean: float = 1.0) -> np.ndarray:
         """Bound them by going back ``depth`` operators (default: to the inputs); 1 merges the last layer's rows."""
         concretise = None if ball is None or depth is not None else ball.concretise(self.intervals)
-        return self.linear.lower(self.margins.logits, self.margins.coefficients(labels), boxes, concretise, depth=depth)
+        return self.linear.lower(self.margins.logits, self.margins.coefficients(labels), boxes, concretise, depth=depth,
+                                 lean=lean)
 
 
 @dataclass(frozen=True, eq=False)

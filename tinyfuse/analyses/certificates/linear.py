@@ -28,10 +28,14 @@ Concretise = Callable[[dict[int, np.ndarray]], np.ndarray]
 
 @dataclass
 class _State:
-    """What is left of a bound: ``open`` coefficients [n, k, ...] by tensor, and the ``value`` [n, k] so far."""
+    """What is left of a bound: ``open`` coefficients [n, k, ...] by tensor, and the ``value`` [n, k] so far.
+
+    ``lean`` chooses among lines.
+    """
 
     open: dict[int, np.ndarray]
     value: np.ndarray
+    lean: float
 
     def add(self, index: int, coefficients: np.ndarray) -> None:
         self.open[index] = self.open[index] + coefficients if index in self.open else coefficients
@@ -46,14 +50,14 @@ class LinearBounds:
         self.places = {index: place for place, index in enumerate(intervals.order)}
 
     def lower(self, start: int, coefficients: np.ndarray, boxes: Boxes, concretise: Concretise | None = None, *,
-              depth: int | None = None, before_clamp: bool = False) -> np.ndarray:
+              depth: int | None = None, before_clamp: bool = False, lean: float = 1.0) -> np.ndarray:
         """Bound the sum of ``coefficients`` [n, k, ...] times the codes of tensor ``start`` from below: float64 [n, k].
 
         ``boxes`` [n, ...] of every tensor before it. ``depth``: steps to go back, after which boxes decide; by default
         all, and then ``concretise`` (default: the boxes) decides at the inputs. ``before_clamp``: the coefficients are
-        those of v, the value of ``start`` before it is rounded.
+        those of v, the value of ``start`` before it is rounded. ``lean`` chooses among lines, see relaxation.py.
         """
-        state = _State({start: coefficients}, np.zeros(coefficients.shape[:2]))
+        state = _State({start: coefficients}, np.zeros(coefficients.shape[:2]), lean)
         steps = 0
         for index in reversed(self.intervals.order[:self.places[start] + 1] if start in self.places else []):
             if index not in state.open:
@@ -76,7 +80,7 @@ class LinearBounds:
             return
         found = state.open.pop(index)
         if not before_clamp:
-            found, offset = self._enclosed(index, affine, found, boxes)
+            found, offset = self._enclosed(index, affine, found, boxes, state.lean)
             state.value += offset
         n, k, *shape = found.shape
         flat = found.reshape(n * k, *shape)
@@ -87,20 +91,21 @@ class LinearBounds:
             sent = back(flat)
             state.add(source, sent.reshape(n, k, *sent.shape[1:]))
 
-    def _enclosed(self, index: int, affine: Affine, found: np.ndarray, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:
+    def _enclosed(self, index: int, affine: Affine, found: np.ndarray, boxes: Boxes,
+                  lean: float) -> tuple[np.ndarray, np.ndarray]:
         """Turn coefficients of codes into those of the values before rounding, and what the lines add [n, k]."""
-        lines = self.lines(index, affine, boxes)
+        lines = self.lines(index, affine, boxes, lean)
         positive, negative = np.maximum(found, 0.0), np.minimum(found, 0.0)
         offset = summed(positive * lines.below[:, None] + negative * lines.above[:, None])
         loss = UNIT * (int(np.prod(found.shape[2:])) + _MORE)
         offset -= loss * summed(np.abs(found) * (np.abs(lines.below) + np.abs(lines.above))[:, None])
         return positive * lines.below_slope[:, None] + negative * lines.above_slope[:, None], offset
 
-    def lines(self, index: int, affine: Affine, boxes: Boxes) -> Lines:
+    def lines(self, index: int, affine: Affine, boxes: Boxes, lean: float = 1.0) -> Lines:
         """Return the lines of a tensor [n, ...] over the boxes of its inputs."""
         low, high = self.values(index, affine, boxes)
         first, last = (end.astype(np.float64) for end in boxes[index])
-        return enclosing(low, high, affine.slack, first, last)
+        return enclosing(low, high, affine.slack, first, last, lean)
 
     def values(self, index: int, affine: Affine, boxes: Boxes) -> Box:
         """Return the least and largest value before rounding [n, ...], with room for what float64 loses."""
