@@ -41,7 +41,7 @@ def front_end_sources(front_ends: FrontEnds | None) -> dict[str, str]:
     kinds = {_kind(part) for part in front_ends.parts}
     headers = [header for kind in RUNTIME if kind in kinds for header in RUNTIME[kind]]
     interface, runtime = export_folder("interface"), export_folder("runtime") / "frontend"
-    tables = "\n".join(text for part in front_ends.parts for text in _tables(part))
+    tables = "\n".join(text for part in front_ends.parts for text in tables_of(part))
     found = {f"{name}_frontend.h": render(interface / "frontend.h.j2", **values),
              f"{name}_frontend.c": render(interface / "frontend.c.j2", **values, headers=headers, tables=tables),
              **{f"runtime/{header}": (runtime / header).read_text(encoding="ascii") for header in headers}}
@@ -60,7 +60,7 @@ def front_end_flash_bytes(front_ends: FrontEnds | None) -> int:
     """Estimate the flash of front ends: all arrays, and CODE_BYTES of code; 0 without."""
     if front_ends is None or not front_ends.parts:
         return 0
-    text = "\n".join(line for part in front_ends.parts for line in _tables(part))
+    text = "\n".join(line for part in front_ends.parts for line in tables_of(part))
     arrays: list[tuple[str, str]] = _ARRAY.findall(text)
     sizes = {"uint16_t": 2, "int16_t": 2, "int64_t": 8}
     return CODE_BYTES + sum(sizes.get(kind, 4) * content.count(",") for kind, content in arrays)
@@ -134,7 +134,8 @@ def _sound_interface(part: Part, tables: SoundTables) -> dict[str, Any]:
             "note": " Level and floor are those of these samples." if keeps_powers else ""}
 
 
-def _tables(part: Part) -> Iterable[str]:
+def tables_of(part: Part) -> Iterable[str]:
+    """Write the constants of one front end as C."""
     tables, name = part.tables, part.member.name
     return _picture(tables, part, name) if isinstance(tables, PictureTables) else _sound(tables, part, name)
 

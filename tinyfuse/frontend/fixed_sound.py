@@ -90,7 +90,7 @@ class FixedTables(SoundTables):
 
 def decibels_of(power: float) -> int:
     """Write 10 log10 of ``power`` with DB_BITS behind the point."""
-    return int(round(10 * math.log10(power) * 2**DB_BITS))
+    return round(10 * math.log10(power) * 2.0**DB_BITS)
 
 
 def fixed_tables(front_end: FrontEnd, fitted: Normalisation, grid: Grid) -> FixedTables:
