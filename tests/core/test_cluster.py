@@ -80,7 +80,8 @@ def test_a_worker_with_threads_is_refused(workers: Cluster, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("address", "said"), [
-    ("here:8786", "is no address"), ("http://here:8786", "is no address"), ("tcp://here", "no Dask scheduler answers"),
+    ("here:8786", "is no address"), ("http://here:8786", "is no address"), ("tls://here:8786", "no certificates"),
+    ("tcp://here", "no Dask scheduler answers"),
     ("tcp://127.0.0.1:{free}", "no Dask scheduler answers"), ("tcp://127.0.0.1:{silent}", "no Dask scheduler answers")])
 def test_what_is_no_cluster_is_told_in_one_line(address: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address without host or port, a port that nobody or another program listens at."""

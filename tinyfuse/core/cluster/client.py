@@ -65,6 +65,9 @@ def _connected(address: str) -> Any:
     import distributed
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it says as well is one line of ours
+    security: Any = distributed.Security
+    if address.startswith("tls") and security().get_connection_args("client").get("ssl_context") is None:
+        raise ValueError("no certificates are set for TLS; DASK_DISTRIBUTED__COMM__TLS__CA_FILE and others name them")
     connect: Any = distributed.Client  # which has no types
     made: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
