@@ -16,38 +16,47 @@ typedef struct {
   int32_t in_row, in_column, out_row, out_column; /* codes between neighbours; rows may be columns of the tensor */
   uint16_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
   uint8_t bits;
-  uint8_t runs; /* int16: 32 bits hold the sums without bias, and windows lie in whole stretches of 8 codes */
+  uint8_t runs; /* int16: 32 bits hold the sums (with 2: and bias), and windows lie in whole stretches of 8 codes */
   int16_t zero_in, zero_out, low, high;
   uint16_t layer, tensor;
 } tny_plain_conv_t;
 
-/* The weights of output channel `c`; a word is read when its first bit is needed. */
+/* Packed weights as they are read one by one; a word is read when its first bit is needed. */
+typedef struct {
+  const uint32_t *word;
+  uint32_t held;
+  int32_t bits; /* of `held` that are still to be used */
+} tny_fields_t;
+
+TNY_INLINE int32_t tny_field(tny_fields_t *fields, int32_t width)
+{
+  uint32_t field = fields->held;
+  if (fields->bits < width) {
+    const uint32_t next = *fields->word++;
+    field |= next << fields->bits;
+    fields->held = next >> (width - fields->bits);
+    fields->bits += 32 - width;
+  } else {
+    fields->held >>= width;
+    fields->bits -= width;
+  }
+  return (int32_t)(field << (32 - width)) >> (32 - width);
+}
+
+/* The weights of output channel `c`. */
 TNY_NOINLINE void tny_plain_weights(const tny_plain_conv_t *conv, int32_t c, int16_t *out)
 {
-  const uint32_t *word = conv->weights + c * conv->channel_words;
-  const int32_t width = conv->bits, unused = 32 - width;
+  tny_fields_t fields = {conv->weights + c * conv->channel_words, 0, 0};
   const int16_t *const end = out + conv->kernel_h * conv->kernel_w * conv->depth;
-  uint32_t held = 0;
-  int32_t bits = 0; /* of `held` that are still to be used */
-  for (; width == 8 && end - out >= 4; out += 4) {
-    const uint32_t four = *word++;
+  for (; conv->bits == 8u && end - out >= 4; out += 4) {
+    const uint32_t four = *fields.word++;
     out[0] = (int8_t)(four & 0xFFu);
     out[1] = (int8_t)(four >> 8 & 0xFFu);
     out[2] = (int8_t)(four >> 16 & 0xFFu);
     out[3] = (int8_t)(four >> 24);
   }
   while (out < end) {
-    uint32_t field = held;
-    if (bits < width) {
-      const uint32_t next = *word++;
-      field |= next << bits;
-      held = next >> (width - bits);
-      bits += unused;
-    } else {
-      held >>= width;
-      bits -= width;
-    }
-    *out++ = (int16_t)((int32_t)(field << unused) >> unused);
+    *out++ = (int16_t)tny_field(&fields, conv->bits);
   }
 }
 
@@ -92,6 +101,18 @@ TNY_INLINE int32_t tny_finish(tny_final_t final, int64_t sum)
   }
   return tny_offset(tny_rescale((int32_t)((uint32_t)sum + (uint32_t)final.bias), final.scale), final.zero, final.low,
                     final.high);
+}
+
+/* As tny_finish, where 32 bits hold the sum with the bias. */
+TNY_INLINE int32_t tny_finish_short(tny_final_t final, int32_t sum)
+{
+  const int32_t total = sum + (int32_t)final.bias;
+  if (final.is_long) {
+    const int64_t half = (int64_t)1 << (final.scale.shift - 1);
+    const int64_t product = (int64_t)total * final.scale.multiplier + half;
+    return tny_clamp((int32_t)(product >> final.scale.shift), final.low, final.high);
+  }
+  return tny_offset(tny_rescale(total, final.scale), final.zero, final.low, final.high);
 }
 
 #if TNY_IMPL == 1

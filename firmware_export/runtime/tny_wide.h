@@ -3,6 +3,9 @@
 #define TNY_WIDE_H
 
 #include "tny_plain_conv.h"
+#if TNY_IMPL >= 1
+#include "tny_wide_pairs.h"
+#endif
 
 /* sum + codes[0] * taps[0] + codes[1] * taps[1] */
 TNY_INLINE int32_t tny_wide_two(int32_t sum, const int16_t *codes, const int16_t *taps)
@@ -62,37 +65,8 @@ TNY_NOINLINE void tny_wide_sums(const tny_plain_conv_t *conv, const int16_t *in,
   }
 }
 
-/* sum + the products of `count` codes, a multiple of 8; codes and taps lie at multiples of 4 bytes. */
-#if TNY_IMPL == 1
-TNY_ASSEMBLY int32_t tny_wide_run(const int16_t *codes TNY_UNUSED, const int16_t *taps TNY_UNUSED,
-                                  int32_t count TNY_UNUSED, int32_t sum TNY_UNUSED)
-{
-  __asm volatile(
-      "push {r4, r5, r6, r7, r8, r9, r10, lr}\n"
-      "1:\n\t"
-      "ldm r0!, {r4, r5, r6, r7}\n\t"
-      "ldm r1!, {r8, r9, r10, r12}\n\t"
-      "smlad r3, r4, r8, r3\n\t"
-      "smlad r3, r5, r9, r3\n\t"
-      "smlad r3, r6, r10, r3\n\t"
-      "smlad r3, r7, r12, r3\n\t"
-      "subs r2, r2, #8\n\t"
-      "bgt 1b\n\t"
-      "mov r0, r3\n\t"
-      "pop {r4, r5, r6, r7, r8, r9, r10, pc}\n\t" ::
-          : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
-}
-#elif TNY_IMPL == 2
-TNY_INLINE int32_t tny_wide_run(const int16_t *codes, const int16_t *taps, int32_t count, int32_t sum)
-{
-  int32_t other = 0;
-  for (; count >= 16; count -= 16, codes += 16, taps += 16) {
-    sum = vmladavaq_s16(sum, vldrhq_s16(codes), vldrhq_s16(taps));
-    other = vmladavaq_s16(other, vldrhq_s16(codes + 8), vldrhq_s16(taps + 8));
-  }
-  return count > 0 ? vmladavaq_s16(sum + other, vldrhq_s16(codes), vldrhq_s16(taps)) : sum + other;
-}
-#else
+#if TNY_IMPL == 0
+/* sum + the products of `count` codes, a multiple of 8. */
 TNY_INLINE int32_t tny_wide_run(const int16_t *codes, const int16_t *taps, int32_t count, int32_t sum)
 {
   for (const int16_t *const end = taps + count; taps != end; taps += 4, codes += 4) {
@@ -101,7 +75,6 @@ TNY_INLINE int32_t tny_wide_run(const int16_t *codes, const int16_t *taps, int32
   }
   return sum;
 }
-#endif
 
 /* As tny_wide_sums, where 32 bits hold the sums and what a window reads of a row lies in one stretch. */
 TNY_NOINLINE void tny_wide_runs(const tny_plain_conv_t *conv, const int16_t *in, const int16_t *taps, int32_t row,
@@ -123,6 +96,7 @@ TNY_NOINLINE void tny_wide_runs(const tny_plain_conv_t *conv, const int16_t *in,
     sums[x] = sum;
   }
 }
+#endif
 
 /* Row `row` of output channel `c`; the sums are 0 afterwards. */
 TNY_NOINLINE void tny_wide_codes(const tny_plain_conv_t *conv, int32_t row, int32_t c, int64_t *sums, int16_t *out)
@@ -142,15 +116,24 @@ static inline void tny_wide(const tny_plain_conv_t *conv, const void *in, void *
   int64_t *const sums = (int64_t *)scratch;
   int16_t *const taps = (int16_t *)(void *)(sums + conv->out_w);
   TNY_ENTER(conv->layer);
+#if TNY_IMPL >= 1
+  if (conv->runs) {
+    tny_wide_pairs(conv, (const int16_t *)in, (int16_t *)out, scratch);
+    return;
+  }
+#endif
   memset(sums, 0, (size_t)conv->out_w * sizeof *sums);
   for (int32_t c = 0; c < conv->out_c; c++) {
     tny_plain_weights(conv, c, taps);
     for (int32_t row = 0; row < conv->out_h; row++) {
+#if TNY_IMPL == 0
       if (conv->runs) {
         tny_wide_runs(conv, (const int16_t *)in, taps, row, sums);
-      } else {
-        tny_wide_sums(conv, (const int16_t *)in + c / conv->share * conv->depth, taps, row, sums);
+        tny_wide_codes(conv, row, c, sums, (int16_t *)out);
+        continue;
       }
+#endif
+      tny_wide_sums(conv, (const int16_t *)in + c / conv->share * conv->depth, taps, row, sums);
       tny_wide_codes(conv, row, c, sums, (int16_t *)out);
     }
   }

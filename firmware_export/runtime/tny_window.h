@@ -59,8 +59,9 @@ struct tny_window {
   "vmladava.s16 r12, q2, q1\n\t"    \
   "vmladava.s16 r6, q3, q0\n\t"     \
   "vmladava.s16 lr, q3, q1\n\t"
-/* `steps` of 16 `lanes` in all at a time. The weights of a stretch that ends within a vector are zeros there. */
-#define TNY_WINDOW(name, steps, lanes)                                                                                \
+/* `steps` of `lanes` in all at a time, and `behind` a stretch. The weights of a stretch that ends within a vector are zeros
+ * there. */
+#define TNY_WINDOW(name, steps, lanes, behind)                                                                        \
   TNY_ASSEMBLY void name(tny_window_t *window TNY_UNUSED)                                                             \
   {                                                                                                                   \
     __asm volatile(                                                                                                   \
@@ -76,7 +77,7 @@ struct tny_window {
         "add r3, r3, r11\n\t"                                                                                         \
         "add r5, r5, r11\n"                                                                                           \
         "2:\n\t" steps "subs r7, r7, " lanes "\n\t"                                                                   \
-        "bgt 2b\n\t"                                                                                                  \
+        "bgt 2b\n\t" behind                                                                                           \
         "ldr r7, [sp, #4]\n\t"                                                                                        \
         "cmp r9, r7\n\t"                                                                                              \
         "bne 1b\n\t"                                                                                                  \
@@ -87,16 +88,16 @@ struct tny_window {
             : "r0", "r1", "r2", "r3", "r12", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "cc", "memory");         \
   }
 
-TNY_WINDOW(tny_window, TNY_STEP, "#16")
+TNY_WINDOW(tny_window, TNY_STEP, "#16", )
 #ifdef TNY_NINE_BIT
-TNY_WINDOW(tny_window_wide, TNY_WIDE_STEP TNY_WIDE_STEP, "#16")
+TNY_WINDOW(tny_window_wide, TNY_WIDE_STEP TNY_WIDE_STEP, "#16", )
 #define TNY_WINDOW_WIDE(conv, other) ((conv)->nine_bit ? tny_window_wide : (other))
 #else
 #define TNY_WINDOW_WIDE(conv, other) (other)
 #endif
 #ifndef TNY_SMALL
 /* A stretch of a 3x3 window has three steps for each 16 input channels. */
-TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48")
+TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48", )
 #define TNY_WINDOW_OF(conv) TNY_WINDOW_WIDE(conv, (conv)->run_length % 48u == 0u ? tny_window_threes : tny_window)
 #else
 #define TNY_WINDOW_OF(conv) ((void)(conv), TNY_WINDOW_WIDE(conv, tny_window))

@@ -12,6 +12,7 @@ from side_by_side import Net
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import Setup, measure, setups
 from tinyfuse.firmware.operators.convolution import Conv
+from tinyfuse.firmware.operators.plain_conv import PlainConv
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.toolchain import OPTIMIZE
 from tinyfuse.integer.model import IntegerModel, load_model, random_codes
@@ -19,6 +20,10 @@ from tinyfuse.integer.model import IntegerModel, load_model, random_codes
 SETUPS = setups([CORES["m4"], CORES["m55"]])
 """DSP and MVE; without a toolchain test_verify.py fails."""
 PORTABLE = setups([CORES["m0+"], CORES["m3"], CORES["rv32"]])
+
+WIDE = ((7, (3, 3), 1, 1, np.int64, 127), (4, (1, 1), 1, 1, np.int32, 127), (5, (4, 5), 2, 1, np.int64, 15),
+        (9, (3, 2), 1, 2, np.int32, 127), (2, (9, 3), 1, 1, np.int64, 127))
+"""Channels, window, stride, distance of rows, type of biases and largest weight of int16 convolutions."""
 
 
 def differing(model: IntegerModel, optimize: str, chosen: list[Setup]) -> dict[str, int]:
@@ -51,6 +56,26 @@ def convolution(rng: np.random.Generator) -> bytes:
 def test_random_convolutions(seed: int, core: str) -> None:
     model = load_model(convolution(np.random.default_rng(seed)), name="one")
     assert differing(model, list(OPTIMIZE)[seed % len(OPTIMIZE)], [SETUPS[core]]) == {core: 0}
+
+
+@pytest.mark.parametrize("core", SETUPS)
+def test_int16_windows(core: str) -> None:
+    """Clipped at every side, strides, rows apart, odd numbers of channels, biases of 32 and 64 bits, 5 and 8 bits."""
+    rng, steps = np.random.default_rng(7), []
+    specs = [Spec([1, 9, 10, 16], np.int16, name="x")]
+    for out_c, kernel, stride, dilation, bias, most in WIDE:
+        weights, scale = rng.integers(-most, most + 1, (out_c, *kernel, 16)), np.full(out_c, 0.01)
+        first, out = len(specs), [-(-side // stride) for side in (9, 10)]
+        specs += [Spec(weights.shape, scale=scale, zero_point=[0] * out_c, data=weights),
+                  Spec([out_c], bias, scale=scale, zero_point=[0] * out_c, data=rng.integers(-90_000, 90_000, out_c)),
+                  Spec([1, *out, out_c], np.int16, scale=[0.2 * most])]
+        options = {"padding": 0, "strideH": stride, "strideW": stride, "dilationHFactor": dilation,
+                   "dilationWFactor": 1, "fusedActivationFunction": 1}
+        steps.append(Step("CONV_2D", [0, first, first + 1], [first + 2], "Conv2DOptions", options))
+    data = build(specs, steps, [0], [step.outputs[0] for step in steps])
+    model = load_model(data, name="wide", output="t3")
+    assert all(layer.runs for layer in program_of(model, "wide").layers if isinstance(layer, PlainConv))
+    assert differing(model, "ram", [SETUPS[core]]) == {core: 0}
 
 
 @pytest.mark.parametrize("core", PORTABLE)

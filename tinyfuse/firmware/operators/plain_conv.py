@@ -17,6 +17,8 @@ from tinyfuse.firmware.scale import Scale, fits, scales_of, sized
 from tinyfuse.tflite.graph import Tensor
 
 _MULTIPLIER_BITS = 15
+TALLEST_WIDE = 16
+"""Rows of a window in stretches; that of runtime/tny_wide_pairs.h."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +49,21 @@ class PlainConv(Kernel, Weighted):
         return centred * int(np.abs(self.weights).reshape(len(self.weights), -1).sum(axis=1).max())
 
     @property
-    def runs(self) -> bool:
-        """Whether 32 bits hold sums of int16 codes, whose windows are stretches of whole eights."""
-        depth = self.weights.shape[3]
-        return bool(self.wide and depth == self.in_shape[2] and depth % 8 == 0 and self.dilation[1] == 1 and
-                    self.largest < 1 << 31)
+    def runs(self) -> int:
+        """Tell whether 32 bits hold sums of int16 codes, whose windows are stretches of whole eights; 2: with bias."""
+        depth, tallest = self.weights.shape[3], int(np.abs(self.bias).max(initial=0))
+        fit = (self.wide and depth == self.in_shape[2] and depth % 8 == 0 and self.dilation[1] == 1 and
+               self.weights.shape[1] <= TALLEST_WIDE and self.bits <= 8 and self.largest < 1 << 31)
+        return int(fit) * (2 if self.largest + tallest < 1 << 31 and self._shifts_within(62) else 1)
+
+    def _shifts_within(self, most: int) -> bool:
+        return all(0 < scale.shift <= most for scale in self.scales)
 
     @property
     def scratch_bytes(self) -> int:
-        """For the decoded weights of one output channel and the sums of one row."""
-        return 2 * int(np.prod(self.weights.shape[1:])) + 8 * self.out_shape[1]
+        """For the decoded weights of an output channel and the sums of one row; of runs, of up to four channels."""
+        taps, width = int(np.prod(self.weights.shape[1:])), self.out_shape[1]
+        return 4 * taps + 16 * width if self.runs else 2 * taps + 8 * width
 
     @property
     def bits(self) -> int:
