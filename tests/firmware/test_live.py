@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from emitted import MODEL
 from one_operator import Spec, Step, build
 
@@ -112,6 +113,22 @@ def test_what_is_missing_or_silent_stands_at_its_mean_and_is_flagged(digits: App
     lost = digits.told([{**one, "audio": None} for one in scene()[:5]])
     dark = digits.told([{**one, "audio": np.zeros(2000, np.int16)} for one in scene()[:5]])
     assert [one.now for one in lost] == [one.now for one in dark] and dark[-1].sensors["audio"].state == "silent"
+
+
+@pytest.mark.skipif("m4" not in BEST, reason="nothing emulates m4 here")
+def test_a_recording_is_played_to_the_application(digits: App, tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """A camera without a file is missing; what remains of the recording after the last decision is not heard."""
+    sound = voice(4 * 2000 + 1999, 3)
+    soundfile.write(tmp_path / "a.wav", sound, 8000)
+    assert cli.main(["verify", str(digits.folder), "--play", f"audio={tmp_path / 'a.wav'}"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    told = digits.told([{"audio": sound[first:first + 2000], "image": None} for first in range(0, 8000, 2000)])
+    assert lines == [line_of(one, DIGITS) for one in told]
+    assert last.startswith("4 decisions on m4 are Python's; at most")
+    soundfile.write(tmp_path / "b.wav", sound[:1999], 8000)
+    assert cli.main(["verify", str(digits.folder), "--play", f"audio={tmp_path / 'b.wav'}"]) == 1
+    assert "1999 samples are less than the 2000 of one decision" in capsys.readouterr().err
 
 
 SOUND: dict[str, Any] = {"rate": 8000, "length": 1000}

@@ -31,7 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--board", action="append", default=[], metavar="NAME",
                         help="say whether the package fits, and estimate its time; repeatable")
     parser.add_argument("--play", metavar="NAME=FILE[,...]",
-                        help="play a recording (WAV) or picture (PNG) for each input to one core and print the class")
+                        help="play a recording (WAV) or picture (PNG) for each input to one core and print the class; "
+                             "with the application live, its decisions over time: inputs without a file are missing")
     parser.add_argument("--layers", action="store_true", help="print the instructions of each layer")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -56,14 +57,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _play(args: argparse.Namespace) -> int:
     """Play files to the first core that was named (default: m4) and print what it answers."""
-    from tinyfuse.firmware.frontend_verify import play
+    from tinyfuse.firmware.frontend_verify import play, play_live
     from tinyfuse.firmware.package import open_package
     from tinyfuse.integer.class_values import class_values
 
     pairs = [one.partition("=") for one in args.play.split(",")]
     if not all(name and file for name, _, file in pairs):
         raise UsageError(f"--play '{args.play}'; give NAME=FILE, several separated by commas")
-    found = play(args.package, {name: file for name, _, file in pairs}, (args.core or "m4").split(",")[0])
+    files, core = {name: file for name, _, file in pairs}, (args.core or "m4").split(",")[0]
+    package = open_package(args.package)
+    if package.live is not None:
+        played = play_live(package, package.live, files, core)
+        print("\n".join(played.lines))
+        print(f"{len(played.lines)} decisions on {played.core} are Python's; at most {played.instructions} "
+              f"instructions for one; {played.ram_bytes} bytes of RAM")
+        return 0
+    found = play(args.package, files, core)
     found.check()
     package = open_package(args.package)
     table = package.metadata

@@ -13,6 +13,9 @@ from tinyfuse.firmware.cores import cores_of
 from tinyfuse.firmware.frontend_plan import FrontEnds, Part
 from tinyfuse.firmware.frontend_proof import FrontEndResult, on_core, on_host, told_of
 from tinyfuse.firmware.frontend_scenes import Frame, Raw, Scene, make_scenes
+from tinyfuse.firmware.live_plan import Live, class_names
+from tinyfuse.firmware.live_proof import Played, moments_of, play_on_core
+from tinyfuse.firmware.live_twin import LiveTwin, line_of
 from tinyfuse.firmware.measure import Setup, setups
 from tinyfuse.firmware.package import Exported, open_package
 from tinyfuse.frontend.device_picture import PictureTables
@@ -45,7 +48,7 @@ def play(folder: str | Path, files: Mapping[str, str | Path], core: str = "m4") 
         UsageError: another input, one without a file, no front end, or no emulator.
         DataError: a file that cannot be read, of another rate or size; one line says which is wanted.
     """
-    package, (chosen,) = open_package(folder), cores_of(core)
+    package = open_package(folder)
     front_ends = package.front_ends
     names = [part.name for part in front_ends.parts] if front_ends else []
     if front_ends is None or len(names) < len(package.metadata.inputs):
@@ -56,11 +59,39 @@ def play(folder: str | Path, files: Mapping[str, str | Path], core: str = "m4") 
             wrong = f"no file for input '{name}'" if name in names else f"input '{name}'{nearest(name, names)}"
             raise UsageError(f"{wrong}; give {', '.join(f'{one}=FILE' for one in names)}")
     scene = {part.member.name: read_raw(part, Path(files[part.name])) for part in front_ends.parts}
+    setup = _setup(core)
+    with temporary_folder(None, "tinyfuse") as work:
+        return _run(package, front_ends, [scene], {core: setup}, work)[-1]
+
+
+def play_live(package: Exported, live: Live, files: Mapping[str, str | Path], core: str = "m4") -> Played:
+    """Play files to the application of ``package`` on an emulated ``core``; each line that it prints must be Python's.
+
+    ``files`` by input; one without a file is missing. A recording flows, a picture stays.
+
+    Raises:
+        UsageError: another input, or no emulator. ParityError: another decision than Python's.
+        DataError: a file that cannot be read, of another rate or size, or shorter than one decision.
+    """
+    parts = {part.name: part for part in (package.front_ends.parts if package.front_ends else ())}
+    for name in files:
+        if name not in parts:
+            raise UsageError(f"input '{name}'{nearest(name, parts)}; give {', '.join(f'{one}=FILE' for one in parts)}")
+    moments = moments_of(live, {part.member.name: read_raw(part, Path(files[name])) for name, part in parts.items()
+                                if name in files})
+    twin, classes = LiveTwin(live, package.model), class_names(live, package.metadata.provenance.get("classes") or ())
+    with temporary_folder(None, "tinyfuse") as work:
+        found = play_on_core(live, package.front_ends, package.folder, work, moments, _setup(core), counted=True)
+    found.check([line_of(twin.decide(moment), classes) for moment in moments])
+    return found
+
+
+def _setup(core: str) -> Setup:
+    (chosen,) = cores_of(core)
     ready = setups([chosen])
     if not ready:
         raise UsageError(f"no compiler or emulator for {chosen.name} here; pip install 'tinyfuse[emulator]'")
-    with temporary_folder(None, "tinyfuse") as work:
-        return _run(package, front_ends, [scene], ready, work)[-1]
+    return ready[chosen.name]
 
 
 def read_raw(part: Part, path: Path) -> Raw:

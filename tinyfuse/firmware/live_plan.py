@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.errors import UsageError
+from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.firmware.c_text import array, comment, export_folder, render, table
 from tinyfuse.firmware.frontend_emit import interface_of
 from tinyfuse.firmware.frontend_plan import FrontEnds, Part
@@ -83,6 +83,22 @@ class Live:
         """How many classes are voted on; one sigmoid names two."""
         return self.program.output.size if self.program.half is None else 2
 
+    def mean_bytes(self) -> bytes:
+        """Write the means of all inputs, one after the other, little-endian."""
+        kinds = [one.member.dtype.newbyteorder("<") for one in self.sensors]
+        return b"".join(one.mean.astype(kind).tobytes() for one, kind in zip(self.sensors, kinds, strict=True))
+
+
+def means_in(model: IntegerModel, program: Program, data: bytes) -> dict[str, np.ndarray]:
+    """Read what :meth:`Live.mean_bytes` wrote, by the model's names; DataError for another number of bytes."""
+    if len(data) != sum(one.bytes for one in program.inputs):
+        raise DataError(f"{len(data)} bytes of training means are not those of the inputs; export the package again")
+    found, at = {}, 0
+    for one, port in zip(program.inputs, model.inputs, strict=True):
+        found[port.name] = np.frombuffer(data, one.dtype.newbyteorder("<"), one.size, at).astype(one.dtype)
+        at += one.bytes
+    return found
+
 
 def live_of(model: IntegerModel, program: Program, front_ends: FrontEnds | None, means: Mapping[str, np.ndarray],
             source: str) -> Live:
@@ -137,17 +153,23 @@ def live_values(live: Live, front_ends: FrontEnds | None, classes: Sequence[str]
     program, described = live.program, interface_of(front_ends) if front_ends else {"sounds": [], "pictures": []}
     tables = {one["name"]: one for part in described.values() for one in part}
     arena = "&live->memory.arena" if tables else "&live->memory"
-    names = classes if len(classes) == live.classes else [str(place) for place in range(live.classes)]
     return {
         "name": program.name, "front_end_sources": bool(tables), **described,
         **_sensors([_described(one, tables.get(one.name, {})) for one in live.sensors]), "votes": live.votes,
         "threshold": live.threshold, "classes": live.classes, "half": program.half, "output": program.output,
         "arena": arena, "inputs_of": f"{program.name}_inputs({arena})", "probabilities": live.probabilities,
-        "step": live.step, "class_names": table([_quoted(one) for one in names]),
+        "step": live.step, "class_names": table([_quoted(one) for one in class_names(live, classes)]),
         "means_source": comment(live.means_source),
         "means": "\n".join(array(one.member.ctype, f"live_mean_{one.name}", one.mean.tolist())
                            for one in live.sensors),
         "weights": array("uint16_t", "live_weights", live.weights.tolist())}
+
+
+def class_names(live: Live, classes: Sequence[object]) -> list[str]:
+    """Name the classes as the application prints them; numbers where ``classes`` are not theirs."""
+    given = [str(one) for one in classes]
+    names = given if len(given) == live.classes else [str(place) for place in range(live.classes)]
+    return ["".join(letter if " " <= letter <= "~" else "?" for letter in name) for name in names]
 
 
 def _sensors(described: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -173,9 +195,8 @@ def _described(one: Sensor, front_end: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _quoted(text: str) -> str:
-    """Write a C string of what is printable in ASCII."""
-    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
-    escaped = plain.replace("\\", "\\\\").replace('"', '\\"').replace("??", "?\\?")
+    """Write a C string of printable ASCII."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("??", "?\\?")
     return f'"{escaped}"'
 
 

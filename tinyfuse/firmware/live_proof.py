@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from tinyfuse.core.errors import ParityError
+from tinyfuse.core.errors import DataError, ParityError
 from tinyfuse.firmware.build import linked
 from tinyfuse.firmware.c_text import export_folder, render
 from tinyfuse.firmware.frontend_plan import FrontEnds
+from tinyfuse.firmware.frontend_scenes import Raw
 from tinyfuse.firmware.host import said_on_host
-from tinyfuse.firmware.live_plan import Live, live_values
+from tinyfuse.firmware.live_plan import Live, Sensor, live_values
 from tinyfuse.firmware.live_twin import Moment, moment_bytes
 from tinyfuse.firmware.machine import EmulationError, records
 from tinyfuse.firmware.measure import Setup
 from tinyfuse.firmware.toolchain import OPTIMIZE, SANITIZE, STRICT, host_compiler, run
+from tinyfuse.frontend.device_sound import SoundTables
+from tinyfuse.frontend.spectrum import Frames
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,30 @@ def _played(core: str, found: Sequence[tuple[str, bytes]], per_tick: float) -> P
     if len(results) != 1:
         raise EmulationError(f"{core}: the application ended without results")
     return Played(core, lines, round(float(results[0][0]) * per_tick), int(results[0][1]))
+
+
+def moments_of(live: Live, raws: Mapping[str, Raw]) -> list[Moment]:
+    """Cut what sensors gave, by the names of C, into moments: streams flow, other inputs stay; the rest is missing."""
+    flows = {one.name: _hops(one, raws[one.name]) for one in live.sensors if one.kind == "stream" and one.name in raws}
+    count = min((len(flow) for flow in flows.values()), default=live.votes)
+    stays = {one.name: _whole(one, raws[one.name]) if one.name in raws else None for one in live.sensors
+             if one.name not in flows}
+    return [{one.name: flows[one.name][place] if one.name in flows else stays[one.name] for one in live.sensors}
+            for place in range(count)]
+
+
+def _hops(one: Sensor, raw: Raw) -> np.ndarray:
+    assert isinstance(raw, np.ndarray) and one.part is not None and isinstance(one.part.tables.front_end, Frames)
+    size = one.hops * one.part.tables.front_end.hop
+    if len(raw) < size:
+        raise DataError(f"input '{one.name}': {len(raw)} samples are less than the {size} of one decision; give a "
+                        "longer recording")
+    return raw[: len(raw) // size * size].reshape(-1, size)
+
+
+def _whole(one: Sensor, raw: Raw) -> Raw:
+    if one.kind != "recording" or not isinstance(raw, np.ndarray) or one.part is None:
+        return raw
+    assert isinstance(one.part.tables, SoundTables)
+    length = one.part.tables.front_end.length
+    return np.pad(raw[:length], (0, max(0, length - len(raw))))

@@ -33,7 +33,7 @@ from tinyfuse.firmware.frontend_emit import (
 )
 from tinyfuse.firmware.frontend_plan import FrontEnds
 from tinyfuse.firmware.licence import licensed
-from tinyfuse.firmware.live_plan import Live, live_files
+from tinyfuse.firmware.live_plan import Live, live_files, live_of, means_in
 from tinyfuse.firmware.metadata import FILE, FORMAT, Metadata, TensorTable, VectorTable, read_metadata, read_plain
 from tinyfuse.firmware.plan import ALIGNMENT
 from tinyfuse.firmware.program import Member, Program, program_of
@@ -45,6 +45,7 @@ from tinyfuse.integer.model import IntegerModel, Port, load_model
 CODE_BYTES = 10 * 1024
 STACK_BYTES = 1024
 """What code and stack take about: more than on any emulated core for the fusion models (tests)."""
+MEANS = "extras/means.bin"
 SELF_TEST = 4
 """Vectors that travel in C."""
 
@@ -81,6 +82,7 @@ class Package:
                                 crc32(vectors.output_stream())),
             provenance={key: self.provenance[key] for key in PROVENANCE if key in self.provenance}, files={},
             front_ends=front_end_tables(self.front_ends),
+            means_source=self.live.means_source if self.live else "",
             certificates=self.certified.tables if self.certified else (),
             certified_crc32=self.certified.crc32 if self.certified else "")
 
@@ -171,6 +173,7 @@ def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
         for path, text in live_files(found.live, found.front_ends, classes, values):
             target = f"examples/live/{path}"
             yield target, licensed(target, text).encode()
+        yield MEANS, found.live.mean_bytes()
     yield f"extras/{name}.tflite", found.model.source
     yield "extras/vectors.bin", found.vectors.stream()
     yield "extras/outputs.bin", found.vectors.output_stream()
@@ -277,6 +280,7 @@ class Exported:
     changed: tuple[str, ...]
     front_ends: FrontEnds | None = None
     certified: Certified | None = None
+    live: Live | None = None
 
 
 def open_package(folder: str | Path) -> Exported:
@@ -306,7 +310,16 @@ def open_package(folder: str | Path) -> Exported:
     certified = read_certified(model, table.certificates, read_plain(folder / "extras" / CERTIFIED),
                                table.certified_crc32) if table.certificates else None
     return Exported(folder, table, model, program, vectors, tuple(_changed(folder / "src", wanted)), front_ends,
-                    certified)
+                    certified, _live_in(folder, table, model, program, front_ends))
+
+
+def _live_in(folder: Path, table: Metadata, model: IntegerModel, program: Program,
+             front_ends: FrontEnds | None) -> Live | None:
+    """Plan the application that the package in ``folder`` was exported with."""
+    if not table.means_source:
+        return None
+    means = means_in(model, program, read_plain(folder / MEANS))
+    return live_of(model, program, front_ends, means, table.means_source)
 
 
 def _check_plain(folder: Path) -> None:
