@@ -1,13 +1,15 @@
 """Manifests of a package as each ecosystem checks them, by its own Python package where that is installed.
 
-``pip install kconfiglib platformio idf-component-manager`` brings these; tests of what is missing are skipped. What
-they check is also said here in their rules' words, for machines without them.
+The dev extra brings kconfiglib; ``pip install platformio idf-component-manager`` brings the others and 25 packages of
+theirs, and tests of what is missing are skipped. What they check is also said here in their rules' words.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from dead_networks import network
 from tinyfuse.firmware import deploy
 
 VERSION = r"\d+\.\d+\.\d+"
+NOT_HERE = "{0} is not here (pip install {0})"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,20 @@ def test_arduino(package: Path) -> None:
     assert (package / "examples" / "self_test" / "self_test.ino").is_file()
 
 
+@pytest.mark.skipif(not shutil.which("cmake") or not shutil.which("c++"), reason="no cmake or C++ compiler on PATH")
+def test_cmake_from_cxx(package: Path, tmp_path: Path) -> None:
+    """A project of C++ alone takes the package as a subfolder, by the name of its target, and calls it."""
+    (tmp_path / "CMakeLists.txt").write_text(
+        f"cmake_minimum_required(VERSION 3.13)\nproject(app LANGUAGES CXX)\nadd_subdirectory({package} net)\n"
+        "add_executable(app main.cc)\ntarget_link_libraries(app PRIVATE tinyfuse::net)\n")
+    (tmp_path / "main.cc").write_text(
+        '#include <net.h>\nstatic net_arena_t arena;\nint main() {\n  net_inputs(&arena).x1[0] = net_x1_code(1.0f);\n'
+        "  const int found = net_argmax(net_infer(&arena));\n  return found >= 0 && found < NET_T18_SIZE ? 0 : 1;\n}\n")
+    for command in (["cmake", "-S", tmp_path, "-B", tmp_path / "made"], ["cmake", "--build", tmp_path / "made"],
+                    [tmp_path / "made" / "app"]):
+        subprocess.run(command, check=True, capture_output=True)
+
+
 def test_zephyr(package: Path) -> None:
     """Keys that zephyr/scripts/zephyr_module.py knows, and files where they point."""
     yaml = pytest.importorskip("yaml")
@@ -60,7 +77,7 @@ def test_zephyrs_kconfig(package: Path) -> None:
 
 
 def test_platformio(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    schema = pytest.importorskip("platformio.package.manifest.schema", reason="platformio is not here")
+    schema = pytest.importorskip("platformio.package.manifest.schema", reason=NOT_HERE.format("platformio"))
     from platformio.package.manifest.parser import ManifestParserFactory
 
     licences = {"licenses": [{"licenseId": "Apache-2.0"}]}  # it would fetch the list
@@ -80,5 +97,5 @@ def test_platformio_without_its_package(package: Path) -> None:
 
 
 def test_esp_idf(package: Path) -> None:
-    manager = pytest.importorskip("idf_component_tools.manager", reason="idf-component-manager is not here")
+    manager = pytest.importorskip("idf_component_tools.manager", reason=NOT_HERE.format("idf-component-manager"))
     assert manager.ManifestManager(str(package), name="net").validation_errors == []
