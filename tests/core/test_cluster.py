@@ -62,6 +62,21 @@ def test_a_file_that_changes_travels_again(workers: Cluster, tmp_path: Path) -> 
     assert next(workers.start([one]))[3] == 7
 
 
+def test_a_task_waits_for_what_another_one_brings(workers: Cluster) -> None:
+    """None instead of a task: not before another one has ended."""
+    came: list[int] = []
+
+    def wanted() -> Iterator[Task | None]:
+        yield abs, (-2,)
+        while not came:
+            yield None
+        yield abs, (came[0] - 10,)
+
+    for found in workers.start(wanted()):
+        came.append(found)
+    assert came == [2, 8]
+
+
 def test_other_versions_are_refused_in_one_line(workers: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of a worker that is there, and of one that comes later, which sees them in its first task."""
     other = {**identity(), "numpy": "1.0", "source of tinyfuse": "0" * 16}

@@ -39,10 +39,11 @@ class Workers(Protocol):
     @property
     def away(self) -> bool: ...
 
-    def start(self, tasks: Iterable[Task]) -> Iterator[Any]:
+    def start(self, tasks: Iterable[Any]) -> Iterator[Any]:
         """Begin ``tasks`` in their order; yield what they return, as they end.
 
-        Raises what a task raises, and :class:`WorkerError` if there is nobody left to do it.
+        Those that are ``away`` ask for a task when one of them is free, and take None for "not before others have
+        ended". Raises what a task raises, and :class:`WorkerError` if there is nobody left to do it.
         """
         ...
 

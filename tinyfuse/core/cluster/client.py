@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +26,9 @@ ANSWER_SECONDS = 10
 PATIENCE_SECONDS = 600
 """How long there may be no worker at all."""
 LOOK_SECONDS = 1
+WAIT_SECONDS = 0.05
+"""How long to wait for what a task needs."""
+_END: Any = object()
 PIECE = 16 << 20
 """Bytes of a file that are sent at once."""
 SENDINGS = 5
@@ -133,13 +136,12 @@ class Cluster:
         if reason:
             raise UsageError(f"the {who} has other versions ({reason}); install the same ones there")
 
-    def start(self, tasks: Iterable[Task]) -> Iterator[Any]:
-        """Begin ``tasks``; see :class:`tinyfuse.core.workers.Workers`."""
-        parcels = deque(self._parcel(task) for task in tasks)
+    def start(self, tasks: Iterable[Task | None]) -> Iterator[Any]:
+        """Begin ``tasks``; see :class:`tinyfuse.core.workers.Workers`. They are asked for in another thread."""
         results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         stopped = threading.Event()
-        threading.Thread(target=self._hand_out, args=(parcels, results, stopped), daemon=True).start()
-        return _received(results, len(parcels), stopped)
+        threading.Thread(target=self._hand_out, args=(iter(tasks), results, stopped), daemon=True).start()
+        return _received(results, stopped)
 
     def _parcel(self, task: Task) -> Parcel:
         function, arguments = task
@@ -159,8 +161,9 @@ class Cluster:
         self._places[blob.sha256] = self._folder.content(blob) if packed else paths[0]
         return blob
 
-    def _hand_out(self, parcels: deque[Parcel], results: queue.SimpleQueue[Any], stopped: threading.Event) -> None:
-        """Keep every worker busy with one task until all are done; an error is the last of the results."""
+    def _hand_out(self, tasks: Iterator[Task | None], results: queue.SimpleQueue[Any],
+                  stopped: threading.Event) -> None:
+        """Keep every worker busy with one task until all are done; None, or an error, is the last of the results."""
         running: dict[Any, Parcel] = {}
         ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         crew = _Crew(self.client, self.address)
@@ -172,11 +175,17 @@ class Cluster:
             future.add_done_callback(ended.put)
 
         try:
-            while (parcels or running) and not stopped.is_set():
-                while parcels and len(running) < max(crew.size(), 1):
-                    submit(parcels.popleft())
+            task: Task | None = None
+            more = True
+            while (more or running) and not stopped.is_set():
+                while more and len(running) < max(crew.size(), 1):
+                    task = next(tasks, _END)
+                    more = task is not _END
+                    if not more or task is None:
+                        break
+                    submit(self._parcel(task))
                 with suppress(queue.Empty):
-                    future = ended.get(timeout=LOOK_SECONDS)
+                    future = ended.get(timeout=WAIT_SECONDS if more and task is None else LOOK_SECONDS)
                     parcel, found = running.pop(future), self._result(future)
                     if isinstance(found, (Lacking, Refused)):
                         submit(parcel, self._supply(found))
@@ -184,6 +193,7 @@ class Cluster:
                     results.put(found)
                     if not isinstance(found, Done):
                         return
+            results.put(None)
         except OSError:
             results.put(self._lost())
         except BaseException as error:
@@ -252,10 +262,9 @@ class _Crew:
         return self._size
 
 
-def _received(results: queue.SimpleQueue[Any], count: int, stopped: threading.Event) -> Iterator[Any]:
+def _received(results: queue.SimpleQueue[Any], stopped: threading.Event) -> Iterator[Any]:
     try:
-        for _ in range(count):
-            found = results.get()
+        while (found := results.get()) is not None:
             if isinstance(found, BaseException):
                 raise found
             yield found.value

@@ -34,8 +34,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Made:
-    """What came of a job: its rows, and by name in the folder of the study what it wrote."""
+    """What came of a ``job``, known by its identity: its rows, and by name in the study's folder what it wrote."""
 
+    job: tuple[Any, ...]
     rows: list[Row]
     files: Mapping[str, bytes]
 
@@ -67,7 +68,7 @@ def _do(job: Job, order: Order, source: Path | None, table: Path | None, *files:
                             f"{site.dataset.checksum[:16]} there, {order.checksum[:16]} here; give --data a folder")
         for place, file in zip(order.files, files, strict=True):
             write_bytes(folder / place, file.read_bytes())
-        return Made(job.run(site), dict(_written(folder, order.files)))
+        return Made(job.identity, job.run(site), dict(_written(folder, order.files)))
 
 
 def _written(folder: Path, given: Sequence[str]) -> Iterator[tuple[str, bytes]]:

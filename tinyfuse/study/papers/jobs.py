@@ -91,6 +91,11 @@ class TrainJob:
         """What tells this job from others of a study."""
         return self.training.name, self.config.seed
 
+    @property
+    def after(self) -> frozenset[tuple[Any, ...]]:
+        """The identities of the jobs that come before: none."""
+        return frozenset()
+
     def needs(self, site: Site) -> list[Path]:
         """Name the files that it reads, beside the data."""
         return []
@@ -116,6 +121,11 @@ class SubjectJob(ABC):
 
     training: Training
     seed: int
+
+    @property
+    def after(self) -> frozenset[tuple[Any, ...]]:
+        """The identities of the jobs that come before: the training of the network."""
+        return frozenset({(self.training.name, self.seed)})
 
     def digest(self, site: Site) -> str:
         """Hash the job, its network and its data."""
@@ -203,6 +213,12 @@ class AttackJob(SubjectJob):
         one = self.campaign
         return (self.training.name, self.seed, self.precision, self.attacked, repr(one.suite), repr(one.budgets),
                 one.norm, one.masked)
+
+    @property
+    def after(self) -> frozenset[tuple[Any, ...]]:
+        """The identities of the jobs that come before: training, and conversion if integers are attacked."""
+        converted = ConvertJob(self.training, self.seed, self.precision).identity
+        return super().after.union({converted} if is_integer(self.precision) else ())
 
     def needs(self, site: Site) -> list[Path]:
         """Name the files that it reads, beside the data: the network, and the integer model of it that is attacked."""

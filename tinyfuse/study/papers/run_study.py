@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from tinyfuse.core.console import console, progress
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.files import read_limited, sha256_hex, write_text
 from tinyfuse.core.plain_json import parse_json
-from tinyfuse.core.results import ResultStore, row_key
+from tinyfuse.core.results import ResultStore, Row, row_key
 from tinyfuse.core.strict import decode
-from tinyfuse.core.workers import Processes, Workers
+from tinyfuse.core.workers import Processes, Task, Workers
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.zoo import check_name
 from tinyfuse.study.matrix import check_seeds
@@ -31,6 +32,8 @@ FILE = "paper.json"  # a selection's folder holds a study.json
 ROWS = "results.jsonl"
 LIMIT = 1 << 20
 _ALONE = Processes()
+Ended = tuple[str | None, Sequence[Row]]
+"""What a job is about, and its rows; None when something has come that is worth telling."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +99,14 @@ def run_study(paper: Paper, site: Site, seeds: Sequence[int], *, quick: bool, wo
                       "sha256": claim.sha256})
     waves = list(waves_of(paper, seeds))
     with progress(f"study {paper.name}", sum(map(len, waves))) as advance:
-        for wave in waves:
-            known = [(job, job.is_done(site)) for job in wave]
-            for job in (one for one, there in known if there):
-                _keep(job.rows(site), store)
-                advance(note=title(job))
-            for rows in _done([job for job, there in known if not there], site, workers):
-                _keep(rows, store)
-                advance()
-            after_wave()
+        jobs = _as_ready(waves, site, workers) if workers.away else _in_waves(waves, site, workers)
+        for note, rows in jobs:
+            _keep(rows, store)
+            if note is None:
+                after_wave()
+            else:
+                advance(note=note)
+    after_wave()
     return store
 
 
@@ -159,18 +161,50 @@ def waves_of(paper: Paper, seeds: Sequence[int]) -> Iterator[list[Job]]:
         yield [AnalyseJob(one, seed, look) for seed in seeds for one in paper.trainings if one.name in look.trainings]
 
 
-def _done(jobs: Sequence[Job], site: Site, workers: Workers) -> Iterator[Any]:
-    """Have ``workers`` do ``jobs``; yield their rows as they end."""
-    if not jobs:
-        return
-    if workers.away:
-        for made in workers.start(task_of(job, site) for job in jobs):
-            made.write(site.folder)
-            yield made.rows
-        return
-    several = min(workers.jobs, len(jobs))
-    threads = max(1, len(os.sched_getaffinity(0)) // several) if several > 1 else 0
-    yield from workers.start((do, (job, site, threads)) for job in jobs)
+def _in_waves(waves: Iterable[Sequence[Job]], site: Site, workers: Workers) -> Iterator[Ended]:
+    """Do one wave after the other."""
+    for wave in waves:
+        known = [(job, job.is_done(site)) for job in wave]
+        yield from ((title(job), job.rows(site)) for job, there in known if there)
+        fresh = [job for job, there in known if not there]
+        if fresh:
+            several = min(workers.jobs, len(fresh))
+            threads = max(1, len(os.sched_getaffinity(0)) // several) if several > 1 else 0
+            for rows in workers.start((do, (job, site, threads)) for job in fresh):
+                yield "", rows
+        yield None, []
+
+
+def _as_ready(waves: Iterable[Sequence[Job]], site: Site, workers: Workers) -> Iterator[Ended]:
+    """Do every job as soon as what it needs is there, and a worker is free; those of earlier waves first."""
+    jobs = {job.identity: job for wave in waves for job in wave}
+    needed = {identity: job.after & jobs.keys() for identity, job in jobs.items()}
+    done: set[tuple[Any, ...]] = set()
+    there: SimpleQueue[Job] = SimpleQueue()
+
+    def tasks() -> Iterator[Task | None]:
+        while jobs:
+            ready = next((identity for identity in jobs if needed[identity] <= done), None)
+            if ready is None:
+                yield None
+            elif (job := jobs.pop(ready)).is_done(site):
+                done.add(ready)
+                there.put(job)
+            else:
+                yield task_of(job, site)
+
+    def found() -> Iterator[Ended]:
+        while not there.empty():
+            job = there.get()
+            yield title(job), job.rows(site)
+
+    for made in workers.start(tasks()):
+        made.write(site.folder)
+        done.add(made.job)
+        yield from found()
+        yield "", made.rows
+        yield None, []
+    yield from found()
 
 
 def _keep(rows: Iterable[Any], store: ResultStore) -> None:

@@ -1,0 +1,290 @@
+"""A study on a cluster beside the same study in one process: same rows, efficiency, and how far more workers help.
+
+    python benchmarks/cluster.py --data DIR --limit 100 [--study li2022] [--seeds 0,1] [--out runs/cluster]
+        [--table-only]
+
+Runs the quick form of a study three times in one sitting: job by job in this process, on a Dask scheduler with two
+workers on loopback, and there again with one worker killed (-9) in the middle of an attack. Rows must be the same, key
+by key and sample by sample; everything but times counts. Workers begin without data or networks, which travel by
+their content. Every job is timed where it runs. From those lengths the full studies are simulated on 1 to 1,000
+workers, in waves that wait for each other, as `--jobs` does, and each job as soon as what it needs is there, as `--cluster`
+does; sending data is left out. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tinyfuse.cli import options
+from tinyfuse.core.cluster.client import Cluster, cluster
+from tinyfuse.core.errors import UsageError
+from tinyfuse.core.files import write_text
+from tinyfuse.core.results import Row
+from tinyfuse.core.workers import Processes, Task, Workers
+from tinyfuse.data.sources import add_options, given_options
+from tinyfuse.study.papers import STUDIES, study_of
+from tinyfuse.study.papers.jobs import Job, Site
+from tinyfuse.study.papers.run_study import run_study, waves_of
+
+WORKERS = (1, 2, 10, 30, 100, 300, 1000)
+SIZES = sorted({round(1.1**power) for power in range(73)} | {1000})
+LONGER = (1, 20)
+"""Full jobs are longer than quick ones, which are shown as they are and so many times as long."""
+NO_OPS = 300
+TIMES = {"seconds", "train_seconds"}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one run took: wall and the jobs' wall and processor seconds, by kind of job."""
+
+    wall: float
+    jobs: Mapping[str, Sequence[float]]
+    processor: float
+
+    @property
+    def busy(self) -> float:
+        """Seconds that all jobs took."""
+        return sum(map(sum, self.jobs.values()))
+
+
+@dataclass(eq=False)
+class Timed:
+    """The ``workers``, and how long each of their tasks took where it ran."""
+
+    workers: Workers
+    lengths: dict[str, list[float]] = field(default_factory=dict)
+    processor: float = 0.0
+
+    @property
+    def jobs(self) -> int:
+        """See :class:`Workers`."""
+        return self.workers.jobs
+
+    @property
+    def away(self) -> bool:
+        """See :class:`Workers`."""
+        return self.workers.away
+
+    def start(self, tasks: Iterable[Task]) -> Iterator[Any]:
+        """See :class:`Workers`."""
+        for kind, seconds, processor, found in self.workers.start((timed, (function, *arguments))
+                                                                  for function, arguments in tasks):
+            self.lengths.setdefault(kind, []).append(round(seconds, 3))
+            self.processor += processor
+            yield found
+
+
+def timed(function: Any, *arguments: Any) -> tuple[str, float, float, Any]:
+    """Do a task; return the kind of its job, wall and processor seconds, and what it returns."""
+    wall, processor = time.monotonic(), time.process_time()
+    found = function(*arguments)
+    return type(arguments[0]).__name__, time.monotonic() - wall, time.process_time() - processor, found
+
+
+def nothing(number: int) -> int:
+    """Do nothing."""
+    return number
+
+
+def main() -> int:
+    """Measure, or print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--study", default="li2022")
+    parser.add_argument("--samples", type=options.positive, default=10)
+    parser.add_argument("--seeds", type=options.seeds, default=(0, 1))
+    parser.add_argument("--out", type=Path, default=Path("runs/cluster"))
+    parser.add_argument("--table-only", action="store_true", help="simulate and print again what --out holds")
+    args = parser.parse_args()
+    held = args.out / "figures.json"
+    if not args.table_only:
+        args.out.mkdir(parents=True, exist_ok=True)
+        write_text(held, json.dumps(measure(args)) + "\n")
+    figures = json.loads(held.read_text())
+    print("\n".join([*about(figures), "", *simulated(figures)]))
+    return 1 if any(figures[run]["differing"] for run in ("cluster", "killed")) else 0
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Run the study three times; return all figures."""
+    for threads in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")  # as for a worker; the sums of a training depend on it
+    paper = replace(study_of(args.study).quick(), samples=args.samples)
+    found: dict[str, Any] = {"study": args.study, "seeds": list(args.seeds), "load": os.getloadavg()[0]}
+    rows: dict[str, list[Row]] = {}
+
+    def run(name: str, workers: Workers) -> None:
+        folder = args.out / name
+        shutil.rmtree(folder, ignore_errors=True)
+        site = Site(folder, args.data, tuple(given_options(args).items()), paper.samples)
+        counted, began = Timed(workers), time.monotonic()
+        rows[name] = run_study(paper, site, args.seeds, quick=True, workers=counted).rows()
+        found[name] = asdict(Timing(round(time.monotonic() - began, 2), counted.lengths, round(counted.processor, 2)))
+
+    run("serial", Processes())
+    with loopback(args.out / "first") as (address, _), cluster(address) as workers:
+        run("cluster", workers)
+        found["hand_out"] = hand_out(workers)
+        found["sent_bytes"], found["sent_seconds"] = sending(workers, args.out)
+    with loopback(args.out / "second") as (address, pids), cluster(address) as workers:
+        killer = threading.Thread(target=kill_one, args=(pids, args.out / "killed" / "jobs"), daemon=True)
+        killer.start()
+        run("killed", workers)
+    for name in ("cluster", "killed"):
+        found[name] |= compared(rows["serial"], rows[name])
+    return found
+
+
+@contextmanager
+def loopback(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """Yield the address of a scheduler with two workers, and the process numbers of these; their cache is empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    dask = [sys.executable, "-m", "dask"]
+    environment = {**os.environ, "TINYFUSE_CACHE": str(folder.resolve() / "cache")}
+    with (folder / "log").open("w") as log:
+        started = [subprocess.Popen([*dask, *arguments, "--no-dashboard"], env=environment, stdout=log, stderr=log)
+                   for arguments in (["scheduler", "--host", address],
+                                     ["worker", address, "--nworkers", "2", "--nthreads", "1", "--local-directory",
+                                      str(folder)])]
+        try:
+            yield address, up(address)
+        finally:
+            for process in reversed(started):
+                process.terminate()
+                process.wait()
+
+
+def up(address: str) -> list[int]:
+    """Wait for two workers; return their process numbers."""
+    for _ in range(60):
+        try:
+            with cluster(address) as found:
+                found.client.wait_for_workers(2, timeout=120)
+                return list(found.client.run(os.getpid).values())
+        except UsageError:
+            time.sleep(1)
+    raise UsageError(f"no cluster came up at {address}")
+
+
+def kill_one(pids: Sequence[int], jobs: Path) -> None:
+    """Kill one worker once some jobs have left rows."""
+    while len(list(jobs.glob("*.jsonl"))) < 8:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    os.kill(pids[0], signal.SIGKILL)
+
+
+def hand_out(workers: Cluster) -> float:
+    """Return the seconds that a task takes beside its work, when no worker is idle."""
+    list(workers.start((nothing, (number,)) for number in range(20)))
+    began = time.monotonic()
+    list(workers.start((nothing, (number,)) for number in range(NO_OPS)))
+    return (time.monotonic() - began) / NO_OPS
+
+
+def sending(workers: Cluster, folder: Path) -> tuple[int, float]:
+    """Return bytes and seconds of a file that no worker has."""
+    path = folder / "noise.bin"
+    path.write_bytes(os.urandom(64 << 20))
+    began = time.monotonic()
+    list(workers.start([(str, (path,))]))
+    return path.stat().st_size, time.monotonic() - began
+
+
+def compared(serial: Sequence[Row], other: Sequence[Row]) -> dict[str, int]:
+    """Count rows, and those that are missing, more, or differ in anything but times."""
+    plain = [{row["key"]: {name: value for name, value in row.items() if name not in TIMES} for row in rows}
+             for rows in (serial, other)]
+    keys = plain[0].keys() | plain[1].keys()
+    return {"rows": len(plain[0]), "survivors": sum("survivors" in row for row in plain[0].values()),
+            "differing": sum(plain[0].get(key) != plain[1].get(key) for key in keys)}
+
+
+def about(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was measured, as Markdown."""
+    serial, two = (Timing(*(figures[name][one] for one in ("wall", "jobs", "processor")))
+                   for name in ("serial", "cluster"))
+    count = sum(map(len, serial.jobs.values()))
+    yield (f"{figures['study']} --quick, training seeds {', '.join(map(str, figures['seeds']))}: {count} jobs; load of "
+           f"the machine at the start {figures['load']:.1f}.\n")
+    yield "| run | wall s | jobs, wall s | jobs, processor s | rows | with survivors | differing |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for name, title in (("serial", "one process"), ("cluster", "two workers"), ("killed", "two workers, one killed")):
+        one = figures[name]
+        yield (f"| {title} | {one['wall']:.1f} | {sum(map(sum, one['jobs'].values())):.1f} | {one['processor']:.1f} | "
+               f"{one.get('rows', '')} | {one.get('survivors', '')} | {one.get('differing', '')} |")
+    yield (f"\nEfficiency at two workers, serial wall / (2 x wall): {serial.wall / (2 * two.wall):.2f}; share of the "
+           f"time that workers spend in jobs: {two.busy / (2 * two.wall):.2f}; processor seconds of the jobs, serial / "
+           f"cluster: {serial.processor / two.processor:.2f}.")
+    yield (f"A task takes {1000 * figures['hand_out']:.1f} ms beside its work; "
+           f"{figures['sent_bytes'] / figures['sent_seconds'] / 1e6:.0f} MB/s of files reach a worker.")
+
+
+def simulated(figures: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how long the full studies would take on more workers, as Markdown."""
+    lengths = figures["cluster"]["jobs"]
+    means = {kind: sum(found) / len(found) for kind, found in lengths.items()}
+    yield ("Simulated from these lengths (seconds on average: " +
+           ", ".join(f"{kind.removesuffix('Job').lower()} {mean:.1f}" for kind, mean in means.items()) +
+           "); efficiency in percent, waves / as soon as ready.\n")
+    yield f"| study | jobs | longer | {' | '.join(f'{count} workers' for count in WORKERS)} | below 50 % from |"
+    yield f"| --- | ---: | ---: | {'---: | ' * len(WORKERS)}---: |"
+    for name, paper in STUDIES.items():
+        waves = [wave for wave in waves_of(paper, tuple(range(paper.trainings_needed))) if wave]
+        for longer in LONGER:
+            draw = random.Random(0)
+            took = {job.identity: longer * draw.choice(lengths[type(job).__name__]) for wave in waves for job in wave
+                    if type(job).__name__ in lengths}
+            known = [[job for job in wave if job.identity in took] for wave in waves]
+            total = sum(took.values())
+            shares = {count: [total / (count * schedule(known, took, count, figures["hand_out"], ready=ready))
+                              for ready in (False, True)] for count in WORKERS}
+            stops = [next((count for count in SIZES if total / (count * schedule(
+                known, took, count, figures["hand_out"], ready=ready)) < 0.5), None) for ready in (False, True)]
+            cells = [" / ".join(f"{100 * share:.0f}" for share in shares[count]) for count in WORKERS]
+            yield (f"| {name} | {len(took)} | {longer}x | {' | '.join(cells)} | "
+                   f"{' / '.join(str(stop or 'over 1000') for stop in stops)} |")
+
+
+def schedule(waves: Sequence[Sequence[Job]], took: Mapping[Any, float], workers: int, hand_out: float, *,
+             ready: bool) -> float:
+    """Return the seconds of a study: jobs in their order, each to the worker that is free first.
+
+    One process hands them out, ``hand_out`` seconds each. ``ready``: a job waits for what it needs, not for its wave.
+    """
+    free = [0.0] * workers
+    near, barrier, done = 0.0, 0.0, dict[Any, float]()
+    for wave in waves:
+        for job in wave:
+            begin = max((done.get(one, 0.0) for one in job.after), default=0.0) if ready else barrier
+            near = max(near, free[0]) + hand_out
+            end = max(near, begin) + took[job.identity]
+            heapq.heapreplace(free, end)
+            done[job.identity] = end
+        barrier = max(free)
+    return max(free)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
