@@ -234,9 +234,47 @@ def minimal_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
     return search(heard, WaveTask(plan, dataset, samples, budget))
 
 
+def attack_frame(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
+                 epsilon: float | str | Mapping[str, float | str] | None = None, norm: str | None = None,
+                 samples: int = 100, camera: tuple[int, int] | None = None, executors: Sequence[str] | None = None,
+                 save: str | Path | None = None, output: str = "", signature: str = "", **settings: Any) -> AttackRows:
+    """Attack the camera's frames behind an input of a float network or a ``.tflite``; return result rows.
+
+    ``camera``: (height, width) of the frames, by default the input's; each shows the sample's own picture, enlarged.
+    ``epsilon``: "8levels" (of 255 for each pixel, the default), "20px" (a patch, tried at a few random places), "20%"
+    (contrast), "15deg" (rotation), or numbers in the unit of ``norm``: "pixels", "patch", "brightness", "contrast",
+    "rotation". The last three are tried on a grid; the others follow the gradient through the resize. Whole levels are
+    judged by what Pillow makes of them for a float network, and C for integers.
+    """
+    from tinyfuse.attacks import attack_of
+    from tinyfuse.nn.zoo.user import is_network
+    from tinyfuse.report.notebook import AttackRows
+    from tinyfuse.study.frame_attack import FrameTask, attack_frames, open_eye
+    from tinyfuse.threats.frame_budgets import read_frame_budget
+
+    name, budget = read_frame_budget(epsilon, norm)
+    plan = attack_of(attack, settings)
+    check_scene_attack(Path(model), plan, executors or (), None, save)
+    eye, dataset = open_eye(Path(model), dataset, name or modality, camera, (output, signature))
+    others = () if is_network(Path(model)) else _default_executors() if executors is None else executors
+    result = attack_frames(eye, FrameTask(plan, dataset, samples, budget, int(settings.get("seed", 0))), others)
+    if save is not None:
+        save_arrays(save, result.made)
+    return AttackRows.of(result)
+
+
 def check_wave_attack(path: Path, plan: Attack, executors: Sequence[str], source: str | Path | None,
                       save: str | Path | None, norm: str) -> None:
     """Raise UsageError for what does not go together in an attack on recordings; nothing is loaded for it."""
+    check_scene_attack(path, plan, executors, source, save)
+    if plan.one_for_all and (norm == "masking" or source is not None):
+        raise UsageError(f"{plan.name} makes one wave for all recordings of one model, and what is masked differs from "
+                         "one to the next; give snr or pcm, and no source")
+
+
+def check_scene_attack(path: Path, plan: Attack, executors: Sequence[str], source: str | Path | None,
+                       save: str | Path | None) -> None:
+    """Raise UsageError for what does not go together in an attack before the front end; nothing is loaded for it."""
     from tinyfuse.integer.executors import check_executor
     from tinyfuse.integer.executors.installed import check_here
     from tinyfuse.nn.zoo.user import is_network
@@ -245,15 +283,12 @@ def check_wave_attack(path: Path, plan: Attack, executors: Sequence[str], source
         check_executor(executor)
         check_here(executor)
     if plan.needs_float:
-        raise UsageError(f"{plan.name} works on inputs, not on recordings; use fgsm, pgd, mim or fgm")
+        raise UsageError(f"{plan.name} works on inputs, not on what is before the front end; use fgsm, pgd, mim or fgm")
     if is_network(path) and (source is not None or executors):
-        raise UsageError(f"{path} is a float network, which makes its own waves and runs in Keras; leave out executors "
+        raise UsageError(f"{path} is a float network, which is attacked itself and runs in Keras; leave out executors "
                          "and the source")
     if save is not None and Path(save).suffix != ".npz":
         raise UsageError(f"{save}: attacked inputs are saved as .npz; give a name that ends so")
-    if plan.one_for_all and (norm == "masking" or source is not None):
-        raise UsageError(f"{plan.name} makes one wave for all recordings of one model, and what is masked differs from "
-                         "one to the next; give snr or pcm, and no source")
 
 
 def _default_executors() -> tuple[str, ...]:
@@ -439,13 +474,14 @@ def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str]
     from tinyfuse.integer.executors.installed import check_here
     from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.threats.code_threats import WORLDS
+    from tinyfuse.threats.frame_budgets import FRAME
     from tinyfuse.threats.wave_budgets import WAVE
 
     for executor in executors:
         check_executor(executor)
         check_here(executor)
-    if threat == WAVE:
-        raise UsageError("recordings are attacked by attack_wave, or with --threat wave; give that")
+    if threat in (WAVE, FRAME):
+        raise UsageError(f"what is before the front end is attacked by attack_{threat}, or with --threat {threat}")
     if threat not in WORLDS:
         raise UsageError(f"unknown threat model '{threat}'{nearest(threat, WORLDS)}; use one of {', '.join(WORLDS)}")
     network = is_network(path)

@@ -26,7 +26,8 @@ from tinyfuse.frontend.picture import Picture
 from tinyfuse.frontend.recording import Recording, Waveform
 from tinyfuse.frontend.spectrum import LogMel, Mfcc, Spectrogram
 from tinyfuse.integer.model import load_model
-from tinyfuse.threats.wave_budgets import WaveBudget, has_unit, read_wave_budget, size_text
+from tinyfuse.threats.budget_text import has_unit, size_text
+from tinyfuse.threats.wave_budgets import WaveBudget, read_wave_budget
 
 READ: list[tuple[Any, str | None, tuple[str, str, float]]] = [
     (None, None, ("", "snr", 40)), ("40dB", None, ("", "snr", 40)), ("mic=-3.5dB", "masking", ("mic", "masking", -3.5)),

@@ -23,6 +23,7 @@ from tinyfuse.core.results import ResultStore, validate
 from tinyfuse.data import Axis, Dataset, Input, Samples, register_source
 from tinyfuse.data.sources import SOURCES
 from tinyfuse.frontend.normalisation import apply, fit
+from tinyfuse.frontend.picture import Picture
 from tinyfuse.frontend.spectrum import LogMel
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
@@ -33,6 +34,7 @@ from tinyfuse.study.wave_minimal import ladder
 from tinyfuse.threats.wave_budgets import WaveBudget
 
 EAR = LogMel(rate=8000, length=800, window=200, hop=100, bands=8, fft=200, normalise="unit", amin=1e-6)
+EYE = Picture(size=(6, 6), crop="stretch")
 TONES = (500.0, 1500.0, 3000.0)
 
 
@@ -48,19 +50,24 @@ def recordings(count: int, seed: int) -> list[np.ndarray]:
 
 
 def heard(seed: int = 0, limit: int | None = None) -> Dataset:
-    """Tones, and a thermometer that knows nothing."""
+    """Tones, a picture whose brightest column is its class, and a thermometer that knows nothing."""
     del limit
     clips = {part: recordings(30, seed + place) for place, part in enumerate(("train", "validation", "test"))}
     values = {part: np.stack([EAR.features(clip) for clip in some]) for part, some in clips.items()}
     fitted = fit(EAR, values["train"])
     table = {"mic": {"mean": fitted.mean, "std": fitted.std, "low": fitted.low, "high": fitted.high}}
-    parts = tuple(Samples({"heat": np.full((30, 2), 0.5, np.float32), "mic": apply(EAR, fitted, values[part])},
-                     np.arange(30) % 3, np.arange(30) + 100 * place) for place, part in enumerate(clips))
-    inputs = (Input("heat", (2,)), Input("mic", EAR.shape, axes={name: Axis(*pair) for name, pair in EAR.axes.items()}))
+    eyes = [np.random.default_rng(seed + 50 + place).uniform(0, 0.6, (30, 6, 6, 1)) for place in range(3)]
+    for pictures in eyes:
+        pictures[np.arange(30), :, 2 * (np.arange(30) % 3)] += 0.35
+    parts = [Samples({"eye": (np.round(eyes[place] * 255) / 255).astype(np.float32),
+                      "heat": np.full((30, 2), 0.5, np.float32), "mic": apply(EAR, fitted, values[part])},
+                     np.arange(30) % 3, np.arange(30) + 100 * place) for place, part in enumerate(clips)]
+    inputs = (Input("eye", (6, 6, 1)), Input("heat", (2,)),
+              Input("mic", EAR.shape, axes={name: Axis(*pair) for name, pair in EAR.axes.items()}))
     return Dataset("tones", inputs, ("low", "mid", "high"), parts[0], parts[1], parts[2], checksum="7" * 64, seed=seed,
                    fitted={name: {key: list(one) if isinstance(one, tuple) else one for key, one in own.items()}
                            for name, own in table.items()},
-                   front_ends={"mic": EAR.table()},
+                   front_ends={"mic": EAR.table(), "eye": EYE.table()},
                    recording=lambda name, part, row: (clips[part][row].astype(np.float32) / 32768, 8000)
                    if name == "mic" else None)
 
@@ -68,7 +75,8 @@ def heard(seed: int = 0, limit: int | None = None) -> Dataset:
 def build(inputs: Mapping[str, Any], classes: int) -> Any:
     from tf_keras import layers
 
-    flat = layers.Concatenate(name="both")([layers.Flatten(name="flat")(inputs["mic"]), inputs["heat"]])
+    flat = layers.Concatenate(name="both")([layers.Flatten(name="flat")(inputs["mic"]), inputs["heat"],
+                                            layers.Flatten(name="seen")(inputs["eye"])])
     return layers.Dense(classes, name="head")(layers.Dense(12, activation="relu", name="hidden")(flat))
 
 
@@ -163,14 +171,40 @@ def test_the_command_line_attacks_waves_of_both(model: Path, capsys: pytest.Capt
     assert "median smallest change snr" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("budget", "camera"), [("60levels", (9, 14)), ("5px", (12, 12)), ("60deg", (12, 12)),
+                                                ("90%", None)])
+def test_frames_are_attacked_before_the_resize_and_judged_behind_it(model: Path, budget: str,
+                                                                    camera: tuple[int, int] | None) -> None:
+    """The rows' verdict is TFLite Micro's on the codes that C makes of the saved frames, all within budget."""
+    found = tinyfuse.attack_frame(model, heard(), epsilon={"eye": budget}, camera=camera, samples=12, steps=5)
+    row = next(row for row in found.rows if row["kind"] == "attack" and row["executor"] == "tflm")
+    made, integers = found.made, load_model(model)
+    wrong = misclassified(open_executor(integers, "tflm").run({one.name: made[one.name] for one in integers.inputs}),
+                          made["label"])
+    assert np.array_equal(wrong, made["broken"]) and row["threat"] == "frame" and all(map(validate, found.rows))
+    change = np.abs(made["frame_eye"].astype(int) - made["clean_frame_eye"])
+    assert made["frame_eye"].shape[1:3] == (camera or (6, 6)) and change.any()
+    if budget == "60levels":
+        assert change.max() == 60 and "pixels 60 levels, any-iterate, frame" in repr(found)
+    if budget == "5px":
+        assert (change.max(axis=(2, 3)) > 0).sum(axis=1).max() <= 5 and change.max() > 60
+
+
 @pytest.mark.parametrize(("words", "said"), [
-    (["--epsilon", "mic=40dB"], "give --threat wave, or a number"),
+    (["--epsilon", "mic=40dB"], "give --threat wave or frame, or a number"),
     (["--threat", "wave", "--codes", "2"], "--codes is about inputs behind the front end"),
     (["--threat", "wave", "--epsilon", "mik=40dB"], "did you mean 'mic'"),
     (["--threat", "wave", "--modality", "heat"], "name one of mic with --modality, not 'heat'"),
+    (["--threat", "frame", "--modality", "mic"], "name one of eye with --modality, not 'mic'"),
+    (["--threat", "frame", "--camera", "big"], "give width and height"),
+    (["--camera", "9x9"], "without --threat frame"),
+    (["--threat", "frame", "--epsilon", "eye=20px", "--norm", "rotation"], "which counts deg"),
+    (["--threat", "frame", "--air", "shift=1"], "no effect with --threat frame"),
+    (["--threat", "frame", "--epsilon", "eye=1.5levels"], "give a whole number from 0 to 255"),
     (["--threat", "wave", "--norm", "linf"], "use one of snr, pcm, masking"),
     (["--threat", "wave", "--minimal", "--save", "a.npz"], "--save has no effect with --minimal"),
-    (["--threat", "wave", "--attack", "diva"], "works on inputs"), (["--out", "x"], "--out is about recordings"),
+    (["--threat", "wave", "--attack", "diva"], "works on inputs, not on what is before"),
+    (["--out", "x"], "--out has no effect without --threat wave"),
     (["--threat", "wave", "--air", "room=9"], "air: room is 9; give 0 to 2"),
     (["--threat", "wave", "--air", "wind=9"], "give NAME=NUMBER of shift, delay, room"),
 ])

@@ -13,6 +13,7 @@ from tinyfuse import api
 from tinyfuse.attacks import ATTACKS, attack_of
 from tinyfuse.attacks.profiles import PROFILES, profile
 from tinyfuse.cli import options
+from tinyfuse.cli.frame import run_frame
 from tinyfuse.cli.wave import run_wave
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError, UsageError, nearest
@@ -24,6 +25,7 @@ from tinyfuse.integer.model import load_model
 from tinyfuse.nn.zoo.user import MAX_TFLITE_BYTES, is_network
 from tinyfuse.quantize.integer_table import read_integer_table
 from tinyfuse.study.rows import budget_of, check_names
+from tinyfuse.threats.frame_budgets import FRAME
 from tinyfuse.threats.masks import masks_of
 from tinyfuse.threats.modes import attacked_by
 from tinyfuse.threats.wave_budgets import WAVE
@@ -67,15 +69,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--modality", default="all", metavar="NAME[,NAME...]|all", help="inputs to attack (default all)")
     what.add_argument("--epsilon", type=options.budgets_or_decibels, metavar="E|NAME=E,...",
                       help="budget such as 0.03 or 8/255, or one for each input, in its own units (default: 0.03 of "
-                           "the range of its values); of a recording such as 40dB (default) or 8steps")
+                           "the range of its values); of a recording 40dB (default) or 8steps; "
+                           "of a frame 8levels (default), 20px (a patch), 20%% or 15deg")
     what.add_argument("--codes", type=options.positive, metavar="K", help="budget of K whole codes instead (.tflite)")
     what.add_argument("--norm", help="linf (default), l2, l2-joint (one ball for all attacked inputs, in units of "
                       "their epsilons) or l2-steps (a ball for each step along an input's first axis); of a recording "
-                      "snr, pcm or masking")
-    what.add_argument("--threat", choices=("codes", "real", "naive", WAVE),
+                      "snr, pcm or masking; of a frame pixels, patch, brightness, contrast or rotation")
+    what.add_argument("--threat", choices=("codes", "real", "naive", WAVE, FRAME),
                       help="what the adversary of a .tflite writes: codes (default), real values that the device "
-                           "rounds, or naively rounded inputs of the float network that leave the ball; wave: the "
-                           "recording before the front end, also of a float network")
+                           "rounds, or naively rounded inputs of the float network that leave the ball; wave "
+                           "and frame: the recording or the camera's frame before the front end, also of a float "
+                           "network")
     what.add_argument("--mask", action="append", metavar="NAME=AXIS:A-B|NAME=valid",
                       help="attack only there, such as mic=time:10-14; valid: no padding; repeatable")
     what.add_argument("--ensemble", action="store_true", help="use the mean gradient of a .tflite and its network")
@@ -96,6 +100,8 @@ def add(parser: argparse.ArgumentParser) -> None:
                              "--ensemble: the float network, if it is not the one beside the .tflite")
     parser.add_argument("--save", metavar="FILE.npz",
                         help="keep the attacked inputs (codes of a .tflite), labels and which are broken")
+    parser.add_argument("--camera", metavar="WxH", help="with --threat frame: size of the frames (default: "
+                        "the input's)")
     parser.add_argument("--air", metavar="NAME=X,...", help="with --threat wave: the change has to work whatever lies "
                         "in between: shift and delay (of the whole and of the change alone, up to so many ms), room "
                         "(up to so many s of reverberation), noise (dB below the recording), draws (8), seed")
@@ -159,13 +165,17 @@ def run(args: argparse.Namespace) -> int:
     """Attack, print the rows and what the checks find; exit code 4 if a figure must not be trusted."""
     names = set(_settings())
     settings = {name: getattr(args, name) for name in sorted(names) if getattr(args, name) is not None}
+    if args.threat == FRAME:
+        return _print_rows(run_frame(args, settings), as_json=args.json)
     if args.threat == WAVE:
         heard = run_wave(args, settings)
         return 0 if heard is None else _print_rows(heard, as_json=args.json)
     if isinstance(args.epsilon, str):
-        raise UsageError(f"--epsilon {args.epsilon} is a budget of a recording; give --threat wave, or a number")
-    if args.out or args.air:
-        raise UsageError(f"--{'out' if args.out else 'air'} is about recordings; give --threat wave with it")
+        raise UsageError(f"--epsilon {args.epsilon} is a budget of a recording or a frame; give --threat wave or "
+                         "frame, or a number")
+    for option, threat in (("out", WAVE), ("air", WAVE), ("camera", FRAME)):
+        if getattr(args, option):
+            raise UsageError(f"--{option} has no effect without --threat {threat}; give both or none")
     _refuse_ignored(args, names)
     attack = args.attack or "pgd"
     norm = args.norm or "linf"

@@ -14,7 +14,7 @@ from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.files import open_plain
 from tinyfuse.nn import zoo
 from tinyfuse.nn.zoo.user import KERAS, TFLITE, check_network_file, foreign_file
-from tinyfuse.threats.wave_budgets import has_unit
+from tinyfuse.threats.budget_text import has_unit
 
 
 def positive(text: str) -> int:

@@ -40,10 +40,12 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
     plan = attack_of(attack, settings)
     read_air(args.air)
     api.check_wave_attack(path, plan, args.executor or (), args.source, args.save, budget.norm)
+    if args.camera:
+        raise UsageError("--camera is about frames; give --threat frame with it")
     options.need_network_or_model(args.model)
     if args.source:
         options.need_network(args.source)
-    listening(_table_of(path), name or args.modality, args.model)
+    listening(table_of(path), name or args.modality, args.model)
     common: dict[str, Any] = {"attack": attack, "modality": name or args.modality, "norm": budget.norm,
                               "samples": args.samples, "source": args.source}
     dataset = load_from(args)
@@ -56,7 +58,7 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
     return None
 
 
-def _table_of(path: Path) -> dict[str, Any]:
+def table_of(path: Path) -> dict[str, Any]:
     """Read the table beside a model, before data and TensorFlow are loaded."""
     if not is_network(path):
         return read_integer_table(path, sha256_hex(read_limited(path, MAX_TFLITE_BYTES, ModelError)))

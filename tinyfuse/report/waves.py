@@ -12,7 +12,8 @@ from tinyfuse.core.files import read_limited
 from tinyfuse.core.results import Row
 from tinyfuse.study.row_text import findings, flag_text
 from tinyfuse.study.saved_waves import FOLDER, MAX_WAVE_BYTES, SavedWave, read_waves
-from tinyfuse.threats.wave_budgets import WAVE, size_text
+from tinyfuse.threats.budget_text import size_text
+from tinyfuse.threats.wave_budgets import WAVE
 
 _HEAD = ("model", "precision", "executor", "attack", "input", "change", "correct", "%", "95 % interval")
 

@@ -62,10 +62,7 @@ def listening(table: Mapping[str, Any], modality: str, where: str) -> str:
 
     ``modality``: its name, or "all" for the only one.
     """
-    kinds = {str(name): str(one.get("kind")) for name, one in (table.get("front_ends") or {}).items()}
-    if not kinds:
-        raise UsageError(f"{where}: no front end is recorded beside it, so no wave can be followed to its inputs; "
-                         "train it on recordings (docs/frontend.md), or attack its inputs with --threat codes")
+    kinds = kinds_of(table, where)
     sounds = [name for name, kind in kinds.items() if kind in SOUNDS]
     if modality == ALL and len(sounds) == 1:
         return sounds[0]
@@ -76,6 +73,16 @@ def listening(table: Mapping[str, Any], modality: str, where: str) -> str:
                          f"kind {', '.join(SOUNDS)}: {', '.join(sounds) or 'this model has none'}")
     raise UsageError(f"{where}: a wave changes one input that is a sound; name one of {', '.join(sounds) or 'none'} "
                      f"with --modality, not '{modality}'{nearest(modality, sounds)}")
+
+
+def kinds_of(table: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Return the kind of front end by input from the ``table`` of the model at ``where``; UsageError without any."""
+    kinds = {str(name): str(one.get("kind")) for name, one in (table.get("front_ends") or {}).items()}
+    if not kinds:
+        raise UsageError(f"{where}: no front end is recorded beside it, so no change before it can be followed to its "
+                         "inputs; train it on recordings or pictures (docs/frontend.md), or attack its inputs with "
+                         "--threat codes")
+    return kinds
 
 
 def front_end_of(table: Mapping[str, Any], name: str, where: str) -> tuple[Recording, Normalisation]:

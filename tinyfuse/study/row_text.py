@@ -9,10 +9,10 @@ from tinyfuse.attacks import ATTACKS
 from tinyfuse.checks.run_checks import LEVELS, Flag, gate, run_checks
 from tinyfuse.core.errors import GateError
 from tinyfuse.core.results import Row
+from tinyfuse.threats.budget_text import size_text
 from tinyfuse.threats.modes import mode_name
-from tinyfuse.threats.wave_budgets import size_text
 
-THREAT_NAMES = {"codes": "codes (G)", "real": "real (R)", "naive": "naive (N)", "wave": "wave"}
+THREAT_NAMES = {"codes": "codes (G)", "real": "real (R)", "naive": "naive (N)", "wave": "wave", "frame": "frame"}
 
 
 def sentence(row: Row, note: Mapping[str, Any] | None = None) -> str:

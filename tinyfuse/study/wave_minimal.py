@@ -15,7 +15,8 @@ from tinyfuse.attacks.wave.scene import Scene, spent
 from tinyfuse.core.errors import UsageError
 from tinyfuse.study.microphones import Microphone
 from tinyfuse.study.wave_attack import WaveTask
-from tinyfuse.threats.wave_budgets import WAVE, WaveBudget, size_text
+from tinyfuse.threats.budget_text import size_text
+from tinyfuse.threats.wave_budgets import WAVE, WaveBudget
 
 QUIETEST_DB = {"snr": 60, "masking": -30}
 MOST_STEPS = 40

@@ -58,19 +58,6 @@ class WaveBudget:
         return f"{round(self.amount, 1):g} {_UNITS[self.norm]}"
 
 
-def size_text(norm: str, size: float) -> str:
-    """Write the size of a budget as rows hold it: ``40 dB`` in a norm of recordings, else the number."""
-    if norm not in _UNITS or size <= 0:
-        return f"{size:g}"
-    return str(WaveBudget.of_size(norm, size))
-
-
-def has_unit(text: str) -> bool:
-    """Tell whether ``text``, such as ``mic=40dB``, gives a budget in a unit of recordings."""
-    found = _TEXT.fullmatch(text.rpartition("=")[2].strip())
-    return found is not None and found[2] is not None
-
-
 def read_wave_budget(given: float | str | Mapping[str, float | str] | None, norm: str | None,
                      ) -> tuple[str, WaveBudget]:
     """Read a budget such as 40, ``40dB``, ``mic=8steps`` or {"mic": "40dB"}: the input's name, or "", and the budget.

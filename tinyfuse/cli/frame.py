@@ -1,0 +1,48 @@
+"""``tinyfuse attack --threat frame``: what stands in for the attack on inputs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tinyfuse import api
+from tinyfuse.attacks import attack_of
+from tinyfuse.cli import options
+from tinyfuse.cli.wave import IDLE, table_of
+from tinyfuse.core.errors import UsageError
+from tinyfuse.data.sources import load_from
+from tinyfuse.report.notebook import AttackRows
+from tinyfuse.study.frame_attack import seeing
+from tinyfuse.study.microphones import kinds_of
+from tinyfuse.threats.frame_budgets import FRAME, read_frame_budget
+
+_CAMERA = re.compile(r"(\d{1,5})x(\d{1,5})")
+
+
+def run_frame(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRows:
+    """Attack the frames that ``args`` ask for; return rows."""
+    for name in (*IDLE, "air", "out", "source", "minimal"):
+        if getattr(args, name) not in (None, False):
+            raise UsageError(f"--{name.replace('_', '-')} has no effect with --threat {FRAME}; leave one of them out")
+    path, attack = Path(args.model), args.attack or "pgd"
+    name, budget = read_frame_budget(args.epsilon, args.norm)
+    api.check_scene_attack(path, attack_of(attack, settings), args.executor or (), None, args.save)
+    options.need_network_or_model(args.model)
+    seeing(kinds_of(table_of(path), args.model), name or args.modality, args.model)
+    return api.attack_frame(path, load_from(args), attack=attack, modality=name or args.modality, norm=budget.norm,
+                            epsilon=budget.amount, samples=args.samples, camera=camera_of(args.camera),
+                            executors=args.executor, save=args.save, output=args.output, signature=args.signature,
+                            **settings)
+
+
+def camera_of(text: str | None) -> tuple[int, int] | None:
+    """Read ``160x120``, width and height, as (height, width)."""
+    if text is None:
+        return None
+    found = _CAMERA.fullmatch(text)
+    if found is None:
+        raise UsageError(f"--camera '{text}'; give width and height of its frames, such as 160x120")
+    return int(found[2]), int(found[1])

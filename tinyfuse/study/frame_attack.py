@@ -1,0 +1,243 @@
+"""An attack on a camera's frames as rows: made through the resize, judged by what Pillow or C makes of whole levels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyfuse.attacks import Attack, DifferentiableTarget, KerasTarget, SampleAttack, TwinTarget, misclassified
+from tinyfuse.attacks.frame.camera import LEVELS, Camera
+from tinyfuse.attacks.frame.frame_target import FrameTarget
+from tinyfuse.attacks.frame.scene_changes import CHANGES, GRID, amounts
+from tinyfuse.core.errors import DataError, ParityError, UsageError, nearest
+from tinyfuse.core.results import ResultStore
+from tinyfuse.data import Dataset, Samples
+from tinyfuse.frontend.device_sound import Grid
+from tinyfuse.frontend.front_end import read_front_end
+from tinyfuse.frontend.normalisation import identity, read_normalisation
+from tinyfuse.frontend.picture import Picture
+from tinyfuse.integer.executors import open_executor
+from tinyfuse.integer.executors.installed import ORACLE
+from tinyfuse.nn.zoo.user import is_network
+from tinyfuse.study.attack import AttackResult
+from tinyfuse.study.microphones import integer_table_of, kinds_of
+from tinyfuse.study.open_subject import model_and_data, network_and_data
+from tinyfuse.study.rows import KERAS_BATCH, SAMPLE_SEED, AttackSettings, OutcomeLog, Scope, Subject, outcome_key
+from tinyfuse.study.stages.alone import probe_alone
+from tinyfuse.study.worst_case import FLOAT, FLOAT_EXECUTOR
+from tinyfuse.threats.frame_budgets import FRAME, FrameBudget
+from tinyfuse.threats.modes import ALL
+from tinyfuse.threats.norms import norm_of
+from tinyfuse.threats.threat import Threat
+
+PLACES = 4
+"""Random places that a patch is tried at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Eye:
+    """What sees: ``target`` behind the ``camera`` of its input ``name``; ``seed`` is that of the training."""
+
+    name: str
+    camera: Camera
+    target: KerasTarget | TwinTarget
+    subject: Subject
+    seed: int
+
+    def inputs(self, frames: np.ndarray, others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute what the model takes, codes of integers, of uint8 frames and real other inputs."""
+        if isinstance(self.target, KerasTarget):
+            return {**others, self.name: self.camera.values(frames)}
+        codes = {port.name: port.grid.quantise(others[port.name]).astype(port.dtype)
+                 for port in self.target.model.inputs if port.name != self.name}
+        port = next(one for one in self.target.model.inputs if one.name == self.name)
+        return {**codes, self.name: self.camera.codes(frames).reshape(-1, *port.shape[1:]).astype(port.dtype)}
+
+    def output(self, inputs: dict[str, np.ndarray], executor: str = "twin") -> np.ndarray:
+        """Compute logits, or output codes of integers."""
+        if isinstance(self.target, KerasTarget):
+            return self.target.logits(inputs)
+        return np.asarray(open_executor(self.target.model, executor).run(inputs))
+
+
+def open_eye(path: Path, dataset: Dataset, modality: str, size: tuple[int, int] | None,
+             choice: tuple[str, str] = ("", "")) -> tuple[Eye, Dataset]:
+    """Open the float network or the ``.tflite`` at ``path`` behind a camera of ``size``, and its data."""
+    if is_network(path):
+        network, dataset = network_and_data(path, dataset, *choice)
+        name = seeing(kinds_of(network.table, str(path)), modality, str(path))
+        subject = Subject.of(network, FLOAT, FLOAT_EXECUTOR, network.sha256)
+        return Eye(name, _camera(network.table, name, str(path), size, None),
+                   KerasTarget.of(network, batch_size=KERAS_BATCH), subject, network.seed), dataset
+    table = integer_table_of(path)
+    name = seeing(kinds_of(table, str(path)), modality, str(path))
+    own, dataset = model_and_data(path, dataset, choice[0])
+    if not isinstance(own.twin, TwinTarget):
+        raise UsageError(f"{path} is judged by a reconstruction error; attacks on frames are made for classifiers")
+    port = next(one for one in own.twin.model.inputs if one.name == name)
+    grid = Grid(port.scale, port.zero_point, port.grid.low, port.grid.high)
+    return Eye(name, _camera(table, name, str(path), size, grid), own.twin, own.subject, own.seed), dataset
+
+
+def seeing(kinds: dict[str, str], modality: str, where: str) -> str:
+    """Return the input of the model at ``where`` that is attacked: a picture; ``modality`` "all": the only one."""
+    pictures = [name for name, kind in kinds.items() if kind == "picture"]
+    if modality == ALL and len(pictures) == 1:
+        return pictures[0]
+    if modality not in pictures:
+        raise UsageError(f"{where}: a frame is seen by one input of kind picture; name one of "
+                         f"{', '.join(pictures) or 'none'} with --modality, not '{modality}'"
+                         f"{nearest(modality, pictures)}")
+    return modality
+
+
+def _camera(table: Mapping[str, Any], name: str, where: str, size: tuple[int, int] | None, grid: Grid | None) -> Camera:
+    front_ends, fitted = table["front_ends"], (table.get("fitted") or {})
+    assert isinstance(front_ends, dict) and isinstance(fitted, dict)
+    one = read_front_end(front_ends[name], f"{where}: front_ends.{name}")
+    assert isinstance(one, Picture)
+    if name not in fitted and one.normalise != "none":
+        raise DataError(f"{where}: nothing fitted for '{name}' in its table, which its front end needs; train it again")
+    normalisation = read_normalisation(one, fitted[name], f"{where}: fitted.{name}") if name in fitted else identity(
+        one, *one.scale)
+    return Camera.of(one, normalisation, size) if grid is None else Camera.of(one, normalisation, size, grid)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameTask:
+    """``plan`` on the frames of ``count`` test samples of ``dataset``, within ``budget``; ``seed`` places patches."""
+
+    plan: Attack
+    dataset: Dataset
+    count: int
+    budget: FrameBudget
+    seed: int = 0
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The attacked test samples."""
+        return self.dataset.test.balanced(self.count, seed=SAMPLE_SEED)
+
+    def settings(self, eye: Eye) -> AttackSettings:
+        """Settings of attacked frames."""
+        budget, (height, width, _) = self.budget, eye.camera.shape
+        how = {"name": "grid", "draws": 2 * GRID} if budget.norm in CHANGES else self.plan.settings()
+        more = {"places": PLACES} if budget.norm == "patch" else {}
+        return AttackSettings(attack=how | more | {"camera": f"{width}x{height}"}, criterion="any-iterate",
+                              source=eye.subject.precision, norm=budget.norm, budget={eye.name: budget.amount},
+                              threat=FRAME)
+
+
+def attack_frames(eye: Eye, task: FrameTask, executors: Sequence[str] = ()) -> AttackResult:
+    """Attack the frames of ``task``; return rows of the model itself and of ``executors``.
+
+    ``made``: what the model saw, "label", "broken", and uint8 frames "clean_frame_NAME" and "frame_NAME". Raises
+    ParityError if TFLite Micro computes other codes.
+    """
+    label, log = task.samples.label, OutcomeLog(ResultStore(), Scope(task.dataset, eye.seed))
+    others = {name: np.asarray(values) for name, values in task.samples.inputs.items() if name != eye.name}
+    frames = eye.camera.frames_of(task.samples.inputs[eye.name])
+    clean = eye.output(eye.inputs(frames, others))
+    keys = [_write(log, eye.subject, AttackSettings(threat=FRAME), eye, misclassified(clean, label), 0.0, 0)]
+    probe_alone(log, eye.subject, eye.target, task.samples)
+    began = time.monotonic()
+    made, queries = make_frames(eye, task, frames, others, label)
+    check_frames(made, frames, task.budget)
+    found = eye.output(eye.inputs(made, others))
+    broken = misclassified(found, label)
+    keys.append(_write(log, eye.subject, task.settings(eye), eye, broken, time.monotonic() - began,
+                       round(queries / len(label))))
+    for executor in executors if isinstance(eye.target, TwinTarget) else ():
+        for how, some, own in ((AttackSettings(threat=FRAME), frames, clean), (task.settings(eye), made, found)):
+            again = eye.output(eye.inputs(some, others), executor)
+            if executor == ORACLE and not np.array_equal(again, own):
+                raise ParityError(f"{eye.subject.model}: output codes of the twin differ from TFLite Micro's on "
+                                  "attacked frames; do not trust its attacks, and report this model")
+            other = replace(eye.subject, executor=executor)
+            keys.append(_write(log, other, how, eye, misclassified(again, label), 0.0, 0))
+    held = {f"clean_frame_{eye.name}": frames, f"frame_{eye.name}": made, "label": label, "broken": broken}
+    rows = [row for row in log.store.rows() if row["key"] in keys]
+    return AttackResult(rows, {**eye.inputs(made, others), **held}, {}, log.store.rows("probe"))
+
+
+def make_frames(eye: Eye, task: FrameTask, frames: np.ndarray, others: dict[str, np.ndarray],
+                label: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return attacked uint8 frames, and how many gradients or forward passes they took."""
+    budget = task.budget
+    if budget.norm in CHANGES:
+        return _try_all(eye, budget, frames, others, label)
+    if not isinstance(task.plan, SampleAttack):
+        raise UsageError(f"{task.plan.name} is not made for frames; use fgsm, pgd, mim or square")
+    if budget.norm == "pixels":
+        threat = Threat(norm_of("linf"), {eye.name: budget.amount}, {eye.name: (0.0, float(LEVELS))}, lattice=True)
+        return _climbed(eye, task.plan, frames, others, label, threat)
+    made, queries, left = frames.copy(), 0, np.arange(len(frames))
+    for place in range(PLACES):
+        if len(left):
+            part = {name: values[left] for name, values in others.items()}
+            threat = _patch(eye, budget, frames[left], left, place, task.seed)
+            found, asked = _climbed(eye, task.plan, frames[left], part, label[left], threat)
+            wrong = misclassified(eye.output(eye.inputs(found, part)), label[left])
+            made[left], queries, left = found, queries + asked, left[~wrong]
+    return made, queries
+
+
+def _climbed(eye: Eye, plan: SampleAttack, frames: np.ndarray, others: dict[str, np.ndarray], label: np.ndarray,
+             threat: Threat) -> tuple[np.ndarray, int]:
+    target: DifferentiableTarget = FrameTarget(eye.target, eye.name, eye.camera)
+    batch = {**others, eye.name: frames.astype(np.float32)}
+    found = plan.run(target, batch, label, threat)
+    return found.strongest[eye.name].astype(np.uint8), found.queries
+
+
+def _patch(eye: Eye, budget: FrameBudget, frames: np.ndarray, rows: np.ndarray, place: int, seed: int) -> Threat:
+    """Allow anything in a square of each frame, whose place depends on seed, sample and number of the ``place``."""
+    height, width, _ = eye.camera.shape
+    side = int(budget.amount)
+    if not 1 <= side <= min(height, width):
+        raise UsageError(f"a patch of {side} px in frames of {width}x{height}; give 1px to {min(height, width)}px")
+    low, high = (frames.astype(np.float32) for _ in range(2))
+    for number, row in enumerate(rows):
+        rng = np.random.default_rng([seed, int(row), place])
+        top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        low[number, top:top + side, left:left + side], high[number, top:top + side, left:left + side] = 0, LEVELS
+    return Threat(norm_of("linf"), {eye.name: float(LEVELS)}, {eye.name: (low, high)}, lattice=True)
+
+
+def _try_all(eye: Eye, budget: FrameBudget, frames: np.ndarray, others: dict[str, np.ndarray],
+             label: np.ndarray) -> tuple[np.ndarray, int]:
+    """Try every amount on what is still right; keep what broke a frame, else the last."""
+    made, queries, left = frames.copy(), 0, np.arange(len(frames))
+    for amount in amounts(budget.amount):
+        if not len(left):
+            break
+        part = {name: values[left] for name, values in others.items()}
+        made[left] = CHANGES[budget.norm](frames[left], float(amount))
+        queries += len(left)
+        left = left[~misclassified(eye.output(eye.inputs(made[left], part)), label[left])]
+    return made, queries
+
+
+def check_frames(made: np.ndarray, frames: np.ndarray, budget: FrameBudget) -> None:
+    """Raise DataError if pixels moved further than ``budget`` allows, or outside of a square of its side."""
+    change = np.abs(made.astype(np.int64) - frames)
+    if budget.norm in ("pixels", "brightness") and change.max(initial=0) > budget.amount + 0.5:
+        raise DataError(f"an attacked frame moves a pixel by {change.max()} levels; the budget is {budget}")
+    if budget.norm == "patch":
+        for axis in (1, 2):
+            touched = change.max(axis=(3 - axis, 3)) > 0
+            if any(np.ptp(np.flatnonzero(row)) >= budget.amount for row in touched if row.any()):
+                raise DataError(f"an attacked frame changes outside of its patch; the budget is {budget}")
+
+
+def _write(log: OutcomeLog, subject: Subject, settings: AttackSettings, eye: Eye, broken: np.ndarray, seconds: float,
+           queries: int) -> str:
+    made_by = f"{eye.subject.sha256} {eye.camera.front_end!r} {eye.camera.shape} {FRAME}"
+    log.write(subject, settings, made_by, ~broken, seconds=seconds, queries=queries)
+    return outcome_key(subject, log.scope, settings, len(broken), made_by)

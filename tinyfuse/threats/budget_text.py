@@ -1,0 +1,25 @@
+"""The size of a budget as rows hold it, in the words of whoever measures such a change."""
+
+from __future__ import annotations
+
+import re
+
+from tinyfuse.threats.frame_budgets import FRAME_NORMS, FrameBudget
+from tinyfuse.threats.wave_budgets import WAVE_NORMS, WaveBudget
+
+
+def size_text(norm: str, size: float) -> str:
+    """Write ``40 dB`` or ``8 levels`` in a norm of recordings or frames, else the number."""
+    if norm in FRAME_NORMS:
+        return str(FrameBudget(norm, size))
+    if norm not in WAVE_NORMS or size <= 0:
+        return f"{size:g}"
+    return str(WaveBudget.of_size(norm, size))
+
+
+def has_unit(text: str) -> bool:
+    """Tell whether ``text``, such as ``mic=40dB``, gives a budget in a unit of recordings or frames."""
+    return _UNIT.search(text.strip()) is not None
+
+
+_UNIT = re.compile(r"\d\s*(dB|steps|levels|px|%|deg)$", re.IGNORECASE)
