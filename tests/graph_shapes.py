@@ -148,7 +148,7 @@ def _split(net: GraphNet, x: int, name: str) -> int | None:
 
 @entry("SPACE_TO_BATCH_ND")
 def _dilated(net: GraphNet, x: int) -> int | None:
-    """A dilated convolution as three operators, with what is computed alike in between."""
+    """A dilated convolution as three operators, with what is computed alike in between; or strides and pooling."""
     source, shape = net.specs[x], [int(size) for size in net.specs[x].shape]
     if source.dtype != np.int8 or len(shape) != 4:
         return None
@@ -162,10 +162,15 @@ def _dilated(net: GraphNet, x: int) -> int | None:
     inner = net.step("SPACE_TO_BATCH_ND", [x, sizes, given], net.same_grid(x, [batch, *parts, shape[3]]),
                      "SpaceToBatchNDOptions")
     weights = net.constant(net.codes([channels, *kernel, shape[3]], np.int8), np.int8, [0.02], [0])
-    out = [part - taps + 1 for part, taps in zip(parts, kernel, strict=True)]
+    stride = net.pick(1, 1, 2)
+    out = [-(-(part - taps + 1) // stride) for part, taps in zip(parts, kernel, strict=True)]
     inner = net.step("CONV_2D", [inner, weights], net.beside(x, [batch, *out, channels]), "Conv2DOptions",
-                     {"padding": 1, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1,
+                     {"padding": 1, "strideH": stride, "strideW": stride, "dilationHFactor": 1, "dilationWFactor": 1,
                       "fusedActivationFunction": net.activation()})
+    if net.chance(0.3):
+        inner = net.step(("MAX_POOL_2D", "AVERAGE_POOL_2D")[net.pick(0, 1)], [inner],
+                         net.same_grid(inner, [batch, *out, channels]), "Pool2DOptions",
+                         {"padding": 0, "strideH": 1, "strideW": 1, "filterHeight": net.pick(1, 2), "filterWidth": 2})
     if net.chance(0.5):
         bias = net.constant(net.codes([channels], np.int8), np.int8, [net.scale()], [net.zero(np.int8)])
         scale = float(np.clip(max(net.specs[inner].scale[0], net.specs[bias].scale[0]), 1e-15, 1e15))

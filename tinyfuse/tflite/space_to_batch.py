@@ -1,7 +1,8 @@
 """Convolutions that a converter wrote as SPACE_TO_BATCH_ND, convolutions without holes, BATCH_TO_SPACE_ND.
 
 The batch in between holds every n-th row and column of one picture, so the convolutions are dilated ones of that
-picture: SPACE_TO_BATCH_ND becomes a PAD, BATCH_TO_SPACE_ND a cut, and one sample stays one sample.
+picture: SPACE_TO_BATCH_ND becomes a PAD, BATCH_TO_SPACE_ND a cut, and one sample stays one sample. What is no such
+convolution, pooling say, is computed part by part, see :mod:`tinyfuse.tflite.unrolled_batch`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import numpy as np
 
 from tinyfuse.core.errors import ModelError
 from tinyfuse.tflite import editing, flatbuffer
+from tinyfuse.tflite.unrolled_batch import unroll
 
 INTO, BACK = "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 _ALIKE = ("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "ABS", "QUANTIZE", "ADD", "SUB",
           "MUL", "MINIMUM", "MAXIMUM")
 """Operators that compute every code alike wherever it lies; a constant operand must not differ between places."""
-_HINT = ("between it and BATCH_TO_SPACE_ND only convolutions with stride 1 and without padding, or operators that "
-         "treat all places alike, can be computed as dilated: convert with inputs of batch size 1, which writes "
-         "dilated convolutions at once")
+_HINT = ("between it and BATCH_TO_SPACE_ND only convolutions, pooling, or operators that treat all places alike can be "
+         "computed: convert with inputs of batch size 1, which writes dilated convolutions at once")
 _AXES = 4
 
 
@@ -41,8 +43,8 @@ def join_batches(model: Any) -> bool:
     raw = model.subgraphs[0]
     if any(operator.opcodeIndex >= len(model.operatorCodes) for operator in raw.operators):
         return False
-    found = False
-    for place in range(len(raw.operators)):
+    found, place = False, -1
+    while (place := place + 1) < len(raw.operators):
         if flatbuffer.operator_name(model, raw.operators[place]) == INTO and _moves_int8(raw, raw.operators[place]):
             try:
                 _join(model, place)
@@ -64,6 +66,9 @@ def _join(model: Any, place: int) -> None:
     raw = model.subgraphs[0]
     first = raw.operators[place]
     blocks = _read(model, first)
+    if _works_on_parts(model, place):
+        unroll(model, place, _read, lambda operator, name, inside: _is_alike(raw, operator, name, inside))
+        return
     source, inside = raw.tensors[int(first.inputs[0])], {int(first.outputs[0])}
     sizes = [int(size) + sum(pad) for size, pad in zip(source.shape[1:3], blocks.pads, strict=True)]
     _spread(raw.tensors[int(first.outputs[0])], int(source.shape[0]), blocks, sizes)
@@ -128,17 +133,39 @@ def _check_inner(model: Any, operator: Any, name: str, inside: set[int]) -> None
     if len(operator.outputs) != 1:
         raise ModelError(f"{name} follows it; {_HINT}")
     if name in _CONVOLUTIONS:
-        options = operator.builtinOptions
-        kernel = raw.tensors[int(operator.inputs[1])].shape if int(operator.inputs[1]) < len(raw.tensors) else None
-        point = kernel is not None and len(kernel) == _AXES and list(kernel[1:3]) == [1, 1]
-        if options is not None and (options.strideH, options.strideW) == (1, 1) and (
-                point or options.padding == flatbuffer.schema().Padding.VALID):
-            return
-        raise ModelError(f"a {name} with strides or padding follows it; {_HINT}")
-    others = [raw.tensors[int(index)] for index in operator.inputs if int(index) not in inside]
-    if name not in _ALIKE or any(one.shape is None or any(int(size) != 1 for size in one.shape[:-1])
-                                 for one in others):
+        return
+    if not _is_alike(raw, operator, name, inside):
         raise ModelError(f"{name} follows it; {_HINT}")
+
+
+def _is_alike(raw: Any, operator: Any, name: str, inside: set[int]) -> bool:
+    """Tell whether ``operator`` treats all places alike: its other operands are the same for each."""
+    others = [raw.tensors[int(index)] for index in operator.inputs if int(index) not in inside]
+    return name in _ALIKE and not any(one.shape is None or any(int(size) != 1 for size in one.shape[:-1])
+                                      for one in others)
+
+
+def _works_on_parts(model: Any, place: int) -> bool:
+    """Tell whether a pooling layer, or a convolution with strides or padding, reads the batch that is made there."""
+    raw = model.subgraphs[0]
+    inside = {int(raw.operators[place].outputs[0])}
+    for operator in raw.operators[place + 1:]:
+        name = flatbuffer.operator_name(model, operator)
+        if operator.inputs is None or not inside.intersection(map(int, operator.inputs)) or name == BACK:
+            continue
+        if name in _POOLS or (name in _CONVOLUTIONS and not _dilates(raw, operator)):
+            return True
+        inside.update(map(int, operator.outputs))
+    return False
+
+
+def _dilates(raw: Any, operator: Any) -> bool:
+    """Tell whether a convolution over the parts is one with holes over the picture."""
+    options = operator.builtinOptions
+    kernel = raw.tensors[int(operator.inputs[1])].shape if int(operator.inputs[1]) < len(raw.tensors) else None
+    point = kernel is not None and len(kernel) == _AXES and list(kernel[1:3]) == [1, 1]
+    return options is not None and (options.strideH, options.strideW) == (1, 1) and (
+        point or options.padding == flatbuffer.schema().Padding.VALID)
 
 
 def _dilate(operator: Any, name: str, blocks: _Blocks) -> None:
