@@ -7,8 +7,8 @@ Runs the quick form of a study three times in one sitting: job by job in this pr
 workers on loopback, and there again with one worker killed (-9) in the middle of an attack. Rows must be the same, key
 by key and sample by sample; everything but times counts. Workers begin without data or networks, which travel by
 their content. Every job is timed where it runs. From those lengths the full studies are simulated on 1 to 1,000
-workers, in waves that wait for each other, as `--jobs` does, and each job as soon as what it needs is there, as `--cluster`
-does; sending data is left out. Prints Markdown.
+workers, in waves that wait for each other, as `--jobs` does, and each job as soon as what it needs is there, as
+`--cluster` does; sending data is left out. Prints Markdown.
 """
 
 from __future__ import annotations

@@ -188,7 +188,10 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path, monkeypatch: pytes
         folder.add(one, 0, text, "me")
         os.utime(folder.content(one).parent, (1, 1))
     folder.find(used)
+    folder.add(new, 0, b"ccc", "gone")
+    os.utime(folder.folder / f"{new.sha256}.gone.part", (1, 1))
     folder.add(new, 0, b"cccccc", "me")
+    assert not list(folder.folder.glob("*.part"))
     assert [folder.find(one) is not None for one in (old, used, new)] == [False, True, True]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from tinyfuse.core.files import temporary_folder
 
 ROOM = 32 << 30
 """Bytes that the folder may hold; what was used longest ago goes first."""
+STALE_SECONDS = 24 * 3600
+"""Age of a file that its sender has given up."""
 _CONTENT, _FILES = "content", "files"
 
 
@@ -108,7 +111,11 @@ class BlobFolder:
                 os.rename(work / _FILES, place)
 
     def _make_room(self, size: int) -> None:
-        """Delete what was used longest ago until ``size`` more bytes fit."""
+        """Delete what was used longest ago until ``size`` more bytes fit, and what never came to its end."""
+        for part in self.folder.glob("*.part"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - part.stat().st_mtime > STALE_SECONDS:
+                    part.unlink()
         known = []
         for place in self.folder.iterdir():
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
