@@ -29,7 +29,7 @@ from tinyfuse.firmware.vectors import make_vectors
 from tinyfuse.frontend.front_end import read_front_end
 from tinyfuse.integer.model import IntegerModel, load_model, random_codes
 
-BEST = setups([CORES[name] for name in ("m4", "m3", "rv32")])
+BEST = setups([CORES[name] for name in ("m4", "rv32")])
 DIGITS = [str(digit) for digit in range(10)]
 
 
@@ -90,10 +90,9 @@ def scene() -> list[Moment]:
     return moments
 
 
-@pytest.mark.parametrize("where", ["host", "m4"])
-def test_every_decision_on_a_composed_scene_is_pythons(digits: App, where: str, tmp_path: Path) -> None:
+def test_every_decision_on_a_composed_scene_is_pythons(digits: App, tmp_path: Path) -> None:
     told = digits.told(scene())
-    played = digits.played(where, tmp_path, scene())
+    played = digits.played("m4", tmp_path, scene())
     played.check([line_of(one, DIGITS) for one in told])
     assert len(played.lines) == 23
 
@@ -187,7 +186,7 @@ def moments_of_mixed() -> Iterator[Moment]:
                "camera": None if place in (2, 5) else camera, "gas": None if place == 6 else gas}
 
 
-@pytest.mark.parametrize("where", ["host", "m3", "rv32"])
+@pytest.mark.parametrize("where", ["host", "rv32"])
 def test_inputs_of_any_kind_and_number(mixed: App, where: str, tmp_path: Path) -> None:
     """A stream, whole recordings, a picture and plain codes; probabilities instead of logits; names of classes."""
     assert [one.kind for one in mixed.live.sensors] == ["stream", "recording", "picture", "codes"]

@@ -19,7 +19,7 @@ from tinyfuse.firmware import deploy
 from tinyfuse.firmware.build import board_options
 from tinyfuse.firmware.c_text import export_folder
 from tinyfuse.firmware.cores import CORES
-from tinyfuse.firmware.toolchain import SANITIZE, STRICT, cross_compiler, host_compiler, run
+from tinyfuse.firmware.toolchain import STRICT, cross_compiler, host_compiler, run
 
 ARDUINO = {
     "Arduino.h": "#include <stdint.h>\n#include <stddef.h>\nstruct Port { void begin(long); void println(const char *);"
@@ -112,15 +112,38 @@ def test_the_skeletons_compile_against_the_documented_declarations(name: str, pa
          f"-I{package / 'src'}", f"-I{app}", str(source)])
 
 
-@pytest.mark.skipif(not host_compiler(), reason="no C compiler")
+@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc on PATH")
+@pytest.mark.parametrize("settings", [(), ("-DLIVE_EACH=0", "-DLIVE_VOTES=1", "-DLIVE_THRESHOLD=0")])
+def test_no_warning_with_other_settings(settings: tuple[str, ...], package: Path, tmp_path: Path) -> None:
+    app = package / "examples" / "live"
+    careful = [*STRICT, "-Wpedantic", "-Wshadow", "-Wcast-align", *settings]
+    cross_compiler("arm-none-eabi-gcc").compile(CORES["m0+"], app / "live.c", tmp_path / "live.o", [
+        *careful, "-O2", f"-I{package / 'src'}", f"-I{app}"])
+
+
+@pytest.mark.skipif(not shutil.which("cppcheck"), reason="no cppcheck on PATH")
+def test_cppcheck_finds_nothing(package: Path) -> None:
+    app = package / "examples" / "live"
+    found = subprocess.run(["cppcheck", "--quiet", "--std=c99", "--enable=warning,performance,portability",
+                            "--max-configs=1", "--suppress=toomanyconfigs", f"-I{package / 'src'}", f"-I{app}",
+                            str(app / "live.c")], capture_output=True, text=True, check=True)
+    assert not found.stderr.strip(), found.stderr
+
+
+def test_esp_idfs_component_manager_reads_its_manifest(package: Path) -> None:
+    manager = pytest.importorskip("idf_component_tools.manager", reason="idf-component-manager is not here")
+    folder = package / "examples" / "live" / "esp_idf" / "main"
+    assert manager.ManifestManager(str(folder), name="main").validation_errors == []
+
+
+@pytest.mark.skipif(not (shutil.which("cmake") and host_compiler()), reason="no cmake or no C compiler on PATH")
 def test_on_a_machine_with_a_console_it_hears_standard_input(package: Path, tmp_path: Path) -> None:
-    app, command = package / "examples" / "live", host_compiler() or ""
-    run([command, *STRICT, "-Wpedantic", *SANITIZE, f"-I{package / 'src'}", f"-I{app}", str(app / "host" / "main.c"),
-         str(app / "live.c"), str(package / "src" / "net.c"), str(package / "src" / "net_frontend.c"), "-o",
-         str(tmp_path / "live")])
+    run(["cmake", "-S", str(package / "examples" / "live"), "-B", str(tmp_path),
+         "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror -O0"])
+    run(["cmake", "--build", str(tmp_path)])
     sound = np.random.default_rng(0).normal(0, 3000, 5 * 2000 + 7).astype("<i2")
-    said = subprocess.run([tmp_path / "live"], input=sound.tobytes(), capture_output=True, check=True).stdout.decode()
-    lines = said.split("\r\n")
+    done = subprocess.run([tmp_path / "net_live"], input=sound.tobytes(), capture_output=True, check=True)
+    lines = done.stdout.decode().split("\r\n")
     assert len(lines) == 6 and lines[0] == "0: ? 0.0%, now ? 0.0%; image missing; audio waiting"
     assert "image missing; audio heard" in lines[4] and lines[5] == ""
 
