@@ -79,16 +79,15 @@ def test_data_without_two_kinds_are_one_line(machine: Dataset, integers: Path) -
 
 def test_a_matrix_judges_autoencoders_too(machine: Dataset, network: Path, integers: Path, tmp_path: Path,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    """Normal samples and anomalies are told apart by float, twin and LiteRT, and attacks undo it."""
-    matrix = Matrix(models=("anomaly-detection",), recipes=("w6",), epsilons=(0.2,), steps=3, attack_samples=20,
+    """A network's file: float, twin and LiteRT tell normal samples from anomalies, and attacks undo it."""
+    matrix = Matrix(models=(str(network),), recipes=("w6",), epsilons=(0.2,), steps=3, attack_samples=20,
                     clean_samples=20, parity_samples=20, calibration_samples=40, proof_samples=4, epochs=6,
                     batch_size=20, learning_rate=0.01, objective="reconstruction", transfer_from=(), threats=("codes",))
     monkeypatch.setattr("tinyfuse.study.sweep.measure_all", lambda *told, **more: None)  # compilers take seconds
     store, models = ResultStore(tmp_path / "results.jsonl"), tmp_path / "models"
     models.mkdir()
-    for path in (network, integers):
-        for file in (path, path.with_suffix(".toml")):
-            shutil.copy(file, models)
+    for file in (integers, integers.with_suffix(".toml")):
+        shutil.copy(file, models)
     sweep(Run(tmp_path, models, matrix, machine, 0, store), Processes())
     assert not store.rows("failed")
     clean = {row["executor"]: row["accuracy"] for row in store.rows("clean")}

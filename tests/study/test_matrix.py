@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tinyfuse.core import toml
-from tinyfuse.core.errors import UsageError
+from tinyfuse.core.errors import TinyfuseError, UsageError
 from tinyfuse.core.strict import decode
 from tinyfuse.nn import zoo
 from tinyfuse.quantize.recipe import read_recipe, uniform
@@ -49,11 +49,20 @@ def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
     ({"attack_pairs": 3}, "unknown key 'attack_pairs'.*did you mean 'attack_samples'"),
     ({"steps": 0}, "steps is 0; a whole number of at least 1"), ({"steps": True}, "expected a whole number"),
     ({"epsilons": [-0.1]}, "a number of at least 0"), ({"epsilons": []}, "at least one entry"),
-    ({"norm": "l3"}, "norm 'l3'"),
+    ({"norm": "l3"}, "norm 'l3'"), ({"models": ["my.keras"], "seeds": [1]}, "seeds train a network again"),
     ({"transfer_from": ["w5"]}, "transfer_from 'w5'"), ({"executors": "litert"}, "expected a list")])
 def test_a_wrong_matrix_is_one_line(table: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         decode(Matrix, table, "mine.toml", UsageError)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("model", "words"), [("earli", "did you mean 'early'"), ("my.keras", "my.keras"),
+                                              ("my.onnx", "run `onnx2tf")])
+def test_a_model_is_a_name_or_the_file_of_a_network(model: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(toml.dumps({"models": [model]}))
+    with pytest.raises(TinyfuseError, match=words) as caught:
+        read_matrix(tmp_path / "mine.toml")
     assert "\n" not in str(caught.value)
 
 

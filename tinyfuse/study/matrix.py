@@ -14,6 +14,7 @@ from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.nn import objectives, zoo
 from tinyfuse.nn.train import TrainConfig
+from tinyfuse.nn.zoo.user import check_network_file
 from tinyfuse.quantize.recipe import Recipe, mix_name, read_recipe
 from tinyfuse.threats.budgets import Spent, check_epsilons
 from tinyfuse.threats.code_threats import DOMAINS
@@ -92,6 +93,8 @@ class Matrix:
             raise UsageError(f"matrix: certify in the norm {self.norm}; certificates are about {', '.join(BALLS)}")
         if not (self.models and self.epsilons and self.profiles):
             raise UsageError("matrix: models, profiles and epsilons need at least one entry each")
+        if self.seeds and any(map(is_file, self.models)):
+            raise UsageError("matrix: seeds train a network again, but a file holds a trained one; leave either out")
         names = [recipe.name for recipe in self.recipes_for(())]
         for source in self.transfer_from:
             _check_choice("transfer_from", source, ("float", *names))
@@ -128,8 +131,21 @@ def read_matrix(path: str | Path) -> Matrix:
     """Read a matrix from a TOML file; keys that are not given have the defaults, unknown keys are errors."""
     found = strict.decode(Matrix, toml.read(path, UsageError), str(path), UsageError)
     for model in found.models:
-        zoo.check_name(model)
+        check_model(model)
     return found
+
+
+def is_file(model: str) -> bool:
+    """Tell whether an entry of ``models`` is the path of a trained network, not the name of one to be trained."""
+    return "/" in model or bool(Path(model).suffix)
+
+
+def check_model(model: str) -> None:
+    """Raise an error in one line for what is neither a network's name nor the file of one."""
+    if is_file(model):
+        check_network_file(Path(model))
+    else:
+        zoo.check_name(model)
 
 
 def check_seeds(seeds: Sequence[int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,18 +16,18 @@ from tinyfuse.attacks.suite import CellKey
 from tinyfuse.attacks.targets.anomaly import IntegerTarget, float_target, twin_target
 from tinyfuse.checks.gating import ATTACK_STAGE
 from tinyfuse.core.console import console, progress
-from tinyfuse.core.errors import DataError, ParityError, RecipeError, TinyfuseError
+from tinyfuse.core.errors import DataError, ParityError, RecipeError, TinyfuseError, UsageError
 from tinyfuse.core.faults import log_fault
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.core.workers import Workers
-from tinyfuse.data import Samples
+from tinyfuse.data import Dataset, Samples
 from tinyfuse.integer.model import load_model
-from tinyfuse.nn import zoo
-from tinyfuse.nn.network import Network
+from tinyfuse.nn.network import Network, open_network
 from tinyfuse.nn.train import steps_per_epoch
 from tinyfuse.nn.train_or_load import train_or_load
 from tinyfuse.quantize.minmax import simulate
 from tinyfuse.study.cell_study import CellStudy, PointFolder, ThreatModel
+from tinyfuse.study.matrix import check_model, is_file
 from tinyfuse.study.pretrained import config_for, take
 from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget, check_names, failed_row
 from tinyfuse.study.run import Run
@@ -81,18 +81,31 @@ def _sweep_one(run: Run, workers: Workers, after_stage: Callable[[], None], *, e
 
 
 def train_all(run: Run) -> list[Network]:
-    """Train the networks of the matrix into ``run.models``, or take them from there or from the package."""
-    matrix, networks = run.matrix, []
+    """Train the networks of the matrix into ``run.models``, or take them from there, the package or files."""
+    matrix, networks = run.matrix, list[Network]()
     settings = {"batch_size": matrix.batch_size, "learning_rate": matrix.learning_rate, "seed": run.seed,
                 "objective": matrix.objective, "settings": matrix.settings}
     for name in matrix.models:
-        zoo.check_name(name)
+        check_model(name)
     for name in matrix.models:
+        if is_file(name):
+            networks.append(_own(name, run.dataset, {*matrix.models, *(one.name for one in networks)}))
+            continue
         config = config_for(name, run.dataset, matrix.epochs, settings)
         take(name, run.dataset, config, run.models, retrain=run.retrain)
         with progress(f"training {name}", config.epochs * steps_per_epoch(run.dataset, config)) as advance:
             networks.append(train_or_load(name, run.dataset, config, run.models, tick=advance, report=console.print))
     return networks
+
+
+def _own(file: str, dataset: Dataset, others: Collection[str]) -> Network:
+    """Open a trained network; UsageError: it was trained on other data, or has the name of one of the ``others``."""
+    network = open_network(file, dataset)
+    if network.table["training"]["best_epoch"]:
+        dataset.as_trained(network.table, file)
+    if network.name in others:
+        raise UsageError(f"{file}: another network of the matrix is called '{network.name}' too; rename the file")
+    return network
 
 
 def convert_all(run: Run, networks: Sequence[Network]) -> dict[str, list[IntegerFile]]:
