@@ -70,6 +70,25 @@ def test_select_chooses_by_the_auc(machine: Dataset, network: Path, tmp_path: Pa
     assert load_model(found.path).output.shape[-1] == 24
 
 
+def test_an_own_autoencoder_is_trained_converted_and_attacked(machine: Dataset, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sigmoids are values, no probabilities of classes."""
+    import tf_keras
+    from tf_keras import layers
+
+    given = tf_keras.Input((4, 6), name="spectrum")
+    hidden = layers.Dense(2, name="code")(layers.Flatten()(given))
+    model = tf_keras.Model(given, layers.Reshape((4, 6))(layers.Rescaling(2.0, -1.0)(
+        layers.Dense(24, activation="sigmoid", name="decode")(hidden))))
+    monkeypatch.setattr("tinyfuse.nn.train_own.load_function", lambda name: lambda data: model)
+    own = tinyfuse.train("mine:build", machine, out=tmp_path, epochs=4, batch_size=20, learning_rate=0.02,
+                         objective="reconstruction")
+    integers = tinyfuse.convert(own, "w8", machine, calibration_samples=40, proof_samples=10)
+    found = tinyfuse.attack(integers, machine, epsilon=0.2, steps=3, samples=20)
+    clean, attacked = (next(row for row in found.rows if row["kind"] == kind) for kind in ("clean", "attack"))
+    assert found.notes[clean["key"]]["auc"] > 0.7 > found.notes[attacked["key"]]["auc"]
+
+
 def test_data_without_two_kinds_are_one_line(machine: Dataset, integers: Path) -> None:
     from dataclasses import replace
 

@@ -265,13 +265,16 @@ class Builder:
     def finish(self, inputs: Mapping[str, Any], output: Value, classes: int, title: str) -> tuple[Any, bool]:
         """Make the model from ``inputs`` (tensors by name) to its logits; tell whether a softmax came after these.
 
-        A single sigmoid tells two classes apart and becomes a softmax of them. ModelError: the output is not one value
-        for each of ``classes``.
+        A single sigmoid tells two classes apart and becomes a softmax of them. An autoencoder, which returns its only
+        input, tells normal samples from anomalies: two classes as well. ModelError: the output is neither one value for
+        each of ``classes`` nor the input.
         """
-        from tf_keras import Model, models
-
         curve, logits = self.before_end.get(id(output.tensor), ("", output))
         count = int(np.prod(logits.shape))
+        sizes = [math.prod(tensor.shape[1:]) for tensor in inputs.values()]
+        if classes == 2 < count and sizes == [count]:
+            rebuilt = self.reshape("rebuilt", self.plain(output, "rebuilt"), (count,))
+            return self._model(inputs, rebuilt, title), False
         if curve == "sigmoid" and count == 1 and classes == 2:
             curve, logits, count = "softmax", self._of_two_classes(logits), 2
         if curve == "sigmoid" and count > 1:
@@ -281,13 +284,17 @@ class Builder:
             raise ModelError(f"its output has the shape {list(output.shape)}, but the data has {classes} classes; give "
                              "a network with one output for each class" + (
                                  ", or with one sigmoid for two classes" if count == 1 else ""))
-        logits = self.reshape("logits", logits, (classes,))
-        whole = Model(dict(inputs), logits.tensor, name=title)
-        if self.moves:  # layers know who reads them: those that led nowhere are left behind
-            alive = models.clone_model(whole)
-            alive.set_weights(whole.get_weights())
-            whole = alive
-        return whole, curve == "softmax"
+        return self._model(inputs, self.reshape("logits", logits, (classes,)), title), curve == "softmax"
+
+    def _model(self, inputs: Mapping[str, Any], output: Value, title: str) -> Any:
+        from tf_keras import Model, models
+
+        whole = Model(dict(inputs), output.tensor, name=title)
+        if not self.moves:
+            return whole
+        alive = models.clone_model(whole)  # layers know who reads them: those that led nowhere are left behind
+        alive.set_weights(whole.get_weights())
+        return alive
 
     def _of_two_classes(self, logit: Value) -> Value:
         """Make of the ``logit`` z of one sigmoid the logits 0 and z, whose softmax is 1 - sigmoid(z) and sigmoid(z)."""
