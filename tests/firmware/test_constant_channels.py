@@ -109,3 +109,12 @@ def test_sums_that_can_leave_32_bits_are_named(tmp_path: Path) -> None:
     assert f"channel 2: sums up to {(1 << 31) - 1 + 400 * 128} " in line and "\n" not in line
 
 
+
+
+def test_a_tensor_of_the_batch_alone_has_no_channels() -> None:
+    """One number for each sample: its only axis counts samples."""
+    net = Net(np.random.default_rng(0))
+    flat = net.step("RESHAPE", [net.input([1, 1]), net.constant(np.array([1]), np.int32)], net.tensor([1]))
+    net.step("QUANTIZE", [flat], net.tensor([1], scale=0.2), "QuantizeOptions")
+    twin = Twin(load_model(net.data(), name="one").graph)
+    assert all(low.tolist() == [-128] and high.tolist() == [127] for low, high in ranges(twin).values())

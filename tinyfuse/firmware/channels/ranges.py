@@ -75,7 +75,7 @@ def _bound(graph: Graph, operator: Operator, step: Step, found: Mapping[int, Ran
     if operator.name in LINEAR:
         sums = _sums(graph, operator, step.node, found[step.inputs[0]])
         return full if sums is None else _codes(step.node, sums, full)
-    if operator.name in MONOTONE and _plain(graph, operator):
+    if operator.name in MONOTONE and _plain(graph, operator) and _has_channels(graph, step):
         return _through(graph, step, found)
     return full
 
@@ -107,6 +107,11 @@ def _plain(graph: Graph, operator: Operator) -> bool:
     tensors = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0]
     units = [tensor.unit for tensor in tensors if len(tensor.scale) == 1]
     return not units or max(units) <= _MOST_GAIN * units[-1]
+
+
+def _has_channels(graph: Graph, step: Step) -> bool:
+    """Whether the last axis of each tensor is not that of the batch."""
+    return all(len(graph.tensors[index].shape) > 1 for index in (*step.inputs, step.output))
 
 
 def _through(graph: Graph, step: Step, found: Mapping[int, Range]) -> Range:
