@@ -237,16 +237,19 @@ def minimal_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
 def attack_frame(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
                  epsilon: float | str | Mapping[str, float | str] | None = None, norm: str | None = None,
                  samples: int = 100, camera: tuple[int, int] | None = None, executors: Sequence[str] | None = None,
-                 save: str | Path | None = None, output: str = "", signature: str = "", **settings: Any) -> AttackRows:
+                 save: str | Path | None = None, out: str | Path | None = None, output: str = "", signature: str = "",
+                 **settings: Any) -> AttackRows:
     """Attack the camera's frames behind an input of a float network or a ``.tflite``; return result rows.
 
     ``camera``: (height, width) of the frames, by default the input's; each shows the sample's own picture, enlarged.
     ``epsilon``: "8levels" (of 255 for each pixel, the default), "20px" (a patch, tried at a few random places), "20%"
     (contrast), "15deg" (rotation), or numbers in the unit of ``norm``: "pixels", "patch", "brightness", "contrast",
     "rotation". The last three are tried on a grid; the others follow the gradient through the resize. Whole levels are
-    judged by what Pillow makes of them for a float network, and C for integers.
+    judged by what Pillow makes of them for a float network, and C for integers. With a folder ``out`` the rows go to
+    its ``results.jsonl``.
     """
     from tinyfuse.attacks import attack_of
+    from tinyfuse.core.results import ResultStore
     from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.report.notebook import AttackRows
     from tinyfuse.study.frame_attack import FrameTask, attack_frames, open_eye
@@ -257,7 +260,8 @@ def attack_frame(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
     check_scene_attack(Path(model), plan, executors or (), None, save)
     eye, dataset = open_eye(Path(model), dataset, name or modality, camera, (output, signature))
     others = () if is_network(Path(model)) else _default_executors() if executors is None else executors
-    result = attack_frames(eye, FrameTask(plan, dataset, samples, budget, int(settings.get("seed", 0))), others)
+    task = FrameTask(plan, dataset, samples, budget, int(settings.get("seed", 0)))
+    result = attack_frames(eye, task, others, ResultStore(None if out is None else Path(out) / "results.jsonl"))
     if save is not None:
         save_arrays(save, result.made)
     return AttackRows.of(result)

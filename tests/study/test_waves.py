@@ -20,6 +20,7 @@ from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.files import load_arrays
 from tinyfuse.core.results import ResultStore, validate
+from tinyfuse.core.statistics import accuracy_fields
 from tinyfuse.data import Axis, Dataset, Input, Samples, register_source
 from tinyfuse.data.sources import SOURCES
 from tinyfuse.frontend.normalisation import apply, fit
@@ -29,6 +30,7 @@ from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn import zoo
 from tinyfuse.study.microphones import listening
+from tinyfuse.study.row_text import findings
 from tinyfuse.study.saved_waves import read_waves
 from tinyfuse.study.wave_minimal import ladder
 from tinyfuse.threats.wave_budgets import WaveBudget
@@ -121,15 +123,29 @@ def test_saved_waves_are_played_by_the_report_alone_and_in_a_run(model: Path, tm
     assert first.before == first.label != first.after and first.ratio is not None and first.ratio >= 15
     samples, rate = soundfile.read(tmp_path / "waves" / first.attacked_file, dtype="int16")
     assert rate == 8000 and any(np.array_equal(samples, wave[:len(samples)]) for wave in made["wave_mic"])
+    assert cli.main(["attack", str(model), "--data", "tones", "--threat", "frame", "--epsilon", "9deg", "--samples",
+                     "6", "--out", str(tmp_path)]) == 0
     assert cli.main(["report", str(tmp_path)]) == 0
     page = Path(capsys.readouterr().out.split()[-1]).read_text()
     assert page.count("<audio controls") == 2 * len(read_waves(tmp_path)) and "snr 15 dB" in page
+    assert "rotation 9 deg" in page
     clean = {**next(row for row in rows if row["kind"] == "clean"), "threat": "", "key": "0" * 16}
     ResultStore(tmp_path / "results.jsonl").append(clean)
     assert cli.main(["report", str(tmp_path)]) == 0
     assert "snr 15 dB" in Path(capsys.readouterr().out.split()[-1]).read_text()
     (tmp_path / "waves" / "x.json").write_text('[{"clean_file": "../../a.wav"}]')
     assert cli.main(["report", str(tmp_path)]) == 1 and "x.json" in capsys.readouterr().err
+
+
+def test_checks_know_which_of_two_ratios_allows_more(model: Path) -> None:
+    """20 dB allows more than 40 dB, so a sample that only 40 dB broke is a fault."""
+    found = tinyfuse.attack_wave(model, heard(), epsilon="20dB", samples=9, steps=2, executors=())
+    weak = next(row for row in found.rows if row["kind"] == "attack")
+    none, every = (accuracy_fields(np.full(9, right)) for right in (False, True))
+    strong = {**weak, **every, "key": "1" * 16}
+    rows = [*found.evidence[:1], {**weak, **none, "budget": {"mic": 0.01}}, strong]
+    assert "M" in {flag.code for flag in findings(rows)}
+    assert "M" not in {flag.code for flag in findings([rows[0], {**rows[1], **every}, {**strong, **none}])}
 
 
 @pytest.mark.parametrize("norm", ["snr", "pcm"])
@@ -204,7 +220,7 @@ def test_frames_are_attacked_before_the_resize_and_judged_behind_it(model: Path,
     (["--threat", "wave", "--norm", "linf"], "use one of snr, pcm, masking"),
     (["--threat", "wave", "--minimal", "--save", "a.npz"], "--save has no effect with --minimal"),
     (["--threat", "wave", "--attack", "diva"], "works on inputs, not on what is before"),
-    (["--out", "x"], "--out has no effect without --threat wave"),
+    (["--out", "x"], "--out has no effect without --threat wave or frame"),
     (["--threat", "wave", "--air", "room=9"], "air: room is 9; give 0 to 2"),
     (["--threat", "wave", "--air", "wind=9"], "give NAME=NUMBER of shift, delay, room"),
 ])

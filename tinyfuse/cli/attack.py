@@ -105,8 +105,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--air", metavar="NAME=X,...", help="with --threat wave: the change has to work whatever lies "
                         "in between: shift and delay (of the whole and of the change alone, up to so many ms), room "
                         "(up to so many s of reverberation), noise (dB below the recording), draws (8), seed")
-    parser.add_argument("--out", metavar="DIR", help="with --threat wave: folder for the rows and some recordings as "
-                        "WAV files, which `tinyfuse report DIR` plays")
+    parser.add_argument("--out", metavar="DIR", help="with --threat wave or frame: folder for the rows and some "
+                        "recordings as WAV files, which `tinyfuse report DIR` shows and plays")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON lines, with what the checks find")
     options.add_choice(parser)
     add_options(parser)
@@ -173,7 +173,7 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(args.epsilon, str):
         raise UsageError(f"--epsilon {args.epsilon} is a budget of a recording or a frame; give --threat wave or "
                          "frame, or a number")
-    for option, threat in (("out", WAVE), ("air", WAVE), ("camera", FRAME)):
+    for option, threat in (("out", f"{WAVE} or {FRAME}"), ("air", WAVE), ("camera", FRAME)):
         if getattr(args, option):
             raise UsageError(f"--{option} has no effect without --threat {threat}; give both or none")
     _refuse_ignored(args, names)

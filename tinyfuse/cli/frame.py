@@ -24,7 +24,7 @@ _CAMERA = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 def run_frame(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRows:
     """Attack the frames that ``args`` ask for; return rows."""
-    for name in (*IDLE, "air", "out", "source", "minimal"):
+    for name in (*IDLE, "air", "source", "minimal"):
         if getattr(args, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')} has no effect with --threat {FRAME}; leave one of them out")
     path, attack = Path(args.model), args.attack or "pgd"
@@ -34,8 +34,8 @@ def run_frame(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRo
     seeing(kinds_of(table_of(path), args.model), name or args.modality, args.model)
     return api.attack_frame(path, load_from(args), attack=attack, modality=name or args.modality, norm=budget.norm,
                             epsilon=budget.amount, samples=args.samples, camera=camera_of(args.camera),
-                            executors=args.executor, save=args.save, output=args.output, signature=args.signature,
-                            **settings)
+                            executors=args.executor, save=args.save, out=args.out, output=args.output,
+                            signature=args.signature, **settings)
 
 
 def camera_of(text: str | None) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Attacks on recordings as a page shows them: rows, what the checks find, and waves to listen to."""
+"""Attacks before the front end as a page shows them: rows, what the checks find, and waves to listen to."""
 
 from __future__ import annotations
 
@@ -13,28 +13,39 @@ from tinyfuse.core.results import Row
 from tinyfuse.study.row_text import findings, flag_text
 from tinyfuse.study.saved_waves import FOLDER, MAX_WAVE_BYTES, SavedWave, read_waves
 from tinyfuse.threats.budget_text import size_text
+from tinyfuse.threats.frame_budgets import FRAME
 from tinyfuse.threats.wave_budgets import WAVE
 
 _HEAD = ("model", "precision", "executor", "attack", "input", "change", "correct", "%", "95 % interval")
 
 
 def is_wave(row: Row) -> bool:
-    """Tell whether ``row`` is about recordings before the front end."""
-    return row.get("threat") == WAVE
+    """Tell whether ``row`` is about recordings or frames before the front end."""
+    return row.get("threat") in (WAVE, FRAME)
 
 
 def only_waves(rows: Sequence[Row]) -> bool:
-    """Tell whether ``rows`` are what attacks on recordings left, and no run of anything else."""
+    """Tell whether ``rows`` are what attacks before the front end left, and no run of anything else."""
     return any(map(is_wave, rows)) and all(is_wave(row) or row["kind"] == "probe" for row in rows)
 
 
 def wave_section(rows: Sequence[Row], folder: str | Path) -> dict[str, Any]:
-    """Return for templates the rows about recordings and the waves in ``folder``; empty where there are none."""
+    """Return for templates the rows about recordings and frames and the waves in ``folder``; empty without any."""
     own = [row for row in rows if is_wave(row)]
     if not own:
         return {}
-    return {"head": _HEAD, "rows": [_cells(row) for row in own], "flags": [*map(flag_text, findings(own))],
+    flags = [flag for group in _alike(own) for flag in findings(group)]
+    return {"head": _HEAD, "rows": [_cells(row) for row in own],
+            "flags": [*dict.fromkeys(map(flag_text, flags))],
             "waves": [_shown(one, Path(folder) / FOLDER) for one in read_waves(folder)]}
+
+
+def _alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """Part rows by the way from the scene to the model, as their clean recordings or frames differ with it."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(f"{row['threat']} {row['attack'].get('air', '')}", []).append(row)
+    return list(found.values())
 
 
 def _cells(row: Row) -> list[str]:

@@ -134,13 +134,15 @@ class FrameTask:
                               threat=FRAME)
 
 
-def attack_frames(eye: Eye, task: FrameTask, executors: Sequence[str] = ()) -> AttackResult:
+def attack_frames(eye: Eye, task: FrameTask, executors: Sequence[str] = (),
+                  store: ResultStore | None = None) -> AttackResult:
     """Attack the frames of ``task``; return rows of the model itself and of ``executors``.
 
     ``made``: what the model saw, "label", "broken", and uint8 frames "clean_frame_NAME" and "frame_NAME". Raises
     ParityError if TFLite Micro computes other codes.
     """
-    label, log = task.samples.label, OutcomeLog(ResultStore(), Scope(task.dataset, eye.seed))
+    log = OutcomeLog(ResultStore() if store is None else store, Scope(task.dataset, eye.seed))
+    label = task.samples.label
     others = {name: np.asarray(values) for name, values in task.samples.inputs.items() if name != eye.name}
     frames = eye.camera.frames_of(task.samples.inputs[eye.name])
     clean = eye.output(eye.inputs(frames, others))
