@@ -84,6 +84,14 @@ def gather(net: Net) -> None:
     net.step("GATHER", [image(net, 2, 3, 2), places], net.tensor([1, 2, 2, 2, 2]), "GatherOptions", {"axis": 2})
 
 
+def lookup(net: Net) -> None:
+    """Twice the same row, or not, as other codes say."""
+    places = net.tensor([1, 2], np.int32)
+    net.specs[places].scale = net.specs[places].zero_point = []
+    net.step("ARG_MAX", [image(net, 2, 2), net.constant(np.array([2]), np.int32)], places, "ArgMaxOptions")
+    net.step("GATHER", [image(net, 3, 4), places], net.tensor([1, 1, 2, 4]), "GatherOptions", {"axis": 1})
+
+
 def depth_to_space(net: Net) -> None:
     net.step("DEPTH_TO_SPACE", [image(net, 2, 1, 8)], net.tensor([1, 4, 2, 2]), "DepthToSpaceOptions", {"blockSize": 2})
 
@@ -166,7 +174,7 @@ def cast(net: Net) -> None:
 
 CASES = [division, gather_nd, cast, transpose_conv, grouped, matmul, matmul_turned, prelu, squared_difference,
          hard_swish, elu, log_softmax,
-         resize_nearest, resize_bilinear, gather, depth_to_space, pack, total, reduce_max,
+         resize_nearest, resize_bilinear, gather, lookup, depth_to_space, pack, total, reduce_max,
          lstm, svdf, mirror_pad, broadcast_to, l2_normalization, cumsum, add_n, select]
 
 
