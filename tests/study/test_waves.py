@@ -172,6 +172,7 @@ def test_one_change_for_all_recordings_is_judged_through_air_that_it_did_not_see
     note, change = found.notes[rows[0]["key"]], (found.made["wave_mic"] - found.made["clean_wave_mic"]).astype(float)
     assert note["universal"]["train_samples"] == 18 and 0 <= note["wave"]["right"] <= note["wave"]["clean_right"] <= 1
     assert "through air shift=5" in repr(found) and "one perturbation made on 18" in repr(found)
+    assert "training samples stay correct; changes are 5." in repr(found) and "% of all conditions" in repr(found)
     flat = change[:, 100:600] / np.linalg.norm(change[:, 100:600], axis=1, keepdims=True)
     assert (flat @ flat.T).min() > 0.95  # the same wave for all, as loud as each allows
 

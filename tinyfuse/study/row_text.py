@@ -54,13 +54,9 @@ def _beside(note: Mapping[str, Any]) -> str:
         return f"; AUC {note['auc']:.4f}"
     if "fooling_rate" in note.get("universal", {}):
         changed, learnt = (100 * note["universal"][name] for name in ("fooling_rate", "train_accuracy"))
-        return f"; {changed:.1f} % change class, {learnt:.1f} % of the training samples stay correct"
-    if "wave" in note and note["wave"]["median_snr_db"] is not None:
-        found = note["wave"]
-        through = (f"; right in {100 * found['right']:.1f} % of all conditions, clean recordings in "
-                   f"{100 * found['clean_right']:.1f} %") if "air" in found else ""
-        return (f"; changes are {found['least_snr_db']:.1f} dB or more below the recordings, median "
-                f"{found['median_snr_db']:.1f} dB{through}")
+        return f"; {changed:.1f} % change class, {learnt:.1f} % of the training samples stay correct{_spent(note)}"
+    if "wave" in note:
+        return _spent(note)
     if "evasive" in note:
         found = note["evasive"]
         share, low, high = (100 * found[name] for name in ("rate", "ci_low", "ci_high"))
@@ -68,6 +64,17 @@ def _beside(note: Mapping[str, Any]) -> str:
                 f"{found['count']} of {found['n']}, {share:.1f} % (95 % interval {low:.1f} to {high:.1f}; "
                 f"{found['clean_count']} when clean)")
     return ""
+
+
+def _spent(note: Mapping[str, Any]) -> str:
+    """Say how far changes lie below recordings, and how many answers are right over all ways through the air."""
+    found = note.get("wave", {})
+    said = "" if found.get("median_snr_db") is None else (
+        f"; changes are {found['least_snr_db']:.1f} dB or more below the recordings, median "
+        f"{found['median_snr_db']:.1f} dB")
+    return said if "air" not in found else (
+        f"{said}; right in {100 * found['right']:.1f} % of all conditions, clean recordings in "
+        f"{100 * found['clean_right']:.1f} %")
 
 
 def findings(rows: Sequence[Row]) -> list[Flag]:
