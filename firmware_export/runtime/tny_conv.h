@@ -8,6 +8,7 @@
 #include "tny_dense.h"
 #include "tny_rows.h"
 #include "tny_stream.h"
+#include "tny_stream_mve.h"
 #include "tny_unpack.h"
 #include "tny_window.h"
 
@@ -64,30 +65,65 @@ TNY_INLINE tny_target_t tny_target(const tny_task_t *task, const tny_pixels_t *p
   return target;
 }
 
-#if TNY_IMPL == 1 && !defined(TNY_SMALL)
+#if TNY_IMPL >= 1 && !defined(TNY_SMALL)
 #define TNY_STREAMS
-/* Pairs of pixels one after the other, straight to where their codes go. */
-TNY_INLINE void tny_stream(const tny_task_t *task, const tny_window_t *window, const tny_channels_t *channels,
-                           const tny_pixels_t *pixels, int8_t *to, int8_t *on)
+/* What is the same for all rows of a task. */
+TNY_INLINE void tny_stream_begin(const tny_task_t *task, const tny_window_t *window, const tny_channels_t *channels,
+                                 const tny_stream_add_t *add, tny_stream_t *stream)
 {
-  const tny_conv_t *const conv = task->conv, *const next = task->sink->next;
+  const tny_conv_t *const conv = task->conv;
+  stream->weights = window->weights;
+  stream->last = window->last;
+  stream->lanes = window->lanes;
+  stream->at = 0;
+  stream->runs = window->run;
+  stream->step = 2 * conv->pixel_step;
+  stream->stride = 2 * conv->out_c * (task->sink->ring != NULL ? (int32_t)sizeof(tny_lane_t) : 1);
+  memcpy(stream->bias, window->bias, sizeof stream->bias);
+#if TNY_IMPL == 2
+  vst1q_s32(stream->multiplier, channels->multiplier);
+  vst1q_s32(stream->shift, channels->shift);
+  stream->zero = channels->zero;
+  stream->add = add != NULL ? add->of : NULL;
+#else
   const int ring = task->sink->ring != NULL;
-  const int32_t stride = 2 * conv->out_c * (ring ? (int32_t)sizeof(tny_lane_t) : 1);
-  tny_stream_t stream = {
-      window->weights, window->last, window->lanes, 0, NULL, window->skip, window->run, 2 * conv->pixel_step,
-      {window->bias[0], window->bias[1]}, {channels->multiplier[0], channels->multiplier[1]},
-      {channels->offset[0], channels->offset[1]}, {channels->shift[0], channels->shift[1]}, to, on, stride,
-      (uint32_t)pixels->count, ring ? ((uint32_t)next->zero_in & 0xFFFFu) * 0x10001u : 0u};
-  tny_streams_of(window->lanes, ring)(&stream);
-  for (int32_t done = 0; done < pixels->count; done++, to += stride, on += stride) {
+  stream->skip = window->skip;
+  memcpy(stream->multiplier, channels->multiplier, sizeof stream->multiplier);
+  memcpy(stream->offset, channels->offset, sizeof stream->offset);
+  memcpy(stream->shift, channels->shift, sizeof stream->shift);
+  stream->more = ring ? ((uint32_t)task->sink->next->zero_in & 0xFFFFu) * 0x10001u : (uint32_t)(uintptr_t)add;
+#endif
+}
+
+/* Pairs of pixels one after the other, straight to where their codes go. */
+TNY_INLINE void tny_stream(const tny_task_t *task, tny_stream_t *stream, const tny_pixels_t *pixels, int8_t *to,
+                           int8_t *on, int adds)
+{
+  const tny_conv_t *const conv = task->conv;
+  const int ring = task->sink->ring != NULL;
+  stream->to = to;
+  stream->on = on;
+#if TNY_IMPL == 2
+  stream->end = to + stream->stride * pixels->count;
+#else
+  stream->count = (uint32_t)pixels->count;
+#endif
+  tny_streams_of(conv, ring, adds)(stream);
+#ifndef TNY_UNTRACED
+  for (int32_t done = 0; done < pixels->count; done++, to += stream->stride, on += stream->stride) {
     const tny_target_t target = tny_target(task, pixels, to, on, done);
+#if TNY_IMPL == 2
+    tny_trace8(conv->tensor, &target, vldrbq_s32(to), vldrbq_s32(on), 0xFFFFu);
+#else
     int32_t code[4];
     for (int32_t i = 0; i < 4; i++) {
       const int8_t *const at = target.to[i / 2];
-      code[i] = ring ? ((const tny_lane_t *)(const void *)at)[i % 2] / 2 + next->zero_in : at[i % 2];
+      code[i] = ring ? ((const tny_lane_t *)(const void *)at)[i % 2] / 2 + task->sink->next->zero_in : at[i % 2];
     }
     tny_trace2(conv->tensor, &target, code, 2);
+#endif
   }
+#endif
 }
 #endif
 
@@ -116,6 +152,11 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
   const tny_add_t *const add = sink->add;
   const int plain = tny_is_plain(conv, task->c);
 #endif
+#ifdef TNY_STREAMS
+  tny_stream_add_t constants;
+  const int adds = add != NULL && tny_stream_adds(add, conv, &constants);
+  const int streams = plain && (add == NULL || adds);
+#endif
   end = one_row ? first + 1 : end;
   tny_begin(conv, task->c, bias);
 #if TNY_IMPL == 0
@@ -128,6 +169,12 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
   window.bias = bias;
   window.skip = TNY_CHUNK_WEIGHTS / 16 * (-window.lanes & 15u); /* not for MVE, whose steps are whole chunks */
   const tny_sums_t sums = TNY_WINDOW_OF(conv);
+#ifdef TNY_STREAMS
+  tny_stream_t stream;
+  if (streams) {
+    tny_stream_begin(task, &window, &channels, adds ? &constants : NULL, &stream);
+  }
+#endif
   for (int32_t columns = last > 0 ? 2 : 1; columns > last % 2; columns--) {
     for (int32_t row = first; row < end; row += columns == 2 ? 1 : 2) {
       const tny_pixels_t all = {row, row, 0, 1, (last + 1) / 2};
@@ -138,8 +185,8 @@ TNY_INLINE void tny_task(const tny_task_t *task, int32_t first, int32_t end)
       tny_stretches(task, &pixels, run);
       window.at = 0;
 #ifdef TNY_STREAMS
-      if (plain && add == NULL) {
-        tny_stream(task, &window, &channels, &pixels, to, on);
+      if (streams) {
+        tny_stream(task, &stream, &pixels, to, on, adds);
         continue;
       }
 #endif

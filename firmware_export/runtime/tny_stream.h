@@ -11,7 +11,7 @@ typedef struct {
   const tny_pair_t *last; /* behind the last stretch */
   uint32_t lanes;         /* of each stretch */
   int32_t at;             /* lanes on from where each stretch starts */
-  const tny_pair_t *run;  /* that is next */
+  const tny_pair_t *run;  /* that is next: of the assembly */
   uint32_t skip;          /* lanes of decoded weights between stretches */
   const tny_pair_t *runs;
   int32_t step; /* lanes to the next pair of pixels */
@@ -19,7 +19,7 @@ typedef struct {
   int8_t *to, *on;
   int32_t stride; /* bytes to the next pair of outputs */
   uint32_t count;
-  uint32_t zeros; /* of a ring: the zero point of its lanes, twice */
+  uint32_t more; /* for a ring the zero point of its lanes, twice; for an addition where its constants lie */
 } tny_stream_t;
 
 /* Two channels of two pixels as codes, or as lanes of a ring; in r0 and r1 is where they go. */
@@ -38,6 +38,37 @@ typedef struct {
   "sadd16 r6, r6, r6\n\t"             \
   "str r4, [r0]\n\t"                  \
   "str r6, [r1]\n\t"
+/* Codes, added to those that are there. Of each operand its factor 2^left, what that makes of its zero point, multiplier,
+ * half and shift, then of the sum left, multiplier, half with the zero point, and shift come from memory. */
+#define TNY_STREAM_ONE(v)          \
+  "mla " v ", " v ", r8, r9\n\t"   \
+  "smmlar r2, " v ", r10, r11\n\t" \
+  "add r2, r2, " v ", asr #31\n\t" \
+  "asr " v ", r2, r12\n\t"
+#define TNY_STREAM_OTHER(v, at) \
+  "ldrsb r2, " at "\n\t"        \
+  "mla r2, r2, r8, r9\n\t"      \
+  "smmlar r3, r2, r10, r11\n\t" \
+  "add r3, r3, r2, asr #31\n\t" \
+  "asr r3, r3, r12\n\t"         \
+  "add " v ", " v ", r3\n\t"
+#define TNY_STREAM_SUM(v)          \
+  "lsl " v ", " v ", r8\n\t"       \
+  "smmlar r2, " v ", r9, r10\n\t"  \
+  "add r2, r2, " v ", asr #31\n\t" \
+  "asr " v ", r2, r11\n\t"         \
+  "ssat " v ", #8, " v "\n\t"
+#define TNY_STREAM_ADD                                                                                           \
+  "ldr lr, [sp, #80]\n\t"                                                                                        \
+  "ldm lr!, {r8, r9, r10, r11, r12}\n\t"                                                                         \
+  TNY_STREAM_ONE("r4") TNY_STREAM_ONE("r5") TNY_STREAM_ONE("r6") TNY_STREAM_ONE("r7")                            \
+  "ldm lr!, {r8, r9, r10, r11, r12}\n\t"                                                                         \
+  TNY_STREAM_OTHER("r4", "[r0]") TNY_STREAM_OTHER("r5", "[r0, #1]")                                              \
+  TNY_STREAM_OTHER("r6", "[r1]") TNY_STREAM_OTHER("r7", "[r1, #1]")                                              \
+  "ldm lr, {r8, r9, r10, r11}\n\t"                                                                               \
+  TNY_STREAM_SUM("r4") TNY_STREAM_SUM("r5") TNY_STREAM_SUM("r6") TNY_STREAM_SUM("r7")                            \
+  TNY_STREAM_CODES                                                                                               \
+  "ldrd r2, r3, [sp, #72]\n\t"
 /* `steps` at a time, `behind` a stretch, and what `put` does with codes. The structure lies on the stack. */
 #define TNY_STREAM(name, steps, behind, put)                                                                     \
   TNY_ASSEMBLY void name(tny_stream_t *stream TNY_UNUSED)                                                        \
@@ -99,11 +130,53 @@ TNY_STREAM(tny_stream_codes, TNY_STEP, TNY_SKIP, TNY_STREAM_CODES)
 TNY_STREAM(tny_stream_codes_fours, TNY_STEP TNY_STEP TNY_STEP TNY_STEP, , TNY_STREAM_CODES)
 TNY_STREAM(tny_stream_lanes, TNY_STEP, TNY_SKIP, TNY_STREAM_LANES)
 TNY_STREAM(tny_stream_lanes_fours, TNY_STEP TNY_STEP TNY_STEP TNY_STEP, , TNY_STREAM_LANES)
+TNY_STREAM(tny_stream_add_fours, TNY_STEP TNY_STEP TNY_STEP TNY_STEP, , TNY_STREAM_ADD)
 
 typedef void (*tny_streams_t)(tny_stream_t *stream);
 
-TNY_INLINE tny_streams_t tny_streams_of(uint32_t lanes, int ring)
+/* The constants of an addition in the order of TNY_STREAM_ADD. */
+typedef struct {
+  int32_t of[14];
+} tny_stream_add_t;
+
+TNY_INLINE void tny_stream_operand(const tny_factor_t *factor, int32_t *of)
 {
+  of[0] = (int32_t)1 << factor->left;
+  of[1] = -factor->zero * of[0];
+  of[2] = factor->multiplier;
+  of[3] = factor->half;
+  of[4] = factor->shift;
+}
+
+/* Whether an addition can be streamed behind the windows of `conv`, for which `constants` are set. What the convolution
+ * alone computes is not to be seen then. */
+TNY_INLINE int tny_stream_adds(const tny_add_t *add, const tny_conv_t *conv, tny_stream_add_t *constants)
+{
+#ifdef TNY_UNTRACED
+  const tny_factor_t *const out = &add->out;
+  if (!add->narrow && out->shift <= 20u && conv->run_length % 16u == 0u) {
+    tny_stream_operand(&add->conv, constants->of);
+    tny_stream_operand(&add->other, constants->of + 5);
+    constants->of[10] = out->left;
+    constants->of[11] = out->multiplier;
+    constants->of[12] = out->half + out->zero * ((int32_t)1 << out->shift);
+    constants->of[13] = out->shift;
+    return 1;
+  }
+#else
+  (void)add;
+  (void)conv;
+  (void)constants;
+#endif
+  return 0;
+}
+
+TNY_INLINE tny_streams_t tny_streams_of(const tny_conv_t *conv, int ring, int adds)
+{
+  const uint32_t lanes = conv->run_length;
+  if (adds) {
+    return tny_stream_add_fours;
+  }
   if (ring) {
     return lanes % 16u == 0u ? tny_stream_lanes_fours : tny_stream_lanes;
   }

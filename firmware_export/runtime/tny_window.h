@@ -95,13 +95,7 @@ TNY_WINDOW(tny_window_wide, TNY_WIDE_STEP TNY_WIDE_STEP, "#16", )
 #else
 #define TNY_WINDOW_WIDE(conv, other) (other)
 #endif
-#ifndef TNY_SMALL
-/* A stretch of a 3x3 window has three steps for each 16 input channels. */
-TNY_WINDOW(tny_window_threes, TNY_STEP TNY_STEP TNY_STEP, "#48", )
-#define TNY_WINDOW_OF(conv) TNY_WINDOW_WIDE(conv, (conv)->run_length % 48u == 0u ? tny_window_threes : tny_window)
-#else
 #define TNY_WINDOW_OF(conv) ((void)(conv), TNY_WINDOW_WIDE(conv, tny_window))
-#endif
 #elif TNY_IMPL == 1
 /* Four lanes of two pixels and of both channels. */
 #define TNY_STEP                 \
