@@ -102,7 +102,7 @@ def judge_firmware(data: bytes, codes: Sequence[np.ndarray], work: Path) -> Verd
     from tinyfuse.firmware.host import outputs_on_host
     from tinyfuse.firmware.program import program_of
     from tinyfuse.firmware.toolchain import SANITIZE, host_compiler
-    from tinyfuse.firmware.vectors import Vectors
+    from tinyfuse.firmware.vectors import Vectors, tflm_outputs
 
     try:
         model = load_model(data, name="net")
@@ -110,7 +110,7 @@ def judge_firmware(data: bytes, codes: Sequence[np.ndarray], work: Path) -> Verd
     except ModelError as error:
         return Verdict(refused=str(error))
     given = {port.name: values for port, values in zip(model.inputs, codes, strict=True)}
-    vectors = Vectors(given, RowExecutor("tflm", "tflm", model).run(given), 0)
+    vectors = Vectors(given, tflm_outputs(model, given), 0)
     try:
         found = outputs_on_host(program, vectors.stream(), work, host_compiler() or "cc", SANITIZE)
     except TinyfuseError as error:

@@ -17,7 +17,7 @@ TNY_INLINE int32_t tny_left_saturated(int32_t x, int32_t shift)
 }
 
 /* a * b / 2^31, halves up. */
-TNY_INLINE int32_t tny_times(int32_t a, int32_t b)
+TNY_INLINE int32_t tny_l2_times(int32_t a, int32_t b)
 {
   return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
 }
@@ -38,10 +38,10 @@ TNY_NOINLINE tny_scale_t tny_inverse_root(int32_t value)
   }
   const int32_t half = ((value >> 1) + 1) >> 1, half_three = ((int32_t)1 << 28) + ((int32_t)1 << 27);
   for (int32_t i = 0; i < 5; i++) {
-    const int32_t cube = tny_left_saturated(tny_times(tny_times(x, x), x), 6);
-    x = tny_left_saturated(tny_times(half_three, x) - tny_times(half, cube), 3);
+    const int32_t cube = tny_left_saturated(tny_l2_times(tny_l2_times(x, x), x), 6);
+    x = tny_left_saturated(tny_l2_times(half_three, x) - tny_l2_times(half, cube), 3);
   }
-  x = tny_times(x, 1518500250); /* half the root of 2 */
+  x = tny_l2_times(x, 1518500250); /* half the root of 2 */
   const tny_scale_t scale = {shift < 0 ? x * ((int32_t)1 << -shift) : x, shift < 0 ? 0 : shift};
   return scale;
 }
