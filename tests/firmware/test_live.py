@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from tinyfuse.firmware.frontend_scenes import Frame
 from tinyfuse.firmware.live_plan import Live, live_of
 from tinyfuse.firmware.live_proof import Played, play_on_core, play_on_host
 from tinyfuse.firmware.live_twin import Decision, LiveTwin, Moment, line_of
+from tinyfuse.firmware.live_verify import MOMENTS, prove_live
 from tinyfuse.firmware.measure import setups
-from tinyfuse.firmware.package import Package, write
+from tinyfuse.firmware.package import Package, open_package, write
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.vectors import make_vectors
 from tinyfuse.frontend.front_end import read_front_end
@@ -186,8 +188,7 @@ def moments_of_mixed() -> Iterator[Moment]:
                "camera": None if place in (2, 5) else camera, "gas": None if place == 6 else gas}
 
 
-@pytest.mark.parametrize("where", ["host", "rv32"])
-def test_inputs_of_any_kind_and_number(mixed: App, where: str, tmp_path: Path) -> None:
+def test_inputs_of_any_kind_and_number(mixed: App, tmp_path: Path) -> None:
     """A stream, whole recordings, a picture and plain codes; probabilities instead of logits; names of classes."""
     assert [one.kind for one in mixed.live.sensors] == ["stream", "recording", "picture", "codes"]
     assert mixed.live.probabilities
@@ -195,7 +196,7 @@ def test_inputs_of_any_kind_and_number(mixed: App, where: str, tmp_path: Path) -
     told = mixed.told(moments)
     assert len({one.now for one in told}) > 1 and {one.sensors["gas"].state for one in told} == {"heard", "silent",
                                                                                                 "missing"}
-    played = mixed.played(where, tmp_path, moments)
+    played = mixed.played("host", tmp_path, moments)
     played.check([line_of(one, ['a"b', "two", "3"]) for one in told])
     with pytest.raises(ParityError, match=r"decision 1 on .* is '1: .*', in Python 'no'"):
         played.check([played.lines[0], "no"])
@@ -215,6 +216,20 @@ def test_one_sigmoid_is_two_classes(tmp_path: Path) -> None:
     told = app.told(moments)
     assert [one.now for one in told] == [1, 0, -1] and 500 < told[0].now_confidence < 1000
     app.played("host", tmp_path / "work", moments).check([line_of(one, ["0", "1"]) for one in told])
+
+
+@pytest.mark.skipif("rv32" not in BEST, reason="nothing emulates rv32 here")
+def test_verify_proves_the_application_or_finds_what_is_wrong(mixed: App, tmp_path: Path) -> None:
+    ready = {"rv32": BEST["rv32"]}
+    (found,) = prove_live(open_package(mixed.folder), ready, tmp_path / "right")
+    found.check()
+    assert len(found.wanted) == MOMENTS and all("missing" in "".join(found.wanted[place:place + 5]) for place in (1, 5))
+    copied = Path(shutil.copytree(mixed.folder, tmp_path / "package"))
+    source = copied / "examples" / "live" / "live.c"
+    source.write_text(source.read_text().replace("* SHARE / sum", "* SHARE / (sum + 999u)"))
+    (wrong,) = prove_live(open_package(copied), ready, tmp_path / "wrong")
+    with pytest.raises(ParityError, match=rf"live on rv32: {wrong.differing} of {MOMENTS} decisions are not Python's"):
+        wrong.check()
 
 
 @pytest.mark.parametrize("options, words", [

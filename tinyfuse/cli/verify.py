@@ -111,6 +111,9 @@ def _lines(found: Verified, *, layers: bool) -> list[str]:
                   ] * bool(one.certified)
         lines += [f"  {name}: {number}" for name, number in one.layers.items()] if layers else []
     lines += [_front_end_line(one) for one in found.front_ends]
+    lines += [f"live on {one.played.core}: {'DIFFERS' if one.differing else 'exact'}, {one.differing} of "
+              f"{len(one.wanted)} decisions differ from Python's; RAM {one.played.ram_bytes} bytes"
+              for one in found.live]
     return [*lines, *(f"{core}: not verified, {why}" for core, why in found.missing.items())]
 
 

@@ -20,6 +20,7 @@ from tinyfuse.firmware.cores import Core, cores_of
 from tinyfuse.firmware.frontend_proof import FrontEndResult
 from tinyfuse.firmware.frontend_verify import prove
 from tinyfuse.firmware.host import outputs_on_host
+from tinyfuse.firmware.live_verify import LiveResult, prove_live
 from tinyfuse.firmware.machine import EmulationError, Ran, outputs_of, results_of
 from tinyfuse.firmware.measure import Setup, setups
 from tinyfuse.firmware.operators import Kernel
@@ -70,6 +71,7 @@ class Verified:
     """All cores; those that could not be run, with the reason; and ``host``: "" or why the sanitizers did not run.
 
     ``front_ends``: what those of the package gave on this machine and on the cores, from the sample to the output.
+    ``live``: how the application decided on the cores, where the package has one.
     """
 
     package: Exported = field(repr=False)
@@ -77,6 +79,7 @@ class Verified:
     missing: Mapping[str, str]
     host: str
     front_ends: tuple[FrontEndResult, ...] = ()
+    live: tuple[LiveResult, ...] = ()
 
     def ram_bytes(self, one: CoreResult) -> int:
         """Add arena, stack and variables on one of the cores."""
@@ -91,6 +94,8 @@ class Verified:
                                   f"vectors give other codes than TFLite Micro{where}")
         for front_end in self.front_ends:
             front_end.check()
+        for played in self.live:
+            played.check()
         for one in self.cores:
             if one.broken:
                 raise GateError(f"{self.package.program.name} on {one.core}: {one.broken} of {one.certified} attacked "
@@ -125,8 +130,8 @@ def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None
         for name, job in jobs.items():
             results.append(_judged(package, ready[name], job.result()))
             advance(note=name)
-        front_ends = prove(package, ready, work)
-    return Verified(package, tuple(results), missing, host, front_ends)
+        front_ends, live = prove(package, ready, work), prove_live(package, ready, work)
+    return Verified(package, tuple(results), missing, host, front_ends, live)
 
 
 def _to_install(cores: Sequence[Core]) -> str:
@@ -261,7 +266,9 @@ def summary(found: Verified) -> dict[str, Any]:
         "front_ends": {one.core: {
             "scenes": one.scenes, "codes": dict(one.compared), "differing_codes": dict(one.differing),
             "instructions": dict(one.instructions), "stream_bytes": dict(one.stream_bytes),
-            "flash_bytes": one.flash.flash if one.flash else 0} for one in found.front_ends}}
+            "flash_bytes": one.flash.flash if one.flash else 0} for one in found.front_ends},
+        "live": {one.played.core: {"decisions": len(one.wanted), "differing_decisions": one.differing,
+                                   "ram_bytes": one.played.ram_bytes} for one in found.live}}
 
 
 def board_lines(found: Verified, names: Sequence[str]) -> list[str]:
