@@ -35,7 +35,7 @@ from tinyfuse.cli import options
 from tinyfuse.core.cluster.client import Cluster, cluster
 from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import write_text
-from tinyfuse.core.results import Row
+from tinyfuse.core.results import ResultStore, Row
 from tinyfuse.core.workers import Processes, Task, Workers
 from tinyfuse.data.sources import add_options, given_options
 from tinyfuse.study.papers import STUDIES, study_of
@@ -118,6 +118,9 @@ def main() -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         write_text(held, json.dumps(measure(args)) + "\n")
     figures = json.loads(held.read_text())
+    rows = {name: ResultStore(args.out / name / "results.jsonl").rows() for name in ("serial", "cluster", "killed")}
+    for name in ("cluster", "killed"):
+        figures[name] |= compared(rows["serial"], rows[name])
     print("\n".join([*about(figures), "", *simulated(figures)]))
     return 1 if any(figures[run]["differing"] for run in ("cluster", "killed")) else 0
 
@@ -128,14 +131,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         os.environ.setdefault(threads, "1")  # as for a worker; the sums of a training depend on it
     paper = replace(study_of(args.study).quick(), samples=args.samples)
     found: dict[str, Any] = {"study": args.study, "seeds": list(args.seeds), "load": os.getloadavg()[0]}
-    rows: dict[str, list[Row]] = {}
 
     def run(name: str, workers: Workers) -> None:
         folder = args.out / name
         shutil.rmtree(folder, ignore_errors=True)
         site = Site(folder, args.data, tuple(given_options(args).items()), paper.samples)
         counted, began = Timed(workers), time.monotonic()
-        rows[name] = run_study(paper, site, args.seeds, quick=True, workers=counted).rows()
+        run_study(paper, site, args.seeds, quick=True, workers=counted)
         found[name] = asdict(Timing(round(time.monotonic() - began, 2), counted.lengths, round(counted.processor, 2)))
 
     run("serial", Processes())
@@ -147,8 +149,6 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         killer = threading.Thread(target=kill_one, args=(pids, args.out / "killed" / "jobs"), daemon=True)
         killer.start()
         run("killed", workers)
-    for name in ("cluster", "killed"):
-        found[name] |= compared(rows["serial"], rows[name])
     return found
 
 
@@ -214,8 +214,8 @@ def sending(workers: Cluster, folder: Path) -> tuple[int, float]:
 
 def compared(serial: Sequence[Row], other: Sequence[Row]) -> dict[str, int]:
     """Count rows, and those that are missing, more, or differ in anything but times."""
-    plain = [{row["key"]: {name: value for name, value in row.items() if name not in TIMES} for row in rows}
-             for rows in (serial, other)]
+    plain = [{row["key"]: {name: value for name, value in row.items() if name not in TIMES}
+              for row in rows if row.get("quantity") not in TIMES} for rows in (serial, other)]
     keys = plain[0].keys() | plain[1].keys()
     return {"rows": len(plain[0]), "survivors": sum("survivors" in row for row in plain[0].values()),
             "differing": sum(plain[0].get(key) != plain[1].get(key) for key in keys)}
