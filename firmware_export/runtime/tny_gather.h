@@ -10,7 +10,7 @@ typedef struct {
 } tny_gather_t;
 
 /* A place beyond the tensor, for which nothing is defined, counts as the nearest one. */
-static inline void tny_gather(const tny_gather_t *gather, const int8_t *in, const void *places, int8_t *out)
+static inline void tny_gather_places(const tny_gather_t *gather, const int8_t *in, const void *places, int8_t *out)
 {
   TNY_ENTER(gather->layer);
   const int32_t last = (int32_t)gather->size - 1;

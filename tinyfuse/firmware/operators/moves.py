@@ -145,7 +145,7 @@ class Gather(Kernel):
     header = "tny_gather.h"
     kind = "gather"
     described = "outer", "size", "count", "inner"
-    call = ("tny_gather",)
+    call = ("tny_gather_places",)
 
 
 def _looked_up(graph: Graph, operator: Operator) -> Gather:
