@@ -44,8 +44,6 @@ from tinyfuse.study.papers.run_study import run_study, waves_of
 
 WORKERS = (1, 2, 10, 30, 100, 300, 1000)
 SIZES = sorted({round(1.1**power) for power in range(73)} | {1000})
-LONGER = (1, 20)
-"""Full jobs are longer than quick ones, which are shown as they are and so many times as long."""
 NO_OPS = 300
 TIMES = {"seconds", "train_seconds"}
 
@@ -248,23 +246,23 @@ def simulated(figures: Mapping[str, Any]) -> Iterator[str]:
     yield ("Simulated from these lengths (seconds on average: " +
            ", ".join(f"{kind.removesuffix('Job').lower()} {mean:.1f}" for kind, mean in means.items()) +
            "); efficiency in percent, waves / as soon as ready.\n")
-    yield f"| study | jobs | longer | {' | '.join(f'{count} workers' for count in WORKERS)} | below 50 % from |"
-    yield f"| --- | ---: | ---: | {'---: | ' * len(WORKERS)}---: |"
+    yield f"| study | jobs | {' | '.join(f'{count} workers' for count in WORKERS)} | below 50 % from |"
+    yield f"| --- | ---: | {'---: | ' * len(WORKERS)}---: |"
     for name, paper in STUDIES.items():
         waves = [wave for wave in waves_of(paper, tuple(range(paper.trainings_needed))) if wave]
-        for longer in LONGER:
-            draw = random.Random(0)
-            took = {job.identity: longer * draw.choice(lengths[type(job).__name__]) for wave in waves for job in wave
-                    if type(job).__name__ in lengths}
-            known = [[job for job in wave if job.identity in took] for wave in waves]
-            total = sum(took.values())
-            shares = {count: [total / (count * schedule(known, took, count, figures["hand_out"], ready=ready))
-                              for ready in (False, True)] for count in WORKERS}
-            stops = [next((count for count in SIZES if total / (count * schedule(
-                known, took, count, figures["hand_out"], ready=ready)) < 0.5), None) for ready in (False, True)]
-            cells = [" / ".join(f"{100 * share:.0f}" for share in shares[count]) for count in WORKERS]
-            yield (f"| {name} | {len(took)} | {longer}x | {' | '.join(cells)} | "
-                   f"{' / '.join(str(stop or 'over 1000') for stop in stops)} |")
+        draw = random.Random(0)
+        took = {job.identity: draw.choice(lengths[type(job).__name__]) for wave in waves for job in wave
+                if type(job).__name__ in lengths}
+        known = [[job for job in wave if job.identity in took] for wave in waves]
+        total = sum(took.values())
+
+        def share(workers: int, ready: bool, *, known: Any = known, took: Any = took, total: float = total) -> float:
+            return total / (workers * schedule(known, took, workers, figures["hand_out"], ready=ready))
+
+        stops = [next((count for count in SIZES if share(count, ready) < 0.5), None) for ready in (False, True)]
+        cells = [" / ".join(f"{100 * share(count, ready):.0f}" for ready in (False, True)) for count in WORKERS]
+        yield (f"| {name} | {len(took)} | {' | '.join(cells)} | "
+               f"{' / '.join(str(stop or 'over 1000') for stop in stops)} |")
 
 
 def schedule(waves: Sequence[Sequence[Job]], took: Mapping[Any, float], workers: int, hand_out: float, *,
