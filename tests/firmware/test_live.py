@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from emitted import MODEL
+from mixed_sensors import mixed_model
 from one_operator import Spec, Step, build
 
 from tinyfuse.cli import main as cli
@@ -28,7 +28,6 @@ from tinyfuse.firmware.measure import setups
 from tinyfuse.firmware.package import Package, open_package, write
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.vectors import make_vectors
-from tinyfuse.frontend.front_end import read_front_end
 from tinyfuse.integer.model import IntegerModel, load_model, random_codes
 
 BEST = setups([CORES[name] for name in ("m4", "rv32")])
@@ -132,41 +131,6 @@ def test_a_recording_is_played_to_the_application(digits: App, tmp_path: Path,
     assert "1999 samples are less than the 2000 of one decision" in capsys.readouterr().err
 
 
-SOUND: dict[str, Any] = {"rate": 8000, "length": 1000}
-TABLES: dict[str, dict[str, Any]] = {
-    "mic": {"kind": "mfcc", **SOUND, "window": 100, "hop": 40, "fft": 128, "bands": 10, "coefficients": 6},
-    "clip": {"kind": "waveform", **SOUND, "length": 400},
-    "camera": {"kind": "picture", "size": [8, 10], "colour": "rgb", "crop": "pad", "input_shape": [300]},
-    "gas": {"kind": "array", "size": [7]}}
-
-
-def mixed_model() -> tuple[IntegerModel, dict[str, Any]]:
-    """Four inputs, each through a dense layer, added and divided among three classes by SOFTMAX."""
-    rng, sums = np.random.default_rng(4), []
-    specs: list[Spec] = []
-    steps: list[Step] = []
-    origin: dict[str, Any] = {"front_ends": {}, "fitted": {}, "classes": ['a"b', "two", "3"]}
-    for name, table in TABLES.items():
-        one = read_front_end(table, "test")
-        size, first = int(np.prod(one.shape)), len(specs)
-        specs += [Spec([1, size], scale=[1 / 255], zero_point=[-128], name=name),
-                  Spec([3, size], scale=[0.05], data=rng.integers(-127, 128, (3, size))), Spec([1, 3], scale=[0.5])]
-        steps.append(Step("FULLY_CONNECTED", [first, first + 1], [first + 2], "FullyConnectedOptions"))
-        sums.append(first + 2)
-        origin["front_ends"][name] = one.table()
-        if name != "camera":
-            origin["fitted"][name] = {"mean": [0.1] * one.values_shape[-1], "std": [9.0] * one.values_shape[-1],
-                                      "low": -2.0, "high": 2.0}
-    inputs, total = [place - 2 for place in sums], sums[0]
-    for place in sums[1:]:
-        specs.append(Spec([1, 3], scale=[0.5]))
-        steps.append(Step("ADD", [total, place], [len(specs) - 1], "AddOptions"))
-        total = len(specs) - 1
-    specs.append(Spec([1, 3], scale=[1 / 256], zero_point=[-128], name="share"))
-    steps.append(Step("SOFTMAX", [total], [len(specs) - 1], "SoftmaxOptions", {"beta": 1.0}))
-    return load_model(build(specs, steps, inputs, [len(specs) - 1])), origin
-
-
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> App:
     model, origin = mixed_model()
@@ -234,10 +198,12 @@ def test_verify_proves_the_application_or_finds_what_is_wrong(mixed: App, tmp_pa
 
 @pytest.mark.parametrize("options, words", [
     (["--application", "live", "--random"], "needs the training mean of each input; give the data"),
-    (["--application", "lively", "--random"], "application 'lively' (did you mean 'live'?); allowed: live")])
-def test_export_says_why_there_is_no_application(options: list[str], words: str, tmp_path: Path,
-                                                 capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["export", str(MODEL), "--out", str(tmp_path / "out"), *options]) in (1, 2)
+    (["--application", "lively"], "application 'lively' (did you mean 'live'?); allowed: live"),
+    (["--frontend", "fixd"], "--frontend 'fixd'; give none alone, float or fixed, or what cameras give")])
+def test_export_refuses_options_before_it_reads_data(options: list[str], words: str, tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    out, data = str(tmp_path / "out"), str(tmp_path / "no.npz")
+    assert cli.main(["export", str(MODEL), "--out", out, "--data", data, *options]) == 2
     said = capsys.readouterr().err.strip()
     assert words in said and "\n" not in said and not (tmp_path / "out").exists()
 

@@ -15,8 +15,9 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.model import load_model
 
 
-def batched(*, batch: int = 4, stride: int = 1, inner: str = "", crop: int = 2) -> bytes:
-    """A 6x4 picture as 2x2 parts, a 2x2 convolution, RELU if asked for, and back."""
+def batched(*, batch: int = 4, stride: int = 1, inner: str = "", crop: int = 2,
+            turned: bool = False) -> bytes:
+    """A 6x4 picture as 2x2 parts, a 2x2 convolution, RELU if asked for, and back; ``turned``: damaged."""
     net = Net(np.random.default_rng(0))
     sizes, pads = net.constant(np.array([2, 2]), np.int32), net.constant(np.array([[1, 1], [2, 0]]), np.int32)
     x = net.step("SPACE_TO_BATCH_ND", [net.input([1, 6, 4, 2], zero=-9), sizes, pads],
@@ -28,7 +29,8 @@ def batched(*, batch: int = 4, stride: int = 1, inner: str = "", crop: int = 2) 
         x = net.step(inner, [x], net.tensor([batch, 3, 2, 3], scale=0.3), "Pool2DOptions" if "POOL" in inner else "",
                      {"strideH": 1, "strideW": 1, "filterHeight": 1, "filterWidth": 1} if "POOL" in inner else {})
     crops = net.constant(np.array([[1, 0], [0, crop]]), np.int32)
-    net.step("BATCH_TO_SPACE_ND", [x, sizes, crops], net.tensor([1, 5, 4 - crop, 3], scale=0.3))
+    net.step("BATCH_TO_SPACE_ND", [crops, sizes, x] if turned else [x, sizes, crops],
+             net.tensor([1, 5, 4 - crop, 3], scale=0.3))
     return net.data()
 
 
@@ -85,6 +87,7 @@ def test_pooling_and_strides_are_computed_part_by_part(seed: int, tmp_path: Path
 @pytest.mark.parametrize(("data", "words"), [
     (batched(batch=1), "TFLite Micro computes garbage: convert the model with inputs of batch size 1"),
     (batched(inner="SOFTMAX"), "SOFTMAX follows it; between it and BATCH_TO_SPACE_ND only"),
+    (batched(inner="MAX_POOL_2D", turned=True), "or one behind it is damaged"),
     (batched(crop=-1), "convert the model again")])
 def test_what_is_no_dilation_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(ModelError) as caught:

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.board is not None:
         board(args.board)
     options.need_file(args.model)
+    deploy.check_asked(args.frontend, args.application, data=not args.random)
     dataset = None if args.random else load_from(args)
     if dataset is not None and args.data is None and not deploy.fits_data(args.model, dataset):
         console.print(f"{args.model} has other inputs than the {dataset.name} data; its test vectors are random")

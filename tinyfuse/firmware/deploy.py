@@ -15,7 +15,7 @@ from tinyfuse.firmware import boards
 from tinyfuse.firmware.c_names import identifier_of
 from tinyfuse.firmware.certified import Certified
 from tinyfuse.firmware.cores import CORES
-from tinyfuse.firmware.frontend_plan import FrontEnds, front_ends_asked
+from tinyfuse.firmware.frontend_plan import FrontEnds, front_ends_asked, read_asked
 from tinyfuse.firmware.host import judge_on_host
 from tinyfuse.firmware.live_plan import APPLICATIONS, Live, live_of
 from tinyfuse.firmware.measure import measure, setups
@@ -57,6 +57,7 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     """
     path, folder = Path(model), Path(out)
     check_free(folder, force=force)
+    check_asked(frontend, application, data=dataset is not None)
     loaded = load_model(path, output=output)
     prefix = name or identifier_of(path.stem)
     program, beside = program_of(loaded, prefix, optimize, keep_constant=keep_constant), table_of(path, loaded)
@@ -77,17 +78,22 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     return write(found, folder, force=force)
 
 
+def check_asked(frontend: str | None, application: str | None, *, data: bool) -> None:
+    """Raise UsageError for what no model can be exported with; ``data``: whether there will be any."""
+    read_asked(frontend)
+    if application is not None and application not in APPLICATIONS:
+        raise UsageError(f"application '{application}'{nearest(application, APPLICATIONS)}; allowed: "
+                         f"{', '.join(APPLICATIONS)}")
+    if application is not None and not data:
+        raise UsageError("the application live needs the training mean of each input; give the data that the network "
+                         "was trained on with --data, and no --random")
+
+
 def _live(application: str | None, path: Path, model: IntegerModel, program: Program, front_ends: FrontEnds | None,
           dataset: Dataset | None) -> Live | None:
     """Plan the application that was asked for."""
-    if application is None:
+    if application is None or dataset is None:
         return None
-    if application not in APPLICATIONS:
-        raise UsageError(f"application '{application}'{nearest(application, APPLICATIONS)}; allowed: "
-                         f"{', '.join(APPLICATIONS)}")
-    if dataset is None:
-        raise UsageError("the application live needs the training mean of each input; give the data that the network "
-                         "was trained on with --data, and no --random")
     dataset = _scaled(dataset, table_of(path, model), path)
     means = dataset.train.means([port.name for port in model.inputs if port.name in dataset.train.inputs])
     codes = model.codes_of({name: one[None] for name, one in means.items()})

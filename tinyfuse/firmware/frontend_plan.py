@@ -113,18 +113,24 @@ def front_ends_asked(text: str | None, program: Program, names: Sequence[str], o
     """
     if text == "none":
         return None
-    cameras = {}
-    for one in (text or "").split(",") if text else ():
+    cameras, given = read_asked(text)
+    made = front_ends_of(program, names, origin, cameras, given or arithmetic)
+    return made if made.parts else None
+
+
+def read_asked(text: str | None) -> tuple[Cameras, str]:
+    """Read the text of ``--frontend``: frames by camera, and the arithmetic or ""; UsageError for another text."""
+    cameras, arithmetic = dict[str, tuple[int, int]](), ""
+    for one in () if text in (None, "none") else str(text).split(","):
         if one.strip() in ARITHMETICS:
             arithmetic = one.strip()
             continue
         found = _CAMERA.fullmatch(one.strip())
         if found is None:
-            raise UsageError(f"--frontend '{one}'; give none, float or fixed, or what cameras give, such as "
+            raise UsageError(f"--frontend '{one}'; give none alone, float or fixed, or what cameras give, such as "
                              "camera=160x120")
         cameras[found[1]] = int(found[3]), int(found[2])
-    made = front_ends_of(program, names, origin, cameras, arithmetic)
-    return made if made.parts else None
+    return cameras, arithmetic
 
 
 _CAMERA = re.compile(r"(.+)=(\d{1,5})x(\d{1,5})")

@@ -18,6 +18,7 @@ from tinyfuse.firmware.frontend_plan import FrontEnds, Part
 from tinyfuse.firmware.program import Member, Program
 from tinyfuse.frontend.device_picture import PictureTables
 from tinyfuse.frontend.spectrum import Frames
+from tinyfuse.integer.class_values import ending
 from tinyfuse.integer.model import IntegerModel
 
 APPLICATIONS = ("live",)
@@ -36,7 +37,6 @@ ARDUINO = {"640x480": "VGA", "352x288": "CIF", "320x240": "QVGA", "176x144": "QC
 ESPRESSIF = {"96x96": "96X96", "160x120": "QQVGA", "176x144": "QCIF", "240x176": "HQVGA", "240x240": "240X240",
              "320x240": "QVGA", "400x296": "CIF", "480x320": "HVGA", "640x480": "VGA"}
 """What esp32-camera calls them."""
-PROBABILITIES = ("SOFTMAX", "LOGISTIC")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +117,9 @@ def live_of(model: IntegerModel, program: Program, front_ends: FrontEnds | None,
     parts = {part.member.name: part for part in (front_ends.parts if front_ends else ())}
     sensors = tuple(_sensor(member, parts.get(member.name), means[port.name]) for member, port in
                     zip(program.inputs, model.inputs, strict=True))
-    last = [one.name for one in model.graph.operators if output.tensor in one.outputs]
     step = max(1, int(np.ceil(LEAST_EXPONENT / output.scale / WEIGHTS)))
     weights = np.round(FULL_WEIGHT * np.exp(-output.scale * step * np.arange(WEIGHTS))).astype(np.int64)
-    return Live(program, sensors, bool(last) and last[0] in PROBABILITIES, step, weights, source)
+    return Live(program, sensors, bool(ending(model.graph)), step, weights, source)
 
 
 def _sensor(member: Member, part: Part | None, mean: np.ndarray) -> Sensor:

@@ -50,7 +50,7 @@ def join_batches(model: Any) -> bool:
                 _join(model, place)
             except ModelError as error:
                 raise ModelError(f"operator {place} ({INTO}): {error}") from error
-            except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:
+            except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
                 raise ModelError(f"operator {place} ({INTO}) or one behind it is damaged ({error}); convert the model "
                                  "again") from error
             found = True
