@@ -6,13 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from one_operator import Spec, Step, build
 
 from tinyfuse.attacks.frame.camera import Camera
 from tinyfuse.attacks.frame.scene_changes import amounts, brighter, contrasted, turned
+from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.core.errors import UsageError
 from tinyfuse.frontend.device_sound import Grid
 from tinyfuse.frontend.normalisation import Normalisation, identity
 from tinyfuse.frontend.picture import Picture
+from tinyfuse.integer.model import load_model
+from tinyfuse.study.frame_attack import Eye
+from tinyfuse.study.rows import Subject
 from tinyfuse.threats.budget_text import size_text
 from tinyfuse.threats.frame_budgets import FrameBudget, read_frame_budget
 
@@ -51,6 +56,21 @@ def test_a_black_pixel_can_become_brighter() -> None:
     camera = Camera.of(one, identity(one), None)
     black = np.zeros((1, 2, 2, 1), np.float32)
     assert camera.pull_back(black, np.ones((1, 2, 2, 1), np.float32)).sum() == pytest.approx(4 / 255)
+
+
+def test_one_sigmoid_tells_two_classes_apart_behind_a_camera() -> None:
+    """The model answers whether a picture is bright."""
+    one = Picture(size=(1, 2), crop="stretch")
+    specs = [Spec([1, 1, 2, 1], scale=[1 / 255], zero_point=[-128], name="eye"),
+             Spec([1, 2], data=np.array([[64, 64]]), scale=[1 / 64]),
+             Spec([1], np.int32, scale=[1 / 255 / 64], data=np.array([-255 * 64])),
+             Spec([1, 1], scale=[1 / 64]), Spec([1, 1], scale=[1 / 256], zero_point=[-128])]
+    steps = [Step("FULLY_CONNECTED", [0, 1, 2], [3], "FullyConnectedOptions"), Step("LOGISTIC", [3], [4])]
+    target = TwinTarget(load_model(build(specs, steps, [0], [4])))
+    camera = Camera.of(one, identity(one), None, Grid(1 / 255, -128, -128, 127))
+    eye = Eye("eye", camera, target, Subject("m", "w8", "twin", "0" * 64, {"eye": 1.0}), 0)
+    frames = np.array([40, 200, 90], np.uint8).reshape(3, 1, 1, 1).repeat(2, axis=2)
+    assert eye.output(eye.inputs(frames, {})).argmax(axis=1).tolist() == [0, 1, 0]
 
 
 def test_whole_frames_change_as_told() -> None:

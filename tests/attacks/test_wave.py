@@ -16,7 +16,7 @@ from tinyfuse.attacks.pgd import FGM
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.attacks.wave.air import STILL, Air, Condition, read_air, room_of
 from tinyfuse.attacks.wave.attack_wave import attack_wave
-from tinyfuse.attacks.wave.chains import DeviceChain
+from tinyfuse.attacks.wave.chains import DeviceChain, judge
 from tinyfuse.attacks.wave.differentiable import DifferentiableSound
 from tinyfuse.attacks.wave.scene import Scene, check_spent, save_wave, snr_db
 from tinyfuse.attacks.wave.wave_target import WaveTarget
@@ -142,8 +142,20 @@ def test_integers_get_codes_and_give_slopes_for_the_wave(integers: Any) -> None:
     target = WaveTarget(TwinTarget(integers), "mic", sound)
     found = attack_wave(FGSM(), target, scene, np.array([5]), WaveBudget("pcm", 300))
     assert found[0][5] == 32767 - 300 and np.all(np.abs(found[0].astype(int) - clip) <= 300)
-    codes = DeviceChain(integers, "mic", WAVE, sound.fitted).logits(scene, found)
-    assert codes.shape[0] == 1 and codes.reshape(-1)[5] == round((32767 - 300) / 32768 * 127)
+    values = DeviceChain(integers, "mic", WAVE, sound.fitted).logits(scene, found)
+    assert values.shape == (1, 6) and values[0, 5] * 127 == pytest.approx(round((32767 - 300) / 32768 * 127))
+
+
+def test_one_sigmoid_tells_two_classes_apart_behind_a_microphone() -> None:
+    """The model answers whether the first sample is above 0; a chain that took its one code for k classes said 0."""
+    weights = np.array([[127, 0, 0, 0, 0, 0]], np.int8)
+    specs = [Spec([1, 6, 1], scale=[1 / 127], name="mic"), Spec([1, 6], data=weights, scale=[1 / 127]),
+             Spec([1, 1], scale=[1 / 64]), Spec([1, 1], scale=[1 / 256], zero_point=[-128])]
+    steps = [Step("FULLY_CONNECTED", [0, 1], [2], "FullyConnectedOptions"), Step("LOGISTIC", [2], [3])]
+    clips = [np.array([first, 0, 0, 0, 0, 0], np.int16) for first in (20000, -20000, 9000)]
+    chain = DeviceChain(load_model(build(specs, steps, [0], [3])), "mic", WAVE, identity(WAVE, -1.0, 1.0))
+    found = judge(chain, Scene("mic", WAVE, clips), clips, np.array([1, 0, 0]))
+    assert found.answer.tolist() == [1, 0, 1] and found.broken.tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("ask, words", [

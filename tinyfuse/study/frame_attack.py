@@ -22,6 +22,7 @@ from tinyfuse.frontend.device_sound import Grid
 from tinyfuse.frontend.front_end import read_front_end
 from tinyfuse.frontend.normalisation import identity, read_normalisation
 from tinyfuse.frontend.picture import Picture
+from tinyfuse.integer.class_values import class_values
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.executors.installed import ORACLE
 from tinyfuse.nn.zoo.user import is_network
@@ -60,10 +61,10 @@ class Eye:
         return {**codes, self.name: self.camera.codes(frames).reshape(-1, *port.shape[1:]).astype(port.dtype)}
 
     def output(self, inputs: dict[str, np.ndarray], executor: str = "twin") -> np.ndarray:
-        """Compute logits, or output codes of integers."""
+        """Compute logits [n, k], or what the output codes of integers say of each class; other codes, other values."""
         if isinstance(self.target, KerasTarget):
             return self.target.logits(inputs)
-        return np.asarray(open_executor(self.target.model, executor).run(inputs))
+        return class_values(open_executor(self.target.model, executor).run(inputs), self.target.model)
 
 
 def open_eye(path: Path, dataset: Dataset, modality: str, size: tuple[int, int] | None,

@@ -16,6 +16,7 @@ from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.frontend.device_sound import FULL_SCALE, Grid, sound_codes, sound_tables
 from tinyfuse.frontend.normalisation import Normalisation, apply
 from tinyfuse.frontend.recording import Recording
+from tinyfuse.integer.class_values import class_values
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import IntegerModel
 
@@ -90,8 +91,8 @@ class DeviceChain:
         return {**codes, scene.name: own.astype(self._port.dtype)}
 
     def logits(self, scene: Scene, clips: Sequence[np.ndarray]) -> np.ndarray:
-        """Compute output codes [n, k]."""
-        return np.asarray(self._executor.run(self.inputs(scene, clips)))
+        """Compute what the output codes say of each class, float64 [n, k]; other codes are other values."""
+        return class_values(self._executor.run(self.inputs(scene, clips)), self.model)
 
 
 class FloatChain:
