@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from tinyfuse.firmware.frontend_scenes import Frame
 from tinyfuse.firmware.live_plan import Live, live_of
 from tinyfuse.firmware.live_proof import Played, play_on_core, play_on_host
 from tinyfuse.firmware.live_twin import Decision, LiveTwin, Moment, line_of
-from tinyfuse.firmware.live_verify import MOMENTS, prove_live
+from tinyfuse.firmware.live_verify import MOMENTS, make_moments, prove_live
 from tinyfuse.firmware.measure import setups
 from tinyfuse.firmware.package import Package, open_package, write
 from tinyfuse.firmware.program import program_of
@@ -194,6 +195,14 @@ def test_verify_proves_the_application_or_finds_what_is_wrong(mixed: App, tmp_pa
     (wrong,) = prove_live(open_package(copied), ready, tmp_path / "wrong")
     with pytest.raises(ParityError, match=rf"live on rv32: {wrong.differing} of {MOMENTS} decisions are not Python's"):
         wrong.check()
+
+
+def test_moments_of_a_proof_are_enough_for_a_slow_stream(mixed: App) -> None:
+    """A stream that takes 13 decisions to fill is heard before it is missing."""
+    slow = replace(mixed.live, sensors=tuple(replace(one, hops=min(one.hops, 2)) for one in mixed.live.sensors))
+    twin, moments = LiveTwin(slow, mixed.model), make_moments(slow, mixed.front_ends or FrontEnds(slow.program, (), 0))
+    states = [twin.decide(moment).sensors["mic"].state for moment in moments]
+    assert states[:12] == ["waiting"] * 12 and {*states[12:-1]} <= {"heard", "silent"} and states[-1] == "missing"
 
 
 @pytest.mark.parametrize("options, words", [

@@ -19,7 +19,8 @@ from tinyfuse.firmware.package import Exported
 from tinyfuse.frontend.device_sound import SoundTables
 from tinyfuse.frontend.spectrum import Frames
 
-MOMENTS = 10
+MOMENTS, PERIOD = 10, 5
+"""Moments that are played, and from one loss of a sensor to the next: both more where a stream takes longer to fill."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def prove_live(package: Exported, ready: Mapping[str, Setup], work: Path) -> tup
     if live is None:
         return ()
     front_ends = package.front_ends or FrontEnds(package.program, (), 0)
-    moments = make_moments(live, front_ends, MOMENTS)
+    moments = make_moments(live, front_ends)
     twin, classes = LiveTwin(live, package.model), class_names(live, package.metadata.provenance.get("classes") or ())
     wanted = tuple(line_of(twin.decide(moment), classes) for moment in moments)
     played = (play_on_core(live, package.front_ends, package.folder, work / f"live-{name}", moments, setup)
@@ -56,11 +57,20 @@ def prove_live(package: Exported, ready: Mapping[str, Setup], work: Path) -> tup
     return tuple(LiveResult(one, wanted) for one in played)
 
 
-def make_moments(live: Live, front_ends: FrontEnds, count: int) -> list[Moment]:
-    """Make moments of scenes: in each but the first, one sensor after the other is missing at times."""
-    scenes = make_scenes(front_ends, count + 4)[4:]
-    return [{one.name: None if place and (place + number) % 5 == 0 else _given(one, scene[one.name])
+def make_moments(live: Live, front_ends: FrontEnds) -> list[Moment]:
+    """Make moments of scenes: one sensor after the other is missing at times, each stream not before it was heard."""
+    period = max(PERIOD, max(map(_wait, live.sensors)) + len(live.sensors))
+    scenes = make_scenes(front_ends, max(MOMENTS, period + 1) + 4)[4:]
+    return [{one.name: None if place and (place + number) % period == 0 else _given(one, scene[one.name])
              for number, one in enumerate(live.sensors)} for place, scene in enumerate(scenes)]
+
+
+def _wait(one: Sensor) -> int:
+    """Count the moments until the frames of a stream are there."""
+    table = one.part.tables.front_end if one.part is not None else None
+    if one.kind != "stream" or not isinstance(table, Frames):
+        return 1
+    return -(-(-(-table.fft_size // table.hop) + table.frames - 1) // one.hops)
 
 
 def _given(one: Sensor, raw: Raw) -> Raw:
