@@ -53,6 +53,24 @@ def test_an_error_of_a_task_comes_as_it_is(workers: Cluster) -> None:
         list(workers.start([(light.fail, (3,))]))
 
 
+def test_a_file_that_is_gone_is_no_lost_cluster(workers: Cluster, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.txt: No such file or directory; the same command goes on from here$"):
+        list(workers.start([(count_letters, (0, tmp_path / "gone.txt"))]))
+
+
+def test_what_lies_beside_a_file_is_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the file went alone before, and where only that has changed."""
+    monkeypatch.setenv("TINYFUSE_CACHE", str(tmp_path / "cache"))
+    near, net, beside = Cluster(None, "tcp://here:1"), tmp_path / "net.txt", tmp_path / "beside.toml"
+    net.write_text("net")
+    beside.write_text("one")
+    alone, first = near._blob(net), near._blob(Bundle(net, (beside,)))
+    beside.write_text("three")
+    found = [alone, first, near._blob(Bundle(net, (beside,))), near._blob(net)]
+    assert [one.packed for one in found] == [False, True, True, False]
+    assert found[3] == alone and found[2] != first and found[2].name == "net.txt"
+
+
 def test_a_file_that_changes_travels_again(workers: Cluster, tmp_path: Path) -> None:
     (wanted := tasks(tmp_path, 1)[0])[1][2].path.write_text("four")
     assert next(workers.start([wanted]))[3] == 0

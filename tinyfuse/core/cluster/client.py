@@ -17,7 +17,7 @@ from typing import Any
 from tinyfuse.core.cluster.blobs import Blob, BlobFolder, blob_of
 from tinyfuse.core.cluster.identity import differences, identity
 from tinyfuse.core.cluster.worker import Done, Host, Lacking, Parcel, Refused, add, host, perform
-from tinyfuse.core.errors import UsageError
+from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.workers import Bundle, Task, WorkerError
 
 SCHEMES = "tcp://", "tls://"
@@ -101,7 +101,7 @@ class Cluster:
     jobs: int = 1
     away: bool = True
     _threads: int = field(default=1, repr=False)
-    _known: dict[Path, tuple[tuple[int, int], Blob]] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[Path, ...], tuple[list[tuple[int, int]], Blob]] = field(default_factory=dict, repr=False)
     _places: dict[str, Path] = field(default_factory=dict, repr=False)
     _sent: Counter[tuple[str, str]] = field(default_factory=Counter, repr=False)
     _folder: BlobFolder = field(default_factory=BlobFolder, repr=False)
@@ -151,13 +151,13 @@ class Cluster:
     def _blob(self, given: Path | Bundle) -> Blob:
         """Find the content of a file that a task reads; of a folder, or a bundle of files, that of its pack."""
         paths = (given,) if isinstance(given, Path) else (given.path, *given.beside)
-        facts = paths[0].stat()
-        stamp, held = (facts.st_mtime_ns, facts.st_size), self._known.get(paths[0])
+        stamp = [(facts.st_mtime_ns, facts.st_size) for facts in map(Path.stat, paths)]
+        held = self._known.get(paths)
         if held is not None and held[0] == stamp and (not held[1].packed or self._folder.content(held[1]).exists()):
             return held[1]
         packed = len(paths) > 1 or paths[0].is_dir()
         blob = self._folder.pack(paths) if packed else blob_of(paths[0], paths[0].name)
-        self._known[paths[0]] = stamp, blob
+        self._known[paths] = stamp, blob
         self._places[blob.sha256] = self._folder.content(blob) if packed else paths[0]
         return blob
 
@@ -179,11 +179,13 @@ class Cluster:
             more = True
             while (more or running) and not stopped.is_set():
                 while more and len(running) < max(crew.size(), 1):
-                    task = next(tasks, _END)
-                    more = task is not _END
-                    if not more or task is None:
-                        break
-                    submit(self._parcel(task))
+                    with _reading_here():
+                        task = next(tasks, _END)
+                        more = task is not _END
+                        if not more or task is None:
+                            break
+                        parcel = self._parcel(task)
+                    submit(parcel)
                 with suppress(queue.Empty):
                     future = ended.get(timeout=WAIT_SECONDS if more and task is None else LOOK_SECONDS)
                     parcel, found = running.pop(future), self._result(future)
@@ -238,9 +240,13 @@ class Cluster:
         return found.worker
 
     def _send(self, blob: Blob, worker: str) -> None:
-        with self._places[blob.sha256].open("rb") as stream:
+        with _reading_here():
+            stream = self._places[blob.sha256].open("rb")
+        with stream:
             for offset in range(0, max(blob.size, 1), PIECE):
-                self.client.run(add, blob, offset, stream.read(PIECE), self.client.id, workers=[worker])
+                with _reading_here():
+                    data = stream.read(PIECE)
+                self.client.run(add, blob, offset, data, self.client.id, workers=[worker])
 
 
 class _Crew:
@@ -270,6 +276,16 @@ def _received(results: queue.SimpleQueue[Any], stopped: threading.Event) -> Iter
             yield found.value
     finally:
         stopped.set()
+
+
+@contextmanager
+def _reading_here() -> Iterator[None]:
+    """Raise DataError where a file of this machine cannot be read: other errors of the system are of the cluster."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{error.filename or 'a file for the cluster'}: {error.strerror or error}; the same command "
+                        "goes on from here") from error
 
 
 def _brief(error: Any) -> str:
