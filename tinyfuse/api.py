@@ -198,12 +198,13 @@ def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mod
     from tinyfuse.study.microphones import open_microphone
     from tinyfuse.study.saved_waves import keep_waves
     from tinyfuse.study.wave_attack import WaveTask, attack_recordings
+    from tinyfuse.threats.modes import one_input
     from tinyfuse.threats.wave_budgets import read_wave_budget
 
     name, budget = read_wave_budget(epsilon, norm)
     plan = attack_of(attack, settings)
     check_wave_attack(Path(model), plan, executors or (), source, save, budget.norm)
-    heard, dataset = open_microphone(Path(model), dataset, name or modality, source, (output, signature))
+    heard, dataset = open_microphone(Path(model), dataset, one_input(name, modality), source, (output, signature))
     others = () if is_network(Path(model)) else _default_executors() if executors is None else executors
     task = WaveTask(plan, dataset, samples, budget, read_air(air))
     result = attack_recordings(heard, task, others, ResultStore(None if out is None else Path(out) / "results.jsonl"))
@@ -215,22 +216,25 @@ def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mod
 
 
 def minimal_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
-                 largest: float | str | Mapping[str, float | str] = "0dB", norm: str | None = None, samples: int = 100,
+                 largest: float | str | Mapping[str, float | str] | None = None, norm: str | None = None,
+                 samples: int = 100,
                  source: str | Path | None = None, **settings: Any) -> SmallestWaves:
     """Find, for each test recording, the smallest change (up to ``largest``) that fools a network or a ``.tflite``.
 
-    Budgets are tried by 1 dB, or in steps of 16-bit samples; see :func:`attack_wave`.
+    Budgets are tried by 1 dB, or in steps of 16-bit samples, by default up to 0 dB or 4096 steps; see
+    :func:`attack_wave`.
     """
     from tinyfuse.attacks import attack_of
     from tinyfuse.study.microphones import open_microphone
     from tinyfuse.study.wave_attack import WaveTask
     from tinyfuse.study.wave_minimal import minimal_wave as search
-    from tinyfuse.threats.wave_budgets import read_wave_budget
+    from tinyfuse.threats.modes import one_input
+    from tinyfuse.threats.wave_budgets import LARGEST, read_wave_budget
 
-    name, budget = read_wave_budget(largest, norm)
+    name, budget = read_wave_budget(largest, norm, LARGEST)
     plan = attack_of(attack, settings)
     check_wave_attack(Path(model), plan, (), source, None, budget.norm)
-    heard, dataset = open_microphone(Path(model), dataset, name or modality, source)
+    heard, dataset = open_microphone(Path(model), dataset, one_input(name, modality), source)
     return search(heard, WaveTask(plan, dataset, samples, budget))
 
 
@@ -254,11 +258,12 @@ def attack_frame(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
     from tinyfuse.report.notebook import AttackRows
     from tinyfuse.study.frame_attack import FrameTask, attack_frames, open_eye
     from tinyfuse.threats.frame_budgets import read_frame_budget
+    from tinyfuse.threats.modes import one_input
 
     name, budget = read_frame_budget(epsilon, norm)
     plan = attack_of(attack, settings)
-    check_scene_attack(Path(model), plan, executors or (), None, save)
-    eye, dataset = open_eye(Path(model), dataset, name or modality, camera, (output, signature))
+    check_frame_attack(Path(model), plan, executors or (), save, budget.norm, [*settings])
+    eye, dataset = open_eye(Path(model), dataset, one_input(name, modality), camera, (output, signature))
     others = () if is_network(Path(model)) else _default_executors() if executors is None else executors
     task = FrameTask(plan, dataset, samples, budget, int(settings.get("seed", 0)))
     result = attack_frames(eye, task, others, ResultStore(None if out is None else Path(out) / "results.jsonl"))
@@ -271,9 +276,34 @@ def check_wave_attack(path: Path, plan: Attack, executors: Sequence[str], source
                       save: str | Path | None, norm: str) -> None:
     """Raise UsageError for what does not go together in an attack on recordings; nothing is loaded for it."""
     check_scene_attack(path, plan, executors, source, save)
+    _check_held_as(plan, norm, "l2" if norm == "snr" else "linf")
     if plan.one_for_all and (norm == "masking" or source is not None):
         raise UsageError(f"{plan.name} makes one wave for all recordings of one model, and what is masked differs from "
                          "one to the next; give snr or pcm, and no source")
+
+
+def check_frame_attack(path: Path, plan: Attack, executors: Sequence[str], save: str | Path | None, norm: str,
+                       given: Sequence[str]) -> None:
+    """Raise UsageError for what does not go together in an attack on frames; nothing is loaded for it.
+
+    ``given``: names of what was said about the attack itself.
+    """
+    from tinyfuse.attacks.frame.scene_changes import CHANGES
+
+    check_scene_attack(path, plan, executors, None, save)
+    if norm in CHANGES and given:
+        raise UsageError(f"{norm} is tried on a grid of amounts, whatever the attack is; leave out "
+                         f"{' and '.join(name.replace('_', '-') for name in given)}")
+    _check_held_as(plan, norm, "linf")
+    if plan.one_for_all:
+        raise UsageError(f"{plan.name} is not made for frames; use fgsm, pgd, mim or square")
+
+
+def _check_held_as(plan: Attack, norm: str, held: str) -> None:
+    """Raise UsageError unless ``plan`` keeps to changes of ``norm``, which are bounded in the norm ``held``."""
+    if held not in plan.norms:
+        raise UsageError(f"{plan.name} does not keep to {norm}, which bounds changes in {held}; it is made for "
+                         f"{' and '.join(plan.norms)}: choose another attack, such as pgd, or another norm")
 
 
 def check_scene_attack(path: Path, plan: Attack, executors: Sequence[str], source: str | Path | None,

@@ -184,8 +184,8 @@ def test_the_command_line_attacks_waves_of_both(model: Path, capsys: pytest.Capt
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {row["source"] for row in rows if row["kind"] == "attack"} == {"float"}
     assert {row["criterion"] for row in rows} == {"clean", "replayed"} and rows[-1]["wave"]["budget"] == "900 steps"
-    assert cli.main(["attack", str(model), *common, "--minimal", "--steps", "3"]) == 0
-    assert "median smallest change snr" in capsys.readouterr().out
+    assert cli.main(["attack", str(model), *common, "--minimal", "--steps", "3", "--norm", "pcm"]) == 0
+    assert "median smallest change pcm" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("budget", "camera"), [("60levels", (9, 14)), ("5px", (12, 12)), ("60deg", (12, 12)),
@@ -193,7 +193,8 @@ def test_the_command_line_attacks_waves_of_both(model: Path, capsys: pytest.Capt
 def test_frames_are_attacked_before_the_resize_and_judged_behind_it(model: Path, budget: str,
                                                                     camera: tuple[int, int] | None) -> None:
     """The rows' verdict is TFLite Micro's on the codes that C makes of the saved frames, all within budget."""
-    found = tinyfuse.attack_frame(model, heard(), epsilon={"eye": budget}, camera=camera, samples=12, steps=5)
+    steps: dict[str, Any] = {"steps": 5} if budget.endswith(("levels", "px")) else {}
+    found = tinyfuse.attack_frame(model, heard(), epsilon={"eye": budget}, camera=camera, samples=12, **steps)
     row = next(row for row in found.rows if row["kind"] == "attack" and row["executor"] == "tflm")
     made, integers = found.made, load_model(model)
     wrong = misclassified(open_executor(integers, "tflm").run({one.name: made[one.name] for one in integers.inputs}),
@@ -224,6 +225,16 @@ def test_frames_are_attacked_before_the_resize_and_judged_behind_it(model: Path,
     (["--out", "x"], "--out has no effect without --threat wave or frame"),
     (["--threat", "wave", "--air", "room=9"], "air: room is 9; give 0 to 2"),
     (["--threat", "wave", "--air", "wind=9"], "give NAME=NUMBER of shift, delay, room"),
+    (["--threat", "wave", "--air", "shift=3,draws=1.5"], "give draws once, as a whole number"),
+    (["--threat", "wave", "--air", "shift=3,shift=4"], "give shift once"),
+    (["--threat", "wave", "--epsilon", "mic=40dB", "--modality", "heat"], "name the same input, or leave out one"),
+    (["--threat", "frame", "--epsilon", "eye=8levels", "--modality", "mic"], "name the same input, or leave out one"),
+    (["--threat", "wave", "--attack", "square"], "does not keep to snr, which bounds changes in l2"),
+    (["--threat", "frame", "--attack", "fgm"], "does not keep to pixels, which bounds changes in linf"),
+    (["--threat", "frame", "--attack", "universal"], "universal is not made for frames"),
+    (["--threat", "frame", "--epsilon", "5deg", "--steps", "3"], "on a grid of amounts, whatever the attack is"),
+    (["--threat", "frame", "--epsilon", "5%", "--attack", "fgsm"], "leave out attack"),
+    (["--threat", "wave", "--minimal", "--output", "x"], "--output has no effect with --minimal"),
 ])
 def test_what_does_not_go_together_is_one_line(model: Path, capsys: pytest.CaptureFixture[str], words: list[str],
                                                said: str) -> None:
@@ -232,10 +243,14 @@ def test_what_does_not_go_together_is_one_line(model: Path, capsys: pytest.Captu
     assert said in error, error
 
 
-def test_models_and_data_that_no_wave_reaches_are_one_line(model: Path) -> None:
+def test_models_and_data_that_no_wave_reaches_are_one_line(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no front end is recorded beside it"):
         listening({}, "all", "foreign.tflite")
     with pytest.raises(UsageError, match="of kind picture, which hears nothing"):
         listening({"front_ends": {"eye": {"kind": "picture"}}}, "eye", "m.tflite")
+    kept = tmp_path / "kept"
+    with pytest.raises(UsageError, match="a patch of 20 px in frames of 6x6; give 1px to 6px"):
+        tinyfuse.attack_frame(model, heard(), epsilon="20px", samples=4, executors=(), out=kept)
+    assert not len(ResultStore(kept / "results.jsonl"))
     with pytest.raises(DataError, match="no recordings behind the input 'mic'"):
         tinyfuse.attack_wave(model, replace(heard(), recording=None), samples=4, executors=())

@@ -18,6 +18,7 @@ from tinyfuse.report.notebook import AttackRows
 from tinyfuse.study.frame_attack import seeing
 from tinyfuse.study.microphones import kinds_of
 from tinyfuse.threats.frame_budgets import FRAME, read_frame_budget
+from tinyfuse.threats.modes import one_input
 
 _CAMERA = re.compile(r"(\d{1,5})x(\d{1,5})")
 
@@ -29,13 +30,14 @@ def run_frame(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRo
             raise UsageError(f"--{name.replace('_', '-')} has no effect with --threat {FRAME}; leave one of them out")
     path, attack = Path(args.model), args.attack or "pgd"
     name, budget = read_frame_budget(args.epsilon, args.norm)
-    api.check_scene_attack(path, attack_of(attack, settings), args.executor or (), None, args.save)
+    modality, camera = one_input(name, args.modality), camera_of(args.camera)
+    api.check_frame_attack(path, attack_of(attack, settings), args.executor or (), args.save, budget.norm,
+                           [*(["attack"] if args.attack else []), *settings])
     options.need_network_or_model(args.model)
-    seeing(kinds_of(table_of(path), args.model), name or args.modality, args.model)
-    return api.attack_frame(path, load_from(args), attack=attack, modality=name or args.modality, norm=budget.norm,
-                            epsilon=budget.amount, samples=args.samples, camera=camera_of(args.camera),
-                            executors=args.executor, save=args.save, out=args.out, output=args.output,
-                            signature=args.signature, **settings)
+    seeing(kinds_of(table_of(path), args.model), modality, args.model)
+    return api.attack_frame(path, load_from(args), attack=attack, modality=modality, norm=budget.norm,
+                            epsilon=budget.amount, samples=args.samples, camera=camera, executors=args.executor,
+                            save=args.save, out=args.out, output=args.output, signature=args.signature, **settings)
 
 
 def camera_of(text: str | None) -> tuple[int, int] | None:

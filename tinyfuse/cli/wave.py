@@ -20,7 +20,8 @@ from tinyfuse.nn.zoo.user import MAX_TFLITE_BYTES, is_network
 from tinyfuse.quantize.integer_table import read_integer_table
 from tinyfuse.report.notebook import AttackRows
 from tinyfuse.study.microphones import listening
-from tinyfuse.threats.wave_budgets import read_wave_budget
+from tinyfuse.threats.modes import one_input
+from tinyfuse.threats.wave_budgets import LARGEST, read_wave_budget
 
 IDLE = ("profile", "codes", "mask", "ensemble", "around_memory")
 """Options about inputs, which a recording has not reached yet."""
@@ -32,11 +33,13 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
         if getattr(args, name) not in (None, False):
             raise UsageError(f"--{name.replace('_', '-')} is about inputs behind the front end; leave it out with "
                              "--threat wave")
-    unused = [name for name in ("save", "executor", "out", "air") if args.minimal and getattr(args, name)]
+    unused = [name for name in ("save", "executor", "out", "air", "output", "signature")
+              if args.minimal and getattr(args, name)]
     if unused:
         raise UsageError(f"--{unused[0]} has no effect with --minimal; leave one of them out")
     path, attack = Path(args.model), args.attack or "pgd"
-    name, budget = read_wave_budget("0dB" if args.minimal and args.epsilon is None else args.epsilon, args.norm)
+    name, budget = read_wave_budget(args.epsilon, args.norm, *([LARGEST] if args.minimal else []))
+    modality = one_input(name, args.modality)
     plan = attack_of(attack, settings)
     read_air(args.air)
     api.check_wave_attack(path, plan, args.executor or (), args.source, args.save, budget.norm)
@@ -45,9 +48,9 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
     options.need_network_or_model(args.model)
     if args.source:
         options.need_network(args.source)
-    listening(table_of(path), name or args.modality, args.model)
-    common: dict[str, Any] = {"attack": attack, "modality": name or args.modality, "norm": budget.norm,
-                              "samples": args.samples, "source": args.source}
+    listening(table_of(path), modality, args.model)
+    common: dict[str, Any] = {"attack": attack, "modality": modality, "norm": budget.norm, "samples": args.samples,
+                              "source": args.source}
     dataset = load_from(args)
     if not args.minimal:
         return api.attack_wave(path, dataset, epsilon=budget.amount, executors=args.executor, save=args.save,

@@ -142,6 +142,7 @@ def attack_frames(eye: Eye, task: FrameTask, executors: Sequence[str] = (),
     ``made``: what the model saw, "label", "broken", and uint8 frames "clean_frame_NAME" and "frame_NAME". Raises
     ParityError if TFLite Micro computes other codes.
     """
+    check_patch(eye, task.budget)
     log = OutcomeLog(ResultStore() if store is None else store, Scope(task.dataset, eye.seed))
     label = task.samples.label
     others = {name: np.asarray(values) for name, values in task.samples.inputs.items() if name != eye.name}
@@ -175,8 +176,7 @@ def make_frames(eye: Eye, task: FrameTask, frames: np.ndarray, others: dict[str,
     budget = task.budget
     if budget.norm in CHANGES:
         return _try_all(eye, budget, frames, others, label)
-    if not isinstance(task.plan, SampleAttack):
-        raise UsageError(f"{task.plan.name} is not made for frames; use fgsm, pgd, mim or square")
+    assert isinstance(task.plan, SampleAttack)
     if budget.norm == "pixels":
         threat = Threat(norm_of("linf"), {eye.name: budget.amount}, {eye.name: (0.0, float(LEVELS))}, lattice=True)
         return _climbed(eye, task.plan, frames, others, label, threat)
@@ -203,14 +203,19 @@ def _patch(eye: Eye, budget: FrameBudget, frames: np.ndarray, rows: np.ndarray, 
     """Allow anything in a square of each frame, whose place depends on seed, sample and number of the ``place``."""
     height, width, _ = eye.camera.shape
     side = int(budget.amount)
-    if not 1 <= side <= min(height, width):
-        raise UsageError(f"a patch of {side} px in frames of {width}x{height}; give 1px to {min(height, width)}px")
     low, high = (frames.astype(np.float32) for _ in range(2))
     for number, row in enumerate(rows):
         rng = np.random.default_rng([seed, int(row), place])
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
         low[number, top:top + side, left:left + side], high[number, top:top + side, left:left + side] = 0, LEVELS
     return Threat(norm_of("linf"), {eye.name: float(LEVELS)}, {eye.name: (low, high)}, lattice=True)
+
+
+def check_patch(eye: Eye, budget: FrameBudget) -> None:
+    """Raise UsageError for a patch that no frame of the camera holds."""
+    height, width, _ = eye.camera.shape
+    if budget.norm == "patch" and not 1 <= budget.amount <= min(height, width):
+        raise UsageError(f"a patch of {budget} in frames of {width}x{height}; give 1px to {min(height, width)}px")
 
 
 def _try_all(eye: Eye, budget: FrameBudget, frames: np.ndarray, others: dict[str, np.ndarray],

@@ -27,6 +27,13 @@ def attacked_by(text: str, inputs: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in inputs if name in names)
 
 
+def one_input(named: str, modality: str) -> str:
+    """Return the input that a budget such as ``mic=40dB`` has ``named`` ("": none), else the ``modality``."""
+    if named and modality not in (ALL, named):
+        raise UsageError(f"a budget of '{named}' for an attack on '{modality}'; name the same input, or leave out one")
+    return named or modality
+
+
 def mode_name(attacked: Iterable[str], inputs: Iterable[str]) -> str:
     """Return ``all`` where every one of several ``inputs`` is attacked, else the ``attacked`` names joined by +."""
     names, every = list(attacked), list(inputs)

@@ -17,8 +17,11 @@ WAVE = "wave"
 """The threat model: the adversary changes the recording before the front end."""
 _UNITS = {"snr": "dB", "pcm": "steps", "masking": "dB"}
 WAVE_NORMS = tuple(_UNITS)
-_LIMITS = {"snr": (-20.0, 120.0), "pcm": (0.0, FULL_SCALE - 1.0), "masking": (-60.0, 60.0)}
+_LIMITS = {"snr": (-20.0, 200.0), "pcm": (0.0, FULL_SCALE - 1.0), "masking": (-150.0, 60.0)}
+"""No change of a 16-bit recording is smaller than the smallest of these."""
 _DEFAULTS = {"snr": 40.0, "pcm": 32.0, "masking": 0.0}
+LARGEST = {"snr": 0.0, "pcm": 4096.0, "masking": 0.0}
+"""Up to where the smallest change is looked for if nothing is said."""
 _TEXT = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(dB|steps)?", re.IGNORECASE)
 
 
@@ -59,11 +62,11 @@ class WaveBudget:
 
 
 def read_wave_budget(given: float | str | Mapping[str, float | str] | None, norm: str | None,
-                     ) -> tuple[str, WaveBudget]:
+                     defaults: Mapping[str, float] = _DEFAULTS) -> tuple[str, WaveBudget]:
     """Read a budget such as 40, ``40dB``, ``mic=8steps`` or {"mic": "40dB"}: the input's name, or "", and the budget.
 
-    ``norm``: by default what the unit says, "snr" for dB. Nothing given is 40 dB below the recording, 32 steps
-    or the masking threshold itself.
+    ``norm``: by default what the unit says, "snr" for dB. Nothing given is that of ``defaults``: 40 dB below
+    the recording, 32 steps or the masking threshold itself.
     """
     pairs = [*given.items()] if isinstance(given, Mapping) else [("", given)]
     if len(pairs) != 1:
@@ -71,7 +74,7 @@ def read_wave_budget(given: float | str | Mapping[str, float | str] | None, norm
                          "changes one input: give one budget")
     name, value = str(pairs[0][0]), pairs[0][1]
     if value is None:
-        return name, WaveBudget(norm or "snr", _DEFAULTS.get(norm or "snr", 0.0))
+        return name, WaveBudget(norm or "snr", defaults.get(norm or "snr", 0.0))
     text = f"{value:.15g}" if isinstance(value, float | int) else value.strip()
     if "=" in text and not name:
         name, _, text = (part.strip() for part in text.partition("="))

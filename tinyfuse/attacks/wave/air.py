@@ -97,7 +97,7 @@ class Air:
     def text(self) -> str:
         """What :func:`read_air` reads back; empty for still air."""
         moving = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
-        return ",".join(f"{name}={value:g}" for name, value in moving.items()) if self.moves else ""
+        return ",".join(f"{name}={value:.15g}" for name, value in moving.items()) if self.moves else ""
 
     @property
     def moves(self) -> bool:
@@ -145,6 +145,7 @@ def moved(waves: np.ndarray, shift: int) -> np.ndarray:
     return found
 
 
+_WHOLE = ("draws", "seed")
 _PART = re.compile(r"(\w+)=([+-]?\d+(?:\.\d+)?)")
 
 
@@ -156,7 +157,10 @@ def read_air(text: str | None) -> Air:
         if match is None or match[1] not in names:
             raise UsageError(f"air '{part}'{nearest(part.partition('=')[0], names)}; give NAME=NUMBER of "
                              f"{', '.join(names)}, such as shift=20,room=0.3,noise=25")
-        found[match[1]] = int(float(match[2])) if match[1] in ("draws", "seed") else float(match[2])
+        name, value = match[1], float(match[2])
+        if name in found or (name in _WHOLE and not value.is_integer()):
+            raise UsageError(f"air '{part}'; give {name} once" + (", as a whole number" if name in _WHOLE else ""))
+        found[name] = int(value) if name in _WHOLE else value
     air = Air(**found)
     if text and not air.moves:
         raise UsageError(f"air '{text}' moves nothing; give shift or delay in ms, room in s, or noise in dB")

@@ -57,7 +57,9 @@ class WaveProblem:
         """Make it; for a ratio each wave has length 1, so that one radius serves all."""
         wave, heard, about = windows_of(scene, unit_length=budget.norm == "snr")
         scale = about[:, :1]
-        box = (-1 / scale, np.float32(1 - 1 / FULL_SCALE) / scale)
+        # Below silence lies nothing but silence, however few decibels.
+        sound = np.array([budget.norm == "pcm" or clip.any() for clip in scene.clips], np.float32)[:, None]
+        box = (-sound / scale, sound * np.float32(1 - 1 / FULL_SCALE) / scale)
         wave = np.clip(wave, *box)
         batch = {**scene.others, scene.name: wave, scene.name + HEARD: heard, scene.name + ABOUT: about,
                  scene.name + CLEAN: wave}
@@ -121,8 +123,8 @@ def check_spent(scene: Scene, changed: Sequence[np.ndarray], budget: WaveBudget)
     for row, pair in enumerate(zip(scene.clips, changed, strict=True)):
         size = spent(budget.norm, *pair, scene.front_end.rate)
         if size > budget.size * (1 + 1e-9):
-            raise TinyfuseError(f"adversarial recording {row} spends {WaveBudget.of_size(budget.norm, size)}; the "
-                                f"budget is {budget}")
+            raise TinyfuseError(f"adversarial recording {row} spends {size / max(budget.size, 1e-12):.6g} times its "
+                                f"budget of {budget}")
 
 
 def as_int16(samples: np.ndarray) -> np.ndarray:
