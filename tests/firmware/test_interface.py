@@ -24,7 +24,8 @@ from tinyfuse.integer.operators.table import FromFloat
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")
 HOSTILE_NAMES = ["NULL", "INT8_MAX", "linux", "typeof", "INPUT", "OUTPUT", "arena", "expected", "crc32", "size",
                  "input", "input_size",
-                 "x", "x_size", "in", "out", "i", "inputs", "é", "7up", "", "class", "Arena", "outputs"]
+                 "x", "x_size", "in", "out", "i", "inputs", "é", "7up", "", "class", "Arena", "int8_t", "uint32_t",
+                 "size_t", "std", "tinyfuse", "names", "Input", "Inputs", "Codes", "set", "found", "outputs"]
 
 
 def sums(names: Sequence[str], output: str) -> bytes:
@@ -94,8 +95,9 @@ def test_no_name_of_an_input_breaks_a_build(tmp_path: Path) -> None:
     folder = deploy.export(tmp_path / "names.tflite", tmp_path / "names", vectors=2)
     macros = ["-std=gnu11", "-DINPUT=0x01", "-DOUTPUT=0x03", "-Dlinux=1"]
     assert self_test(folder, tmp_path, macros).startswith("PASS")
-    (tmp_path / "user.cpp").write_text('#include <climits>\n#include <cstdint>\n#include "names.h"\n'
-                                       "int use(names_arena_t *arena) { return names_argmax(names_infer(arena)); }\n")
+    (tmp_path / "user.cpp").write_text('#include <climits>\n#include <cstdint>\n#include "names.hpp"\n'
+                                       "int use(names_arena_t &arena) { return argmax(tinyfuse::names::SharedNetwork("
+                                       "arena).infer()); }\n")
     subprocess.run([COMPILER, "-x", "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", *macros[1:],
                     f"-I{folder / 'src'}", "-c", "user.cpp"], cwd=tmp_path, check=True)
 

@@ -46,13 +46,14 @@ def test_arduino(package: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("cmake") or not shutil.which("c++"), reason="no cmake or C++ compiler on PATH")
 def test_cmake_from_cxx(package: Path, tmp_path: Path) -> None:
-    """A project of C++ alone takes the package as a subfolder, by the name of its target, and calls it."""
+    """A project of C++ alone takes the package as a subfolder, by the name of its target, and calls its class."""
     (tmp_path / "CMakeLists.txt").write_text(
         f"cmake_minimum_required(VERSION 3.13)\nproject(app LANGUAGES CXX)\nadd_subdirectory({package} net)\n"
         "add_executable(app main.cc)\ntarget_link_libraries(app PRIVATE tinyfuse::net)\n")
     (tmp_path / "main.cc").write_text(
-        '#include <net.h>\nstatic net_arena_t arena;\nint main() {\n  net_inputs(&arena).x1[0] = net_x1_code(1.0f);\n'
-        "  const int found = net_argmax(net_infer(&arena));\n  return found >= 0 && found < NET_T18_SIZE ? 0 : 1;\n}\n")
+        '#include <net.hpp>\nstatic tinyfuse::net::Network network;\nint main() {\n'
+        "  network.inputs().x1.set(0, 1.0f);\n  const int found = argmax(network.infer());\n"
+        "  return found >= 0 && found < NET_T18_SIZE ? 0 : 1;\n}\n")
     for command in (["cmake", "-S", tmp_path, "-B", tmp_path / "made"], ["cmake", "--build", tmp_path / "made"],
                     [tmp_path / "made" / "app"]):
         subprocess.run(command, check=True, capture_output=True)

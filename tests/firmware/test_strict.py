@@ -18,6 +18,9 @@ from side_by_side import Net
 from tinyfuse.firmware.build import board_options
 from tinyfuse.firmware.c_text import export_folder
 from tinyfuse.firmware.cores import CORES
+from tinyfuse.firmware.deploy import table_of
+from tinyfuse.firmware.frontend_emit import front_end_sources
+from tinyfuse.firmware.frontend_plan import front_ends_of
 from tinyfuse.firmware.package import write_sources
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.toolchain import Compiler, compilers, run
@@ -33,6 +36,24 @@ CPPCHECK = {"shiftTooManyBitsSigned": "C leaves it to the compiler how a negativ
                                       "for these processors keep its sign, and the self test of a package fails else",
             "zerodivcond": "no size of a tensor is 0"}
 """Findings of cppcheck that are none here, and why."""
+CLASSES = """
+#include "fusion_frontend.hpp"
+using namespace tinyfuse::fusion;
+template class tinyfuse::fusion::Codes<image_port, int8_t>;
+template class tinyfuse::fusion::Codes<logits_port, const int8_t>;
+template class tinyfuse::fusion::Input<audio_port>;
+static tinyfuse::small_::Network owning;
+int answer(fusion_memory_t &memory, const int16_t (&samples)[2 * audio_stream::hop()], const void *frame);
+int answer(fusion_memory_t &memory, const int16_t (&samples)[2 * audio_stream::hop()], const void *frame)
+{
+  audio_stream microphone(memory);
+  if (microphone.feed(samples) == Status::ok && microphone.codes() == Status::ok) {
+    return argmax(SharedNetwork(memory.arena).infer());
+  }
+  return image_camera(memory).see(frame, 40, 30, 80, Pixels::yuyv) == Status::ok ? argmax(owning.infer()) : -1;
+}
+"""
+"""A user of every template and class; `small` is a macro of Windows, so the namespace is another."""
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +65,14 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     data = build(net.specs, net.steps, net.inputs, [step.outputs[0] for step in net.steps])
     every = load_model(data, name="every", output=f"t{net.steps[0].outputs[0]}")
     folder = tmp_path_factory.mktemp("strict")
-    return [write_sources(program_of(model, name, optimize), folder / name) / f"{name}.c" for model, name, optimize in (
-        (load_model(MODEL), "fusion", "ram"), (every, "every", "speed"), (load_model(MODEL), "small", "size"))]
+    fusion = load_model(MODEL)
+    programs = [program_of(model, name, optimize) for model, name, optimize in (
+        (fusion, "fusion", "ram"), (every, "every", "speed"), (fusion, "small", "size"))]
+    front_ends = front_ends_of(programs[0], ["image", "audio"], table_of(MODEL, fusion), {"image": (30, 40)})
+    found = [write_sources(program, folder / program.name) / f"{program.name}.c" for program in programs]
+    for path, text in front_end_sources(front_ends).items():
+        (found[0].parent / path).write_text(text)
+    return found
 
 
 def checked(command: list[str], sources: list[Path], *options: str) -> None:
@@ -73,11 +100,14 @@ def test_no_warning_on_each_kind_of_core(core: str, compiler: Compiler, sources:
 
 @pytest.mark.parametrize("name", CXX)
 def test_headers_in_cxx(name: str, sources: list[Path]) -> None:
-    """Two networks in one translation unit of C++17, and of C++98 for old projects."""
-    unit = sources[0].parent / "both.cc"
-    unit.write_text("".join(f'#include "{source.with_suffix(".h")}"\n' for source in sources))
-    for standard in ("c++17", "c++98"):
-        checked(CXX[name], [unit], f"-std={standard}", *(["-Wno-long-long"] if standard == "c++98" else []))
+    """All networks in one translation unit: as classes in C++17 and C++11, by the C header alone in C++98."""
+    folder = sources[0].parent
+    for standard, suffix, more in (("c++17", ".hpp", ["-fno-exceptions", "-fno-rtti"]), ("c++11", ".hpp", []),
+                                   ("c++98", ".h", ["-Wno-long-long"])):
+        unit = folder / f"{standard}.cc"
+        unit.write_text("".join(f'#include "{source.with_suffix(suffix)}"\n' for source in sources) +
+                        (CLASSES if suffix == ".hpp" else ""))
+        checked(CXX[name], [unit], f"-std={standard}", *more)
 
 
 @pytest.mark.skipif(not shutil.which("cppcheck"), reason="no cppcheck on PATH")

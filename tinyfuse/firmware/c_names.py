@@ -27,6 +27,8 @@ _MACROS = frozenset((
     "interface", "errno", "stdin", "stdout", "stderr", "environ", "complex", "imaginary", "noreturn", "signals",
     "slots", "emit", "foreach", "i"))
 """What compilers define without underscores, and headers that users include define without parameters."""
+_TYPES = frozenset(("size_t", *(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64))))
+"""What the header declares members with: in C++ none can be called like its own type."""
 _HEADERS = frozenset((
     "assert", "complex", "ctype", "errno", "fenv", "inttypes", "iso646", "limits", "locale", "math", "memory", "setjmp",
     "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn",
@@ -75,12 +77,17 @@ def member_names(names: Iterable[str]) -> list[str]:
         plain = plain if plain[0].isalpha() else f"tensor_{plain}"
         # Names in capital letters are those of macros: INPUT of Arduino, NULL, INT8_MAX.
         plain = plain.lower() if plain.isupper() else plain
-        plain = f"{plain}_" if plain.lower() in _WORDS | _MACROS else plain
+        plain = f"{plain}_" if plain.lower() in _WORDS | _MACROS | _TYPES else plain
         while used & _symbols(plain):
             plain += "_"
         used |= _symbols(plain)
         found.append(plain)
     return found
+
+
+def namespace_of(name: str) -> str:
+    """Make the name that the network ``name`` has within the C++ namespace tinyfuse: most often the same."""
+    return member_names([name])[0]
 
 
 def _symbols(name: str) -> set[str]:

@@ -1,10 +1,11 @@
-"""A program as C99: the header of its interface, one with the large constants, and a source file."""
+"""A program as C99: the header of its interface, one for C++, one with the large constants, and a source file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tinyfuse.firmware.c_names import namespace_of
 from tinyfuse.firmware.c_text import array, export_folder, render, struct
 from tinyfuse.firmware.operators import Kernel, Layer
 from tinyfuse.firmware.operators.convolution import Conv
@@ -16,6 +17,12 @@ from tinyfuse.firmware.schedule import BlockStep, ConvStep, Step, narrowed
 def header(program: Program) -> str:
     """Write ``<name>.h``: inputs and outputs by name, never by place."""
     return _from_template("header.h.j2", program, alignment=ALIGNMENT, ports=(*program.inputs, *program.outputs))
+
+
+def wrapper(program: Program) -> str:
+    """Write ``<name>.hpp``: the same interface as classes of C++."""
+    return _from_template("wrapper.hpp.j2", program, space=namespace_of(program.name),
+                          ports=(*program.inputs, *program.outputs))
 
 
 def _from_template(file: str, program: Program, **values: Any) -> str:

@@ -1,4 +1,4 @@
-"""Front ends as C99: a header, and a source file with their tables."""
+"""Front ends as C99: a header, one for C++, and a source file with their tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinyfuse.core.errors import DataError
+from tinyfuse.firmware.c_names import namespace_of
 from tinyfuse.firmware.c_text import array, braced, export_folder, render, struct
 from tinyfuse.firmware.frontend_plan import FrontEnds, Part, front_ends_of
 from tinyfuse.firmware.licence import licensed
@@ -43,6 +44,7 @@ def front_end_sources(front_ends: FrontEnds | None) -> dict[str, str]:
     interface, runtime = export_folder("interface"), export_folder("runtime") / "frontend"
     tables = "\n".join(text for part in front_ends.parts for text in tables_of(part))
     found = {f"{name}_frontend.h": render(interface / "frontend.h.j2", **values),
+             f"{name}_frontend.hpp": render(interface / "frontend.hpp.j2", **values),
              f"{name}_frontend.c": render(interface / "frontend.c.j2", **values, headers=headers, tables=tables),
              **{f"runtime/{header}": (runtime / header).read_text(encoding="ascii") for header in headers}}
     return {path: licensed(path, text) for path, text in found.items()}
@@ -97,7 +99,8 @@ def _described(part: Part) -> FrontEndTable:
 
 def _values(front_ends: FrontEnds) -> dict[str, Any]:
     program = front_ends.program
-    return {"name": program.name, "upper": program.name.upper(), "work_offset": front_ends.work_offset,
+    return {"name": program.name, "space": namespace_of(program.name), "upper": program.name.upper(),
+            "work_offset": front_ends.work_offset,
             "fixed": any(_kind(part) == "fixed" for part in front_ends.parts),
             "work_bytes": front_ends.work_bytes, "memory_bytes": front_ends.memory_bytes,
             "more_bytes": front_ends.memory_bytes - program.plan.arena_bytes, **interface_of(front_ends)}

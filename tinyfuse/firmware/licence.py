@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 LINE = "SPDX-License-Identifier: Apache-2.0"
-_C = (".c", ".h", ".cc", ".cpp", ".ino")
+_C = (".c", ".h", ".cc", ".cpp", ".hpp", ".ino")
 _HASH = ("CMakeLists.txt", "Kconfig", "module.yml", "idf_component.yml")
 
 

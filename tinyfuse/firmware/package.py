@@ -21,6 +21,7 @@ from tinyfuse.core.files import sha256_hex, temporary_folder
 from tinyfuse.core.strict import encode
 from tinyfuse.firmware import emit
 from tinyfuse.firmware.boards import BOARDS
+from tinyfuse.firmware.c_names import namespace_of
 from tinyfuse.firmware.c_text import export_folder, render, table
 from tinyfuse.firmware.certified import FILE as CERTIFIED
 from tinyfuse.firmware.certified import Certified, read_certified
@@ -184,8 +185,8 @@ def _contents(found: Package) -> Iterator[tuple[str, bytes]]:
 def sources(program: Program) -> dict[str, str]:
     """Write the files of ``src`` by their path in it."""
     name = program.name
-    found = {f"{name}.h": emit.header(program), f"{name}.c": emit.source(program),
-             f"{name}_weights.h": emit.weights(program)}
+    found = {f"{name}.h": emit.header(program), f"{name}.hpp": emit.wrapper(program),
+             f"{name}.c": emit.source(program), f"{name}_weights.h": emit.weights(program)}
     for path in sorted(export_folder("runtime").glob("tny_*.h")):
         found[f"runtime/{path.name}"] = path.read_text(encoding="ascii")
     return {path: licensed(path, text) for path, text in found.items()}
@@ -206,7 +207,7 @@ def _values(found: Package) -> dict[str, Any]:
         "front_end_sources": found.front_ends is not None and bool(found.front_ends.parts),
         "memory_bytes": found.front_ends.memory_bytes if found.front_ends else found.program.plan.arena_bytes,
         **(interface_of(found.front_ends) if found.front_ends else {"sounds": [], "pictures": []}),
-        "live": found.live is not None,
+        "live": found.live is not None, "space": namespace_of(found.program.name),
         "fixed": any(one.arithmetic == "fixed" for one in found.metadata.front_ends.values()),
         "boards": BOARDS.values(), "code_bytes": CODE_BYTES, "stack_bytes": STACK_BYTES,
         "self_test": _self_test(found),
