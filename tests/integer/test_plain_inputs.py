@@ -15,6 +15,7 @@ from verdicts import judge
 from tinyfuse.analyses.certificates.certify import Certifier
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.core.errors import ModelError, UsageError
+from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.model import load_model, random_codes
 from tinyfuse.integer.twin import Twin
 
@@ -33,6 +34,7 @@ def test_words_are_looked_up_in_a_table_and_beyond_it_refused() -> None:
     model = load_model(embedding(), name="embedding")
     words = model.inputs[0]
     assert (words.dtype, words.grid.low, words.grid.high) == ("int32", 0, 6)
+    assert [one.limits for one in program_of(model, "net").inputs] == [(0, 6), (-128, 127)]
     codes = random_codes(model, 9, seed=0)
     found = judge(model.source, [codes[port.name] for port in model.inputs])
     assert found.values and not found.wrong, found

@@ -28,7 +28,8 @@ _CTYPES = {"bool": "int8_t"}
 class Member:
     """An input or output as the interface shows it: ``size`` codes of C type ``ctype``; ``name`` is a C identifier.
 
-    ``edge``: what the ``.tflite`` itself takes or gives in their place, such as float32.
+    ``limits``: the first and the last code. ``edge``: what the ``.tflite`` itself takes or gives in their place, such
+    as float32.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Member:
     scale: float
     zero_point: int
     ctype: str
+    limits: tuple[int, int]
     edge: str
 
     @property
@@ -48,14 +50,6 @@ class Member:
     def bytes(self) -> int:
         """Memory that its codes take."""
         return self.size * self.dtype.itemsize
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """The first and the last code."""
-        if self.edge == "bool":
-            return 0, 1
-        found = np.iinfo(self.dtype)
-        return int(found.min), int(found.max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +111,7 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram", *, keep_co
     ports = (*model.inputs, *model.outputs)
     places = (*graph.inputs, *graph.outputs)
     members = [Member(name, index, int(np.prod(port.shape)), port.scale, port.zero_point,
-                      _CTYPES.get(port.dtype, f"{port.dtype}_t"),
+                      _CTYPES.get(port.dtype, f"{port.dtype}_t"), (port.grid.low, port.grid.high),
                       model.edges[port.name].dtype if port.name in model.edges else port.dtype)
                for name, index, port in zip(member_names(port.name for port in ports), places, ports, strict=True)]
     count = len(model.inputs)
