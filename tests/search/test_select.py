@@ -141,6 +141,10 @@ def test_the_most_certified_is_chosen_from_the_same_trials(found: Selection, net
         assert one.certified.value <= one.robust["all"].value
     assert proved.best.certified == max((one.certified for one in proved.validation if one.name != "w8"),
                                         key=lambda share: share.low)
+    held, tested = (ResultStore(found.folder / part / "results.jsonl").rows("analysis", quantity="certified")
+                    for part in ("validation", "test"))
+    assert {row["settings"].get("part") for row in held} == {"validation"}  # no package may carry these
+    assert {row["settings"].get("part") for row in tested} == {None}
     page = render_selection(write(proved, tmp_path).parent).read_text()
     assert "it is proved over the integers that no attack on all inputs within" in page
     assert "the share of samples that no attack on all inputs can break" in page

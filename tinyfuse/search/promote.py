@@ -207,7 +207,7 @@ def _certified(study: SelectionStudy, rows: Sequence[Row]) -> np.ndarray | None:
     """
     if study.settings.objective != CERTIFIED:
         return None
-    proved = certified_track(rows)
+    proved = certified_track(rows).get(list(modes_of(study.network.input_names))[-1])
     if not proved:
         raise GateError(next((row["reason"] for row in reversed(rows) if row["kind"] == "failed"), "no certificate"))
-    return next(reversed(proved[list(modes_of(study.network.input_names))[-1]])).survivors
+    return proved[-1].survivors

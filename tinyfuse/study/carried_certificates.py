@@ -33,7 +33,8 @@ def carried(given: Path, target: TwinTarget, inputs: Sequence[Input], sha256: st
     travel: clean, as PGD leaves them, and at a random corner of the ball.
 
     Raises:
-        UsageError: no certificates, those of another file or of other data, of changes within a mask, or of no sample.
+        UsageError: no certificates, those of another file, of other data or samples, of changes within a mask, or of no
+            sample.
         GateError: one of the attacked inputs changes the class.
     """
     rows = certificates_of(given, target.name, sha256, dataset)
@@ -53,7 +54,7 @@ def carried(given: Path, target: TwinTarget, inputs: Sequence[Input], sha256: st
 
 
 def certificates_of(given: Path, name: str, sha256: str, dataset: Dataset) -> list[Row]:
-    """Select the rows of ``given`` that are about the very bytes and data, and about every place of the inputs."""
+    """Select the rows of ``given`` about the very bytes and data, test samples, and every place of the inputs."""
     path = given / "results.jsonl" if given.is_dir() else given
     if not path.is_file():
         raise UsageError(f"{path}: no such file; give what `tinyfuse certify --out` wrote")
@@ -66,7 +67,11 @@ def certificates_of(given: Path, name: str, sha256: str, dataset: Dataset) -> li
     if not fitting:
         raise UsageError(f"{path} certifies {name} on other data than {dataset.name} as given here; give those with "
                          "--data and --limit")
-    whole = [row for row in fitting if not row["settings"]["mask"]]
+    tested = [row for row in fitting if "part" not in row["settings"]]
+    if not tested:
+        raise UsageError(f"{path} certifies {name} on the {fitting[0]['settings']['part']} part of {dataset.name}; "
+                         "give certificates of test samples")
+    whole = [row for row in tested if not row["settings"]["mask"]]
     if not whole:
         raise UsageError(f"{path} certifies {name} only against changes within a mask; a package carries certificates "
                          "against changes anywhere")

@@ -17,7 +17,7 @@ from tinyfuse.analyses.certificates.asked import Certified, questions_of
 from tinyfuse.analyses.certificates.ball import Ball
 from tinyfuse.analyses.certificates.certify import METHODS, Certifier, verdicts
 from tinyfuse.analyses.certificates.radius import certified_radii
-from tinyfuse.analyses.certificates.record import check_labels
+from tinyfuse.analyses.certificates.record import Named, check_labels
 from tinyfuse.attacks.adversarial import misclassified
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.checks.certificates import broken_despite, is_certificate
@@ -25,7 +25,8 @@ from tinyfuse.checks.gating import check_run
 from tinyfuse.checks.run_checks import run_checks
 from tinyfuse.cli import main as cli
 from tinyfuse.core.errors import DataError, GateError, ModelError, UsageError
-from tinyfuse.core.results import ResultStore
+from tinyfuse.core.files import sha256_hex
+from tinyfuse.core.results import ResultStore, row_key
 from tinyfuse.data import Dataset
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import setups
@@ -276,5 +277,12 @@ def test_certificates_of_other_files_data_or_places_are_one_line(small_tflite: P
     mask = {"cam": np.eye(8)[:, :, None]}
     api.certify(small_tflite, half_known, codes=1, mask=mask, out=tmp_path / "masked", **asked)
     refused(tmp_path / "masked", "only against changes within a mask")
+    row = ResultStore(proofs / "results.jsonl").rows("analysis", quantity="certified")[0]
+    named = Named(row["model"], row["precision"], sha256_hex(small_tflite.read_bytes()), row["seed"],
+                  row["data_checksum"])
+    common = named.common(settings=row["settings"] | {"part": "validation"}, of=row["of"], n=row["n"])
+    held = {**row, "settings": common["settings"], "key": row_key({**common, "quantity": "certified"})}
+    ResultStore(tmp_path / "held.jsonl").append(held)
+    refused(tmp_path / "held.jsonl", "on the validation part of half; give certificates of test samples")
     api.certify(small_tflite, half_known, codes=200, out=tmp_path / "nothing", **asked)
     refused(tmp_path / "nothing", "certifies not one sample")

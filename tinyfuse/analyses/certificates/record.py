@@ -28,6 +28,7 @@ from tinyfuse.threats.masks import mask_text
 from tinyfuse.threats.modes import mode_name
 from tinyfuse.threats.threat import Threat
 
+TEST = "test"
 QUANTITIES = (CERTIFIED, "falsified", "open")
 FOUND = (
     Quantity(CERTIFIED, "certified", "share", "no codes within the budget change the answer: proved"),
@@ -50,7 +51,7 @@ class Question:
     """What an adversary may do: ``budget`` in the units of the ``inputs``, by attacked input, everything else alike.
 
     ``world``: threat model "codes" (G) or "real" (R). ``steps`` of the PGD that looks for counterexamples; ``largest``:
-    codes up to which a radius is searched (0: none).
+    codes up to which a radius is searched (0: none). ``part`` of the data whose samples it is about.
     """
 
     inputs: tuple[Input, ...]
@@ -60,6 +61,7 @@ class Question:
     mask: Mapping[str, np.ndarray] = field(default_factory=dict)
     steps: int = 20
     largest: int = 0
+    part: str = TEST
 
     def on(self, names: tuple[str, ...]) -> Question:
         """Return the question for an adversary who changes the inputs ``names`` alone."""
@@ -68,8 +70,9 @@ class Question:
 
     def settings(self, methods: tuple[str, ...]) -> dict[str, Any]:
         """Return what decides the answer, as plain values."""
+        other = {} if self.part == TEST else {"part": self.part}
         return {"norm": self.norm, "threat": self.world, "budget": dict(self.budget), "mask": mask_text(self.mask),
-                "methods": list(methods), "steps": self.steps, "largest": self.largest}
+                "methods": list(methods), "steps": self.steps, "largest": self.largest, **other}
 
 
 @dataclass(frozen=True)

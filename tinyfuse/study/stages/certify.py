@@ -48,7 +48,7 @@ def _questions(run: Run, network: Network) -> Iterator[Question]:
             for world in matrix.threats if matrix.norm == "linf" else ("codes",):
                 whole = spread(budget, network.input_names)
                 yield Question(network.inputs, {name: whole[name] for name in names}, matrix.norm, world,
-                               steps=matrix.steps)
+                               steps=matrix.steps, part=run.part)
 
 
 def _certify(run: Run, network: Network, made: IntegerFile, questions: list[Question]) -> None:
