@@ -119,6 +119,18 @@ def test_codes_are_librosas_but_for_roundings(one: FrontEnd, tables_of: Callable
     assert apart.max() <= 1 and np.mean(apart == 0) >= 0.999
 
 
+def test_a_place_that_never_varied_leaves_the_others_their_bits() -> None:
+    """A band that is silent throughout training, and recordings that are."""
+    bands, clips, grid = LogMel(**SHARED, bands=18, fft=256), voices(4), Grid(6 / 65535, 0, -32768, 32767)
+    fitted = Normalisation((-40.0,) * 18, (*(8.0,) * 17, 1e-6), -3.0, 3.0)
+    found = [sound_codes(made(bands, fitted, grid), clips) for made in (sound_tables, fixed_tables)]
+    assert np.abs(found[0] - found[1]).max() <= 1
+    wave, still = Waveform(rate=8000, length=500, normalise="standard"), Normalisation((0.0,), (1e-6,), 0.0, 1e-6)
+    clip = np.array([0, 1, -1, *[0] * 497], np.int16)
+    codes = sound_codes(fixed_tables(wave, still, Grid(1e-6 / 65535, -32768, -32768, 32767)), [clip])
+    assert codes.reshape(-1)[:4].tolist() == [-32768, 32767, -32768, -32768]
+
+
 @pytest.mark.parametrize("tables_of", [sound_tables, fixed_tables])
 def test_the_batch_changes_nothing_and_silence_is_heard(tables_of: Callable[..., SoundTables]) -> None:
     clips = [np.zeros(2000, np.int16), *voices(3), np.full(2500, -32768, np.int16)]

@@ -39,6 +39,9 @@ DROPPED_BITS, WEIGHT_BITS = 16, 18
 """Of powers before they are weighted; of the sum of a band's weights."""
 SUM_BITS = 28
 """Of the sum of all complex numbers of an FFT: four of it and a rounding fit 31."""
+STEEPEST = 16
+"""A value crosses its codes within no less than this part of a decibel, a sample within one of its 16-bit steps:
+roundings would fill a narrower range."""
 TERM_BITS = 26
 TERMS = tuple(round(20 / np.log(10.0) / odd * 2**TERM_BITS) for odd in (1, 3, 5, 7))
 PER_OCTAVE = round(10 * np.log10(2.0) * 2**TERM_BITS)
@@ -115,8 +118,14 @@ def fixed_tables(front_end: FrontEnd, fitted: Normalisation, grid: Grid) -> Fixe
 
 
 def _steps(one: FrontEnd, fitted: Normalisation, grid: Grid) -> dict[str, Any]:
-    """Slope, offset, both ends and code_bits: as many bits as fit 32 of a slope and 60 of an offset."""
+    """Slope, offset, both ends and code_bits: as many bits as fit 32 of a slope and 60 of an offset.
+
+    A place that hardly varied in training has a huge slope, which would leave the others few bits: it is less steep
+    about its mean.
+    """
     slope, offset, ends = affine_of(one, fitted, grid)
+    less = np.minimum(slope, (STEEPEST if isinstance(one, Frames) else FULL_SCALE) * (grid.high - grid.low + 1))
+    slope, offset = less, offset + (slope - less) * np.array(fitted.mean)
     largest = max(np.abs(offset).max(), ends[1], 1.0)
     bits = min(POINT - 1 - int(np.ceil(np.log2(np.abs(slope).max()))), 60 - DB_BITS - int(np.ceil(np.log2(largest))))
     held = np.round(np.concatenate([offset, ends]) * 2.0 ** (bits + DB_BITS)).astype(np.int64)
