@@ -21,8 +21,8 @@ from tinyfuse.search.select import Selection
 from tinyfuse.study.attack import AttackResult
 from tinyfuse.study.minimal_budget import MinimalResult
 from tinyfuse.study.row_text import findings, flag_text, sentence
-from tinyfuse.threats.modes import mode_name
 from tinyfuse.threats.budget_text import size_text
+from tinyfuse.threats.modes import mode_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
