@@ -6,8 +6,10 @@ import os
 import socket
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import loopback as light
 import pytest
@@ -18,6 +20,7 @@ from tinyfuse.core.cluster.blobs import Blob, BlobFolder, blob_of
 from tinyfuse.core.cluster.client import Cluster, cluster
 from tinyfuse.core.cluster.identity import differences, identity
 from tinyfuse.core.cluster.packs import pack, unpack
+from tinyfuse.core.cluster.worker import Parcel
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.workers import Bundle, Processes, Task, WorkerError
 
@@ -160,15 +163,25 @@ def test_a_lost_cluster_is_one_line(running: Loopback, workers: Cluster, tmp_pat
 
 
 def test_no_workers_for_long_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Empty:
-        def nthreads(self) -> dict[str, int]:
-            return {}
+    """Also when the last task is handed out and the workers go."""
+    class Leaving:
+        def __init__(self) -> None:
+            self.crowd = {"tcp://there:1": 1, "tcp://there:2": 1}
 
-    monkeypatch.setattr(client, "LOOK_SECONDS", 0)
+        def nthreads(self) -> dict[str, int]:
+            return self.crowd
+
+        def submit(self, function: Callable[..., Any], parcel: Parcel, *, pure: bool) -> Future[Any]:
+            self.crowd = {}
+            return Future()
+
+        def cancel(self, futures: list[Any]) -> None:
+            assert len(futures) == 1
+
+    monkeypatch.setattr(client, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(client, "PATIENCE_SECONDS", 0)
-    crew = client._Crew(Empty(), "tcp://here:1")
     with pytest.raises(WorkerError, match="tcp://here:1 has had no workers for 0 s"):
-        crew.size()
+        list(Cluster(Leaving(), "tcp://here:1").start([(abs, (-2,))]))
 
 
 def blob(folder: Path, text: str, name: str = "x.bin") -> Blob:

@@ -178,7 +178,8 @@ class Cluster:
             task: Task | None = None
             more = True
             while (more or running) and not stopped.is_set():
-                while more and len(running) < max(crew.size(), 1):
+                crowd = max(crew.size(), 1)  # also when all is handed out: there may be nobody left to do it
+                while more and len(running) < crowd:
                     with _reading_here():
                         task = next(tasks, _END)
                         more = task is not _END
