@@ -17,12 +17,14 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+from emitted import MODEL
 from filelock import FileLock
 from thin import thin_trunk
 
 from tinyfuse.data import Dataset, Samples, load
 from tinyfuse.data.digits.augmentation import Augmentation
 from tinyfuse.data.digits.load import INPUTS
+from tinyfuse.firmware import deploy
 from tinyfuse.nn import zoo
 from tinyfuse.nn.network import Network, describe_training
 from tinyfuse.nn.origin import seen_inputs
@@ -102,6 +104,15 @@ def thin_early(tiny_dataset: Dataset, shared_folder: Path) -> Network:
     with FileLock(shared_folder / "thin.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setattr(resnet8, "trunk", thin_trunk)
         return train_or_load("early", tiny_dataset, TrainConfig(epochs=10, batch_size=20), shared_folder / "thin")
+
+
+@pytest.fixture(scope="session")
+def listening_package(tiny_dataset: Dataset, shared_folder: Path) -> Path:
+    """Early fusion at 6 bits, exported once with a camera of 160x120 and the live application; it stays as it is."""
+    folder = shared_folder / "listening"
+    with FileLock(shared_folder / "listening.lock"):
+        return folder if folder.exists() else deploy.export(
+            MODEL, folder, dataset=tiny_dataset, vectors=1, name="net", frontend="image=160x120", application="live")
 
 
 def _lively_model(name: str) -> Any:

@@ -20,7 +20,8 @@ RUNTIME = Path(__file__).resolve().parents[1] / "firmware_export" / "runtime"
 MODEL = Path(__file__).resolve().parents[1] / "models" / "digits" / "early__w6.tflite"
 COMPILER = shutil.which("gcc") or shutil.which("cc") or ""
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-FLAGS = [*WARNINGS, "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZE = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+FLAGS = [*WARNINGS, *SANITIZE]
 """Without optimisation the sanitizers see every access, and the compiler takes half the time."""
 MAIN = """
 #include <stdio.h>

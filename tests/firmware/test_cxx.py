@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emitted import SANITIZE
 from mixed_sensors import mixed_model
 
 from tinyfuse.firmware.frontend_emit import front_end_sources
@@ -19,7 +20,6 @@ from tinyfuse.firmware.program import program_of
 from tinyfuse.integer.model import IntegerModel
 
 SCENES = 6
-SANITIZE = ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 MAIN = """
 #include <algorithm>
 #include <cstdio>

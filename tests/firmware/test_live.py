@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from emitted import MODEL
+from emitted import MODEL, SANITIZE
 from mixed_sensors import mixed_model
 from one_operator import Spec, Step, build
 
@@ -62,7 +62,7 @@ class App:
 
     def played(self, where: str, work: Path, moments: list[Moment]) -> Played:
         if where == "host":
-            found = play_on_host(self.live, self.front_ends, self.folder, work, moments)
+            found = play_on_host(self.live, self.front_ends, self.folder, work, moments, SANITIZE)
             return found if found is not None else pytest.skip("no C compiler")
         if where not in BEST:
             pytest.skip(f"nothing emulates {where} here")
@@ -70,14 +70,12 @@ class App:
 
 
 @pytest.fixture(scope="module")
-def digits(tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> App:
-    folder = deploy.export(MODEL, tmp_path_factory.mktemp("live") / "digits", dataset=tiny_dataset, vectors=1,
-                           name="net", frontend="image=40x30", application="live")
+def digits(tiny_dataset: Dataset, listening_package: Path) -> App:
     model = load_model(MODEL)
     program, names = program_of(model, "net"), [port.name for port in model.inputs]
-    front_ends = front_ends_of(program, names, deploy.table_of(MODEL, model), {"image": (30, 40)})
+    front_ends = front_ends_of(program, names, deploy.table_of(MODEL, model), {"image": (120, 160)})
     means = model.codes_of({name: one[None] for name, one in tiny_dataset.train.means(names).items()})
-    return App(live_of(model, program, front_ends, means, "tiny"), front_ends, model, folder)
+    return App(live_of(model, program, front_ends, means, "tiny"), front_ends, model, listening_package)
 
 
 def scene() -> list[Moment]:
@@ -87,7 +85,7 @@ def scene() -> list[Moment]:
     for place in range(23):
         sound: np.ndarray | None = heard[2000 * place: 2000 * (place + 1)]
         sound = quiet if 6 <= place < 12 else None if place in (14, 15, 16) else sound
-        frame = picture((30, 40), place // 4, dark=place in (12, 13))
+        frame = picture((120, 160), place // 4, dark=place in (12, 13))
         moments.append({"audio": sound, "image": None if place in (5, 16, 17) else frame})
     return moments
 
@@ -185,14 +183,14 @@ def test_one_sigmoid_is_two_classes(tmp_path: Path) -> None:
 
 @pytest.mark.skipif("rv32" not in BEST, reason="nothing emulates rv32 here")
 def test_verify_proves_the_application_or_finds_what_is_wrong(mixed: App, tmp_path: Path) -> None:
-    ready = {"rv32": BEST["rv32"]}
-    (found,) = prove_live(open_package(mixed.folder), ready, tmp_path / "right")
+    package, ready = open_package(mixed.folder), {"rv32": BEST["rv32"]}
+    (found,) = prove_live(package, ready, tmp_path / "right")
     found.check()
     assert len(found.wanted) == MOMENTS and all("missing" in "".join(found.wanted[place:place + 5]) for place in (1, 5))
     copied = Path(shutil.copytree(mixed.folder, tmp_path / "package"))
     source = copied / "examples" / "live" / "live.c"
     source.write_text(source.read_text().replace("* SHARE / sum", "* SHARE / (sum + 999u)"))
-    (wrong,) = prove_live(open_package(copied), ready, tmp_path / "wrong")
+    (wrong,) = prove_live(replace(package, folder=copied), ready, tmp_path / "wrong")
     with pytest.raises(ParityError, match=rf"live on rv32: {wrong.differing} of {MOMENTS} decisions are not Python's"):
         wrong.check()
 

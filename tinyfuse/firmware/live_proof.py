@@ -43,13 +43,13 @@ class Played:
 
 
 def play_on_host(live: Live, front_ends: FrontEnds | None, package: Path, work: Path,
-                 moments: Sequence[Moment]) -> Played | None:
-    """Compile the application in ``package`` for this machine, with sanitizers; None without a C compiler."""
+                 moments: Sequence[Moment], options: Sequence[str] = SANITIZE) -> Played | None:
+    """Compile the application in ``package`` for this machine with ``options``; None without a C compiler."""
     command = host_compiler()
     if command is None:
         return None
-    main, sources, options = _parts(live, front_ends, package, work)
-    run([command, *STRICT, *SANITIZE, *options, "-DTNY_HOST", f"-I{export_folder('harness')}", str(main),
+    main, sources, folders = _parts(live, front_ends, package, work)
+    run([command, *STRICT, *options, *folders, "-DTNY_HOST", f"-I{export_folder('harness')}", str(main),
          *map(str, sources), "-o", str(work / "live")])
     said = said_on_host(work / "live", moment_bytes(live, moments), f"the application of {live.program.name}")
     return _played("host", list(records(struct.pack("<I", len(said)) + said, "host")), 0.0)

@@ -5,6 +5,7 @@ The values are librosa's to float32's rounding (tests); what places a recording 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,9 @@ class DifferentiableSound:
             raise UsageError(f"{front_end.label} takes no sound, so no wave can attack it; inputs of kind mfcc, "
                              "log-mel, spectrogram and waveform do")
         self.front_end, self.fitted = front_end, fitted
-        self._forward = tensorflow().function(self.inputs_of, reduce_retracing=True)
-        self._backward = tensorflow().function(self._pulled_back, reduce_retracing=True)
+        # No branch here depends on a tensor, and to rewrite the code for such branches would take seconds.
+        compiled = partial(tensorflow().function, autograph=False, reduce_retracing=True)
+        self._forward, self._backward = compiled(self.inputs_of), compiled(self._pulled_back)
 
     def inputs(self, windows: np.ndarray, outside: np.ndarray, count: np.ndarray) -> np.ndarray:
         """Compute inputs, float32 [n, *shape]."""
