@@ -234,7 +234,7 @@ def test_what_does_not_fit_is_one_line() -> None:
 
 @pytest.mark.parametrize("given, words", [
     ("image=0x0", "a camera of 0x0 pixels"), ("mic=8x8", "a camera for 'mic'; inputs that are pictures: image"),
-    ("loud", "--frontend 'loud'; give none, float or fixed, or what cameras give, such as camera=160x120")])
+    ("loud", "--frontend 'loud'; give none alone, float or fixed, or what cameras give, such as camera=160x120")])
 def test_export_refuses_other_front_ends(given: str, words: str, tmp_path: Path,
                                          capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["export", str(MODEL), "--out", str(tmp_path / "out"), "--random", "--frontend", given]) in (1, 2)
