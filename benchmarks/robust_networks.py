@@ -23,7 +23,7 @@ from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.study.rows import SAMPLE_SEED
 
 RECIPES = ("w8", "w6", "w4")
-CHOSEN = {"intermediate": "drawn", "late": "drawn-pgd+single"}
+CHOSEN = {"early": "drawn-pgd+dropout", "intermediate": "drawn-pgd+dropout", "late": "drawn-pgd+single"}
 """By network the objective of benchmarks/objectives.py that it was trained with."""
 COLUMNS = (("none", "none"), ("none", "image alone"), ("none", "audio alone"), ("linf .1/.03", "image"),
            ("linf .1/.03", "audio"), ("linf .1/.03", "all"), ("l2 1/.5", "all"))
