@@ -29,6 +29,7 @@ from tinyfuse.frontend.spectrum import LogMel
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn import zoo
+from tinyfuse.study import saved_waves
 from tinyfuse.study.microphones import listening
 from tinyfuse.study.row_text import findings
 from tinyfuse.study.saved_waves import read_waves
@@ -111,7 +112,8 @@ def test_waves_are_rows_that_the_deployed_chain_judged(model: Path) -> None:
 
 
 def test_saved_waves_are_played_by_the_report_alone_and_in_a_run(model: Path, tmp_path: Path,
-                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+                                                                 capsys: pytest.CaptureFixture[str],
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     """The WAV files are the very samples that were judged; a run folder shows them beside its own figures."""
     words = ["--data", "tones", "--threat", "wave", "--epsilon", "15dB", "--samples", "9", "--steps", "3"]
     assert cli.main(["attack", str(model), *words, "--out", str(tmp_path), "--save", str(tmp_path / "a.npz")]) == 0
@@ -133,6 +135,9 @@ def test_saved_waves_are_played_by_the_report_alone_and_in_a_run(model: Path, tm
     ResultStore(tmp_path / "results.jsonl").append(clean)
     assert cli.main(["report", str(tmp_path)]) == 0
     assert "snr 15 dB" in Path(capsys.readouterr().out.split()[-1]).read_text()
+    monkeypatch.setattr(saved_waves, "LONGEST", 650)
+    assert cli.main(["attack", str(model), *words, "--epsilon", "16dB", "--out", str(tmp_path / "long")]) == 0
+    assert (tmp_path / "long" / "waves").is_dir() and not read_waves(tmp_path / "long")
     (tmp_path / "waves" / "x.json").write_text('[{"clean_file": "../../a.wav"}]')
     assert cli.main(["report", str(tmp_path)]) == 1 and "x.json" in capsys.readouterr().err
 

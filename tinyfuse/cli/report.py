@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     store = ResultStore(Path(args.run) / "results.jsonl")
     if only_waves(store.rows()):
         if args.markdown or args.epsilon is not None:
-            raise UsageError(f"{args.run} holds attacks on recordings alone; leave out --markdown and --epsilon")
+            raise UsageError(f"{args.run} holds attacks before the front end alone; leave out --markdown and --epsilon")
         print(write_waves(store.rows(), args.run))
         return 0
     if only_analyses(store.rows()):

@@ -31,8 +31,7 @@ class RunView:
     The table has the lines of every training. Figures show ``drawn``: the mean, with its interval, over the trainings
     with ``seeds``, which judged the same samples. What is told of one training (``curves``, text) is about ``seed``,
     the lowest. ``gaps`` are the checks that could not be made. ``missing`` results and ``notes`` are sentences for the
-    reader; ``examples`` show attacks, ``waves`` those on
-    recordings.
+    reader; ``examples`` show attacks, ``waves`` those before the front end.
     """
 
     rows: Sequence[Row]

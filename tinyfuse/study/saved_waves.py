@@ -22,6 +22,8 @@ FOLDER = "waves"
 KEPT = 6
 """Recordings of one attack."""
 MAX_WAVE_BYTES, MAX_INDEX_BYTES = 8 << 20, 1 << 20
+LONGEST = MAX_WAVE_BYTES // 2 - 1024
+"""Samples of a file that is read again; its head takes some bytes."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,17 @@ class SavedWave:
 
 
 def keep_waves(folder: str | Path, heard: Microphone, task: WaveTask, found: AttackResult) -> Path:
-    """Write some recordings of ``found`` into ``folder``/waves, those that were broken first; return that folder."""
+    """Write some recordings of ``found`` into ``folder``/waves, those that were broken first; return that folder.
+
+    What is too long for a page stays out.
+    """
     place, made, name = Path(folder) / FOLDER, found.made, heard.name
     place.mkdir(parents=True, exist_ok=True)
     row = next(row for row in found.rows if row["kind"] == "attack")
     stem = f"{row['model']}__{row['precision']}-{row['key']}"
     right = made["clean_answer"] == made["label"]
-    order = np.argsort(~(made["broken"] & right), kind="stable")[:KEPT]
+    order = np.argsort(~(made["broken"] & right), kind="stable")
+    order = order[made[f"samples_{name}"][order] <= LONGEST][:KEPT]
     saved = []
     for number in order:
         pair = [made[key][number, :made[f"samples_{name}"][number]] for key in (f"clean_wave_{name}", f"wave_{name}")]
