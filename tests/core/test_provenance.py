@@ -82,9 +82,10 @@ def test_the_commit_of_a_checkout_says_when_files_differ(monkeypatch: pytest.Mon
 
 
 def test_no_heavy_imports() -> None:
-    """Report and statistics start without TensorFlow, matplotlib or scipy."""
+    """Report, statistics and all options start without TensorFlow, numba, matplotlib or scipy."""
     code = ("import sys, tinyfuse.report, tinyfuse.core.results, tinyfuse.core.provenance, tinyfuse.study.worst_case; "
-            "heavy = {'tensorflow', 'tf_keras', 'matplotlib', 'scipy', 'jinja2'} & set(sys.modules); "
+            "from tinyfuse.cli.main import build_parser; build_parser(); "
+            "heavy = {'tensorflow', 'tf_keras', 'numba', 'matplotlib', 'scipy', 'jinja2'} & set(sys.modules); "
             "sys.exit(repr(heavy) if heavy else 0)")
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr

@@ -118,6 +118,8 @@ def test_no_server_or_no_file_is_one_line(origin: Remotes, tmp_path: Path, url: 
     with pytest.raises(DataError, match="download failed") as caught:
         fetch("fsdd", remotes=missing, folder=tmp_path)
     assert "\n" not in str(caught.value)
+    response = getattr(caught.value.__context__, "response", None)
+    assert (response is None) == (url is not None) and (response is None or response.raw.closed), "no socket stays open"
 
 
 def test_a_damaged_archive_is_explained(origin: Remotes, tmp_path: Path) -> None:

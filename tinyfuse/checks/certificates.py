@@ -15,6 +15,8 @@ from tinyfuse.core.results import Row
 CERTIFICATE = "certificate"
 """The analysis whose rows with the quantity CERTIFIED say sample by sample what is proved."""
 CERTIFIED = "certified"
+CERTIFY_STAGE = "certify"
+"""Stage of the failed row of a model that has no certificates; its attacks stand."""
 _SAME_BUDGET = 1e-9
 
 

@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyfuse import api
 from tinyfuse.attacks import attack_of
@@ -14,11 +14,13 @@ from tinyfuse.cli import options
 from tinyfuse.cli.wave import IDLE, table_of
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.sources import load_from
-from tinyfuse.report.notebook import AttackRows
 from tinyfuse.study.frame_attack import seeing
 from tinyfuse.study.microphones import kinds_of
 from tinyfuse.threats.frame_budgets import FRAME, read_frame_budget
 from tinyfuse.threats.modes import one_input
+
+if TYPE_CHECKING:
+    from tinyfuse.report.notebook import AttackRows
 
 _CAMERA = re.compile(r"(\d{1,5})x(\d{1,5})")
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyfuse import api
 from tinyfuse.attacks import attack_of
@@ -18,10 +18,12 @@ from tinyfuse.core.files import read_limited, sha256_hex
 from tinyfuse.data.sources import load_from
 from tinyfuse.nn.zoo.user import MAX_TFLITE_BYTES, is_network
 from tinyfuse.quantize.integer_table import read_integer_table
-from tinyfuse.report.notebook import AttackRows
 from tinyfuse.study.microphones import listening
 from tinyfuse.threats.modes import one_input
 from tinyfuse.threats.wave_budgets import LARGEST, read_wave_budget
+
+if TYPE_CHECKING:
+    from tinyfuse.report.notebook import AttackRows
 
 IDLE = ("profile", "codes", "mask", "ensemble", "around_memory")
 """Options about inputs, which a recording has not reached yet."""

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.checks.certificates import is_quantity
+from tinyfuse.checks.certificates import CERTIFY_STAGE, is_quantity
 from tinyfuse.checks.line_rows import INTEGER, budget_of, by_line, survivors_of, within
 from tinyfuse.core.results import Row
 from tinyfuse.report.summary import SummaryRow, modes_among
 from tinyfuse.report.view import RunView
 from tinyfuse.report.vocabulary import interval, percent
-from tinyfuse.study.stages.certify import CERTIFY_STAGE
 from tinyfuse.study.worst_case import CurvePoint, Track, accuracy_of, certified_track
 from tinyfuse.threats.budgets import epsilon_text, whole_budgets
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tinyfuse.analyses.certificates.ball import BALLS
 from tinyfuse.attacks.profiles import PROFILES, Profile, profile
 from tinyfuse.core import strict, toml
 from tinyfuse.core.errors import UsageError, nearest
@@ -18,7 +17,7 @@ from tinyfuse.nn.zoo.user import check_network_file
 from tinyfuse.quantize.recipe import Recipe, mix_name, read_recipe
 from tinyfuse.threats.budgets import Spent, check_epsilons
 from tinyfuse.threats.code_threats import DOMAINS
-from tinyfuse.threats.norms import NORMS
+from tinyfuse.threats.norms import NORMS, PROVABLE
 
 _CHOICES = {"executors": tuple(name for name in EXECUTORS if name != "twin"), "profiles": tuple(PROFILES),
             "threats": DOMAINS, "norm": tuple(NORMS)}
@@ -89,8 +88,8 @@ class Matrix:
             suite.check_norm(self.norm)
         for epsilons in (self.epsilons, self.raw_epsilons, self.certify):
             check_epsilons(epsilons, "matrix")
-        if self.certify and self.norm not in BALLS:
-            raise UsageError(f"matrix: certify in the norm {self.norm}; certificates are about {', '.join(BALLS)}")
+        if self.certify and self.norm not in PROVABLE:
+            raise UsageError(f"matrix: certify in the norm {self.norm}; certificates are about {', '.join(PROVABLE)}")
         if not (self.models and self.epsilons and self.profiles):
             raise UsageError("matrix: models, profiles and epsilons need at least one entry each")
         if self.seeds and any(map(is_file, self.models)):

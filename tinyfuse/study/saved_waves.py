@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import atomic_path, read_limited, write_text
 from tinyfuse.core.plain_json import parse_json
 from tinyfuse.core.strict import decode, encode
-from tinyfuse.study.attack import AttackResult
-from tinyfuse.study.microphones import Microphone
-from tinyfuse.study.wave_attack import WaveTask
+
+if TYPE_CHECKING:  # a page that lists what was kept needs none of it
+    from tinyfuse.study.attack import AttackResult
+    from tinyfuse.study.microphones import Microphone
+    from tinyfuse.study.wave_attack import WaveTask
 
 FOLDER = "waves"
 KEPT = 6

@@ -208,6 +208,8 @@ def _divided(values: np.ndarray, by: np.ndarray) -> np.ndarray:
 
 
 NORMS: dict[str, Norm] = {norm.name: norm for norm in (Linf(), L2(), L2Joint(), L2Steps())}
+PROVABLE = ("linf", "l2", "l2-joint")
+"""Norms of the budgets that certificates are about."""
 
 
 def norm_of(name: str | Norm) -> Norm:

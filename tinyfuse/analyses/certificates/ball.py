@@ -17,8 +17,6 @@ from tinyfuse.threats.code_threats import box_ends
 from tinyfuse.threats.threat import Threat
 
 _LENGTHS = ("l2", "l2-joint")
-BALLS = ("linf", *_LENGTHS)
-"""Norms of the budgets that certificates are about."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,6 +85,9 @@ def _retrieve(url: str, checksum: str | None, path: Path) -> Path:
         raise DataError(f"{url}: the download does not have the checksum {checksum}; try again, or put the original "
                         f"into {path.parent}") from None
     except OSError as error:
+        response = getattr(error, "response", None)
+        if response is not None:  # pooch leaves that of a refusal, and so its socket, open
+            response.close()
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{url}: download failed ({reason}); try again, or give a folder that holds the data") from None
     return path

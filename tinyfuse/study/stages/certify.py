@@ -8,6 +8,7 @@ from tinyfuse.analyses.certificates.certify import METHODS, Certifier
 from tinyfuse.analyses.certificates.record import Named, Question, certificate_rows
 from tinyfuse.attacks.targets.anomaly import twin_target
 from tinyfuse.attacks.targets.twin_target import TwinTarget
+from tinyfuse.checks.certificates import CERTIFY_STAGE
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import ModelError, TinyfuseError
 from tinyfuse.core.faults import log_fault
@@ -18,9 +19,6 @@ from tinyfuse.study.run import Run
 from tinyfuse.study.stages.convert import IntegerFile
 from tinyfuse.threats.budgets import spread
 from tinyfuse.threats.modes import modes_of
-
-CERTIFY_STAGE = "certify"
-"""Stage of the failed row of a model that has no certificates; its attacks stand."""
 
 
 def certify_all(run: Run, networks: Sequence[Network], files: Mapping[str, Sequence[IntegerFile]]) -> None:
