@@ -123,7 +123,7 @@ def _table(lines: list[dict[str, Any]]) -> str:
     for line in lines:
         cores = line["cores"]
         one = cores.get("m4") or next(iter(cores.values()))
-        counts = [f"{cores[name]['instructions'] / cores[name]['macs']:.2f}" if name in cores else "-"
+        counts = [f"{cores[name]['instructions'] / cores[name]['macs']:.3f}" if name in cores else "-"
                   for name in CORES]
         rows.append(
             f"| {line['model']} | {line['recipe']} | {line['optimize']} | {one['macs'] / 1e6:.1f} | "

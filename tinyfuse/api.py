@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyfuse.core.console import console, progress
-from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.core.errors import UsageError
 from tinyfuse.core.files import save_arrays
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from tinyfuse.analyses import AnalysisSubject
     from tinyfuse.analyses.certificates.asked import Certified
-    from tinyfuse.attacks import Attack
     from tinyfuse.data import Dataset
     from tinyfuse.report.analysed import Analysed
     from tinyfuse.report.notebook import AttackRows, ChosenBits, ComparedExecutors, SmallestBudgets, VerifiedCores
@@ -114,6 +113,7 @@ def attack(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality
     """
     from tinyfuse.attacks import attack_of
     from tinyfuse.study.attack import AttackTask
+    from tinyfuse.study.check_attack import check_attack
 
     path, plan = Path(model), attack_of(attack, settings)
     norm = plan.norm_or_default(norm)
@@ -149,10 +149,10 @@ def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: st
     from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.report.notebook import AttackRows
     from tinyfuse.study.attack import attack_model, attack_network, replay_on_model
+    from tinyfuse.study.check_attack import check_saved
     from tinyfuse.study.open_subject import model_and_data, network_and_data, source_of
 
-    if save is not None and Path(save).suffix != ".npz":
-        raise UsageError(f"{save}: attacked inputs are saved as .npz; give a name that ends so")
+    check_saved(save)
     if task.around_memory and not is_network(path) and (together or source is None):
         raise UsageError(f"{path}: gradients go around the memory of a float network; give that, or as the --source of "
                          "inputs that are replayed on these integers")
@@ -195,6 +195,7 @@ def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mod
     from tinyfuse.core.results import ResultStore
     from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.report.notebook import AttackRows
+    from tinyfuse.study.check_attack import check_wave_attack
     from tinyfuse.study.microphones import open_microphone
     from tinyfuse.study.saved_waves import keep_waves
     from tinyfuse.study.wave_attack import WaveTask, attack_recordings
@@ -225,6 +226,7 @@ def minimal_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
     :func:`attack_wave`.
     """
     from tinyfuse.attacks import attack_of
+    from tinyfuse.study.check_attack import check_wave_attack
     from tinyfuse.study.microphones import open_microphone
     from tinyfuse.study.wave_attack import WaveTask
     from tinyfuse.study.wave_minimal import minimal_wave as search
@@ -256,6 +258,7 @@ def attack_frame(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
     from tinyfuse.core.results import ResultStore
     from tinyfuse.nn.zoo.user import is_network
     from tinyfuse.report.notebook import AttackRows
+    from tinyfuse.study.check_attack import check_frame_attack
     from tinyfuse.study.frame_attack import FrameTask, attack_frames, open_eye
     from tinyfuse.threats.frame_budgets import read_frame_budget
     from tinyfuse.threats.modes import one_input
@@ -270,59 +273,6 @@ def attack_frame(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
     if save is not None:
         save_arrays(save, result.made)
     return AttackRows.of(result)
-
-
-def check_wave_attack(path: Path, plan: Attack, executors: Sequence[str], source: str | Path | None,
-                      save: str | Path | None, norm: str) -> None:
-    """Raise UsageError for what does not go together in an attack on recordings; nothing is loaded for it."""
-    check_scene_attack(path, plan, executors, source, save)
-    _check_held_as(plan, norm, "l2" if norm == "snr" else "linf")
-    if plan.one_for_all and (norm == "masking" or source is not None):
-        raise UsageError(f"{plan.name} makes one wave for all recordings of one model, and what is masked differs from "
-                         "one to the next; give snr or pcm, and no source")
-
-
-def check_frame_attack(path: Path, plan: Attack, executors: Sequence[str], save: str | Path | None, norm: str,
-                       given: Sequence[str]) -> None:
-    """Raise UsageError for what does not go together in an attack on frames; nothing is loaded for it.
-
-    ``given``: names of what was said about the attack itself.
-    """
-    from tinyfuse.attacks.frame.scene_changes import CHANGES
-
-    check_scene_attack(path, plan, executors, None, save)
-    if norm in CHANGES and given:
-        raise UsageError(f"{norm} is tried on a grid of amounts, whatever the attack is; leave out "
-                         f"{' and '.join(name.replace('_', '-') for name in given)}")
-    _check_held_as(plan, norm, "linf")
-    if plan.one_for_all:
-        raise UsageError(f"{plan.name} is not made for frames; use fgsm, pgd, mim or square")
-
-
-def _check_held_as(plan: Attack, norm: str, held: str) -> None:
-    """Raise UsageError unless ``plan`` keeps to changes of ``norm``, which are bounded in the norm ``held``."""
-    if held not in plan.norms:
-        raise UsageError(f"{plan.name} does not keep to {norm}, which bounds changes in {held}; it is made for "
-                         f"{' and '.join(plan.norms)}: choose another attack, such as pgd, or another norm")
-
-
-def check_scene_attack(path: Path, plan: Attack, executors: Sequence[str], source: str | Path | None,
-                       save: str | Path | None) -> None:
-    """Raise UsageError for what does not go together in an attack before the front end; nothing is loaded for it."""
-    from tinyfuse.integer.executors import check_executor
-    from tinyfuse.integer.executors.installed import check_here
-    from tinyfuse.nn.zoo.user import is_network
-
-    for executor in executors:
-        check_executor(executor)
-        check_here(executor)
-    if plan.needs_float:
-        raise UsageError(f"{plan.name} works on inputs, not on what is before the front end; use fgsm, pgd, mim or fgm")
-    if is_network(path) and (source is not None or executors):
-        raise UsageError(f"{path} is a float network, which is attacked itself and runs in Keras; leave out executors "
-                         "and the source")
-    if save is not None and Path(save).suffix != ".npz":
-        raise UsageError(f"{save}: attacked inputs are saved as .npz; give a name that ends so")
 
 
 def _default_executors() -> tuple[str, ...]:
@@ -499,35 +449,3 @@ def verify(package: str | Path, *, cores: str | None = None, compiler: str | Non
     from tinyfuse.report.notebook import VerifiedCores
 
     return VerifiedCores.of(firmware.verify(package, cores=cores, compiler=compiler, emulator=emulator))
-
-
-def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str], source: str | Path | None,
-                  ensemble: bool, codes: int | None) -> None:
-    """Raise UsageError for what does not go together; nothing is loaded for it."""
-    from tinyfuse.integer.executors import check_executor
-    from tinyfuse.integer.executors.installed import check_here
-    from tinyfuse.nn.zoo.user import is_network
-    from tinyfuse.threats.code_threats import WORLDS
-    from tinyfuse.threats.frame_budgets import FRAME
-    from tinyfuse.threats.wave_budgets import WAVE
-
-    for executor in executors:
-        check_executor(executor)
-        check_here(executor)
-    if threat in (WAVE, FRAME):
-        raise UsageError(f"what is before the front end is attacked by attack_{threat}, or with --threat {threat}")
-    if threat not in WORLDS:
-        raise UsageError(f"unknown threat model '{threat}'{nearest(threat, WORLDS)}; use one of {', '.join(WORLDS)}")
-    network = is_network(path)
-    if network and codes is not None:
-        raise UsageError("a budget in codes is for an integer .tflite; a float network takes real values: give epsilon")
-    if network and (ensemble or plan.needs_float):
-        raise UsageError(f"{'an ensemble' if ensemble else plan.name} needs an integer model beside its float network; "
-                         "give the .tflite")
-    if ensemble and (plan.gradient_free or not plan.in_suites or threat == "naive"):
-        raise UsageError("an ensemble joins gradients at the same codes: use fgsm, pgd or mim, and the threat model "
-                         "codes or real")
-    if not plan.in_suites and threat == "naive":
-        raise UsageError(f"{plan.name} is made for the integer model itself; use the threat model codes or real")
-    if plan.one_for_all and source is not None:
-        raise UsageError("a universal perturbation is made for the model that is attacked; leave out the source")

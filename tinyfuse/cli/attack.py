@@ -24,6 +24,7 @@ from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn.zoo.user import MAX_TFLITE_BYTES, is_network
 from tinyfuse.quantize.integer_table import read_integer_table
+from tinyfuse.study.check_attack import check_attack, check_saved
 from tinyfuse.study.rows import budget_of, check_names
 from tinyfuse.threats.frame_budgets import FRAME
 from tinyfuse.threats.masks import masks_of
@@ -125,8 +126,7 @@ def _refuse_ignored(args: argparse.Namespace, settings: set[str]) -> None:
         unused = sorted(filter(given, names)) if given(option) else []
         if unused:
             raise UsageError(f"--{unused[0].replace('_', '-')} has no effect with --{option}; leave one of them out")
-    if args.save and not args.save.endswith(".npz"):
-        raise UsageError(f"{args.save}: attacked inputs are saved as .npz; give a name that ends so")
+    check_saved(args.save)
     if is_network(Path(args.model)):
         if args.executor or args.source:
             raise UsageError("--executor and --source are for a .tflite; a float network runs in Keras")
@@ -184,8 +184,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         plan = attack_of(attack, settings)
         norm = "linf" if args.minimal else plan.norm_or_default(args.norm)
-        api.check_attack(Path(args.model), plan, args.threat or "codes", args.executor or (),
-                         args.source, args.ensemble, None if args.minimal else args.codes)
+        check_attack(Path(args.model), plan, args.threat or "codes", args.executor or (),
+                     args.source, args.ensemble, None if args.minimal else args.codes)
     options.need_network_or_model(args.model)
     if args.source:
         options.need_network(args.source)

@@ -14,6 +14,7 @@ from tinyfuse.cli import options
 from tinyfuse.cli.wave import IDLE, table_of
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.sources import load_from
+from tinyfuse.study.check_attack import check_frame_attack
 from tinyfuse.study.frame_attack import seeing
 from tinyfuse.study.microphones import kinds_of
 from tinyfuse.threats.frame_budgets import FRAME, read_frame_budget
@@ -33,8 +34,8 @@ def run_frame(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRo
     path, attack = Path(args.model), args.attack or "pgd"
     name, budget = read_frame_budget(args.epsilon, args.norm)
     modality, camera = one_input(name, args.modality), camera_of(args.camera)
-    api.check_frame_attack(path, attack_of(attack, settings), args.executor or (), args.save, budget.norm,
-                           [*(["attack"] if args.attack else []), *settings])
+    check_frame_attack(path, attack_of(attack, settings), args.executor or (), args.save, budget.norm,
+                       [*(["attack"] if args.attack else []), *settings])
     options.need_network_or_model(args.model)
     seeing(kinds_of(table_of(path), args.model), modality, args.model)
     return api.attack_frame(path, load_from(args), attack=attack, modality=modality, norm=budget.norm,

@@ -18,6 +18,7 @@ from tinyfuse.core.files import read_limited, sha256_hex
 from tinyfuse.data.sources import load_from
 from tinyfuse.nn.zoo.user import MAX_TFLITE_BYTES, is_network
 from tinyfuse.quantize.integer_table import read_integer_table
+from tinyfuse.study.check_attack import check_wave_attack
 from tinyfuse.study.microphones import listening
 from tinyfuse.threats.modes import one_input
 from tinyfuse.threats.wave_budgets import LARGEST, read_wave_budget
@@ -44,7 +45,7 @@ def run_wave(args: argparse.Namespace, settings: Mapping[str, Any]) -> AttackRow
     modality = one_input(name, args.modality)
     plan = attack_of(attack, settings)
     read_air(args.air)
-    api.check_wave_attack(path, plan, args.executor or (), args.source, args.save, budget.norm)
+    check_wave_attack(path, plan, args.executor or (), args.source, args.save, budget.norm)
     if args.camera:
         raise UsageError("--camera is about frames; give --threat frame with it")
     options.need_network_or_model(args.model)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tinyfuse.threats.frame_budgets import FRAME_NORMS, FrameBudget
-from tinyfuse.threats.wave_budgets import WAVE_NORMS, WaveBudget
+from tinyfuse.threats.frame_budgets import FRAME_NORMS, FRAME_UNITS, FrameBudget
+from tinyfuse.threats.wave_budgets import WAVE_NORMS, WAVE_UNITS, WaveBudget
 
 
 def size_text(norm: str, size: float) -> str:
@@ -22,4 +22,4 @@ def has_unit(text: str) -> bool:
     return _UNIT.search(text.strip()) is not None
 
 
-_UNIT = re.compile(r"\d\s*(dB|steps|levels|px|%|deg)$", re.IGNORECASE)
+_UNIT = re.compile(rf"\d\s*({'|'.join(map(re.escape, (*WAVE_UNITS, *FRAME_UNITS)))})$", re.IGNORECASE)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.threats.amount import Amount, Given, read_amount
 
 FRAME = "frame"
 """The threat model: the adversary changes the camera's frame before it is cropped and resized."""
 _UNITS = {"pixels": "levels", "patch": "px", "brightness": "levels", "contrast": "%", "rotation": "deg"}
-FRAME_NORMS = tuple(_UNITS)
+FRAME_NORMS, FRAME_UNITS = tuple(_UNITS), tuple(dict.fromkeys(_UNITS.values()))
 _LIMITS = {"pixels": 255, "patch": 2048, "brightness": 255, "contrast": 100, "rotation": 180}
 _WHOLE = ("pixels", "patch")
-_TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*(levels|px|%|deg)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -41,27 +39,15 @@ class FrameBudget:
         return f"{self.amount:g} {_UNITS[self.norm]}"
 
 
-def read_frame_budget(given: float | str | Mapping[str, float | str] | None,
-                      norm: str | None) -> tuple[str, FrameBudget]:
+def read_frame_budget(given: Given, norm: str | None) -> tuple[str, FrameBudget]:
     """Read a budget such as ``8levels``, ``camera=20px`` or {"camera": "15deg"}: its input or "", and the budget.
 
     ``norm``: by default what the unit says: "pixels" for levels. Nothing given is 8 levels of a pixel.
     """
-    pairs = [*given.items()] if isinstance(given, Mapping) else [("", "8levels" if given is None else given)]
-    if len(pairs) != 1:
-        raise UsageError("an attack on the frame changes one input; give one budget")
-    name, value = str(pairs[0][0]), pairs[0][1]
-    text = f"{value:.15g}" if isinstance(value, float | int) else value.strip()
-    if "=" in text and not name:
-        name, _, text = (part.strip() for part in text.partition("="))
-    found = _TEXT.fullmatch(text)
-    if found is None:
-        raise UsageError(f"'{text}' is no budget of a frame; give 8levels (of a pixel, or of brightness), 20px (a "
-                         "patch), 20% (of contrast) or 15deg (of rotation)")
-    unit = (found[2] or "").lower()
-    chosen = norm or next((one for one, own in _UNITS.items() if own == unit), "pixels")
-    budget = FrameBudget(chosen, float(found[1]))
-    if unit and unit != _UNITS[chosen]:
-        raise UsageError(f"a budget of {text} in the norm {chosen}, which counts {_UNITS[chosen]}; leave one of them "
-                         "out")
+    name, found = read_amount(given, FRAME_UNITS, "a frame; give 8levels (of a pixel, or of brightness), 20px (a "
+                              "patch), 20% (of contrast) or 15deg (of rotation)")
+    found = found or Amount("8levels", 8.0, "levels")
+    chosen = norm or next((one for one, own in _UNITS.items() if own == found.unit), "pixels")
+    budget = FrameBudget(chosen, found.number)
+    found.check_unit(chosen, _UNITS[chosen])
     return name, budget

@@ -6,23 +6,22 @@ Rows and checks hold the ``size`` of a budget, which grows with what it allows; 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.frontend.device_sound import FULL_SCALE
+from tinyfuse.threats.amount import Given, read_amount
 
 WAVE = "wave"
 """The threat model: the adversary changes the recording before the front end."""
 _UNITS = {"snr": "dB", "pcm": "steps", "masking": "dB"}
-WAVE_NORMS = tuple(_UNITS)
+WAVE_NORMS, WAVE_UNITS = tuple(_UNITS), tuple(dict.fromkeys(_UNITS.values()))
 _LIMITS = {"snr": (-20.0, 200.0), "pcm": (0.0, FULL_SCALE - 1.0), "masking": (-150.0, 60.0)}
 """No change of a 16-bit recording is smaller than the smallest of these."""
 _DEFAULTS = {"snr": 40.0, "pcm": 32.0, "masking": 0.0}
 LARGEST = {"snr": 0.0, "pcm": 4096.0, "masking": 0.0}
 """Up to where the smallest change is looked for if nothing is said."""
-_TEXT = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(dB|steps)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -61,33 +60,20 @@ class WaveBudget:
         return f"{round(self.amount, 1):g} {_UNITS[self.norm]}"
 
 
-def read_wave_budget(given: float | str | Mapping[str, float | str] | None, norm: str | None,
+def read_wave_budget(given: Given, norm: str | None,
                      defaults: Mapping[str, float] = _DEFAULTS) -> tuple[str, WaveBudget]:
     """Read a budget such as 40, ``40dB``, ``mic=8steps`` or {"mic": "40dB"}: the input's name, or "", and the budget.
 
     ``norm``: by default what the unit says, "snr" for dB. Nothing given is that of ``defaults``: 40 dB below
     the recording, 32 steps or the masking threshold itself.
     """
-    pairs = [*given.items()] if isinstance(given, Mapping) else [("", given)]
-    if len(pairs) != 1:
-        raise UsageError(f"budgets for {' and '.join(map(str, dict(pairs))) or 'nothing'}; an attack on the wave "
-                         "changes one input: give one budget")
-    name, value = str(pairs[0][0]), pairs[0][1]
-    if value is None:
-        return name, WaveBudget(norm or "snr", defaults.get(norm or "snr", 0.0))
-    text = f"{value:.15g}" if isinstance(value, float | int) else value.strip()
-    if "=" in text and not name:
-        name, _, text = (part.strip() for part in text.partition("="))
-    found = _TEXT.fullmatch(text)
+    name, found = read_amount(given, WAVE_UNITS,
+                              "a recording; give decibels such as 40dB, or 16-bit steps such as 8steps")
     if found is None:
-        raise UsageError(f"'{text}' is no budget of a recording; give decibels such as 40dB, or 16-bit steps such as "
-                         "8steps")
-    unit = (found[2] or "").lower()
-    chosen = norm or ("pcm" if unit == "steps" else "snr")
-    budget = WaveBudget(chosen, float(found[1]))
-    if unit and unit != _UNITS[chosen].lower():
-        raise UsageError(f"a budget of {text} in the norm {chosen}, which counts {_UNITS[chosen]}; leave one of them "
-                         "out")
+        return name, WaveBudget(norm or "snr", defaults.get(norm or "snr", 0.0))
+    chosen = norm or ("pcm" if found.unit == "steps" else "snr")
+    budget = WaveBudget(chosen, found.number)
+    found.check_unit(chosen, _UNITS[chosen])
     if chosen == "pcm" and budget.amount != int(budget.amount):
         raise UsageError(f"a change of {budget.amount:g} steps of a 16-bit sample; give a whole number")
     return name, budget
