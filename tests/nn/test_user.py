@@ -109,6 +109,23 @@ def test_keras_3_files_are_read_without_keras_3(tmp_path: Path) -> None:
     assert {layer: origin for layer, origin in origins(network.model).items() if layer in ORIGINS} == ORIGINS
 
 
+def test_a_length_that_the_file_leaves_open_is_that_of_the_data(tmp_path: Path) -> None:
+    tf = tensorflow()
+    import tf_keras
+
+    mic = tf_keras.Input((None, 4), name="mic")
+    heard = tf_keras.layers.Conv1D(4, 3, strides=2, activation="relu")(mic)
+    model = tf_keras.Model(mic, tf_keras.layers.Dense(len(CLASSES))(tf_keras.layers.GlobalAveragePooling1D()(heard)))
+    model.save(tmp_path / "open.keras")
+    with stderr_silenced():
+        (tmp_path / "open.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    values = samples(10, 9).inputs["mic"]
+    for name in ("open.keras", "open.tflite"):
+        network = opened(tmp_path / name, Choice())
+        assert np.abs(np.asarray(network.model({"mic": values})) - np.asarray(model(values))).max() < 1e-5
+        assert network.inputs[0].shape == (20, 4)
+
+
 @pytest.mark.parametrize(("name", "choice", "words"), [
     ("two.keras", Choice(), "the outputs kind, side; name the one with the classes with --output"),
     ("two.keras", Choice("knid"), "no output 'knid' .did you mean 'kind'"),
@@ -150,7 +167,8 @@ def _layer(table: dict[str, Any], name: str) -> dict[str, Any]:
     (lambda t: _layer(t, "see").update(class_name="Lambda"), "layer 'see' is a Lambda: code from a file is not run"),
     (lambda t: _layer(t, "see").update(module="mine", registered_name="mine>Conv2D"),
      "layer 'see' is of the class Conv2D of mine>Conv2D, and code from a file is not run"),
-    (lambda t: _layer(t, "see").update(class_name="PReLU"), "'see' is a PReLU, which is not known here: use LeakyReLU"),
+    (lambda t: _layer(t, "see").update(class_name="PReLU"),
+     "'see' is of the kind PReLU, which is not known here: use LeakyReLU"),
     (lambda t: _layer(t, "hidden")["config"].update(activation="selu"), "activation 'selu' is not known here; use one"),
     (lambda t: _layer(t, "see")["config"].update(data_format="channels_first"), "has channels first"),
     (lambda t: _layer(t, "see")["config"].update(strides="x"), "layer 'see' .Conv2D. has settings that cannot be read"),

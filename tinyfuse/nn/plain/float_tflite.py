@@ -6,6 +6,7 @@ size is known here, except for the batch.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -152,7 +153,7 @@ class _Reader:
             case "PAD" | "PADV2":
                 return self.padded(name, inputs)
             case "RESHAPE" | "SQUEEZE" | "EXPAND_DIMS":
-                return self.reshaped(name, operator, inputs)
+                return self.reshaped(kind, name, operator, inputs)
             case "TRANSPOSE":
                 order = [int(one) for one in self.integers(inputs[1])]
                 if order[:1] != [0]:
@@ -259,16 +260,32 @@ class _Reader:
             raise ModelError(f"it pads {sides.tolist()}; only rows and columns can be padded")
         return self.builder.add("ZeroPadding2D", name, x, padding=tuple(tuple(map(int, side)) for side in sides[1:3]))
 
-    def reshaped(self, name: str, operator: Any, inputs: list[int]) -> Value:
-        """Bring a tensor to the shape that the file declares for the output, whatever computes that shape."""
+    def reshaped(self, kind: str, name: str, operator: Any, inputs: list[int]) -> Value:
+        """Bring a tensor to another shape, whatever computes that shape; the data says what the file leaves open."""
         x = self.builder.plain(self.value(inputs[0]), name)
-        shape = [int(size) for size in self.graph.model.subgraphs[0].tensors[int(operator.outputs[0])].shape[1:]]
-        total = int(np.prod(x.shape))
-        known = int(np.prod(shape)) if shape else 1
-        if known != total:
-            raise ModelError(f"it brings {list(x.shape)} to {shape} and so moves values between samples; keep the "
-                             "batch axis")
+        shape = self.shape_after(kind, operator, inputs, x.shape)
+        if shape is None or math.prod(shape) != math.prod(x.shape):
+            raise ModelError(f"it brings {list(x.shape)} to {shape or 'another batch'} and so moves values between "
+                             "samples; keep the batch axis")
         return self.builder.reshape(name, x, shape)
+
+    def shape_after(self, kind: str, operator: Any, inputs: list[int], before: tuple[int, ...]) -> list[int] | None:
+        """Return the shape, without the batch, that an operator makes of ``before``; None if the batch is moved."""
+        rank = len(before) + 1
+        if kind == "EXPAND_DIMS":
+            place = int(self.integers(inputs[1]).reshape(-1)[0]) % (rank + 1)
+            return None if place == 0 else [*before[:place - 1], 1, *before[place - 1:]]
+        dims = operator.builtinOptions.squeezeDims if kind == "SQUEEZE" else None
+        if dims is not None and len(dims):
+            gone = [int(axis) % rank for axis in dims]
+            return None if 0 in gone else [size for axis, size in enumerate(before, 1) if axis not in gone]
+        tensor = self.graph.model.subgraphs[0].tensors[int(operator.outputs[0])]
+        declared = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+        sizes = [int(size) for size in declared[1:]]
+        if sizes.count(-1) == 1:
+            known = math.prod(size for size in sizes if size != -1)
+            sizes[sizes.index(-1)] = math.prod(before) // max(known, 1)
+        return sizes
 
     def fused(self, name: str, operator: Any, made: Value) -> Value:
         """Add the activation that is fused into an operator."""

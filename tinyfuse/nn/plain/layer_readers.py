@@ -263,7 +263,7 @@ def read_layer(call: Call) -> Value:
     reader = READERS.get(call.kind)
     if reader is None:
         way = WAYS_OUT.get(call.kind, f"build it of {KNOWN}, {SAVE}")
-        raise ModelError(f"layer '{call.name}' is a {call.kind}, which is not known here: {way}")
+        raise ModelError(f"layer '{call.name}' is of the kind {call.kind}, which is not known here: {way}")
     try:
         return reader(call)
     except (TypeError, ValueError, IndexError, AttributeError) as error:
