@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from firmware_costs import costs
-from objectives import undisturbed
+from objective_verdicts import Judged, undisturbed
 
 import tinyfuse
 from tinyfuse import api
@@ -136,7 +136,7 @@ def rows(folder: Path, entry: Entry, dataset: Dataset, count: int) -> list[str]:
     lines = [f"| {folder.name} | float | {percent(shares[0])} | | {percent(shares[1])} | | | | | |"]
     for recipe in RECIPES:
         path = folder / f"{entry.network}__{recipe}.tflite"
-        right = undisturbed(path, dataset, samples)
+        right = undisturbed(Judged.of(path), dataset, samples)
         alone = " / ".join(percent(right[f"{name} alone"].mean()) for name in entry.budget if len(entry.budget) > 1)
         found = {row["quantity"]: row for row in api.certify(path, dataset, epsilon=entry.budget, samples=count,
                                                              modality=",".join(entry.budget)).rows}

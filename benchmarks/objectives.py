@@ -15,40 +15,28 @@ Prints Markdown; intervals are 95 % bootstraps over utterances and trainings.
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from objective_intervals import clustered_interval
+from objective_orderings import orderings
+from objective_verdicts import BUDGETS, Figures, Judged, Verdicts, attacked, undisturbed
 
 import tinyfuse
 from tinyfuse import api
-from tinyfuse.attacks import TwinTarget, profiles
-from tinyfuse.attacks.pgd import FGSM, PGD
-from tinyfuse.attacks.square import Square
 from tinyfuse.cli import options
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.files import locked, write_text
-from tinyfuse.core.results import pack_survivors, unpack_survivors
-from tinyfuse.data import Dataset, Samples
+from tinyfuse.core.results import unpack_survivors
+from tinyfuse.data import Dataset
 from tinyfuse.data.sources import add_options, load_from
-from tinyfuse.integer.model import load_model
-from tinyfuse.nn.network import load_network
-from tinyfuse.nn.objectives.view import View
-from tinyfuse.nn.predict import predict
 from tinyfuse.study.rows import SAMPLE_SEED
 
-WHITE_BOX = (FGSM(), PGD(steps=10), PGD(steps=10, loss="margin"))
-SUITES = {"linf": profiles.Profile("objectives-linf", (*WHITE_BOX, Square(queries=100))),
-          "l2": profiles.Profile("objectives-l2", WHITE_BOX)}
-BUDGETS: Mapping[str, tuple[str, Mapping[str, float]]] = {
-    "linf .03": ("linf", {"image": 0.03, "audio": 0.03}),
-    "linf .1/.03": ("linf", {"image": 0.1, "audio": 0.03}),
-    "l2 1/.5": ("l2", {"image": 1.0, "audio": 0.5})}
-"""By name the norm and the budget of each attack; each input alone is attacked as well."""
 THREAT = {"image": 0.1, "audio": 0.03}
 """What adversarial training is trained against."""
 
@@ -113,27 +101,6 @@ ENTRIES: Mapping[str, Entry] = {
 }
 
 
-class Figures:
-    """Verdicts on test pairs, kept line by line: a key of names and numbers, and who is right."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.lines = path, list[dict[str, Any]]()
-        if path.exists():
-            whole = path.read_bytes().split(b"\n")[:-1]  # a line that a kill cut short has no end
-            self.lines = [json.loads(line) for line in whole]
-
-    def find(self, **key: Any) -> dict[str, Any] | None:
-        """Return the line whose entries are ``key``, or None."""
-        return next((line for line in self.lines if all(line.get(name) == value for name, value in key.items())), None)
-
-    def add(self, key: Mapping[str, Any], right: np.ndarray) -> None:
-        """Append the verdicts ``right``, bool [n], under ``key``."""
-        line = dict(key) | {"n": len(right), "right": pack_survivors(right)}
-        self.lines.append(line)
-        with self.path.open("ab") as stream:
-            stream.write(json.dumps(line).encode() + b"\n")
-
-
 def main() -> int:
     """Parse the options and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -168,7 +135,6 @@ def run(args: argparse.Namespace) -> int:
     args.limit = args.pairs
     dataset, store = load_from(args), Figures(args.figures or args.out / "figures.jsonl")
     wanted = [(network, seed, name) for seed in args.seeds for network in args.networks for name in args.objectives]
-    profiles.PROFILES |= {suite.name: suite for suite in SUITES.values()}
     with locked(args.out):
         for network, seed, name in () if args.table_only else wanted:
             path = _trained(args, dataset, network, name, seed)
@@ -184,85 +150,42 @@ def run(args: argparse.Namespace) -> int:
 def _trained(args: argparse.Namespace, dataset: Dataset, network: str, name: str, seed: int) -> Path:
     entry, folder = ENTRIES[name], args.out / "networks" / f"{name}-{seed}"
     console.print(f"{network}, {name}, seed {seed}")
-    return tinyfuse.train(network, dataset, out=folder, objective=entry.objective, settings=entry.settings, seed=seed,
+    began = time.process_time()
+    path = tinyfuse.train(network, dataset, out=folder, objective=entry.objective, settings=entry.settings, seed=seed,
                           epochs=args.epochs)
+    console.print(f"training: {time.process_time() - began:.0f} CPU s")
+    return path
 
 
 def _measure(args: argparse.Namespace, dataset: Dataset, path: Path, store: Figures,
              subject: Mapping[str, Any]) -> None:
     """Add the figures of one trained network and of its integers that are not there yet."""
-    samples = dataset.test.balanced(args.samples, seed=SAMPLE_SEED)
+    samples, names = dataset.test.balanced(args.samples, seed=SAMPLE_SEED), ENTRIES[subject["objective"]].budgets
     files = {"float": path} | dict(zip(args.recipes, api.convert_many(path, list(args.recipes), dataset),
                                        strict=True))
     for bits, file in files.items():
         place = dict(subject) | {"bits": bits, "samples": args.samples}
-        if store.find(**place, attack="none", inputs="none") is None:
-            for inputs, right in undisturbed(file, dataset, samples).items():
+        known = {name: _known(store, place, name) for name in names if store.find(**place, attack=name, inputs="all")}
+        clean = store.find(**place, attack="none", inputs="none")
+        if clean and len(known) == len(names):
+            continue
+        began, judged = time.process_time(), Judged.of(file)
+        if clean is None:
+            for inputs, right in undisturbed(judged, dataset, samples).items():
                 store.add(place | {"attack": "none", "inputs": inputs}, right)
-        for name in ENTRIES[subject["objective"]].budgets:
-            norm, budget = BUDGETS[name]
-            if store.find(**place, attack=name, inputs="all") is None:
-                suite = SUITES[norm].name
-                found = tinyfuse.profile(file, dataset, suite, norm=norm, epsilon=budget, samples=args.samples)
-                for row in found.rows:
-                    if row["kind"] == "attack" and row["attack"]["name"] == suite:
-                        inputs = "all" if len(row["attacked"]) > 1 else row["attacked"][0]
-                        store.add(place | {"attack": name, "inputs": inputs},
-                                  unpack_survivors(row["survivors"], row["n"]))
+        for name, verdicts in attacked(judged, dataset, samples, names, known):
+            for inputs, right in verdicts.items():
+                store.add(place | {"attack": name, "inputs": inputs}, right)
+        console.print(f"{bits}: {time.process_time() - began:.0f} CPU s")
 
 
-def undisturbed(file: Path, dataset: Dataset, samples: Samples) -> dict[str, np.ndarray]:
-    """Judge ``samples`` as they are, with each input alone and with each one missing: bool [n] by name.
-
-    "alone": the others are the mean of the training part; "alone, features": their features are (float networks with a
-    linear head on features of each input); "zero": the input itself is 0.
-    """
-    answer = _answers(file)
-    right = {"none": answer(samples) == samples.label}
-    for one in samples.inputs:
-        means = {name: np.broadcast_to(dataset.train.inputs[name].mean(0, dtype=np.float64).astype(np.float32),
-                                       values.shape) for name, values in samples.inputs.items() if name != one}
-        right[f"{one} alone"] = answer(_with(samples, means)) == samples.label
-        right[f"{one} zero"] = answer(_with(samples, {one: np.zeros_like(samples.inputs[one])})) == samples.label
-    if file.suffix == ".keras":
-        right |= _alone_by_features(View(load_network(file).model), dataset, samples)
-    return right
-
-
-def _with(samples: Samples, inputs: Mapping[str, np.ndarray]) -> Samples:
-    return Samples({**samples.inputs, **inputs}, samples.label, samples.group)
-
-
-def _answers(file: Path) -> Callable[[Samples], np.ndarray]:
-    if file.suffix == ".keras":
-        model = load_network(file).model
-        return lambda samples: np.asarray(predict(model, samples).argmax(1))
-    twin = TwinTarget(load_model(file))
-
-    def integers(samples: Samples) -> np.ndarray:
-        codes = {name: values.astype(np.float32) for name, values in twin.model.codes_of(samples.inputs).items()}
-        return np.asarray(twin.logits(codes).argmax(1))
-
-    return integers
-
-
-def _alone_by_features(view: View, dataset: Dataset, samples: Samples) -> dict[str, np.ndarray]:
-    if len(view.branches) < 2:
-        return {}
-
-    def features(part: Samples) -> dict[str, np.ndarray]:
-        found = view.forward(dict(part.inputs), training=False).features
-        return {branch: np.asarray(values) for branch, values in found.items()}
-
-    means = {branch: values.mean(0) for branch, values in features(dataset.train.balanced(2000, seed=0)).items()}
-    own, kernel, bias = features(samples), view.head.kernel.numpy(), view.head.bias.numpy()
-    return {f"{branch} alone, features": sum(
-        (own[one] if one == branch else means[one]) @ kernel[view.rows[one]] for one in view.branches
-    ).__add__(bias).argmax(1) == samples.label for branch in view.branches}
+def _known(store: Figures, place: Mapping[str, Any], name: str) -> Verdicts:
+    found = {inputs: store.right(**place, attack=name, inputs=inputs) for inputs in (*BUDGETS[name][1], "all")}
+    return {inputs: right for inputs, right in found.items() if right is not None}
 
 
 def table(store: Figures, dataset: Dataset, samples: int) -> str:
-    """Write the figures of ``samples`` pairs as Markdown, a table for each network and width."""
+    """Write the figures of ``samples`` pairs as Markdown: a table by network and width, and what was published."""
     group = dataset.test.balanced(samples, seed=SAMPLE_SEED).group
     lines = [line for line in store.lines if line["samples"] == samples]
     parts = []
@@ -277,7 +200,8 @@ def table(store: Figures, dataset: Dataset, samples: int) -> str:
             cells = [cell([line for line in own if (line["attack"], line["inputs"]) == column], group)
                      for column in columns]
             parts[-1] += f"\n| {name} | {len({line['seed'] for line in own})} | " + " | ".join(cells) + " |"
-    return "\n\n".join(parts) + "\n"
+    parts.append(f"### What was published\n\n{orderings(store, samples, group)}")
+    return "\n\n".join(parts)
 
 
 def cell(lines: Sequence[Mapping[str, Any]], group: np.ndarray) -> str:
@@ -286,24 +210,6 @@ def cell(lines: Sequence[Mapping[str, Any]], group: np.ndarray) -> str:
     right = np.stack([unpack_survivors(line["right"], line["n"]) for line in lines]).astype(float)
     low, high = clustered_interval(right, group)
     return f"{100 * right.mean():.1f} ({100 * low:.1f}–{100 * high:.1f})"
-
-
-def clustered_interval(values: np.ndarray, groups: np.ndarray, *, resamples: int = 2000,
-                       seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval (percentiles) of the mean of ``values`` [trainings, n].
-
-    Two levels: trainings are drawn, and beside them whole groups of samples (``groups`` int [n], such as the
-    utterance), since samples of one group are alike. One training tells nothing of its spread.
-    """
-    names, place = np.unique(groups, return_inverse=True)
-    counts = np.bincount(place).astype(float)
-    sums = np.stack([np.bincount(place, weights=row) for row in np.atleast_2d(values)])
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
-    trainings = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), resamples) / len(sums)
-    means = np.einsum("rt,tg,rg->r", trainings, sums, drawn, optimize=True) / (drawn @ counts)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

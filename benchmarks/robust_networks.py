@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from firmware_costs import costs
-from objectives import Figures, cell
+from objective_verdicts import Figures
+from objectives import cell
 
 from tinyfuse import api
 from tinyfuse.cli import options
