@@ -121,7 +121,7 @@ def _check(one: Input, how: Changes) -> None:
         axes = [one.axes[name].size for name in names if name in one.axes]
         if most and not axes:
             raise UsageError(f"augmentation of '{one.name}': {setting} needs an axis named {' or '.join(names)}; the "
-                             f"input has {', '.join(one.axes) or 'none'}")
+                             f"input has {', '.join(one.axes) or 'none'} (in a dataset.toml `axes` names them)")
         if most and most >= min(axes):
             raise UsageError(f"augmentation of '{one.name}': {setting} {most} moves everything out of {min(axes)} "
                              "places; give less")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.core.errors import DataError, ModelError, UsageError, nearest
 from tinyfuse.core.files import load_arrays, save_arrays
 from tinyfuse.core.strict import encode
@@ -112,7 +112,7 @@ def steps_per_epoch(dataset: Dataset, config: TrainConfig) -> int:
     steps = len(dataset.train) // config.batch_size
     if steps == 0:
         raise UsageError(f"{len(dataset.train)} training samples do not fill one batch of {config.batch_size}: "
-                         "use more samples or a smaller batch")
+                         f"use more samples or a batch of at most {max(len(dataset.train), 1)}")
     return steps
 
 
@@ -188,7 +188,7 @@ def _train_step(run: Run, config: TrainConfig) -> tuple[Any, Any]:
             variables[place].assign(before[place] + scale * (variables[place] - before[place]))
         return loss
 
-    return tf.function(step), optimizer
+    return compiled(step), optimizer
 
 
 def _run_epoch(step: Any, run: Run, config: TrainConfig, epoch: int, tick: Callable[[], None]) -> None:

@@ -42,14 +42,24 @@ def _flat(values: np.ndarray, where: str) -> np.ndarray:
     flat = values.reshape(len(values)) if values.ndim and values.size == len(values) else values
     if flat.dtype.kind in "biuf" and flat.ndim == 2 and len(flat):
         if not (np.isin(flat, (0, 1)).all() and (flat.sum(axis=1) == 1).all()):
-            raise DataError(f"{where}: label has shape {list(values.shape)} and is not one-hot; give one label for "
-                            "each sample, a number or the name of its class")
+            raise DataError(f"{where}: label has shape {list(values.shape)} and {_not_one_hot(flat)}")
         return np.asarray(flat.argmax(axis=1))
     if flat.ndim != 1 or not len(flat):
         raise DataError(f"{where}: label has shape {list(values.shape)}; give one label for each sample")
     if flat.dtype.kind not in "biufU":
         raise DataError(f"{where}: label has dtype {flat.dtype}; give whole numbers or texts (numpy: astype(str))")
     return flat
+
+
+def _not_one_hot(rows: np.ndarray) -> str:
+    """Say what rows of labels are instead of one-hot, and what to give."""
+    ones = rows.sum(axis=1)
+    if not np.isin(rows, (0, 1)).all() or ones.max() < 2:
+        return "is not one-hot; give one label for each sample, a number or the name of its class"
+    several = ones > 1
+    return (f"marks {int(ones[several][0])} classes in sample {int(np.argmax(several))} ({int(several.sum())} such "
+            "samples): a sample has one class here; leave those out, make each combination a class, or train one "
+            "network for each label")
 
 
 def _named(texts: np.ndarray, classes: Sequence[str], where: str) -> tuple[np.ndarray, tuple[str, ...]]:
