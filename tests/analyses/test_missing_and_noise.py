@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from tinyfuse.analyses import AnalysisSubject, Finding
 from tinyfuse.analyses.detection import Detection, average_precision, d_prime, mean_average_precision
+from tinyfuse.analyses.integer_layers import IntegerLayers, weighted_layers
 from tinyfuse.analyses.missing import ANSWER, FEATURE, MEAN, ZERO, Missing, feature_logits
 from tinyfuse.analyses.modules import Gated, Modules, rounded_kernel
 from tinyfuse.analyses.noise import LEVELS, Noise, effective_robustness, relative_robustness
@@ -140,8 +141,8 @@ def test_weights_are_rounded_to_as_many_values_as_the_bits_allow() -> None:
 
 def test_gates_change_one_layer_and_give_it_back(subject: AnalysisSubject) -> None:
     assert subject.network is not None
-    gated, samples = Gated(subject.network.model), subject.dataset.train.take(slice(20))
-    gated.learn_means(samples)
+    samples = subject.dataset.train.take(slice(20))
+    gated = Gated(subject.network.model, samples)
 
     def logits() -> np.ndarray:
         return np.asarray(gated.model({name: values[:] for name, values in samples.inputs.items()}))
@@ -156,7 +157,30 @@ def test_gates_change_one_layer_and_give_it_back(subject: AnalysisSubject) -> No
     assert np.array_equal(logits(), before)
 
 
-def test_removing_a_branch_is_told_by_layer(subject: AnalysisSubject) -> None:
+def test_layers_of_integers_have_fewer_codes_or_give_their_mean(small_twin: AnalysisSubject) -> None:
+    assert small_twin.twin is not None
+    samples = small_twin.dataset.train.take(slice(20))
+    layers = IntegerLayers(small_twin.twin.model, samples)
+    codes, names = small_twin.twin.model.codes_of(samples.inputs), weighted_layers(small_twin.twin.model.graph)
+    before, output = layers.target.twin.run(codes), layers.target.twin.graph.outputs[0]
+    assert np.array_equal(before, small_twin.twin.twin.run(codes)) and "mic_conv1" in names
+    with layers.rounded("mic_conv1", 3) as target:
+        weights = target.twin.graph.tensors[names["mic_conv1"].inputs[1]].data
+        assert weights is not None and max(len(np.unique(channel)) for channel in weights) <= 7
+        assert not np.array_equal(target.twin.run(codes), before)
+    with layers.removed("head") as target:  # its output is the same for all samples: the mean, to half a code
+        assert np.abs(target.twin.run(codes) - before.mean(axis=0)).max() <= 0.51
+    with layers.removed("mic_conv1") as target:
+        end = names["mic_conv1"].outputs[0]
+        found, was = target.twin.tensors(codes)[end], layers.target.twin.tensors(codes)[end]
+        assert np.ptp(found, axis=(0, 1, 2)).max() == 0
+        assert np.abs(found[0, 0, 0] - was.mean(axis=(0, 1, 2))).max() <= 0.51
+    assert np.array_equal(small_twin.twin.twin.run(codes), before) and output == layers.target.logit_tensor
+
+
+@pytest.mark.parametrize("kind", ["float", "integers"])
+def test_removing_a_branch_is_told_by_layer(kind: str, subject: AnalysisSubject, small_twin: AnalysisSubject) -> None:
+    subject = subject if kind == "float" else small_twin
     samples = subject.dataset.test.take(slice(10))
     found = list(Modules(layers=("mic_stem",), steps=2, levels=6, mean_samples=10).run(subject, samples, quiet))
     assert {(one.of["layer"], one.of["change"]) for one in found} == {

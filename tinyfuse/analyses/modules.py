@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.analyses.analysis import Advance, Finding, Quantity, register
+from tinyfuse.analyses.integer_layers import IntegerLayers, weighted_layers
 from tinyfuse.analyses.potency import RANGES, SMALLEST
 from tinyfuse.analyses.smallest import InOneNorm, find_smallest
 from tinyfuse.analyses.subject import BATCH, AnalysisSubject
 from tinyfuse.attacks.attack import at_least
+from tinyfuse.attacks.target import DifferentiableTarget
 from tinyfuse.attacks.targets.keras_target import KerasTarget
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.samples import Samples
+from tinyfuse.integer.undouble import undoubled
 from tinyfuse.nn.batch_norm_folding import deployed_layers, folded
 from tinyfuse.nn.kernels import kernel_of, set_kernel
-from tinyfuse.nn.origin import parents
+from tinyfuse.nn.origin import parents, seen_inputs
 from tinyfuse.quantize.weight_codes import level
 
 SEED = 0
@@ -32,13 +35,12 @@ class Modules(InOneNorm):
     """The smallest budget on all inputs when one layer has weights of ``bits`` bits, or gives its training mean.
 
     ``layers``: names of those that are changed, one at a time (default: each that has weights). ``mean_samples``:
-    training samples over which outputs are averaged. The attack is that of the analysis bands. On integers, compare the
-    potency of two recipes.
+    training samples over which outputs are averaged. The attack is that of the analysis bands. Of integers the codes of
+    the weights are rounded, and each channel of a layer gives its mean code.
     """
 
     name = "modules"
     title = "Layers rounded or removed, one at a time"
-    needs = ("float",)
     least = at_least(bits=2, steps=1, levels=2, largest=0, mean_samples=1)
     quantities = (
         Quantity("smallest budget with a change", "median smallest ε", "ranges", f"{SMALLEST}{RANGES}, with this "
@@ -57,8 +59,11 @@ class Modules(InOneNorm):
         return 1 + 2 * len(self._names(subject))
 
     def _names(self, subject: AnalysisSubject) -> list[str]:
-        assert subject.network is not None
-        known = [layer.name for layer in deployed_layers(subject.network.model)]
+        if subject.twin is not None:
+            known = list(weighted_layers(undoubled(subject.twin.model.graph)))
+        else:
+            assert subject.network is not None
+            known = [layer.name for layer in deployed_layers(subject.network.model)]
         for name in self.layers:
             if name not in known:
                 raise UsageError(f"modules: no layer '{name}' with weights{nearest(name, known)}; there are "
@@ -66,24 +71,27 @@ class Modules(InOneNorm):
         return [name for name in known if not self.layers or name in self.layers]
 
     def run(self, subject: AnalysisSubject, samples: Samples, advance: Advance) -> Iterable[Finding]:
-        assert subject.network is not None
-        gated = Gated(subject.network.model)
-        gated.learn_means(subject.dataset.train.balanced(self.mean_samples, seed=SEED))
-        changed = replace(subject, target=KerasTarget(gated.model, subject.input_names, batch_size=BATCH))
-        search = self.search()
+        names, layers, search = self._names(subject), self._changeable(subject), self.search()
 
-        def found() -> np.ndarray:
-            return find_smallest(changed, samples, subject.input_names, search).epsilon
+        def found(target: DifferentiableTarget) -> np.ndarray:
+            return find_smallest(replace(subject, target=target), samples, subject.input_names, search).epsilon
 
-        before = found()
+        before = found(layers.target)
         yield from _findings(before, before, {"layer": NOTHING, "change": NOTHING})
         advance()
-        for name in self._names(subject):
-            for change, apply in ((f"{self.bits} bits", gated.rounded(name, self.bits)),
-                                  ("mean", gated.removed(name))):
-                with apply:
-                    yield from _findings(before, found(), {"layer": name, "change": change})
+        for name in names:
+            for change, apply in ((f"{self.bits} bits", layers.rounded(name, self.bits)),
+                                  ("mean", layers.removed(name))):
+                with apply as target:
+                    yield from _findings(before, found(target), {"layer": name, "change": change})
                 advance(note=f"{name} {change}")
+
+    def _changeable(self, subject: AnalysisSubject) -> Gated | IntegerLayers:
+        known = subject.dataset.train.balanced(self.mean_samples, seed=SEED)
+        if subject.twin is not None:
+            return IntegerLayers(subject.twin.model, known)
+        assert subject.network is not None
+        return Gated(subject.network.model, known)
 
 
 def _findings(before: np.ndarray, after: np.ndarray, of: Mapping[str, str]) -> Iterator[Finding]:
@@ -97,18 +105,22 @@ def _findings(before: np.ndarray, after: np.ndarray, of: Mapping[str, str]) -> I
 
 
 class Gated:
-    """A network as it is deployed, with a gate behind each layer that has weights: open, or the mean of its output."""
+    """A network as it is deployed, with a gate behind each layer that has weights: open, or its mean over ``samples``.
 
-    def __init__(self, model: Any) -> None:
+    ``target``: the network as it stands; its inputs are those that ``model`` looks at.
+    """
+
+    def __init__(self, model: Any, samples: Samples) -> None:
         plain = folded(model)
         self._names = [layer.name for layer in deployed_layers(plain)]
         self.model = _with_gates(plain, self._names)
         for layer in plain.layers:
             if layer.weights:
                 self.model.get_layer(layer.name).set_weights(layer.get_weights())
+        self._learn_means(samples)
+        self.target = KerasTarget(self.model, seen_inputs(model), batch_size=BATCH)
 
-    def learn_means(self, samples: Samples) -> None:
-        """Set the mean output of each layer over ``samples``."""
+    def _learn_means(self, samples: Samples) -> None:
         import tf_keras
 
         outputs = [self.model.get_layer(name).output for name in self._names]
@@ -121,22 +133,22 @@ class Gated:
         return self.model.get_layer(_gate_name(name))
 
     @contextmanager
-    def removed(self, name: str) -> Iterator[None]:
+    def removed(self, name: str) -> Iterator[KerasTarget]:
         """Let the layer ``name`` give its mean."""
         self._gate(name).open.assign(0.0)
         try:
-            yield
+            yield self.target
         finally:
             self._gate(name).open.assign(1.0)
 
     @contextmanager
-    def rounded(self, name: str, bits: int) -> Iterator[None]:
+    def rounded(self, name: str, bits: int) -> Iterator[KerasTarget]:
         """Round the weights of the layer ``name`` to ``bits`` bits, symmetric with one scale per output channel."""
         layer = self.model.get_layer(name)
         kernel, bias = kernel_of(layer), np.asarray(layer.bias, np.float64)
         set_kernel(layer, rounded_kernel(kernel, bits), bias)
         try:
-            yield
+            yield self.target
         finally:
             set_kernel(layer, kernel, bias)
 

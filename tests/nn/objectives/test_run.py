@@ -122,12 +122,14 @@ def test_mixup_with_a_share_of_one_or_none(run_of: Callable[..., Run]) -> None:
     batch, labels = batch_of(run_of("plain"), 5)
     order = np.array([1, 2, 3, 4, 0])
     same, targets = mixed(batch, Targets.of(labels), order, tf.constant(1.0))
-    other, _ = mixed(batch, Targets.of(labels), order, tf.constant(0.0))
+    other, swapped = mixed(batch, Targets.of(labels), order, tf.constant(0.0))
     for name, values in batch.items():
         np.testing.assert_array_equal(same[name], values)
         np.testing.assert_array_equal(other[name], values.numpy()[order])
     logits = tf.constant(np.eye(3, dtype=np.float32)[labels])
     np.testing.assert_array_equal(cross_entropy(logits, targets), cross_entropy(logits, Targets.of(labels)))
+    np.testing.assert_array_equal(cross_entropy(logits, swapped),
+                                  cross_entropy(logits, Targets.of(labels.numpy()[order])))
 
 
 def test_each_label_of_a_mixed_sample_has_the_weight_of_its_class() -> None:
