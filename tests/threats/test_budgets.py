@@ -59,9 +59,10 @@ def test_an_attack_on_one_input_does_not_count_for_a_budget_that_forbids_it() ->
                       np.zeros(1, int))
     scope: Any = SimpleNamespace(dataset=SimpleNamespace(name="d", checksum="c", split="s"), seed=0, part="test")
     suite = Profile("two", (FGSM(), PGD(steps=2)))
-    study = CellStudy(Subject("m", "float", "keras", "s", {one.name: 2.0 for one in inputs}), suite,
-                      ThreatModel(inputs), modes_of(("camera", "mic")), (LARGE, SMALL), samples,
-                      OutcomeLog(ResultStore(), Scope(scope.dataset, 0)), {})
+    study = CellStudy(plan=suite, threat_model=ThreatModel(inputs), modes=modes_of(("camera", "mic")),
+                      budgets=(LARGE, SMALL), samples=samples,
+                      subject=Subject("m", "float", "keras", "s", {one.name: 2.0 for one in inputs}),
+                      log=OutcomeLog(ResultStore(), Scope(scope.dataset, 0)), points={})
     assert study.budget_of == {("camera", 0.1): {"camera": 0.1}, ("camera", 0.4): {"camera": 0.4},
                                ("mic", 0.1): {"mic": 0.02}, ("mic", 0.4): {"mic": 0.05}, ("all", 0.1): SMALL,
                                ("all", 0.4): LARGE}

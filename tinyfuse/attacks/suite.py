@@ -12,7 +12,7 @@ in full.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -72,23 +72,25 @@ class CellOutcome:
 def run_suite(target: DifferentiableTarget, batch: Batch, labels: np.ndarray, cells: Sequence[Cell],
               profile: Profile, *, known: Mapping[CellKey, np.ndarray] | None = None,
               carried: Mapping[CellKey, np.ndarray] | None = None, by_attack: bool = True,
-              tick: Tick = lambda note: None) -> Iterator[CellOutcome]:
+              modes: Collection[str] | None = None, tick: Tick = lambda note: None) -> Iterator[CellOutcome]:
     """Yield the outcome of each of ``cells`` that is not ``known``, by mode as given and rising budget.
 
     ``known``: union flags bool [n] of cells that an earlier, interrupted call finished. ``carried``: flags bool [n]
     of samples that are broken in a cell for another reason, such as a threat whose every input is legal here.
     Without ``by_attack`` the fast gradient method, too, runs on nothing but samples that are not broken yet.
+    ``modes``: attack in these alone (default: all); what is not known of others does not count in the union.
     Every adversarial input is audited before it counts.
     """
     labels = np.asarray(labels)
     check_request(target, batch, labels, [cell.threat for cell in cells])
     found = dict(known or {})
     order = [cell.mode for cell in cells]
-    waiting = sorted((cell for cell in cells if cell.key not in found),
+    waiting = sorted((cell for cell in cells if cell.key not in found and (modes is None or cell.mode in modes)),
                      key=lambda cell: (len(cell.threat.attacked), order.index(cell.mode), cell.epsilon))
     if not waiting:
         return
-    every = tuple(dict.fromkeys(name for cell in waiting for name in cell.threat.attacked))
+    # Also where few cells wait: which inputs are differentiated together decides how the gradient is compiled.
+    every = tuple(dict.fromkeys(name for cell in cells for name in cell.threat.attacked))
     wrong = misclassified(checked_logits(target, batch, labels), labels)
     gradient = sound_gradient(target.gradient(batch, labels, every), target.name, batch, labels, every)
     rows = np.arange(len(labels))

@@ -60,7 +60,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retrain", action="store_true",
                         help="train the networks even if the same ones come with the package, trained")
     parser.add_argument("--jobs", type=options.positive, metavar="N",
-                        help="worker processes that judge integer models (default: the number of cores)")
+                        help="processes that attack, and judge integer models (default: attacks in this one, and as "
+                             "many judges as there are cores)")
     options.add_cluster(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
 
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     facts = provenance.begin(data=f"{job.dataset.name}, {job.dataset.split} split, {parts} samples",
                              seeds=matrix.seeds or (args.seed,), settings=matrix.to_table())
     with workers_at(args.cluster, args.jobs or options.cores()) as workers:
-        _work(job, workers, facts)
+        _work(job, workers, facts, attack_here=not workers.away and args.jobs in (None, 1))
     _show(job.folder, job.store, as_json=args.json, mark=identity)
     return 0
 
@@ -100,12 +101,12 @@ def _spent(given: float | Mapping[str, float]) -> Spent:
     return dict(given) if isinstance(given, Mapping) else given
 
 
-def _work(job: Run, workers: Workers, facts: provenance.RunFacts) -> None:
+def _work(job: Run, workers: Workers, facts: provenance.RunFacts, *, attack_here: bool) -> None:
     """Bring ``job`` to its end."""
     from tinyfuse.study.sweep import sweep
 
     with faults_logged(job.folder), RunLog(job.folder, lambda: len(job.store), facts) as log:
-        log.finish(sweep(job, workers, after_stage=log.write))
+        log.finish(sweep(job, workers, after_stage=log.write, attack_here=attack_here))
 
 
 def _open(args: argparse.Namespace, matrix: Matrix) -> Run:
@@ -129,6 +130,7 @@ def _show(folder: Path, store: ResultStore, *, as_json: bool, anew: bool = True,
     from tinyfuse.checks.gating import check_run
     from tinyfuse.report.advice import answer_of
     from tinyfuse.report.summary import as_table
+    from tinyfuse.report.waves import wave_flags
     from tinyfuse.study import finished
 
     view = report.load(folder, store=store)
@@ -142,4 +144,4 @@ def _show(folder: Path, store: ResultStore, *, as_json: bool, anew: bool = True,
         print("\n".join(answer_of(view.lines, view.curves)))
     console.print(f"{'wrote' if anew else 'see'} {folder / 'results.jsonl'}, {folder / 'summary.csv'} and {page}",
                   markup=False)
-    check_run(store, view.flags)
+    check_run(store, [*view.flags, *wave_flags(store.rows())])

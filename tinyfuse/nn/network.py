@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -215,6 +215,13 @@ def open_network(path: str | Path, dataset: Dataset, choice: Choice = NO_CHOICE)
     table = describe_training(never, dataset, TrainConfig()) | {
         "sha256": found.sha256, "own": True, "softmax": found.softmax, "source": path.name}
     return Network(title, found.model, _seen(found.model, dataset.inputs), dataset.classes, table, path)
+
+
+def open_model(path: str | Path, inputs: Sequence[Input], classes: int, title: str) -> Any:
+    """Load only the ``tf_keras`` model that :func:`open_network` finds at ``path`` for data with these ``inputs``."""
+    path = Path(path)
+    return load_network(path).model if _is_trained_here(path) else (
+        read_user_model(path, inputs, classes, title, NO_CHOICE).model)
 
 
 def _is_trained_here(path: Path) -> bool:

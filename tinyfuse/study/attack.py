@@ -111,8 +111,8 @@ class AttackTask:
         if isinstance(self.plan, Profile):
             modes = {mode: names for mode, names in modes_of(attacked).items() if len(names) == 1} | modes
         model = ThreatModel(tuple(inputs), self.norm, "real" if grids is None else self.world, grids, self.mask)
-        return CellStudy(subject, self.plan, model, modes, (budget,), self.samples,
-                         OutcomeLog(ResultStore(), Scope(self.dataset, seed)), {})
+        return CellStudy(plan=self.plan, threat_model=model, modes=modes, budgets=(budget,), samples=self.samples,
+                         subject=subject, log=OutcomeLog(ResultStore(), Scope(self.dataset, seed)), points={})
 
 
 @dataclass(frozen=True, eq=False)

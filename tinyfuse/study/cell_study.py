@@ -68,27 +68,20 @@ class ThreatModel:
         return (threat, clean) if self.grids is None else code_problem(threat, clean, self.grids, self.world)
 
 
-@dataclass(frozen=True, eq=False)
-class CellStudy:
-    """``plan`` against ``subject`` on ``samples``, in each of ``modes`` (by name: attacked inputs) at each budget.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CellPlan:
+    """``plan`` on ``samples``, in each of ``modes`` (by name: attacked inputs) at each budget: whatever is attacked.
 
     One of ``budgets`` gives the epsilon of every input that a mode attacks; its largest one names it in the key of a
-    cell, so of two budgets one is smaller in every input. ``made_by`` and ``source`` name the models
-    whose gradients are used, where they are not the subject alone. What is saved in ``points`` never changes.
-    ``carried``: by cell, bool [n] of samples that are broken for another reason, such as a threat whose every input is
-    legal here.
+    cell, so of two budgets one is smaller in every input. ``carried``: by cell, bool [n] of samples that are broken for
+    another reason, such as a threat whose every input is legal here.
     """
 
-    subject: Subject
     plan: Profile | Attack
     threat_model: ThreatModel
     modes: Mapping[str, tuple[str, ...]]
     budgets: tuple[Mapping[str, float], ...]
     samples: Samples
-    log: OutcomeLog
-    points: PointFolder | dict[str, Arrays]
-    source: str = ""
-    made_by: str = ""
     carried: Mapping[CellKey, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -127,6 +120,20 @@ class CellStudy:
             return [key]
         attacked = set(self.modes[key[0]])
         return [other for other in self.keys if other[1] <= key[1] and set(self.modes[other[0]]) <= attacked]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CellStudy(CellPlan):
+    """A plan against ``subject``; its rows go to ``log``. What is saved in ``points`` never changes.
+
+    ``made_by`` and ``source`` name the models whose gradients are used, where they are not the subject alone.
+    """
+
+    subject: Subject
+    log: OutcomeLog
+    points: PointFolder | dict[str, Arrays]
+    source: str = ""
+    made_by: str = ""
 
     def digest(self, key: CellKey) -> str:
         """Hash everything that decides one cell: model, data, attacks, and what it takes over."""

@@ -2,70 +2,55 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from tinyfuse.attacks import FGSM, PGD, KerasTarget, misclassified
-from tinyfuse.attacks.profiles import Profile
-from tinyfuse.attacks.suite import CellKey
-from tinyfuse.attacks.targets.anomaly import IntegerTarget, float_target, twin_target
-from tinyfuse.checks.gating import ATTACK_STAGE
 from tinyfuse.core.console import console, progress
-from tinyfuse.core.errors import DataError, ParityError, RecipeError, TinyfuseError, UsageError
-from tinyfuse.core.faults import log_fault
-from tinyfuse.core.files import sha256_hex
+from tinyfuse.core.errors import UsageError
 from tinyfuse.core.workers import Workers
-from tinyfuse.data import Dataset, Samples
-from tinyfuse.integer.model import load_model
+from tinyfuse.data import Dataset
 from tinyfuse.nn.network import Network, open_network
 from tinyfuse.nn.train import steps_per_epoch
 from tinyfuse.nn.train_or_load import train_or_load
-from tinyfuse.quantize.minmax import simulate
-from tinyfuse.study.cell_study import CellStudy, PointFolder, ThreatModel
+from tinyfuse.study.cells_ahead import attack_ahead
 from tinyfuse.study.matrix import check_model, is_file
+from tinyfuse.study.network_attacks import NetworkAttacks
 from tinyfuse.study.pretrained import config_for, take
-from tinyfuse.study.rows import CLEAN, KERAS_BATCH, Subject, check_budget, check_names, failed_row
+from tinyfuse.study.rows import check_budget, check_names
 from tinyfuse.study.run import Run
-from tinyfuse.study.stages.alone import probe_alone
-from tinyfuse.study.stages.attack import Tick, attack_cells, probe
+from tinyfuse.study.scene_stage import attack_all_scenes, check_scenes
 from tinyfuse.study.stages.certify import certify_all
 from tinyfuse.study.stages.convert import IntegerFile, convert_network
-from tinyfuse.study.stages.examples import write_examples
-from tinyfuse.study.stages.exchange import Judge, replay
 from tinyfuse.study.stages.firmware import measure_all
-from tinyfuse.study.stages.rejudge import Interpreters, Pending, pending_clean, pending_parity, write_samples
-from tinyfuse.study.worst_case import FLOAT, FLOAT_EXECUTOR, INTEGER_EXECUTOR
+from tinyfuse.study.stages.rejudge import Interpreters, pending_clean
+from tinyfuse.study.worst_case import FLOAT
 from tinyfuse.threats.budgets import spread
-from tinyfuse.threats.code_grid import Grids
-from tinyfuse.threats.code_threats import covers
-from tinyfuse.threats.modes import modes_of
 
 _MILLION = 1_000_000
 
 
-def sweep(run: Run, workers: Workers, after_stage: Callable[[], None] = lambda: None) -> float:
+def sweep(run: Run, workers: Workers, after_stage: Callable[[], None] = lambda: None, *,
+          attack_here: bool = True) -> float:
     """Bring ``run`` to its end from wherever it stands; what its store already holds is not repeated.
 
-    ``workers`` run interpreters. ``after_stage`` is called once the folder has accepted the networks, and after each
-    stage. Returns the peak memory in MiB of the largest worker process.
+    ``workers`` run interpreters and, unless it is ``attack_here``, the cells of all attacks. ``after_stage`` is called
+    once the folder has accepted the networks, and after each stage. Returns the peak memory in MiB of the largest
+    process that ran interpreters.
     """
     peak_mib = 0.0
     for number, one in enumerate(run.trainings()):
-        peak_mib = max(peak_mib, _sweep_one(one, workers, after_stage, examples=number == 0))
+        peak_mib = max(peak_mib, _sweep_one(one, workers, after_stage, examples=number == 0, attack_here=attack_here))
     return peak_mib
 
 
-def _sweep_one(run: Run, workers: Workers, after_stage: Callable[[], None], *, examples: bool) -> float:
+def _sweep_one(run: Run, workers: Workers, after_stage: Callable[[], None], *, examples: bool,
+               attack_here: bool) -> float:
     """Bring one training of every network to the end; ``examples``: show what the attacks look like."""
     names = [one.name for one in run.dataset.inputs]
     for epsilon in (*run.matrix.epsilons, *run.matrix.raw_epsilons, *run.matrix.certify):
         check_names(epsilon if isinstance(epsilon, Mapping) else names, names)
         check_budget(run.dataset.inputs, spread(epsilon, names), run.matrix.norm)
+    check_scenes(run)
     networks = train_all(run)
     run = replace(run, dataset=run.dataset.as_trained(networks[0].table, str(networks[0].path)))
     after_stage()
@@ -74,7 +59,10 @@ def _sweep_one(run: Run, workers: Workers, after_stage: Callable[[], None], *, e
     measure_all(run, networks, files, jobs=workers.jobs)
     after_stage()
     interpreters = Interpreters(run, workers)
+    if not attack_here:
+        attack_ahead([(NetworkAttacks(run, network), files[network.name]) for network in networks], workers)
     attack_all(run, networks, files, interpreters, after_stage, examples=examples)
+    attack_all_scenes(run, networks, files)
     certify_all(run, networks, files)
     with progress("running interpreters", interpreters.cost // _MILLION) as advance:
         return interpreters.finish(lambda cost, note: advance(cost // _MILLION, note=note))
@@ -134,185 +122,3 @@ def attack_all(run: Run, networks: Sequence[Network], files: Mapping[str, Sequen
             if examples and network is max(networks, key=lambda one: len(one.inputs)):
                 attacks.show_examples(made)
             after_stage()
-
-
-@contextmanager
-def _failing(run: Run, network: Network, precision: str) -> Iterator[None]:
-    """Turn what makes the figures of one subject worthless, a fault of ours included, into a failed row."""
-    try:
-        yield
-    except (DataError, ParityError, OSError):
-        raise
-    except TinyfuseError as error:
-        run.store.append(failed_row(run.log.scope, network.name, precision, ATTACK_STAGE, str(error)))
-    except Exception as error:
-        run.store.append(failed_row(run.log.scope, network.name, precision, ATTACK_STAGE, log_fault(error, run.folder)))
-
-
-@dataclass(frozen=True, eq=False)
-class Attacked:
-    """A subject after the attacks in its own units (G of an integer model); ``source`` is replayed on other models."""
-
-    target: KerasTarget | IntegerTarget
-    studies: list[CellStudy]
-    source: CellStudy
-
-
-@dataclass(frozen=True)
-class NetworkAttacks:
-    """All attacks that the matrix of ``run`` asks for on ``network``: its float form and each integer form."""
-
-    run: Run
-    network: Network
-
-    @property
-    def suites(self) -> list[Profile]:
-        """The profiles that count, and perhaps "raw": FGSM and one PGD in full on few samples, uncarried."""
-        raw = Profile("raw", (FGSM(), PGD(steps=self.run.matrix.steps)), last_iterate=True)
-        return [*self.run.matrix.suites(), *([raw] if self.run.matrix.raw_samples else [])]
-
-    @property
-    def transfer(self) -> Profile:
-        """What is replayed on other models: the literature's protocol if it runs anyway, or a full PGD."""
-        full = [suite for suite in self.run.matrix.suites() if suite.last_iterate]
-        return full[0] if full else Profile("transfer", (PGD(steps=self.run.matrix.steps),), last_iterate=True)
-
-    @property
-    def rounds(self) -> bool:
-        """Whether threat model R is asked for, and defined."""
-        return "real" in self.run.matrix.threats and self.run.matrix.norm == "linf"
-
-    def cells(self, precision: str) -> int:
-        """Count modes times budgets over all studies of the network in ``precision``, threat model R included."""
-        matrix = self.run.matrix
-        replayed = precision in matrix.transfer_from and self.transfer not in self.suites
-        rounded = [suite for suite in matrix.suites() if not suite.last_iterate and precision != FLOAT and self.rounds]
-        full = (len(matrix.suites()) + replayed + len(rounded)) * len(matrix.epsilons)
-        raw = len(matrix.raw_epsilons or matrix.epsilons) if matrix.raw_samples else 0
-        return len(modes_of(self.network.input_names)) * (full + raw)
-
-    def attack_all(self, files: Sequence[IntegerFile], tick: Tick) -> list[Pending]:
-        """Attack everything with its own gradients in threat model G, then replay, then attack in threat model R."""
-        run, network, work = self.run, self.network, list[Pending]()
-        subject, target = Subject.of(network, FLOAT, FLOAT_EXECUTOR, network.sha256), self._float_target(network.model)
-        found: dict[str, Attacked] = {}
-        with _failing(run, network, FLOAT):
-            found[FLOAT] = self._attack(subject, target, tick)
-        for file in files:
-            with _failing(run, network, file.recipe.name):
-                found[file.recipe.name] = self._attack(file.subject(network, INTEGER_EXECUTOR),
-                                                       twin_target(load_model(file.path), run.dataset), tick)
-        self._replay(found, Judge(subject, target.logits))
-        for file in files:
-            if file.recipe.name in found:
-                with _failing(run, network, file.recipe.name):
-                    attacked = found[file.recipe.name]
-                    work += self._parity_runs(file, attacked, self._attack_rounded(attacked, tick))
-        return work
-
-    def attack_simulations(self) -> None:
-        """Attack recipes that only exist as a float simulation (scheme ``minmax``) white-box as floats."""
-        run, network = self.run, self.network
-        for recipe in run.matrix.recipes_for(network.input_names):
-            if recipe.scheme != "minmax":
-                continue
-            try:
-                target = self._float_target(simulate(network, recipe))
-            except RecipeError as error:
-                run.store.append(failed_row(run.log.scope, network.name, recipe.name, "simulate", str(error)))
-                continue
-            with _failing(run, network, recipe.name):
-                self._attack(Subject.simulated(network, recipe), target)
-
-    def show_examples(self, files: Sequence[IntegerFile]) -> None:
-        """Save for each input what an attack on it looks like: on 8 bits, or else on the first integer model."""
-        suites = [suite for suite in self.run.matrix.suites() if not suite.last_iterate]
-        for file in sorted(files, key=lambda file: file.recipe.name != "w8")[:1] if suites else ():
-            twin = twin_target(load_model(file.path), self.run.dataset)
-            study = self._study(file.subject(self.network, INTEGER_EXECUTOR), suites[0], twin.grids)
-            if all(study.name(key) in study.points for key in study.keys):
-                write_examples(self.run, study, self._float_target(self.network.model), twin, self.network.classes)
-
-    def _float_target(self, model: Any) -> KerasTarget:
-        """Open a ``tf_keras`` model with the inputs and outputs of the network, to be attacked."""
-        return float_target(replace(self.network, model=model), self.run.dataset,
-                            batch_size=min(KERAS_BATCH, self.run.matrix.attack_samples))
-
-    def _study(self, subject: Subject, suite: Profile, grids: Grids | None) -> CellStudy:
-        """Set up ``suite`` against ``subject`` on this run's samples, in codes (G) where there are ``grids``."""
-        run, matrix, names = self.run, self.run.matrix, self.network.input_names
-        count, epsilons = matrix.attack_samples, matrix.epsilons
-        if suite.name == "raw":
-            count, epsilons = matrix.raw_samples, matrix.raw_epsilons or epsilons
-        threats = ThreatModel(self.network.inputs, matrix.norm, "real" if grids is None else "codes", grids)
-        return CellStudy(subject, suite, threats, modes_of(names), tuple(spread(one, names) for one in epsilons),
-                         run.judged(count), run.log, PointFolder(run.samples))
-
-    def _attack(self, subject: Subject, target: KerasTarget | IntegerTarget,
-                tick: Tick = lambda note: None) -> Attacked:
-        """Judge clean samples, run every suite on ``target``, and probe it."""
-        self._judge_clean(subject, target)
-        probe_alone(self.run.log, subject, target, self.run.judged(self.run.matrix.attack_samples))
-        studies = [self._study(subject, suite, target.grids) for suite in self.suites]
-        source = self._study(subject, self.transfer, target.grids)
-        # A suite that skips what is broken already leaves no inputs for those samples: replays need one in full.
-        replayed = [source] if subject.precision in self.run.matrix.transfer_from else []
-        for study in {study.plan.name: study for study in (*studies, *replayed)}.values():
-            attack_cells(study, target, tick=lambda note: tick(f"{subject.model} {subject.precision} {note}"))
-        if self.run.matrix.probe_samples:
-            probe(self.run, target, studies)
-        return Attacked(target, studies, source)
-
-    def _judge_clean(self, subject: Subject, target: KerasTarget | IntegerTarget) -> None:
-        """Judge as many clean samples as are attacked, as the matrix wants, and of a float network all."""
-        counts = {self.run.matrix.attack_samples, self.run.matrix.clean_samples}
-        for count in sorted(counts if target.grids else {*counts, len(self.run.everything)}):
-            samples = self.run.judged(count)
-            self.run.log.judge(subject, CLEAN, len(samples), self.network.sha256,
-                               functools.partial(_correct, target, samples))
-
-    def _replay(self, found: Mapping[str, Attacked], float_judge: Judge) -> None:
-        """Judge what was made for each source of the matrix on all other models."""
-        judges = {FLOAT: float_judge} | {name: Judge(one.source.subject, one.target.logits, one.target.grids)
-                                         for name, one in found.items()}
-        for source in self.run.matrix.transfer_from:
-            for name, judge in judges.items():
-                if source in found and name != source:
-                    replay(found[source].source, judge)
-
-    def _attack_rounded(self, attacked: Attacked, tick: Tick) -> list[CellStudy]:
-        """Run every suite in threat model R on what it did not break in G with inputs that are legal in R as well."""
-        rounded, subject = [], attacked.source.subject
-        for study in attacked.studies:
-            if study.last_iterate or not self.rounds:
-                continue
-            wider = replace(study, threat_model=replace(study.threat_model, world="real"))
-            wider = replace(wider, carried={key: study.saved(key)["broken"] & _legal(wider, study, key)
-                                            for key in study.keys})
-            attack_cells(wider, attacked.target,
-                         tick=lambda note: tick(f"{subject.model} {subject.precision} R {note}"))
-            rounded.append(wider)
-        return rounded
-
-    def _parity_runs(self, made: IntegerFile, attacked: Attacked, rounded: Sequence[CellStudy]) -> list[Pending]:
-        """Choose the samples for TFLite Micro from all studies; return the runs that are left."""
-        count, studies = self.run.matrix.parity_samples, [*attacked.studies, *rounded]
-        digest = sha256_hex(" ".join(study.digest(key) for study in studies for key in study.keys).encode())
-        stem = self.run.samples / f"parity__{made.path.stem}__{count}__{digest[:12]}"
-        assert not isinstance(attacked.target, KerasTarget)
-        return list(pending_parity(self.run, self.network, made, write_samples(stem, attacked.target, studies, count)))
-
-
-def _correct(target: KerasTarget | IntegerTarget, samples: Samples) -> np.ndarray:
-    """Find which samples ``target`` classifies correctly as they are, bool [n]."""
-    real, grids = samples.inputs, target.grids
-    batch = real if grids is None else {name: grid.quantise(real[name]).astype(np.float32)
-                                        for name, grid in grids.items()}
-    return np.asarray(~misclassified(target.logits(batch), samples.label))
-
-
-def _legal(wider: CellStudy, study: CellStudy, key: CellKey) -> np.ndarray:
-    """Find which inputs of ``study`` in the cell ``key`` are legal in ``wider``, bool [n]."""
-    (wide, codes), (narrow, _) = (each.threat_model.problem(each.budget_of[key], each.samples.inputs)
-                                  for each in (wider, study))
-    return covers(wide, narrow, codes)

@@ -270,7 +270,8 @@ class AttackJob(SubjectJob):
         threats = ThreatModel(network.inputs, self.campaign.norm, world, target.grids, mask)
         budgets = tuple(spread(one, self.attacked) for one in self.campaign.budgets)
         mode = mode_name(self.attacked, network.input_names)
-        return CellStudy(subject, self.campaign.suite, threats, {mode: self.attacked}, budgets, samples, log, {})
+        return CellStudy(plan=self.campaign.suite, threat_model=threats, modes={mode: self.attacked}, budgets=budgets,
+                         samples=samples, subject=subject, log=log, points={})
 
     def _parity(self, site: Site, subject: Subject, target: IntegerTarget, study: CellStudy) -> Row:
         """Run some of the adversarial codes on TFLite Micro and count what differs from the twin."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from tinyfuse.attacks.universal import OneForAll
 from tinyfuse.attacks.universal import judge as judge_delta
 from tinyfuse.checks.experiments import ProbeSubject, measure
 from tinyfuse.core.results import row_key
-from tinyfuse.study.cell_study import Arrays, CellStudy
+from tinyfuse.study.cell_study import Arrays, CellPlan, CellStudy
 from tinyfuse.study.rows import SAMPLE_SEED
 from tinyfuse.study.run import Run
 from tinyfuse.threats.audit import audit
@@ -34,17 +34,24 @@ def attack_cells(study: CellStudy, target: DifferentiableTarget, *, beside: Diff
     """
     known = {key: study.saved(key)["broken"] for key in study.keys if study.name(key) in study.points}
     if len(known) < len(study.keys):
-        began = time.monotonic()
-        for key, found in _results(study, target, beside, known, tick):
-            study.points[study.name(key)] = {**found, "seconds": np.array(round(time.monotonic() - began, 3))}
-            known[key], began = found["broken"], time.monotonic()
+        for key, found in _timed(_results(study, target, beside, known, tick)):
+            study.points[study.name(key)], known[key] = found, found["broken"]
     for key in study.keys:
         _write_rows(study, key, study.saved(key))
 
 
-def code_types(study: CellStudy) -> dict[str, Any]:
+def suite_results(cells: CellPlan, target: DifferentiableTarget, known: Mapping[CellKey, np.ndarray],
+                  modes: Collection[str]) -> Iterator[tuple[CellKey, dict[str, np.ndarray]]]:
+    """Find what is to be saved of those cells of a suite in ``modes`` that are not ``known``.
+
+    What a cell depends on must be known, or in ``modes`` as well.
+    """
+    return _timed(_suite_results(cells, target, known, modes=modes))
+
+
+def code_types(cells: CellPlan) -> dict[str, Any]:
     """Return the integer type by input that holds its codes; empty for a target of real values."""
-    grids = study.threat_model.grids or {}
+    grids = cells.threat_model.grids or {}
     return {name: np.int8 if grid.low >= -128 and grid.high <= 127 else np.int16 for name, grid in grids.items()}
 
 
@@ -64,7 +71,7 @@ def _results(study: CellStudy, target: DifferentiableTarget, beside: Differentia
     """Find what is to be saved of the cells that are not ``known``."""
     plan = study.plan
     if isinstance(plan, Profile):
-        yield from _suite_results(study, plan, target, known, tick)
+        yield from _suite_results(study, target, known, tick=tick)
         return
     for cell in study.problem[0]:
         if cell.key not in known:
@@ -75,15 +82,25 @@ def _results(study: CellStudy, target: DifferentiableTarget, beside: Differentia
                 yield cell.key, _attack_result(study, plan, target, beside, cell)
 
 
-def _suite_results(study: CellStudy, suite: Profile, target: DifferentiableTarget, known: dict[CellKey, np.ndarray],
-                   tick: Tick) -> Iterator[tuple[CellKey, dict[str, np.ndarray]]]:
-    cells, batch = study.problem
+def _timed(found: Iterable[tuple[CellKey, dict[str, np.ndarray]]]) -> Iterator[tuple[CellKey, dict[str, np.ndarray]]]:
+    """Add to each cell the seconds that it took."""
+    began = time.monotonic()
+    for key, arrays in found:
+        yield key, {**arrays, "seconds": np.array(round(time.monotonic() - began, 3))}
+        began = time.monotonic()
+
+
+def _suite_results(cells: CellPlan, target: DifferentiableTarget, known: Mapping[CellKey, np.ndarray], *,
+                   modes: Collection[str] | None = None,
+                   tick: Tick = lambda note: None) -> Iterator[tuple[CellKey, dict[str, np.ndarray]]]:
+    suite, (all_cells, batch) = cells.plan, cells.problem
+    assert isinstance(suite, Profile)
     criterion = "last-iterate" if suite.last_iterate else "any-iterate"
-    for found in run_suite(target, batch, study.samples.label, cells, suite, known=known, carried=study.carried,
-                           tick=tick):
+    for found in run_suite(target, batch, cells.samples.label, all_cells, suite, known=known, carried=cells.carried,
+                           modes=modes, tick=tick):
         verdicts = {} if suite.last_iterate else {("union", ""): found.broken}
         verdicts |= {(criterion, title): flags for title, flags in found.by_attack.items()}
-        yield found.cell.key, _arrays(study, found.broken, found.point, verdicts, found.queries, found.rows,
+        yield found.cell.key, _arrays(cells, found.broken, found.point, verdicts, found.queries, found.rows,
                                       zero_gradient=found.zero_gradient)
 
 
@@ -121,14 +138,14 @@ def _universal_result(study: CellStudy, attack: OneForAll, target: Differentiabl
                    **{f"delta_{name}": values for name, values in found.delta.items()})
 
 
-def _arrays(study: CellStudy, broken: np.ndarray, point: Mapping[str, np.ndarray],
+def _arrays(cells: CellPlan, broken: np.ndarray, point: Mapping[str, np.ndarray],
             verdicts: Mapping[tuple[str, str], np.ndarray], queries: int, rows: np.ndarray | None = None,
             **more: Any) -> dict[str, np.ndarray]:
     """Return what is saved of a cell: ``point`` holds the attacked inputs of ``rows`` (default: of all samples).
 
     ``verdicts``: bool [n], broken, by criterion and title of the attack; ``queries`` are those of all samples.
     """
-    kinds, n = code_types(study), len(study.samples)
+    kinds, n = code_types(cells), len(cells.samples)
     return {"broken": broken, "rows": (np.arange(n) if rows is None else rows).astype(np.int32),
             **{name: values.astype(kinds.get(name, np.float32)) for name, values in point.items()},
             **{_SEPARATOR.join(name): flags for name, flags in verdicts.items()},

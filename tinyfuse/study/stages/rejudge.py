@@ -64,7 +64,7 @@ def pending_clean(run: Run, network: Network, files: Iterable[IntegerFile]) -> I
             subject = made.subject(network, executor)
             key = outcome_key(subject, run.log.scope, CLEAN, len(run.judged(count)), network.sha256)
             if not run.store.has(key):
-                work = _judge_clean, (made.path, executor, clean_path(run, count), _threshold(run, made))
+                work = _judge_clean, (made.path, executor, clean_path(run, count), threshold(run, made))
                 yield Pending(key, subject, str(made.path), count * made.table["macs"], work, network.sha256)
 
 
@@ -179,7 +179,7 @@ def _measured(key: str, work: Callable[..., Any], *arguments: Any) -> tuple[str,
     return key, work(*arguments), time.monotonic() - began, peak_memory_mib()
 
 
-def _threshold(run: Run, made: IntegerFile) -> float | None:
+def threshold(run: Run, made: IntegerFile) -> float | None:
     """Return the threshold of the anomaly score of an autoencoder; None for a model that returns classes."""
     target = twin_target(load_model(made.path), run.dataset)
     return target.threshold if isinstance(target, AnomalyTwin) else None
