@@ -12,6 +12,7 @@ import numpy as np
 
 from tinyfuse.firmware import emit
 from tinyfuse.firmware.operators import Kernel
+from tinyfuse.firmware.operators.base import as_bits
 from tinyfuse.firmware.program import Program, program_of
 from tinyfuse.integer.model import IntegerModel, random_codes
 from tinyfuse.integer.twin import Twin
@@ -102,7 +103,7 @@ def differing(found: IntegerModel, optimize: str, folder: Path, flags: list[str]
     output, traced = values_of(program, by_port, folder, flags)
     expected = Twin(found.graph).tensors(codes)
     expected |= {index: expected[index][..., channels] for index, channels in program.left.items()}
-    wrong = {tensors[index].name: int(np.sum(values != expected[index].reshape(values.shape)))
+    wrong = {tensors[index].name: int(np.sum(values != as_bits(expected[index]).reshape(values.shape)))
              for index, values in traced.items()}
     wanted = np.concatenate([expected[index].reshape(samples, -1).astype(int) for index in found.graph.outputs], axis=1)
     wrong["output"] = int(np.sum(output != wanted))

@@ -129,10 +129,26 @@ def _truths(net: GraphNet, x: int, name: str) -> int | None:
     return net.step("CAST", [chosen], net.beside(x, shape, dtype=source.dtype), "CastOptions")
 
 
-def _truth(net: GraphNet, shape: list[int]) -> int:
-    index = net.tensor(shape, np.bool_)
+def _unscaled(net: GraphNet, shape: list[int], dtype: type) -> int:
+    index = net.tensor(shape, dtype)
     net.specs[index].scale = net.specs[index].zero_point = []
     return index
+
+
+def _truth(net: GraphNet, shape: list[int]) -> int:
+    return _unscaled(net, shape, np.bool_)
+
+
+@entry("DEQUANTIZE")
+def _real(net: GraphNet, x: int) -> int | None:
+    """Codes or numbers as float32 for a while, and perhaps in another shape."""
+    shape = [int(size) for size in net.specs[x].shape]
+    made = net.step(*(("DEQUANTIZE", [x], _unscaled(net, shape, np.float32), "DequantizeOptions") if net.chance(0.6)
+                      else ("CAST", [x], _unscaled(net, shape, np.float32), "CastOptions")))
+    if net.chance(0.3):
+        shape = [1, int(np.prod(shape))]
+        made = net.step("RESHAPE", [made, net.constant(np.array(shape), np.int32)], _unscaled(net, shape, np.float32))
+    return net.step("QUANTIZE", [made], net.beside(x, shape, (np.int8, np.int16)[net.pick(0, 1)]))
 
 
 @entry("ZEROS_LIKE", "FILL")

@@ -78,11 +78,16 @@ def wide_prelu(net: Net) -> None:
              net.tensor(shape, np.int16, scale=float(net.rng.uniform(0.0005, 0.005))))
 
 
-def truth(net: Net, shape: list[int]) -> int:
-    """Truth values of ``shape``: a tensor without a scale."""
-    index = net.tensor(shape, np.bool_)
+def unscaled(net: Net, shape: list[int], dtype: type) -> int:
+    """A tensor without a scale."""
+    index = net.tensor(shape, dtype)
     net.specs[index].scale = net.specs[index].zero_point = []
     return index
+
+
+def truth(net: Net, shape: list[int]) -> int:
+    """Truth values of ``shape``."""
+    return unscaled(net, shape, np.bool_)
 
 
 def plain_inputs() -> bytes:
@@ -225,6 +230,32 @@ def cast(net: Net) -> None:
     net.step("CAST", [x], net.tensor(shape, (np.int8, np.int16)[net.pick(0, 1)]), "CastOptions")
 
 
+
+def real_numbers(net: Net) -> None:
+    """Codes, numbers and truth values that are float32 for a while; constants beside them lie between codes."""
+    kind, shape = net.pick(0, 1, 2, 3), shaped(net)
+    dtype, scale = DTYPES[net.pick(0, 1) if kind > 1 else 0], float(np.float32(np.exp(net.rng.uniform(-9, 2))))
+    x = compared(net, shape) if kind == 0 else net.input(shape, dtype, scale=scale, zero=net.zero(dtype))
+    if kind == 1:
+        axis = net.constant(np.array([len(shape) - 1]), np.int32)
+        shape = shape[:-1]
+        x = net.step("ARG_MAX", [x, axis], unscaled(net, shape, np.int32), "ArgMaxOptions")
+    name = "Dequantize" if kind == 3 else "Cast"
+    found = net.step(name.upper(), [x], unscaled(net, shape, np.float32), f"{name}Options")
+    if len(shape) > 1 and net.pick(0, 1):
+        beside = net.constant(net.rng.choice([-0.5, 1e-3, 1.5, 0.0, 7.25], shape), np.float32)
+        shape = [*shape[:-1], 2 * shape[-1]]
+        found = net.step("CONCATENATION", [found, beside], unscaled(net, shape, np.float32), "ConcatenationOptions",
+                         {"axis": len(shape) - 1})
+        pads = net.constant(np.array([[0, 0]] * (len(shape) - 1) + [[0, 1]]), np.int32)
+        shape = [*shape[:-1], shape[-1] + 1]
+        found = net.step("PADV2", [found, pads, net.constant(np.array(-0.75), np.float32)],
+                         unscaled(net, shape, np.float32))
+    to = DTYPES[net.pick(0, 1)]
+    made = net.tensor(shape, to, scale=2 * scale if kind == 3 else net.pick(1, 2) / 3, zero=net.zero(to))
+    net.step("QUANTIZE", [found], made, "QuantizeOptions")
+
+
 def filled(net: Net) -> None:
     """Codes that no input changes, beside one that does."""
     shape = shaped(net)
@@ -237,4 +268,4 @@ def filled(net: Net) -> None:
 
 RARE = [absolute, rsqrt, mirror_pad, reverse, broadcast_to, arg_max, l2_normalization, reduce_min, wide_prelu,
         select, add_n, cumsum, slice_of_five, to_int32, division, gather_nd, reduce_all, cast, filled,
-        lookup]
+        lookup, real_numbers]

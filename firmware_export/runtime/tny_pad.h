@@ -9,7 +9,7 @@ typedef struct {
   tny_steps_t steps; /* in the output */
   int32_t start;     /* where its first code goes */
   uint32_t count;    /* codes of the output */
-  int16_t value;
+  int32_t value;
   uint16_t layer, tensor;
 } tny_pad_t;
 

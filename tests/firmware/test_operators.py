@@ -34,8 +34,7 @@ def test_random_cases(cases: list[Callable[[Net], None]], tmp_path: Path) -> Non
 
 
 def test_every_operator_of_the_twin_has_a_kernel() -> None:
-    """Real numbers stay at the edges of a model, outside the firmware."""
-    assert set(OPERATORS) - set(BUILDERS) == {"DEQUANTIZE"}
+    assert set(OPERATORS) <= set(BUILDERS)
 
 
 def test_the_readme_lists_them() -> None:

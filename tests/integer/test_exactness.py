@@ -101,6 +101,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "mean": (lambda: mean(2.0**30, 4, np.int8), "MEAN.*a rescaling by .* overflows 32 bits"),
     "requantized": (lambda: one("QUANTIZE", np.int8, (2.0**25, 1.0)),
                     "a rescaling of 128 by .* overflows 32 bits in QUANTIZE"),
+    "real numbers": (lambda: build(
+        [Spec([1, 3], name="x"), Spec([1, 3], np.float32, [], []), Spec([1, 3], scale=[1e-7])],
+        [Step("DEQUANTIZE", [0], [1]), Step("QUANTIZE", [1], [2])], [0], [2]),
+        "operator 1 .QUANTIZE.: 't2': QUANTIZE of numbers up to 128, 1.28e.09 codes of its scale 1e-07"),
 }
 
 

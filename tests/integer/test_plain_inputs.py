@@ -45,6 +45,23 @@ def test_words_are_looked_up_in_a_table_and_beyond_it_refused() -> None:
         Twin(model.graph).run({**codes, "x1": np.full((9, 4), 7, np.int32)})
 
 
+def numbers() -> bytes:
+    """Integers that become real numbers, and then codes: those beyond 2^30 codes C leaves open."""
+    specs = [Spec([1, 4], np.int32, (), (), name="counts"), Spec([1, 4], np.float32, (), ()),
+             Spec([1, 4], scale=[2.0**-8]), Spec([1, 4], scale=[0.5], name="y")]
+    return build(specs, [Step("CAST", [0], [1], "CastOptions"), Step("QUANTIZE", [1], [2]), Step("RELU", [2], [3])],
+                 [0], [3])
+
+
+def test_numbers_stay_where_c_defines_their_codes() -> None:
+    model = load_model(numbers(), name="numbers")
+    assert (model.inputs[0].grid.low, model.inputs[0].grid.high) == (-1 << 22, 1 << 22)
+    found = judge(model.source)
+    assert found.values and not found.wrong, found
+    with pytest.raises(UsageError, match="QUANTIZE of .* codes; C defines it below 2.31: give smaller integers"):
+        Twin(model.graph).run({"counts": np.full((1, 4), 1 << 30, np.int32)})
+
+
 @pytest.mark.parametrize(("made_by", "dtype", "words"), [
     ("CAST", np.int8, "'places', which may be -128 to 127; TFLite Micro reads beyond what it has, 0 to 2"),
     ("ARG_MAX", np.int8, "'places', which may be 0 to 4; TFLite Micro reads beyond what it has, 0 to 2")])
@@ -59,7 +76,7 @@ def test_places_that_may_lie_beyond_the_table_are_refused(made_by: str, dtype: t
 
 
 @pytest.mark.skipif(not COMPILER, reason="no C compiler (gcc or cc) on PATH")
-@pytest.mark.parametrize("made", [plain_inputs, embedding])
+@pytest.mark.parametrize("made", [plain_inputs, embedding, numbers])
 def test_the_firmware_is_exact(made: Callable[[], bytes], tmp_path: Path) -> None:
     wrong = differing(load_model(made(), name="plain"), "speed", tmp_path / "net", samples=8)
     assert set(wrong.values()) == {0}, wrong

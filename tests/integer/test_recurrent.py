@@ -70,7 +70,7 @@ def test_a_variable_that_others_read_is_refused() -> None:
     hidden = net.steps[0].inputs[18]
     shape = list(net.specs[hidden].shape)
     net.step("ADD", [hidden, net.input(shape)], net.tensor(shape), "AddOptions")
-    with pytest.raises(ModelError, match="is sparse, variable or stored elsewhere"):
+    with pytest.raises(ModelError, match="is a variable, but not the state of one operator alone"):
         load_model(net.data(), name="net")
 
 

@@ -91,6 +91,20 @@ def test_edges_are_scales_of_the_integer_core(kind: type) -> None:
         assert np.array_equal(expected.ravel(), twin[row]) and np.array_equal(tensors[1].ravel(), twin[row])
 
 
+def test_truth_values_as_numbers_are_an_edge() -> None:
+    """A CAST to float32 at the end changes nothing that is said."""
+    specs, step = dense()
+    specs += [Spec((1, 5), scale=[0.09], data=np.full((1, 5), 3, np.int8)), Spec((1, 5), np.bool_, [], []),
+              real(1, 5, name="above")]
+    model = load_model(build(specs, [step, Step("GREATER", [1, 4], [5]), Step("CAST", [5], [6], "CastOptions")],
+                             [0], [6]))
+    assert model.edges == {"above": Edge("float32", 1.0, 0)} and model.outputs[0].dtype == "bool"
+    codes = exact(model)
+    twin = open_executor(model, "twin").run(codes)
+    for row, tensors in enumerate(tflm(model.source, [codes[model.inputs[0].name]])):
+        assert np.array_equal(tensors[6].ravel(), twin[row])
+
+
 def test_values_between_codes_are_rounded_as_the_edge_rounds_them() -> None:
     data = with_edges(np.float32)
     model, values = load_model(data), np.random.default_rng(1).uniform(-9, 9, (40, 24)).astype(np.float32)

@@ -24,6 +24,7 @@ from tinyfuse.firmware.live_verify import LiveResult, prove_live
 from tinyfuse.firmware.machine import EmulationError, Ran, outputs_of, results_of
 from tinyfuse.firmware.measure import Setup, setups
 from tinyfuse.firmware.operators import Kernel
+from tinyfuse.firmware.operators.base import as_bits
 from tinyfuse.firmware.package import Exported, open_package
 from tinyfuse.firmware.toolchain import SANITIZE, CompileError, cross_compiler, host_compiler, run
 from tinyfuse.integer.executors import open_executor
@@ -210,7 +211,7 @@ def _first_difference(package: Exported, done: _Measured) -> tuple[str, int]:
         for tensor in np.unique(values["tensor"]):
             mine = values[values["tensor"] == tensor]
             # Records hold the lowest 16 bits of a value; those of int32 outputs are compared whole, as vectors.
-            want = expected[int(tensor)][row]
+            want = as_bits(expected[int(tensor)][row])
             if int(tensor) in package.program.left:
                 want = want[..., package.program.left[int(tensor)]]
             want = want.reshape(-1).astype(np.int16)

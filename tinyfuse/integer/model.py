@@ -28,7 +28,7 @@ class Port:
     """One input or output: codes of ``shape`` [1, ...]; real value = scale * (code - zero_point).
 
     Codes are int8 or int16; others are numbers (int32, of scale 1 where the file gives none) or truth values (bool).
-    ``limit``: numbers that count the rows of a table lie from 0 to below it.
+    ``within``: the first and the last number, where others would reach beyond a table or out of C's arithmetic.
     """
 
     name: str
@@ -36,15 +36,15 @@ class Port:
     scale: float
     zero_point: int
     dtype: str
-    limit: int | None = None
+    within: tuple[int, int] | None = None
 
     @property
     def grid(self) -> InputGrid:
         """The codes that the tensor can hold."""
         if self.dtype == "bool":
             return InputGrid(1.0, 0, 0, 1)
-        if self.limit is not None:
-            return InputGrid(self.scale, self.zero_point, 0, self.limit - 1)
+        if self.within is not None:
+            return InputGrid(self.scale, self.zero_point, *self.within)
         limits = np.iinfo(self.dtype)
         return InputGrid(self.scale, self.zero_point, int(limits.min), int(limits.max))
 
@@ -128,12 +128,12 @@ def load_model(source: str | Path | bytes, *, name: str | None = None, output: s
 
 
 def _port(graph: Graph, index: int) -> Port:
-    from tinyfuse.integer.operators.lookup import input_limit
+    from tinyfuse.integer.operators.real import number_range
 
     tensor = graph.tensors[index]
     if tensor.dtype in (np.int32, np.bool_) and len(tensor.scale) < 2:
         scale, zero = (tensor.unit, tensor.zero) if len(tensor.scale) else (1.0, 0)
-        return Port(tensor.name, tensor.shape, scale, zero, tensor.dtype.name, input_limit(graph, index))
+        return Port(tensor.name, tensor.shape, scale, zero, tensor.dtype.name, number_range(graph, index))
     if tensor.dtype not in (np.int8, np.int16) or len(tensor.scale) != 1:
         what = "input" if index in graph.inputs else "output"
         raise ModelError(f"{graph.name}: its {what} '{display(tensor.name)}' is {tensor.dtype}, and no QUANTIZE or "

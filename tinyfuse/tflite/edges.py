@@ -15,6 +15,7 @@ import numpy as np
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 ARG_MAX = "ARG_MAX"
+_AT_THE_END = ("QUANTIZE", "DEQUANTIZE", "CAST", ARG_MAX)
 UINT8_OFFSET = 128
 """A uint8 code minus the int8 code of the same value."""
 
@@ -83,11 +84,11 @@ class _Edges:
     def before(self, index: int, taken: set[int]) -> int:
         """The tensor of codes that becomes the output ``index`` at the very end; itself where there is none."""
         target, maker = self.graph.tensors[index], self.makers.get(index)
-        if (maker is None or maker.name not in ("QUANTIZE", "DEQUANTIZE", ARG_MAX) or maker in self.removed or
-                self.readers(index)):
+        if maker is None or maker.name not in _AT_THE_END or maker in self.removed or self.readers(index):
             return index
         source = self.graph.tensors[maker.inputs[0]]
-        says_it_all = self.names_class(maker, source) if maker.name == ARG_MAX else _same_numbers(target, source)
+        says_it_all = (self.names_class(maker, source) if maker.name == ARG_MAX else
+                       _is_number(target, source) if maker.name == "CAST" else _same_numbers(target, source))
         if source.index in taken or source.index not in self.makers or not says_it_all:
             return index
         self.removed.append(maker)
@@ -114,9 +115,17 @@ def _same_numbers(edge: Tensor, codes: Tensor) -> bool:
             len(edge.zero_point) == 1 and edge.zero == codes.zero + UINT8_OFFSET)
 
 
+def _is_number(edge: Tensor, codes: Tensor) -> bool:
+    """Whether float32 values of ``edge`` are what ``codes`` stand for: truth values, or numbers of scale 1."""
+    return edge.dtype == np.float32 and (codes.dtype == np.bool_ or (
+        codes.dtype in (np.int8, np.int16) and len(codes.scale) == 1 and codes.unit == 1.0 and codes.zero == 0))
+
+
 def _one_grid(first: Tensor, other: Tensor) -> bool:
     return first.dtype == other.dtype and first.has_grid_of(other)
 
 
 def _edge(edge: Tensor, codes: Tensor) -> Edge:
+    if codes.dtype == np.bool_:
+        return Edge(edge.dtype.name, 1.0, 0)
     return Edge(edge.dtype.name, codes.unit, codes.zero + (UINT8_OFFSET if edge.dtype == np.uint8 else 0))

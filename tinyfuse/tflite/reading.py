@@ -167,9 +167,11 @@ def _shape(tensor: Any, *, is_input: bool) -> tuple[int, ...]:
 def _tensor(model: Any, index: int, shape: tuple[int, ...], dtype: np.dtype[Any], *, is_state: bool) -> Tensor:
     raw = model.subgraphs[0].tensors[index]
     name, quantization = display(raw.name), raw.quantization
-    if raw.sparsity is not None or (raw.isVariable and not is_state) or raw.externalBuffer or raw.variantTensors:
-        raise ModelError(f"tensor '{name}' is sparse, variable or stored elsewhere; only plain tensors are supported: "
-                         "convert the model without these")
+    wrong = ("is sparse" if raw.sparsity is not None else "is stored elsewhere" if raw.externalBuffer or
+             raw.variantTensors else "is a variable, but not the state of one operator alone" if raw.isVariable and
+             not is_state else "")
+    if wrong:
+        raise ModelError(f"tensor '{name}' {wrong}; convert the model without")
     scale: Any = None if quantization is None or dtype == np.float32 else quantization.scale
     zero: Any = None if quantization is None or dtype == np.float32 else quantization.zeroPoint
     zeros = np.array(() if zero is None else zero, np.int64)

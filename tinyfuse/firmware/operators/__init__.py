@@ -24,6 +24,7 @@ from tinyfuse.firmware.operators import (
     plain_conv,
     pointwise,
     pooling,
+    real,
     recurrent,
     reduce,
     softmax,
@@ -36,7 +37,7 @@ from tinyfuse.tflite.graph import Graph
 
 __all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "cast", "convolution", "depthwise", "division", "elementwise",
            "layers_of", "layout", "log_softmax", "logic", "matmul", "moves", "plain_conv", "pointwise", "pooling",
-           "recurrent", "reduce", "softmax", "sums", "transpose_conv"]
+           "real", "recurrent", "reduce", "softmax", "sums", "transpose_conv"]
 
 
 def layers_of(twin: Twin) -> list[Layer]:

@@ -181,10 +181,15 @@ def in_and_out(graph: Graph, operator: Operator) -> tuple[Tensor, Tensor]:
     return graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
 
 
-ITEMS = {"int8": 0, "bool": 0, "int16": 1, "int32": 2}
+ITEMS = {"int8": 0, "bool": 0, "int16": 1, "int32": 2, "float32": 2}
 """Types of tensors, as :func:`is_wide` tells them."""
 
 
 def is_wide(tensor: Tensor) -> int:
     """Tell int32 values (2) from int16 codes (1) and bytes (0), as the kernels take it."""
     return ITEMS[tensor.dtype.name]
+
+
+def as_bits(values: np.ndarray) -> np.ndarray:
+    """What the firmware holds in the place of ``values``: of float32 numbers their bits, as int32."""
+    return values.view(np.int32) if values.dtype == np.float32 else values

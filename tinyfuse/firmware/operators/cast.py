@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyfuse.firmware.operators.base import Kernel, in_and_out, is_wide, register
+from tinyfuse.firmware.operators.real import Dequantize
 from tinyfuse.integer.operators import cast
 from tinyfuse.tflite.graph import Graph, Operator
 
@@ -26,7 +27,9 @@ class Cast(Kernel):
 
 
 @register("CAST")
-def _cast(graph: Graph, operator: Operator, node: cast.Cast) -> Cast:
+def _cast(graph: Graph, operator: Operator, node: cast.Cast) -> Kernel:
     source, target = in_and_out(graph, operator)
+    if target.dtype == np.float32:
+        return Dequantize.of(source, target, 1.0, 0)
     return Cast(target.name, (source.index,), target.index, int(np.prod(source.shape)), is_wide(source),
                 is_wide(target), int(target.dtype == np.bool_))

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from tinyfuse.firmware.operators.base import Kernel, Place, in_and_out, is_wide, register
+from tinyfuse.firmware.operators.base import Kernel, Place, as_bits, in_and_out, is_wide, register
 from tinyfuse.firmware.operators.walk import Steps, contiguous, members, walk
 from tinyfuse.integer.operators import concatenation as nodes
 from tinyfuse.integer.operators import layout, pack
@@ -46,7 +46,7 @@ class Join(Kernel):
 def _join(graph: Graph, operator: Operator, node: nodes.Concatenation | pack.Pack) -> Join:
     target = graph.tensors[operator.outputs[0]]
     sources = [graph.tensors[index] for index in operator.inputs]
-    constants = {source.index: source.data for source in sources if source.data is not None}
+    constants = {source.index: as_bits(source.data) for source in sources if source.data is not None}
     return Join(target.name, tuple(operator.inputs), target.index,
                 tuple(int(np.prod(source.shape[node.axis:], dtype=int)) for source in sources),
                 int(np.prod(target.shape[1:node.axis], dtype=int)), is_wide(target), constants=constants)
@@ -84,4 +84,4 @@ def _pad(graph: Graph, operator: Operator, node: layout.Pad) -> Pad:
     start = sum(step * place.start for step, place in zip(steps[1:], node.places[1:], strict=True))
     sizes, found = walk(target.name, source.shape, steps)
     return Pad(target.name, (source.index,), target.index, sizes, found, start, int(np.prod(target.shape)),
-               int(node.value), is_wide(target))
+               int(as_bits(np.array(node.value, target.dtype))), is_wide(target))

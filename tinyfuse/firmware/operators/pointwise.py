@@ -12,6 +12,7 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware.c_text import array, braced, comment
 from tinyfuse.firmware.operators.base import Kernel, Pair, in_and_out, is_wide, register
 from tinyfuse.firmware.operators.elementwise import Scales, elementwise
+from tinyfuse.firmware.operators.real import quotients
 from tinyfuse.firmware.operators.wide_functions import wide_function
 from tinyfuse.firmware.scale import Scale, fits, scale_of
 from tinyfuse.integer.operators import binary
@@ -75,8 +76,10 @@ class Quantize(Kernel):
 
 
 @register("QUANTIZE")
-def _quantize(graph: Graph, operator: Operator, node: Any) -> Quantize:
+def _quantize(graph: Graph, operator: Operator, node: Any) -> Kernel:
     source, target = in_and_out(graph, operator)
+    if source.dtype == np.float32:
+        return quotients(source, target)
     low, high = CODES[target.dtype]
     scale = scale_of(float(source.scale[0]) / float(target.scale[0]))
     return Quantize(target.name, (source.index,), target.index, int(np.prod(target.shape)), scale,

@@ -84,7 +84,7 @@ def _check_places(graph: Graph, places: Tensor, size: int, target: Tensor) -> No
 def place_bounds(graph: Graph, index: int) -> tuple[int, int] | None:
     """Bound the numbers in the tensor ``index``; None for those of an input, which whoever gives them keeps small."""
     made_by = {out: operator for operator in graph.operators for out in operator.outputs}
-    while index in made_by and made_by[index].name in _SAME_NUMBERS:
+    while index in made_by and (made_by[index].name in _SAME_NUMBERS or _is_copy(graph, made_by[index])):
         index = made_by[index].inputs[0]
     if index in graph.inputs:
         return None
@@ -93,16 +93,20 @@ def place_bounds(graph: Graph, index: int) -> tuple[int, int] | None:
         source, axes = (graph.tensors[one] for one in operator.inputs[:2])
         return 0, source.shape[int(np.ravel(axes.data)[0])] - 1 if axes.data is not None else 1 << 31
     if operator is not None and operator.name == "CAST":
-        kind = graph.tensors[operator.inputs[0]].dtype.name
-        return place_bounds(graph, operator.inputs[0]) if kind == "int32" else _CODES.get(kind, (-1, -1))
+        return _CODES.get(graph.tensors[operator.inputs[0]].dtype.name, (-1, -1))
     return -(1 << 31), (1 << 31) - 1
+
+
+def _is_copy(graph: Graph, operator: Operator) -> bool:
+    """Whether it is a CAST of int32 to int32."""
+    return operator.name == "CAST" and graph.tensors[operator.inputs[0]].dtype == np.int32
 
 
 def input_limit(graph: Graph, index: int) -> int | None:
     """Find how many numbers from 0 on the input ``index`` may hold, as a GATHER reads it as places; None: any."""
     reached, sizes = {index}, list[int]()
     for operator in graph.operators:
-        if operator.name in _SAME_NUMBERS and operator.inputs[0] in reached:
+        if (operator.name in _SAME_NUMBERS or _is_copy(graph, operator)) and operator.inputs[0] in reached:
             reached.update(operator.outputs)
         elif operator.name == "GATHER" and len(operator.inputs) > 1 and operator.inputs[1] in reached:
             shape, axis = graph.tensors[operator.inputs[0]].shape, int(operator.options["axis"])

@@ -1,0 +1,78 @@
+"""How large the real numbers in a graph may become, and so which of them QUANTIZE turns into codes as C defines it.
+
+Real numbers come from codes (DEQUANTIZE) and integers (CAST), and move; TFLite Micro converts their quotient by a scale
+to int32, which C defines for numbers that fit alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyfuse.core.errors import ModelError
+from tinyfuse.integer.operators.lookup import input_limit, place_bounds
+from tinyfuse.tflite.graph import Graph, Operator, Tensor
+
+MOST = 1 << 30
+"""Codes up to which a quotient, its rounding and a zero point lie well inside int32."""
+_WHOLE = {"bool": 1, "int8": 1 << 7, "int16": 1 << 15}
+_NUMBERS = (np.dtype(np.int32), np.dtype(np.float32))
+
+
+def check_quotients(graph: Graph, source: Tensor, target: Tensor) -> None:
+    """Raise :class:`ModelError` unless each number of ``source`` is less than 2^30 codes of ``target``.
+
+    Integers that the model is given are kept small by whoever gives them (:func:`number_range`).
+    """
+    largest = _largest(graph, source.index)
+    if not largest < MOST * target.unit:  # NaN too
+        raise ModelError(f"'{target.name}': QUANTIZE of numbers up to {largest:g}, {largest / target.unit:g} codes of "
+                         f"its scale {target.unit:g}; C defines it below 2^31: give it a larger scale")
+
+
+def number_range(graph: Graph, index: int) -> tuple[int, int] | None:
+    """Find the first and the last integer that the input ``index`` may hold; None: any.
+
+    Some count the rows of a table, and a QUANTIZE reads others, which CAST has made real numbers.
+    """
+    rows, most = input_limit(graph, index), _most(graph, index)
+    if rows is not None:
+        return 0, min(rows - 1, MOST if most is None else most)
+    return None if most is None else (-most, most)
+
+
+def _most(graph: Graph, index: int) -> int | None:
+    reached, found = {index}, list[int]()
+    for operator in graph.operators:
+        if reached.intersection(operator.inputs):
+            if graph.tensors[operator.outputs[0]].dtype in _NUMBERS:
+                reached.update(operator.outputs)
+            elif operator.name == "QUANTIZE" and graph.tensors[operator.inputs[0]].dtype == np.float32:
+                found.append(int(min(MOST * graph.tensors[operator.outputs[0]].unit, MOST)))
+    return min(found, default=None)
+
+
+def _largest(graph: Graph, index: int) -> float:
+    """The largest size of a number in the float32 tensor ``index``."""
+    found: dict[int, float] = {}
+    for operator in graph.operators:
+        if graph.tensors[operator.outputs[0]].dtype == np.float32:
+            moved = [found[one] if one in found else _in_constant(graph.tensors[one]) for one in operator.inputs
+                     if one >= 0 and graph.tensors[one].dtype == np.float32]
+            found[operator.outputs[0]] = max(moved) if moved else _made(graph, operator)
+    return found.get(index, float("inf"))
+
+
+def _in_constant(tensor: Tensor) -> float:
+    return float("inf") if tensor.data is None else float(np.abs(tensor.data).max(initial=0.0))
+
+
+def _made(graph: Graph, operator: Operator) -> float:
+    """The largest number that DEQUANTIZE or CAST makes."""
+    source = graph.tensors[operator.inputs[0]]
+    if source.dtype == np.int32:
+        bounds = place_bounds(graph, source.index)
+        return 0.0 if bounds is None else float(max(map(abs, bounds)))
+    if operator.name == "CAST":
+        return float(_WHOLE.get(source.dtype.name, float("inf")))
+    limits = np.iinfo(source.dtype)
+    return max(abs(limit - source.zero) for limit in (int(limits.min), int(limits.max))) * source.unit
