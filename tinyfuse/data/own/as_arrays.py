@@ -26,7 +26,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
         return _without_objects(array) if array.dtype.hasobject else array
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise DataError(f"'{name}' cannot be made one array ({reason}); give equal shapes for all samples") from None
+        wanted = "one class for each sample" if name == "label" else "equal shapes for all samples"
+        raise DataError(f"'{name}' cannot be made one array ({reason}); give {wanted}") from None
 
 
 def _without_objects(array: np.ndarray) -> np.ndarray:
@@ -34,12 +35,18 @@ def _without_objects(array: np.ndarray) -> np.ndarray:
     if items and all(isinstance(item, (str, bytes)) for item in items):  # TensorFlow's texts are bytes
         texts = [item.decode("utf-8") if isinstance(item, bytes) else item for item in items]
         return np.asarray(texts, dtype=str).reshape(array.shape)
-    if any(item is None for item in items):
-        raise ValueError("it holds None")
+    for row, item in enumerate(items):
+        if _is_missing(item):  # stacked with texts, NaN would become the text "nan"
+            raise ValueError(f"it holds {item} in row {row}")
     stacked = np.stack([np.asarray(item) for item in items])
     if stacked.dtype.hasobject:
         raise ValueError("it holds objects that are neither numbers nor texts")
     return stacked
+
+
+def _is_missing(item: Any) -> bool:
+    """Tell whether ``item`` stands for no value in a column of objects: None, NaN, or what pandas has for it."""
+    return item is None or (isinstance(item, float) and item != item) or type(item).__name__ in ("NAType", "NaTType")
 
 
 def is_pipeline(values: Any) -> bool:
