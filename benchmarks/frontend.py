@@ -2,14 +2,16 @@
 
     python benchmarks/frontend.py parity --data DIR [--model models/digits/audio__w8.tflite] [--arithmetic fixed]
     python benchmarks/frontend.py wave --data DIR [--samples 100]
+        [--spoken speech_commands --models DIR --networks early,late]
     python benchmarks/frontend.py cost [--model models/digits/early__w6.tflite] [--core m0+,m3,m4,m7,m33,m55]
                                        [--arithmetic fixed]
 
-``parity``: FSDD and the Speech Commands digits of DIR, through librosa and through the C code's arithmetic: input codes
-apart, and classes of the network that differ. ``cost``: the package's front ends on emulated cores, exactness and
-instructions of each stage. ``wave``: three fusions at 8 and 6 bits under attacks on FSDD's test recordings, on their
-features, and on recordings made to have the attacked features (``frontend_waves.py``). Each prints tables of
-``benchmarks/results/frontend.md``.
+``parity``: FSDD and the Speech Commands digits of DIR (``--spoken``: one of them), through librosa and through the C
+code's arithmetic: input codes apart, and classes of the network that differ. ``cost``: the package's front ends on
+emulated cores, exactness and instructions of each stage. ``wave``: three fusions at 8 and 6 bits under attacks on
+FSDD's test recordings, on their features, and on recordings made to have the attacked features (``frontend_waves.py``);
+with ``--spoken speech_commands`` those of speakers that training with ``--split speaker`` never heard, for networks in
+``--models`` that were trained so. Each prints tables of ``benchmarks/results/frontend.md``.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from frontend_waves import wave
+from frontend_waves import NETWORKS, SPOKEN, recordings, wave
 
 from tinyfuse.cli import options
 from tinyfuse.core.errors import DataError, ParityError
@@ -27,10 +29,11 @@ from tinyfuse.core.files import temporary_folder
 from tinyfuse.data.digits.corpus import Clips
 from tinyfuse.data.digits.load import read
 from tinyfuse.firmware import deploy
-from tinyfuse.firmware.frontend_plan import ARITHMETICS, Part, front_ends_of
+from tinyfuse.firmware.frontend_plan import Part, front_ends_of
 from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.verify import verify
 from tinyfuse.frontend.device_sound import FULL_SCALE, SoundTables, sound_codes
+from tinyfuse.frontend.fixed_sound import ARITHMETICS
 from tinyfuse.frontend.normalisation import apply, read_normalisation
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import IntegerModel, load_model
@@ -45,6 +48,9 @@ def main() -> int:
     parser.add_argument("what", choices=("parity", "cost", "wave"))
     parser.add_argument("--data", type=Path, metavar="DIR")
     parser.add_argument("--model", type=Path, metavar="MODEL.tflite")
+    parser.add_argument("--spoken", choices=SPOKEN)
+    parser.add_argument("--models", type=Path, metavar="DIR", help="folder of the networks (default models/digits)")
+    parser.add_argument("--networks", default=",".join(NETWORKS), metavar="NAMES")
     parser.add_argument("--samples", type=options.positive, default=100, metavar="N")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for waves as WAV files, some of each ratio")
     parser.add_argument("--core", metavar="NAMES")
@@ -54,24 +60,26 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table that was asked for."""
-    models = Path(__file__).resolve().parent.parent / "models" / "digits"
+    models = args.models or Path(__file__).resolve().parent.parent / "models" / "digits"
     if args.what == "cost":
         return cost(args.model or models / "early__w6.tflite", args.core, args.arithmetic)
     if args.data is None:
         raise DataError("no data; give --data DIR with FSDD or the Speech Commands digits")
     if args.what == "wave":
-        return wave(args.data, models, args.samples, args.out)
-    return parity(args.data, args.model or models / "audio__w8.tflite", args.arithmetic)
+        heard = recordings(args.data, args.samples, args.spoken or SPOKEN[0])
+        return wave(*heard, models, args.networks.split(","), args.out)
+    return parity(args.data, args.model or models / "audio__w8.tflite", args.arithmetic,
+                  (args.spoken,) if args.spoken else SPOKEN)
 
 
-def parity(data: Path, path: Path, arithmetic: str) -> int:
-    """Compare over all recordings of ``data``, as their int16 samples."""
+def parity(data: Path, path: Path, arithmetic: str, corpora: tuple[str, ...]) -> int:
+    """Compare over all recordings of ``corpora`` in ``data``, as their int16 samples."""
     model = load_model(path)
     origin = deploy.table_of(path, model)
     (part,) = front_ends_of(program_of(model, "net"), [port.name for port in model.inputs], origin,
                             arithmetic=arithmetic).parts
     rows = []
-    for spoken in ("fsdd", "speech_commands"):
+    for spoken in corpora:
         mine, wanted, test = codes_of_all(data, spoken, part, origin["fitted"][part.name])
         apart = np.abs(mine - wanted)
         answers = [classes(model, part, codes) for codes in (mine, wanted)]

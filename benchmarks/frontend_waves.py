@@ -1,6 +1,6 @@
 """What a wave can reach: attacks on recordings by ratio, on features, and on recordings made to have such features.
 
-Each recording of FSDD's test part is taken once, with an MNIST test picture of its class. Integers are attacked with
+Each test recording is taken once, with an MNIST test picture of its class. Integers are attacked with
 their own gradients and judged in 16-bit samples by the device's chain. A recording that one ratio or epsilon broke is
 broken at every larger one and not attacked again.
 """
@@ -8,7 +8,7 @@ broken at every larger one and not attacked again.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from tinyfuse.core.statistics import wilson
 from tinyfuse.data.digits.corpus import Clips
 from tinyfuse.data.digits.features import FRONT_END
 from tinyfuse.data.digits.load import read
+from tinyfuse.data.digits.pairing import plan
 from tinyfuse.frontend.normalisation import read_normalisation
 from tinyfuse.integer.model import load_model
 from tinyfuse.quantize.integer_table import read_integer_table
@@ -39,6 +40,7 @@ from tinyfuse.threats.wave_budgets import WaveBudget
 RATIOS_DB = (50.0, 40.0, 30.0, 20.0, 10.0)
 MASKING_DB = (0.0, 10.0)
 EPSILONS = (0.03, 0.1)
+SPOKEN = ("fsdd", "speech_commands")
 NETWORKS, BITS, STEPS = ("early", "intermediate", "late"), ("w8", "w6"), 20
 FIT_STEPS = 200
 
@@ -64,15 +66,13 @@ class Deployed:
 
     def part(self, rows: np.ndarray) -> Scene:
         """Return some of the recordings."""
-        return Scene("audio", FRONT_END, [self.scene.clips[row] for row in rows],
-                     {name: values[rows] for name, values in self.scene.others.items()})
+        return self.scene.take(rows)
 
 
-def wave(data: Path, models: Path, count: int, out: Path | None) -> int:
-    """Print the tables for ``count`` recordings; ``out``: a folder for one wave of each ratio."""
-    scene, label = recordings(data, count)
+def wave(scene: Scene, label: np.ndarray, models: Path, networks: Sequence[str], out: Path | None) -> int:
+    """Print the tables for the recordings of ``scene``; ``out``: a folder for one wave of each ratio."""
     ladders, features = [], []
-    for name in NETWORKS:
+    for name in networks:
         for bits in BITS:
             one = Deployed.of(models / f"{name}__{bits}.tflite", scene, label)
             clean = ~misclassified(one.chain.logits(scene, scene.clips), label)
@@ -87,12 +87,17 @@ def wave(data: Path, models: Path, count: int, out: Path | None) -> int:
     return 0
 
 
-def recordings(data: Path, count: int) -> tuple[Scene, np.ndarray]:
-    """Draw ``count`` recordings of the test part, each with a picture of its class; return them and their classes."""
-    corpus = read(data, "fsdd")
+def recordings(data: Path, count: int, spoken: str) -> tuple[Scene, np.ndarray]:
+    """Draw ``count`` recordings of the test part, each with a picture of its class; return them and their classes.
+
+    That of FSDD is the official one, that of Speech Commands holds speakers that training with ``--split speaker``
+    never heard.
+    """
+    corpus = read(data, spoken)
     if not isinstance(corpus.spoken.voice, Clips):
         raise DataError(f"{data}: no recordings")
-    test = np.flatnonzero(corpus.spoken.part == corpus.spoken.part.max())
+    test = (np.flatnonzero(corpus.spoken.part == corpus.spoken.part.max()) if spoken == SPOKEN[0] else
+            np.unique(plan(corpus, split="speaker", held_out=None, seed=0, limit=None)[2].spoken))
     rows = np.random.default_rng(0).permutation(test)[:count]
     label = corpus.spoken.label[rows]
     held = [np.flatnonzero((corpus.written.part == corpus.written.part.max()) & (corpus.written.label == one))

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
         analyse,
         attack,
         attack_frame,
+        attack_scene,
         attack_wave,
         certify,
         compare,
         convert,
         export,
         minimal,
+        minimal_frame,
         minimal_wave,
         profile,
         select,
@@ -28,14 +30,14 @@ if TYPE_CHECKING:
     from tinyfuse.report.read_run import read
 
 __version__ = "0.1.0"
-__all__ = ["Dataset", "__version__", "analyse", "attack", "attack_frame", "attack_wave", "certify", "compare",
-           "convert", "export", "load_data", "minimal", "minimal_wave", "profile", "read", "select", "train", "verify",
-           "write_report"]
+__all__ = ["Dataset", "__version__", "analyse", "attack", "attack_frame", "attack_scene", "attack_wave", "certify",
+           "compare", "convert", "export", "load_data", "minimal", "minimal_frame", "minimal_wave", "profile", "read",
+           "select", "train", "verify", "write_report"]
 
 _HOMES = {"load_data": ("tinyfuse.data", "load"), "Dataset": ("tinyfuse.data", "Dataset"),
           **{name: ("tinyfuse.api", name) for name in (
-              "train", "convert", "attack", "attack_frame", "attack_wave", "profile", "minimal", "minimal_wave",
-              "compare", "analyse", "certify", "select", "export", "verify")},
+              "train", "convert", "attack", "attack_frame", "attack_scene", "attack_wave", "profile", "minimal",
+              "minimal_frame", "minimal_wave", "compare", "analyse", "certify", "select", "export", "verify")},
           "read": ("tinyfuse.report.read_run", "read"),
           "write_report": ("tinyfuse.report", "render")}
 

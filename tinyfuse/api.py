@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tinyfuse.report.analysed import Analysed
     from tinyfuse.report.notebook import AttackRows, ChosenBits, ComparedExecutors, SmallestBudgets, VerifiedCores
     from tinyfuse.study.attack import AttackTask
-    from tinyfuse.study.wave_minimal import SmallestWaves
+    from tinyfuse.study.smallest_changes import SmallestChanges
 
 LARGEST_CODES = 26
 
@@ -175,9 +175,10 @@ def _attacked(path: Path, task: AttackTask, executors: Sequence[str], source: st
 
 def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
                 epsilon: float | str | Mapping[str, float | str] | None = None, norm: str | None = None,
-                samples: int = 100, air: str | None = None, executors: Sequence[str] | None = None,
-                source: str | Path | None = None, save: str | Path | None = None, out: str | Path | None = None,
-                output: str = "", signature: str = "", **settings: Any) -> AttackRows:
+                samples: int = 100, air: str | None = None, frontend: str = "float",
+                executors: Sequence[str] | None = None, source: str | Path | None = None,
+                save: str | Path | None = None, out: str | Path | None = None, output: str = "", signature: str = "",
+                **settings: Any) -> AttackRows:
     """Attack the recordings behind an input of a float network or a ``.tflite``; return result rows.
 
     The change is made through the gradient of the input's front end, which the table beside the model records, and is
@@ -186,6 +187,7 @@ def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mod
     recording, the default), "8steps" (of a 16-bit sample), or numbers in the unit of ``norm``: "snr", "pcm", "masking".
     ``air``: random conditions that the change has to work in, such as "shift=20,room=0.3,noise=25", see
     :mod:`tinyfuse.attacks.wave.air`; a recording counts as broken if most conditions that the attack did not see are.
+    ``frontend``: arithmetic of the front end that a ``.tflite``'s package is exported with, "float" or "fixed".
     ``source``: the float network that makes the waves for a ``.tflite``. With a folder ``out`` the rows go to its
     ``results.jsonl`` and some recordings, as WAV files, to its ``waves``; a report plays them. Others as of
     :func:`attack`.
@@ -205,7 +207,8 @@ def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mod
     name, budget = read_wave_budget(epsilon, norm)
     plan = attack_of(attack, settings)
     check_wave_attack(Path(model), plan, executors or (), source, save, budget.norm)
-    heard, dataset = open_microphone(Path(model), dataset, one_input(name, modality), source, (output, signature))
+    heard, dataset = open_microphone(Path(model), dataset, one_input(name, modality), source, (output, signature),
+                                     frontend)
     others = () if is_network(Path(model)) else _default_executors() if executors is None else executors
     task = WaveTask(plan, dataset, samples, budget, read_air(air))
     result = attack_recordings(heard, task, others, ResultStore(None if out is None else Path(out) / "results.jsonl"))
@@ -218,8 +221,8 @@ def attack_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mod
 
 def minimal_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
                  largest: float | str | Mapping[str, float | str] | None = None, norm: str | None = None,
-                 samples: int = 100,
-                 source: str | Path | None = None, **settings: Any) -> SmallestWaves:
+                 samples: int = 100, frontend: str = "float", source: str | Path | None = None,
+                 **settings: Any) -> SmallestChanges:
     """Find, for each test recording, the smallest change (up to ``largest``) that fools a network or a ``.tflite``.
 
     Budgets are tried by 1 dB, or in steps of 16-bit samples, by default up to 0 dB or 4096 steps; see
@@ -236,7 +239,7 @@ def minimal_wave(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
     name, budget = read_wave_budget(largest, norm, LARGEST)
     plan = attack_of(attack, settings)
     check_wave_attack(Path(model), plan, (), source, None, budget.norm)
-    heard, dataset = open_microphone(Path(model), dataset, one_input(name, modality), source)
+    heard, dataset = open_microphone(Path(model), dataset, one_input(name, modality), source, arithmetic=frontend)
     return search(heard, WaveTask(plan, dataset, samples, budget))
 
 
@@ -272,6 +275,67 @@ def attack_frame(model: str | Path, dataset: Dataset, *, attack: str = "pgd", mo
     result = attack_frames(eye, task, others, ResultStore(None if out is None else Path(out) / "results.jsonl"))
     if save is not None:
         save_arrays(save, result.made)
+    return AttackRows.of(result)
+
+
+def minimal_frame(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modality: str = "all",
+                  largest: float | str | Mapping[str, float | str] | None = None, norm: str | None = None,
+                  samples: int = 100, camera: tuple[int, int] | None = None, **settings: Any) -> SmallestChanges:
+    """Find, for each test sample's frame, the smallest change (up to ``largest``) that fools a network or ``.tflite``.
+
+    In whole levels, pixels of a side, per cent or degrees; see :func:`attack_frame`.
+    """
+    from tinyfuse.attacks import attack_of
+    from tinyfuse.study.check_attack import check_frame_attack
+    from tinyfuse.study.frame_attack import FrameTask, open_eye
+    from tinyfuse.study.frame_minimal import minimal_frame as search
+    from tinyfuse.threats.frame_budgets import FRAME_LARGEST, read_frame_budget
+    from tinyfuse.threats.modes import one_input
+
+    name, budget = read_frame_budget(largest, norm, FRAME_LARGEST)
+    plan = attack_of(attack, settings)
+    check_frame_attack(Path(model), plan, (), None, budget.norm, [*settings])
+    eye, dataset = open_eye(Path(model), dataset, one_input(name, modality), camera)
+    return search(eye, FrameTask(plan, dataset, samples, budget, int(settings.get("seed", 0))))
+
+
+def attack_scene(model: str | Path, dataset: Dataset, *, epsilon: str | Mapping[str, str], attack: str = "pgd",
+                 norm: str | None = None, samples: int = 100, camera: tuple[int, int] | None = None,
+                 air: str | None = None, frontend: str = "float", executors: Sequence[str] | None = None,
+                 source: str | Path | None = None, save: str | Path | None = None, out: str | Path | None = None,
+                 output: str = "", signature: str = "", **settings: Any) -> AttackRows:
+    """Attack a recording and a camera's frame of each sample at once; return result rows.
+
+    ``epsilon``: a budget of each with its unit, such as {"mic": "40dB", "camera": "8levels"} or the same as text; the
+    frame's is in levels or px. ``norm``: that of the recording, if it is "masking". Others as of :func:`attack_wave`
+    and :func:`attack_frame`.
+    """
+    from tinyfuse.attacks import attack_of
+    from tinyfuse.attacks.wave.air import read_air
+    from tinyfuse.core.results import ResultStore
+    from tinyfuse.nn.zoo.user import is_network
+    from tinyfuse.report.notebook import AttackRows
+    from tinyfuse.study.check_attack import check_scene_attack
+    from tinyfuse.study.frame_attack import open_eye
+    from tinyfuse.study.microphones import open_microphone
+    from tinyfuse.study.saved_waves import keep_waves
+    from tinyfuse.study.scene_attack import SceneTask, attack_scenes
+    from tinyfuse.threats.modes import ALL
+    from tinyfuse.threats.scene_budgets import read_scene_budget
+
+    budget, plan, path = read_scene_budget(epsilon, norm), attack_of(attack, settings), Path(model)
+    check_scene_attack(path, plan, executors or (), source, save, budget)
+    assert budget.wave is not None and budget.frame is not None
+    heard, known = open_microphone(path, dataset, budget.wave[0] or ALL, source, (output, signature), frontend)
+    eye, _ = open_eye(path, dataset, budget.frame[0] or ALL, camera, (output, signature))
+    others = () if is_network(path) else _default_executors() if executors is None else executors
+    task = SceneTask(plan, known, samples, budget.wave[1], read_air(air), budget.frame[1],
+                     int(settings.get("seed", 0)))
+    result = attack_scenes(heard, eye, task, others, ResultStore(None if out is None else Path(out) / "results.jsonl"))
+    if save is not None:
+        save_arrays(save, result.made)
+    if out is not None:
+        keep_waves(out, heard, task, result)
     return AttackRows.of(result)
 
 

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 from one_operator import Spec, Step, build
 
+from tinyfuse.attacks import PGD
 from tinyfuse.attacks.frame.camera import Camera
 from tinyfuse.attacks.frame.scene_changes import amounts, brighter, contrasted, turned
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.core.errors import UsageError
+from tinyfuse.data import Dataset, Input, Samples
 from tinyfuse.frontend.device_sound import Grid
 from tinyfuse.frontend.normalisation import Normalisation, identity
 from tinyfuse.frontend.picture import Picture
 from tinyfuse.integer.model import load_model
-from tinyfuse.study.frame_attack import Eye
+from tinyfuse.study.frame_attack import Eye, FrameTask
+from tinyfuse.study.frame_minimal import minimal_frame
 from tinyfuse.study.rows import Subject
 from tinyfuse.threats.budget_text import size_text
 from tinyfuse.threats.frame_budgets import FrameBudget, read_frame_budget
@@ -58,8 +61,8 @@ def test_a_black_pixel_can_become_brighter() -> None:
     assert camera.pull_back(black, np.ones((1, 2, 2, 1), np.float32)).sum() == pytest.approx(4 / 255)
 
 
-def test_one_sigmoid_tells_two_classes_apart_behind_a_camera() -> None:
-    """The model answers whether a picture is bright."""
+def brightness_meter() -> Eye:
+    """A model that answers whether the two pixels of a picture are brighter than 127.5 on average."""
     one = Picture(size=(1, 2), crop="stretch")
     specs = [Spec([1, 1, 2, 1], scale=[1 / 255], zero_point=[-128], name="eye"),
              Spec([1, 2], data=np.array([[64, 64]]), scale=[1 / 64]),
@@ -68,9 +71,25 @@ def test_one_sigmoid_tells_two_classes_apart_behind_a_camera() -> None:
     steps = [Step("FULLY_CONNECTED", [0, 1, 2], [3], "FullyConnectedOptions"), Step("LOGISTIC", [3], [4])]
     target = TwinTarget(load_model(build(specs, steps, [0], [4])))
     camera = Camera.of(one, identity(one), None, Grid(1 / 255, -128, -128, 127))
-    eye = Eye("eye", camera, target, Subject("m", "w8", "twin", "0" * 64, {"eye": 1.0}), 0)
+    return Eye("eye", camera, target, Subject("m", "w8", "twin", "0" * 64, {"eye": 1.0}), 0)
+
+
+def test_one_sigmoid_tells_two_classes_apart_behind_a_camera() -> None:
+    eye = brightness_meter()
     frames = np.array([40, 200, 90], np.uint8).reshape(3, 1, 1, 1).repeat(2, axis=2)
     assert eye.output(eye.inputs(frames, {})).argmax(axis=1).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("norm", ["brightness", "pixels"])
+def test_the_smallest_change_of_a_frame_is_exact_where_it_is_known(norm: str) -> None:
+    """128 is a tie to the nearest code of the logit, and dark; what is bright begins at 129. Wrong when clean: 0."""
+    eye, levels = brightness_meter(), np.array([40, 200, 90, 30], np.float32).reshape(4, 1, 1, 1).repeat(2, axis=2)
+    part = Samples({"eye": levels / np.float32(255)}, np.array([0, 1, 0, 1]), np.arange(4))
+    data = Dataset("light", (Input("eye", (1, 2, 1)),), ("dark", "bright"), part, part, part, checksum="8" * 64)
+    found = minimal_frame(eye, FrameTask(PGD(steps=3), data, 4, FrameBudget(norm, 200)))
+    assert sorted(found.sizes) == [0, 39, 72, 89] and found.median().samples == 3
+    few = minimal_frame(eye, FrameTask(PGD(steps=3), data, 4, FrameBudget(norm, 50)))
+    assert sorted(few.sizes) == [0, 39, np.inf, np.inf] and "2 hold at 50 levels" in few.text()
 
 
 def test_whole_frames_change_as_told() -> None:
@@ -97,7 +116,8 @@ def test_budgets_are_read_as_people_write_them(given: Any, norm: str | None, wan
 @pytest.mark.parametrize(("given", "norm", "words"), [
     ("20px", "rotation", "which counts deg"), ("loud", None, "is no budget of a frame"),
     ("0.5px", None, "whole number"),
-    ("200deg", None, "give 0 to 180"), (3, "zoom", "use one of pixels"), ({"a": 1, "b": 2}, None, "one budget")])
+    ("200deg", None, "give 0 to 180"), (3, "zoom", "use one of pixels"), ({"a": 1, "b": 2}, None, "one budget"),
+    (8, None, "a budget of 8 without a unit; give 8levels or 8px or 8% or 8deg")])
 def test_nonsense_is_one_line(given: Any, norm: str | None, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         read_frame_budget(given, norm)

@@ -31,7 +31,7 @@ from tinyfuse.threats.wave_budgets import WaveBudget, read_wave_budget
 
 READ: list[tuple[Any, str | None, tuple[str, str, float]]] = [
     (None, None, ("", "snr", 40)), ("40dB", None, ("", "snr", 40)), ("mic=-3.5dB", "masking", ("mic", "masking", -3.5)),
-    ({"mic": "8steps"}, None, ("mic", "pcm", 8)), (12, "pcm", ("", "pcm", 12)), ("mic=20", None, ("mic", "snr", 20))]
+    ({"mic": "8steps"}, None, ("mic", "pcm", 8)), (12, "pcm", ("", "pcm", 12)), ("mic=20", "snr", ("mic", "snr", 20))]
 
 SHARED: dict[str, Any] = {"rate": 8000, "length": 600, "window": 100, "hop": 50}
 KINDS: list[Recording] = [
@@ -185,6 +185,7 @@ def test_one_sigmoid_tells_two_classes_apart_behind_a_microphone() -> None:
     (lambda: WaveBudget("snt", 1), "did you mean 'snr'"), (lambda: read_wave_budget("loud", None), "such as 40dB"),
     (lambda: read_wave_budget("a=1dB", "pcm"), "counts steps"), (lambda: read_wave_budget("1.5steps", None), "whole"),
     (lambda: read_wave_budget({"a": 1, "b": 2}, "snr"), "give one budget"),
+    (lambda: read_wave_budget({"a": 40.0}, None), "a budget of 40 without a unit; give 40dB .* or 40steps"),
     (lambda: straight(()), "no conditions"),
     (lambda: WaveTarget(straight().target, "mik", straight().sound), "did you mean 'mic'"),
     (lambda: DifferentiableSound(Picture(size=(2, 2)), Normalisation((0.0,), (1.0,), 0, 1)), "takes no sound")])

@@ -50,7 +50,11 @@ def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
     ({"steps": 0}, "steps is 0; a whole number of at least 1"), ({"steps": True}, "expected a whole number"),
     ({"epsilons": [-0.1]}, "a number of at least 0"), ({"epsilons": []}, "at least one entry"),
     ({"norm": "l3"}, "norm 'l3'"), ({"models": ["my.keras"], "seeds": [1]}, "seeds train a network again"),
-    ({"transfer_from": ["w5"]}, "transfer_from 'w5'"), ({"executors": "litert"}, "expected a list")])
+    ({"transfer_from": ["w5"]}, "transfer_from 'w5'"), ({"executors": "litert"}, "expected a list"),
+    ({"scenes": ["mic=40"]}, "'40' is no budget of a recording or a frame"),
+    ({"frontend": "fix"}, "did you mean 'fixed'"),
+    ({"scenes": ["40dB"]}, "scenes '40dB'; give each once, with the names of its inputs"),
+    ({"scenes": ["mic=40dB,eye=5deg"]}, "tried on a grid")])
 def test_a_wrong_matrix_is_one_line(table: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         decode(Matrix, table, "mine.toml", UsageError)

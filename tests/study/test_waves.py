@@ -17,19 +17,24 @@ import tinyfuse
 from tinyfuse.attacks import misclassified
 from tinyfuse.attacks.wave.scene import spent
 from tinyfuse.cli import main as cli
+from tinyfuse.core import toml
 from tinyfuse.core.errors import DataError, UsageError
 from tinyfuse.core.files import load_arrays
 from tinyfuse.core.results import ResultStore, validate
 from tinyfuse.core.statistics import accuracy_fields
 from tinyfuse.data import Axis, Dataset, Input, Samples, register_source
 from tinyfuse.data.sources import SOURCES
-from tinyfuse.frontend.normalisation import apply, fit
+from tinyfuse.frontend.device_sound import Grid, sound_codes
+from tinyfuse.frontend.fixed_sound import fixed_tables
+from tinyfuse.frontend.normalisation import apply, fit, read_normalisation
 from tinyfuse.frontend.picture import Picture
 from tinyfuse.frontend.spectrum import LogMel
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn import zoo
 from tinyfuse.study import saved_waves
+from tinyfuse.study.frame_attack import open_eye
+from tinyfuse.study.microphones import integer_table_of as read_table
 from tinyfuse.study.microphones import listening
 from tinyfuse.study.row_text import findings
 from tinyfuse.study.saved_waves import read_waves
@@ -159,7 +164,7 @@ def test_smallest_changes_break_their_recordings_and_smaller_ones_were_not_seen_
                                   largest={"snr": 0, "pcm": 3000}[norm])
     assert np.isfinite(found.sizes[found.sizes > 0]).all()
     clips, rows = recordings(30, 2), heard().test.balanced_rows(9, seed=0)
-    for row, changed, size in zip(rows, found.clips, found.sizes, strict=True):
+    for row, changed, size in zip(rows, found.made, found.sizes, strict=True):
         assert spent(norm, clips[row], changed, 8000) == pytest.approx(size)
     said = found.to_json()
     assert said["samples"] + said["wrong_when_clean"] == 9
@@ -213,9 +218,97 @@ def test_frames_are_attacked_before_the_resize_and_judged_behind_it(model: Path,
         assert (change.max(axis=(2, 3)) > 0).sum(axis=1).max() <= 5 and change.max() > 60
 
 
+@pytest.mark.parametrize("frame", ["60levels", "6px"])
+def test_recording_and_frame_are_attacked_at_once_each_within_its_own_budget(model: Path, frame: str) -> None:
+    """The verdict is TFLite Micro's on the codes that C makes of the saved samples and frames; two break more than one.
+
+    The device's front end is the fixed-point one here.
+    """
+    budget = {"mic": "15dB", "eye": frame}
+    found = tinyfuse.attack_scene(model, heard(), epsilon=budget, samples=15, steps=5, camera=(9, 14),
+                                  frontend="fixed")
+    assert all(map(validate, found.rows)) and "snr+" in repr(found) and "15 dB of mic and " in repr(found)
+    row = next(row for row in found.rows if row["kind"] == "attack" and row["executor"] == "tflm")
+    assert (row["threat"], row["norm"]) == ("wave,frame", "snr+patch" if frame == "6px" else "snr+pixels")
+    assert row["attack"]["frontend"] == "fixed" and row["attacked"] == ["mic", "eye"]
+    made, integers, table = found.made, load_model(model), read_table(model)
+    clips = [clip[:count] for clip, count in zip(made["wave_mic"], made["samples_mic"], strict=True)]
+    port = {one.name: one for one in integers.inputs}
+    grid = Grid(port["mic"].scale, port["mic"].zero_point, port["mic"].grid.low, port["mic"].grid.high)
+    heard_codes = sound_codes(fixed_tables(EAR, read_normalisation(EAR, table["fitted"]["mic"], "mic"), grid), clips)
+    assert np.array_equal(made["mic"].reshape(heard_codes.shape), heard_codes)
+    codes = {name: made[name] for name in port}
+    wrong = misclassified(open_executor(integers, "tflm").run(codes), made["label"])
+    assert np.array_equal(wrong, made["broken"]) and row["correct"] == int(np.sum(~wrong))
+    change = np.abs(made["frame_eye"].astype(int) - made["clean_frame_eye"])
+    assert change.max() == 60 if frame == "60levels" else (change.max(axis=(2, 3)) > 0).sum(axis=1).max() <= 6
+    for pair in zip(made["clean_wave_mic"], made["wave_mic"], strict=True):
+        assert 0 < spent("snr", *pair, 8000) <= row["budget"]["mic"] * (1 + 1e-9)
+    for name, one in (("mic", tinyfuse.attack_wave), ("eye", tinyfuse.attack_frame)):
+        alone = one(model, heard(), epsilon=budget[name], samples=15, steps=5, executors=(),
+                    **({"frontend": "fixed"} if name == "mic" else {"camera": (9, 14)}))
+        assert wrong.sum() > alone.made["broken"].sum()
+
+
+def test_a_matrix_attacks_before_the_front_end_too(model: Path, tmp_path: Path,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    """Each scene is rows of the float network and of the integers, once; the page of the run shows them."""
+    scenes = ["mic=15dB", "eye=60levels", "mic=15dB,eye=60levels"]
+    (tmp_path / "m.toml").write_text(toml.dumps({
+        "models": [str(model.with_name("listener.keras"))], "recipes": ["w8"], "mixes": [], "threats": ["codes"],
+        "epsilons": [0.1], "steps": 2, "attack_samples": 6, "clean_samples": 6, "parity_samples": 4,
+        "transfer_from": [], "scenes": scenes, "scene_samples": 6, "frontend": "fixed"}))
+    run = ["bench", "--data", "tones", "--matrix", str(tmp_path / "m.toml"), "--out", str(tmp_path / "run")]
+    assert cli.main(run) == 0
+    rows = ResultStore(tmp_path / "run" / "results.jsonl").rows("attack")
+    found = sorted((row["threat"], row["executor"], row["attack"].get("frontend", "")) for row in rows
+                   if "v" in row["threat"] or "f" in row["threat"])
+    assert found == sorted((threat, executor, "fixed" if where and "wave" in threat else "")
+                           for threat in ("wave", "frame", "wave,frame")
+                           for executor, where in (("keras", 0), ("twin", 1), ("tflm", 1)))
+    page = (tmp_path / "run" / "report" / "index.html").read_text()
+    assert "snr 15 dB and pixels 60 levels" in page and "Attacks before the front end" in page
+    text = (tmp_path / "m.toml").read_text()
+    (tmp_path / "m.toml").write_text(text.replace("clean_samples = 6", "clean_samples = 7"))
+    assert cli.main(run) == 0
+    again = ResultStore(tmp_path / "run" / "results.jsonl").rows("attack")
+    assert len(again) == len(rows)
+    (tmp_path / "m.toml").write_text('scenes = ["audio=40dB"]\nmodels = ["early"]')
+    assert cli.main(["bench", "--matrix", str(tmp_path / "m.toml"), "--out", str(tmp_path / "none")]) == 1
+    assert "no recordings behind the input 'audio'" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_smallest_changes_of_frames_break_them(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = tinyfuse.minimal_frame(model, heard(), samples=9, steps=5)
+    samples, clean = heard().test.balanced(9, seed=0), found.sizes == 0
+    assert np.isfinite(found.sizes).all() and found.to_json()["wrong_when_clean"] == clean.sum()
+    eye, _ = open_eye(model, heard(), "all", None)
+    frames, made = eye.camera.frames_of(samples.inputs["eye"]), np.stack(found.made)
+    others = {name: samples.inputs[name] for name in ("heat", "mic")}
+    assert misclassified(eye.output(eye.inputs(made, others)), samples.label).all()
+    assert np.array_equal(np.abs(made.astype(int) - frames).max(axis=(1, 2, 3)), found.sizes)
+    assert cli.main(["attack", str(model), "--data", "tones", "--threat", "frame", "--minimal", "--norm", "rotation",
+                     "--samples", "3"]) == 0
+    assert "grid on the frame of eye: median smallest change rotation" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("words", "said"), [
-    (["--epsilon", "mic=40dB"], "give --threat wave or frame, or a number"),
-    (["--threat", "wave", "--codes", "2"], "--codes is about inputs behind the front end"),
+    (["--epsilon", "mic=40dB"], "give --threat wave, frame or wave,frame, or a number"),
+    (["--threat", "wave", "--codes", "2"], "--codes has no effect with --threat wave: it is about inputs behind"),
+    (["--threat", "wave", "--epsilon", "mic=40"], "a budget of 40 without a unit; give 40dB (below the recording)"),
+    (["--threat", "frame", "--epsilon", "8"], "a budget of 8 without a unit; give 8levels or 8px"),
+    (["--threat", "wave,frame"], "give a budget of each, such as mic=40dB,camera=8levels"),
+    (["--threat", "wave,frame", "--epsilon", "mic=40dB"], "without a budget of the frame"),
+    (["--threat", "wave,frame", "--epsilon", "mic=40dB,eye=8"], "'8' is no budget of a recording or a frame"),
+    (["--threat", "wave,frame", "--epsilon", "mic=40dB,heat=8steps"], "two budgets of a wave, 40dB and 8steps"),
+    (["--threat", "wave,frame", "--epsilon", "mic=40dB,eye=5deg"], "not along a gradient beside a recording's"),
+    (["--threat", "wave,frame", "--epsilon", "eye=40dB,mic=5px"], "'eye' is of kind picture, which hears nothing"),
+    (["--threat", "wave,frame", "--epsilon", "40dB,5px", "--modality", "mic"], "--modality has no effect"),
+    (["--threat", "wave,frame", "--epsilon", "40dB,5px", "--minimal"], "--minimal has no effect"),
+    (["--threat", "wave,frame", "--epsilon", "40dB,5px", "--attack", "universal"], "of one wave for two sensors"),
+    (["--threat", "frame", "--frontend", "fixed"], "--frontend has no effect with --threat frame"),
+    (["--frontend", "fixed"], "--frontend has no effect without --threat wave"),
+    (["--threat", "frame", "--minimal", "--out", "a"], "--out has no effect with --minimal"),
     (["--threat", "wave", "--epsilon", "mik=40dB"], "did you mean 'mic'"),
     (["--threat", "wave", "--modality", "heat"], "name one of mic with --modality, not 'heat'"),
     (["--threat", "frame", "--modality", "mic"], "name one of eye with --modality, not 'mic'"),

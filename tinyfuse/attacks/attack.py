@@ -101,7 +101,8 @@ class SampleAttack(Attack, ABC):
         if not (self.gradient_free or hasattr(target, "gradient")):
             raise UsageError(f"'{target.name}' on {target.executor} has no gradients, which {self.name} needs; use one "
                              f"of {', '.join(name for name, kind in ATTACKS.items() if kind.gradient_free)}")
-        self.check_norm(threat.norm.name)
+        for norm in threat.norm.names:
+            self.check_norm(norm)
         check_request(target, batch, labels, [threat])
         labels, places = np.asarray(labels), np.arange(len(labels))
         ids = places if sample_ids is None else np.asarray(sample_ids)

@@ -11,8 +11,9 @@ from tinyfuse.core.errors import GateError, ParityError
 from tinyfuse.core.faults import FAULT
 from tinyfuse.core.results import ResultStore, Row
 
-ATTACK_STAGE, CONVERT_STAGE = "attack", "convert"
-"""Stages of failed rows: a model could not be attacked; a recipe could not be applied, or does not fit the network."""
+ATTACK_STAGE, CONVERT_STAGE, SCENE_STAGE = "attack", "convert", "scenes"
+"""Stages of failed rows: a model could not be attacked; a recipe could not be applied, or does not fit the network; no
+attack before the front end could be made."""
 
 
 def check_run(store: ResultStore, flags: Sequence[Flag]) -> None:

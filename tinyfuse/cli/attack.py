@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -14,6 +14,7 @@ from tinyfuse.attacks import ATTACKS, attack_of
 from tinyfuse.attacks.profiles import PROFILES, profile
 from tinyfuse.cli import options
 from tinyfuse.cli.frame import run_frame
+from tinyfuse.cli.scene import run_scene
 from tinyfuse.cli.wave import run_wave
 from tinyfuse.core import toml
 from tinyfuse.core.errors import ModelError, UsageError, nearest
@@ -21,6 +22,7 @@ from tinyfuse.core.files import read_limited, sha256_hex
 from tinyfuse.core.strict import decode
 from tinyfuse.data import Input
 from tinyfuse.data.sources import add_options, load_from
+from tinyfuse.frontend.fixed_sound import ARITHMETICS
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn.zoo.user import MAX_TFLITE_BYTES, is_network
 from tinyfuse.quantize.integer_table import read_integer_table
@@ -29,6 +31,7 @@ from tinyfuse.study.rows import budget_of, check_names
 from tinyfuse.threats.frame_budgets import FRAME
 from tinyfuse.threats.masks import masks_of
 from tinyfuse.threats.modes import attacked_by
+from tinyfuse.threats.scene_budgets import SCENE
 from tinyfuse.threats.wave_budgets import WAVE
 
 if TYPE_CHECKING:
@@ -40,7 +43,11 @@ EXAMPLES = """\
   tinyfuse attack runs/mine/early__w6.tflite --epsilon camera=0.1,mic=8/255 --steps 40
   tinyfuse attack runs/mine/early__w6.tflite --modality mic --mask mic=time:10-14 --codes 3
   tinyfuse attack runs/mine/early__w6.tflite --threat wave --epsilon mic=40dB
+  tinyfuse attack runs/mine/early__w6.tflite --threat wave,frame --epsilon mic=40dB,camera=8levels
 """
+SCENES: dict[str, Callable[[argparse.Namespace, Mapping[str, Any]], AttackResult | None]] = {
+    WAVE: run_wave, FRAME: run_frame, SCENE: run_scene}
+"""Threat models before the front end."""
 METAVARS = {int: "N", float: "X", str: "NAME"}
 
 
@@ -76,11 +83,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--norm", help="linf (default), l2, l2-joint (one ball for all attacked inputs, in units of "
                       "their epsilons) or l2-steps (a ball for each step along an input's first axis); of a recording "
                       "snr, pcm or masking; of a frame pixels, patch, brightness, contrast or rotation")
-    what.add_argument("--threat", choices=("codes", "real", "naive", WAVE, FRAME),
+    what.add_argument("--threat", choices=("codes", "real", "naive", *SCENES),
                       help="what the adversary of a .tflite writes: codes (default), real values that the device "
                            "rounds, or naively rounded inputs of the float network that leave the ball; wave "
                            "and frame: the recording or the camera's frame before the front end, also of a float "
-                           "network")
+                           "network; wave,frame: both at once, such as --epsilon mic=40dB,camera=8levels")
     what.add_argument("--mask", action="append", metavar="NAME=AXIS:A-B|NAME=valid",
                       help="attack only there, such as mic=time:10-14; valid: no padding; repeatable")
     what.add_argument("--ensemble", action="store_true", help="use the mean gradient of a .tflite and its network")
@@ -88,7 +95,8 @@ def add(parser: argparse.ArgumentParser) -> None:
                       help="let gradients take the memory of a network trained with exfmem for the identity; attack it "
                            "with and without")
     what.add_argument("--minimal", action="store_true",
-                      help="find each sample's smallest budget in codes instead (.tflite; --codes is the largest)")
+                      help="find each sample's smallest budget in codes instead (.tflite; --codes is the largest); "
+                      "with --threat wave or frame the smallest change (--epsilon is the largest)")
     settings = parser.add_argument_group("settings of single attacks, with their defaults")
     for name, (kind, users) in _settings().items():
         how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind, "metavar": METAVARS[kind]}
@@ -106,6 +114,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--air", metavar="NAME=X,...", help="with --threat wave: the change has to work whatever lies "
                         "in between: shift and delay (of the whole and of the change alone, up to so many ms), room "
                         "(up to so many s of reverberation), noise (dB below the recording), draws (8), seed")
+    parser.add_argument("--frontend", choices=tuple(ARITHMETICS), help="with --threat wave: the arithmetic of the "
+                        "front end in the exported package, which judges (default float)")
     parser.add_argument("--out", metavar="DIR", help="with --threat wave or frame: folder for the rows and some "
                         "recordings as WAV files, which `tinyfuse report DIR` shows and plays")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON lines, with what the checks find")
@@ -165,15 +175,13 @@ def run(args: argparse.Namespace) -> int:
     """Attack, print the rows and what the checks find; exit code 4 if a figure must not be trusted."""
     names = set(_settings())
     settings = {name: getattr(args, name) for name in sorted(names) if getattr(args, name) is not None}
-    if args.threat == FRAME:
-        return _print_rows(run_frame(args, settings), as_json=args.json)
-    if args.threat == WAVE:
-        heard = run_wave(args, settings)
-        return 0 if heard is None else _print_rows(heard, as_json=args.json)
+    if args.threat in SCENES:
+        changed = SCENES[args.threat](args, settings)
+        return 0 if changed is None else _print_rows(changed, as_json=args.json)
     if isinstance(args.epsilon, str):
-        raise UsageError(f"--epsilon {args.epsilon} is a budget of a recording or a frame; give --threat wave or "
-                         "frame, or a number")
-    for option, threat in (("out", f"{WAVE} or {FRAME}"), ("air", WAVE), ("camera", FRAME)):
+        raise UsageError(f"--epsilon {args.epsilon} is a budget of a recording or a frame; give --threat wave, frame "
+                         f"or {SCENE}, or a number")
+    for option, threat in (("out", f"{WAVE} or {FRAME}"), ("air", WAVE), ("frontend", WAVE), ("camera", FRAME)):
         if getattr(args, option):
             raise UsageError(f"--{option} has no effect without --threat {threat}; give both or none")
     _refuse_ignored(args, names)

@@ -67,15 +67,17 @@ class OutcomeRow(CommonRow):
     inputs: Annotated[dict[str, float], "what the network looks at: by name the width of its range of values"]
     attacked: Annotated[list[str], "names of the inputs that were attacked"]
     norm: Annotated[Literal["", "linf", "l2", "l2-joint", "l2-steps", "snr", "pcm", "masking", "pixels", "patch",
-                            "brightness", "contrast", "rotation"],
+                            "brightness", "contrast", "rotation", "snr+pixels", "snr+patch", "pcm+pixels", "pcm+patch",
+                            "masking+pixels", "masking+patch"],
                     "norm of the budget: linf, l2, l2-joint (all inputs in one ball) or l2-steps (each step of time); "
-                    "of a recording snr, pcm or masking; of a frame pixels, patch, brightness, contrast or rotation"]
+                    "of a recording snr, pcm or masking; of a frame pixels, patch, brightness, contrast or rotation; "
+                    "of both at once one for each, such as snr+pixels"]
     budget: Annotated[dict[str, float], "ε of each attacked input, in its own units; of a recording: snr, the change's "
                       "length over the recording's (0.01 is 40 dB); pcm, steps of a 16-bit sample; masking, the "
                       "change's amplitude over what the recording masks (1 is 0 dB); of a frame levels of 255, "
                       "pixels of a side, per cent or degrees"]
-    threat: Annotated[Literal["", "real", "codes", "naive", "wave", "frame"],
-                      "threat model: codes (G), real (R), naive (N), wave or frame (a recording, or a camera's "
+    threat: Annotated[Literal["", "real", "codes", "naive", "wave", "frame", "wave,frame"],
+                      "threat model: codes (G), real (R), naive (N), wave, frame or both (a recording, a camera's "
                       "frame, before the front end)"]
     mask: Annotated[str, "where the inputs may be changed; empty: everywhere"]
     queries: Annotated[int, "gradients or forward passes for each sample"]

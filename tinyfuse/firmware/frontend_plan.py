@@ -14,8 +14,8 @@ from tinyfuse.firmware.plan import aligned
 from tinyfuse.firmware.program import Member, Program
 from tinyfuse.frontend.array import Array
 from tinyfuse.frontend.device_picture import PictureTables, picture_tables
-from tinyfuse.frontend.device_sound import Grid, SoundTables, sound_tables
-from tinyfuse.frontend.fixed_sound import fixed_tables
+from tinyfuse.frontend.device_sound import Grid, SoundTables
+from tinyfuse.frontend.fixed_sound import ARITHMETICS
 from tinyfuse.frontend.front_end import read_front_end
 from tinyfuse.frontend.normalisation import identity, read_normalisation
 from tinyfuse.frontend.picture import Picture
@@ -23,8 +23,6 @@ from tinyfuse.frontend.spectrum import Frames
 
 Cameras = Mapping[str, tuple[int, int]]
 NUMBER_BYTES = 4
-ARITHMETICS = ("float", "fixed")
-"""float32 in one order of operations; whole numbers, for cores without floating point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +155,7 @@ def _part(member: Member, name: str, origin: Mapping[str, Any], camera: tuple[in
     try:
         if isinstance(one, Picture):
             return Part(name, member, picture_tables(one, normalisation, grid, camera))
-        made = fixed_tables if arithmetic == "fixed" else sound_tables
-        return Part(name, member, made(one, normalisation, grid))
+        return Part(name, member, ARITHMETICS[arithmetic](one, normalisation, grid))
     except DataError as error:
         raise DataError(f"input '{name}': {error}; or export with --frontend none") from error
 

@@ -8,7 +8,7 @@ which the gain of the level is added. Numbers below 1 have 30 bits behind the po
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from tinyfuse.frontend.device_sound import (
     dct_matrix,
     frames_of,
     in_cells,
+    sound_tables,
     taper_of,
 )
 from tinyfuse.frontend.fft import FIXED, POINT, plan_fft, power_spectra
@@ -115,6 +116,12 @@ def fixed_tables(front_end: FrontEnd, fitted: Normalisation, grid: Grid) -> Fixe
     return FixedTables(front_end, grid, **_steps(front_end, fitted, grid), fft=plan_fft(front_end.fft_size, FIXED),
                        taper=FIXED.hold(taper_of(front_end)), filters=filters, dct=dct, sample_bits=sample_bits,
                        exponent=exponent)
+
+
+FLOATING = "float"
+ARITHMETICS: dict[str, Callable[[FrontEnd, Normalisation, Grid], SoundTables]] = {
+    FLOATING: sound_tables, "fixed": fixed_tables}
+"""What computes sounds on a device: float32 in one order of operations; whole numbers, for cores without it."""
 
 
 def _steps(one: FrontEnd, fitted: Normalisation, grid: Grid) -> dict[str, Any]:

@@ -7,21 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tinyfuse.checks.gating import SCENE_STAGE
+from tinyfuse.checks.line_rows import group_by
+from tinyfuse.checks.run_checks import Flag
 from tinyfuse.core.errors import DataError
 from tinyfuse.core.files import read_limited
 from tinyfuse.core.results import Row
 from tinyfuse.study.row_text import findings, flag_text
 from tinyfuse.study.saved_waves import FOLDER, MAX_WAVE_BYTES, SavedWave, read_waves
-from tinyfuse.threats.budget_text import size_text
+from tinyfuse.threats.budget_text import sizes_text
 from tinyfuse.threats.frame_budgets import FRAME
+from tinyfuse.threats.scene_budgets import SCENE
 from tinyfuse.threats.wave_budgets import WAVE
 
+_WAY = ("air", "frontend", "camera")
 _HEAD = ("model", "precision", "executor", "attack", "input", "change", "correct", "%", "95 % interval")
 
 
 def is_wave(row: Row) -> bool:
     """Tell whether ``row`` is about recordings or frames before the front end."""
-    return row.get("threat") in (WAVE, FRAME)
+    return row.get("threat") in (WAVE, FRAME, SCENE)
 
 
 def only_waves(rows: Sequence[Row]) -> bool:
@@ -34,22 +39,28 @@ def wave_section(rows: Sequence[Row], folder: str | Path) -> dict[str, Any]:
     own = [row for row in rows if is_wave(row)]
     if not own:
         return {}
-    flags = [flag for group in _alike(own) for flag in findings(group)]
     return {"head": _HEAD, "rows": [_cells(row) for row in own],
-            "flags": [*dict.fromkeys(map(flag_text, flags))],
+            "flags": [*dict.fromkeys(map(flag_text, wave_flags(own))), *_failed(rows)],
             "waves": [_shown(one, Path(folder) / FOLDER) for one in read_waves(folder)]}
 
 
-def _alike(rows: Sequence[Row]) -> list[list[Row]]:
-    """Part rows by the way from the scene to the model, as their clean recordings or frames differ with it."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(f"{row['threat']} {row['attack'].get('air', '')}", []).append(row)
-    return list(found.values())
+def wave_flags(rows: Sequence[Row]) -> list[Flag]:
+    """Find what the checks say of rows before the front end among ``rows``.
+
+    They are parted by the way from the scene to the model, as clean recordings or frames differ with it.
+    """
+    found = group_by(filter(is_wave, rows), lambda row: (row["threat"], *map(row["attack"].get, _WAY)))
+    return [flag for group in found.values() for flag in findings(group)]
+
+
+def _failed(rows: Sequence[Row]) -> list[str]:
+    return [f"{row['model']} {row['precision']} could not be attacked before the front end: {row['reason']}"
+            for row in rows if row["kind"] == "failed" and row["stage"] == SCENE_STAGE]
 
 
 def _cells(row: Row) -> list[str]:
-    change = [f"{row['norm']} {size_text(row['norm'], size)}" for size in row["budget"].values()]
+    norms, sizes = row["norm"].split("+"), sizes_text(row["norm"], row["budget"]).values()
+    change = [" and ".join(map(" ".join, zip(norms, sizes, strict=True)))] if sizes else []
     return [row["model"], row["precision"], row["executor"], row["attack"]["name"] if change else "clean",
             " and ".join(row["attacked"]), *(change or [""]), f"{row['correct']} of {row['n']}",
             f"{100 * row['accuracy']:.1f}", f"{100 * row['ci_low']:.1f} to {100 * row['ci_high']:.1f}"]

@@ -13,15 +13,18 @@ from tinyfuse.integer.executors.installed import check_here
 from tinyfuse.nn.zoo.user import is_network
 from tinyfuse.threats.code_threats import WORLDS
 from tinyfuse.threats.frame_budgets import FRAME
+from tinyfuse.threats.scene_budgets import SCENE, SceneBudget
 from tinyfuse.threats.wave_budgets import WAVE
+
+BEFORE = {WAVE: "attack_wave", FRAME: "attack_frame", SCENE: "attack_scene"}
 
 
 def check_attack(path: Path, plan: Attack, threat: str, executors: Sequence[str], source: str | Path | None,
                  ensemble: bool, codes: int | None) -> None:
     """Raise UsageError for what does not go together in an attack on inputs."""
     check_judges(executors)
-    if threat in (WAVE, FRAME):
-        raise UsageError(f"what is before the front end is attacked by attack_{threat}, or with --threat {threat}")
+    if threat in BEFORE:
+        raise UsageError(f"what is before the front end is attacked by {BEFORE[threat]}, or with --threat {threat}")
     if threat not in WORLDS:
         raise UsageError(f"unknown threat model '{threat}'{nearest(threat, WORLDS)}; use one of {', '.join(WORLDS)}")
     network = is_network(path)
@@ -62,6 +65,29 @@ def check_frame_attack(path: Path, plan: Attack, executors: Sequence[str], save:
     _check_held_as(plan, norm, "linf")
     if plan.one_for_all:
         raise UsageError(f"{plan.name} is not made for frames; use fgsm, pgd, mim or square")
+
+
+def check_scene_attack(path: Path, plan: Attack, executors: Sequence[str], source: str | Path | None,
+                       save: str | Path | None, budget: SceneBudget) -> None:
+    """Raise UsageError for what does not go together in an attack on a recording and a frame at once."""
+    check_both(plan, budget)
+    assert budget.wave is not None
+    check_wave_attack(path, plan, executors, source, save, budget.wave[1].norm)
+
+
+def check_both(plan: Attack, budget: SceneBudget) -> None:
+    """Raise UsageError unless ``budget`` is one of a recording and a frame that ``plan`` can change together."""
+    if budget.wave is None or budget.frame is None:
+        missing, such = ("recording", "mic=40dB") if budget.wave is None else ("frame", "camera=8levels")
+        raise UsageError(f"an attack on both at once without a budget of the {missing}; give one of each, such as "
+                         f"{such}, or --threat {budget.threat} alone")
+    if budget.frame[1].norm in CHANGES:
+        raise UsageError(f"{budget.frame[1].norm} is tried on a grid of amounts, not along a gradient beside a "
+                         "recording's; give levels or px, or attack frames alone")
+    if plan.one_for_all or getattr(plan, "step_size", None) is not None:
+        raise UsageError(f"{plan.name} of one {'wave' if plan.one_for_all else 'step size'} for two sensors, whose "
+                         "units differ; use fgsm, pgd or mim without it")
+    _check_held_as(plan, budget.frame[1].norm, "linf")
 
 
 def _check_held_as(plan: Attack, norm: str, held: str) -> None:

@@ -51,6 +51,12 @@ class Eye:
     subject: Subject
     seed: int
 
+    @property
+    def through(self) -> dict[str, str]:
+        """Settings for rows: the size of the frames."""
+        height, width, _ = self.camera.shape
+        return {"camera": f"{width}x{height}"}
+
     def inputs(self, frames: np.ndarray, others: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute what the model takes, codes of integers, of uint8 frames and real other inputs."""
         if isinstance(self.target, KerasTarget):
@@ -59,6 +65,13 @@ class Eye:
                  for port in self.target.model.inputs if port.name != self.name}
         port = next(one for one in self.target.model.inputs if one.name == self.name)
         return {**codes, self.name: self.camera.codes(frames).reshape(-1, *port.shape[1:]).astype(port.dtype)}
+
+    def seen(self, frames: np.ndarray) -> np.ndarray:
+        """Compute the input of uint8 frames in real values; of integers, those that its codes stand for."""
+        if isinstance(self.target, KerasTarget):
+            return self.camera.values(frames)
+        port = next(one for one in self.target.model.inputs if one.name == self.name)
+        return port.grid.dequantise(self.camera.codes(frames).reshape(-1, *port.shape[1:]))
 
     def output(self, inputs: dict[str, np.ndarray], executor: str = "twin") -> np.ndarray:
         """Compute logits [n, k], or what the output codes of integers say of each class; other codes, other values."""
@@ -125,13 +138,22 @@ class FrameTask:
         """The attacked test samples."""
         return self.dataset.test.balanced(self.count, seed=SAMPLE_SEED)
 
+    def clean(self, eye: Eye) -> AttackSettings:
+        """Settings of clean frames, which take another way to the model than clean inputs."""
+        return AttackSettings(threat=FRAME, attack={"name": "none"} | eye.through)
+
+    def key(self, eye: Eye) -> str:
+        """Return the key of the row of attacked frames."""
+        return outcome_key(eye.subject, Scope(self.dataset, eye.seed), self.settings(eye), len(self.samples),
+                           _made_by(eye))
+
     def settings(self, eye: Eye) -> AttackSettings:
         """Settings of attacked frames."""
-        budget, (height, width, _) = self.budget, eye.camera.shape
+        budget = self.budget
         how = {"name": "grid", "draws": 2 * GRID} if budget.norm in CHANGES else self.plan.settings()
         more = {"places": PLACES} if budget.norm == "patch" else {}
-        return AttackSettings(attack=how | more | {"camera": f"{width}x{height}"}, criterion="any-iterate",
-                              source=eye.subject.precision, norm=budget.norm, budget={eye.name: budget.amount},
+        return AttackSettings(attack=how | more | eye.through, criterion="any-iterate", source=eye.subject.precision,
+                              norm=budget.norm, budget={eye.name: budget.amount},
                               threat=FRAME)
 
 
@@ -148,7 +170,7 @@ def attack_frames(eye: Eye, task: FrameTask, executors: Sequence[str] = (),
     others = {name: np.asarray(values) for name, values in task.samples.inputs.items() if name != eye.name}
     frames = eye.camera.frames_of(task.samples.inputs[eye.name])
     clean = eye.output(eye.inputs(frames, others))
-    keys = [_write(log, eye.subject, AttackSettings(threat=FRAME), eye, misclassified(clean, label), 0.0, 0)]
+    keys = [_write(log, eye.subject, task.clean(eye), eye, misclassified(clean, label), 0.0, 0)]
     probe_alone(log, eye.subject, eye.target, task.samples)
     began = time.monotonic()
     made, queries = make_frames(eye, task, frames, others, label)
@@ -158,7 +180,7 @@ def attack_frames(eye: Eye, task: FrameTask, executors: Sequence[str] = (),
     keys.append(_write(log, eye.subject, task.settings(eye), eye, broken, time.monotonic() - began,
                        round(queries / len(label))))
     for executor in executors if isinstance(eye.target, TwinTarget) else ():
-        for how, some, own in ((AttackSettings(threat=FRAME), frames, clean), (task.settings(eye), made, found)):
+        for how, some, own in ((task.clean(eye), frames, clean), (task.settings(eye), made, found)):
             again = eye.output(eye.inputs(some, others), executor)
             if executor == ORACLE and not np.array_equal(again, own):
                 raise ParityError(f"{eye.subject.model}: output codes of the twin differ from TFLite Micro's on "
@@ -171,20 +193,20 @@ def attack_frames(eye: Eye, task: FrameTask, executors: Sequence[str] = (),
 
 
 def make_frames(eye: Eye, task: FrameTask, frames: np.ndarray, others: dict[str, np.ndarray],
-                label: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return attacked uint8 frames, and how many gradients or forward passes they took."""
-    budget = task.budget
+                label: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+    """Return attacked uint8 frames, and how many gradients or forward passes they took.
+
+    ``rows``: their numbers among the samples, by default all.
+    """
+    budget, rows = task.budget, np.arange(len(frames)) if rows is None else rows
     if budget.norm in CHANGES:
         return _try_all(eye, budget, frames, others, label)
     assert isinstance(task.plan, SampleAttack)
-    if budget.norm == "pixels":
-        threat = Threat(norm_of("linf"), {eye.name: budget.amount}, {eye.name: (0.0, float(LEVELS))}, lattice=True)
-        return _climbed(eye, task.plan, frames, others, label, threat)
     made, queries, left = frames.copy(), 0, np.arange(len(frames))
-    for place in range(PLACES):
+    for place in range(places(budget)):
         if len(left):
             part = {name: values[left] for name, values in others.items()}
-            threat = _patch(eye, budget, frames[left], left, place, task.seed)
+            threat = replace(frame_threat(eye, budget, frames[left], rows[left], place, task.seed), lattice=True)
             found, asked = _climbed(eye, task.plan, frames[left], part, label[left], threat)
             wrong = misclassified(eye.output(eye.inputs(found, part)), label[left])
             made[left], queries, left = found, queries + asked, left[~wrong]
@@ -199,8 +221,18 @@ def _climbed(eye: Eye, plan: SampleAttack, frames: np.ndarray, others: dict[str,
     return found.strongest[eye.name].astype(np.uint8), found.queries
 
 
-def _patch(eye: Eye, budget: FrameBudget, frames: np.ndarray, rows: np.ndarray, place: int, seed: int) -> Threat:
-    """Allow anything in a square of each frame, whose place depends on seed, sample and number of the ``place``."""
+def places(budget: FrameBudget) -> int:
+    """Tell how many places are tried one after the other: some of a patch."""
+    return PLACES if budget.norm == "patch" else 1
+
+
+def frame_threat(eye: Eye, budget: FrameBudget, frames: np.ndarray, rows: np.ndarray, place: int, seed: int) -> Threat:
+    """Allow so many levels of each pixel, or anything in a square of each frame.
+
+    The square depends on seed, sample (``rows``) and number of the ``place``.
+    """
+    if budget.norm == "pixels":
+        return Threat(norm_of("linf"), {eye.name: budget.amount}, {eye.name: (0.0, float(LEVELS))})
     height, width, _ = eye.camera.shape
     side = int(budget.amount)
     low, high = (frames.astype(np.float32) for _ in range(2))
@@ -208,7 +240,7 @@ def _patch(eye: Eye, budget: FrameBudget, frames: np.ndarray, rows: np.ndarray, 
         rng = np.random.default_rng([seed, int(row), place])
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
         low[number, top:top + side, left:left + side], high[number, top:top + side, left:left + side] = 0, LEVELS
-    return Threat(norm_of("linf"), {eye.name: float(LEVELS)}, {eye.name: (low, high)}, lattice=True)
+    return Threat(norm_of("linf"), {eye.name: float(LEVELS)}, {eye.name: (low, high)})
 
 
 def check_patch(eye: Eye, budget: FrameBudget) -> None:
@@ -246,6 +278,9 @@ def check_frames(made: np.ndarray, frames: np.ndarray, budget: FrameBudget) -> N
 
 def _write(log: OutcomeLog, subject: Subject, settings: AttackSettings, eye: Eye, broken: np.ndarray, seconds: float,
            queries: int) -> str:
-    made_by = f"{eye.subject.sha256} {eye.camera.front_end!r} {eye.camera.shape} {FRAME}"
-    log.write(subject, settings, made_by, ~broken, seconds=seconds, queries=queries)
-    return outcome_key(subject, log.scope, settings, len(broken), made_by)
+    log.write(subject, settings, _made_by(eye), ~broken, seconds=seconds, queries=queries)
+    return outcome_key(subject, log.scope, settings, len(broken), _made_by(eye))
+
+
+def _made_by(eye: Eye) -> str:
+    return f"{eye.subject.sha256} {eye.camera.front_end!r} {eye.camera.shape} {FRAME}"

@@ -7,20 +7,24 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from tinyfuse.attacks import PGD
 from tinyfuse.attacks.profiles import PROFILES, Profile, profile
 from tinyfuse.core import strict, toml
 from tinyfuse.core.errors import UsageError, nearest
+from tinyfuse.frontend.fixed_sound import ARITHMETICS, FLOATING
 from tinyfuse.integer.executors import EXECUTORS
 from tinyfuse.nn import objectives, zoo
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.zoo.user import check_network_file
 from tinyfuse.quantize.recipe import Recipe, mix_name, read_recipe
+from tinyfuse.study.check_attack import check_both
 from tinyfuse.threats.budgets import Spent, check_epsilons
 from tinyfuse.threats.code_threats import DOMAINS
 from tinyfuse.threats.norms import NORMS, PROVABLE
+from tinyfuse.threats.scene_budgets import SCENE, read_scene_budget
 
 _CHOICES = {"executors": tuple(name for name in EXECUTORS if name != "twin"), "profiles": tuple(PROFILES),
-            "threats": DOMAINS, "norm": tuple(NORMS)}
+            "threats": DOMAINS, "norm": tuple(NORMS), "frontend": tuple(ARITHMETICS)}
 MAX_SEED = 1 << 32
 _MAY_BE_NONE = ("raw_samples", "probe_samples")
 
@@ -41,7 +45,10 @@ class Matrix:
     adversarial inputs are replayed on the other ones. ``epochs``: by default those of the networks that come with the
     package if they were trained on the same data, else 5. ``seeds``: of the trainings, which are judged on the same
     samples; by default one training with the seed of the data. ``objective`` and ``settings`` (of its parts) train all
-    networks; autoencoders have the objective "reconstruction". The defaults take two cores some minutes.
+    networks; autoencoders have the objective "reconstruction". ``scenes``: budgets before the front end such as
+    "mic=40dB" and "mic=40dB,camera=8levels", at which PGD attacks ``scene_samples`` recordings and frames of every
+    network with these inputs; ``frontend``: the arithmetic of the front end of integer models, "float" or "fixed". The
+    defaults take two cores some minutes.
     """
 
     models: tuple[str, ...] = zoo.FUSIONS
@@ -66,6 +73,9 @@ class Matrix:
     epochs: int | None = None
     batch_size: int = TrainConfig.batch_size
     learning_rate: float = TrainConfig.learning_rate
+    scenes: tuple[str, ...] = ()
+    scene_samples: int = 50
+    frontend: str = FLOATING
     seeds: tuple[int, ...] = ()
     objective: str = TrainConfig.objective
     settings: objectives.Settings = field(default_factory=dict)
@@ -83,6 +93,7 @@ class Matrix:
             if one.type in ("int", "int | None") and value is not None and value < least:
                 raise UsageError(f"matrix: {one.name} is {value!r}; a whole number of at least {least} is expected")
         check_seeds(self.seeds)
+        check_scenes(self.scenes)
         objectives.parts_of(self.objective, self.settings)
         for suite in self.suites():
             suite.check_norm(self.norm)
@@ -153,6 +164,17 @@ def check_seeds(seeds: Sequence[int]) -> None:
         if not 0 <= seed < MAX_SEED or list(seeds).count(seed) > 1:
             raise UsageError(f"training seed {seed} of {', '.join(map(str, seeds))}: give each once, from 0 to "
                              f"{MAX_SEED - 1}")
+
+
+def check_scenes(scenes: Sequence[str]) -> None:
+    """Raise UsageError for a scene that is none, names no input, or stands there twice."""
+    for text in scenes:
+        budget = read_scene_budget(text)
+        if not all(budget.names) or list(scenes).count(text) > 1:
+            raise UsageError(f"matrix: scenes '{text}'; give each once, with the names of its inputs, such as "
+                             "'mic=40dB' or 'mic=40dB,camera=8levels'")
+        if budget.threat == SCENE:
+            check_both(PGD(), budget)
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

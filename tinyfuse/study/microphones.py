@@ -15,6 +15,7 @@ from tinyfuse.attacks.wave.wave_target import WaveTarget
 from tinyfuse.core.errors import DataError, ModelError, UsageError, nearest
 from tinyfuse.core.files import read_limited, sha256_hex
 from tinyfuse.data import Dataset
+from tinyfuse.frontend.fixed_sound import FLOATING
 from tinyfuse.frontend.front_end import read_front_end
 from tinyfuse.frontend.normalisation import Normalisation, identity, read_normalisation
 from tinyfuse.frontend.recording import Recording
@@ -34,7 +35,8 @@ class Microphone:
     """What hears: a model behind the front end of its input ``name``.
 
     ``target`` has the gradients that make the waves, ``chain`` judges them as ``subject``; ``source`` names the
-    precision of the target, ``made_by`` its file. ``seed`` is that of the training.
+    precision of the target, ``made_by`` its file. ``seed`` is that of the training. ``arithmetic``: of the front end
+    on the device.
     """
 
     name: str
@@ -46,15 +48,23 @@ class Microphone:
     seed: int
     source: str
     made_by: str
+    arithmetic: str = FLOATING
+
+    @property
+    def through(self) -> dict[str, str]:
+        """Settings for rows: what differs from the usual way from a recording to the model."""
+        return {} if self.arithmetic == FLOATING else {"frontend": self.arithmetic}
 
     @property
     def replayed(self) -> bool:
         """Whether the waves are made for another model than the one that is judged."""
         return self.source != self.subject.precision
 
-    def wave_target(self, conditions: Sequence[Condition] = (STILL,)) -> WaveTarget:
-        """Return the target with air and front end before it."""
-        return WaveTarget(self.target, self.name, DifferentiableSound(self.front_end, self.fitted), conditions)
+    def wave_target(self, conditions: Sequence[Condition] = (STILL,),
+                    target: DifferentiableTarget | None = None) -> WaveTarget:
+        """Return the target, or another one of the same inputs, with air and front end before it."""
+        return WaveTarget(target or self.target, self.name, DifferentiableSound(self.front_end, self.fitted),
+                          conditions)
 
 
 def listening(table: Mapping[str, Any], modality: str, where: str) -> str:
@@ -97,12 +107,16 @@ def front_end_of(table: Mapping[str, Any], name: str, where: str) -> tuple[Recor
 
 
 def open_microphone(path: Path, dataset: Dataset, modality: str, source: str | Path | None = None,
-                    choice: tuple[str, str] = ("", "")) -> tuple[Microphone, Dataset]:
+                    choice: tuple[str, str] = ("", ""), arithmetic: str = FLOATING) -> tuple[Microphone, Dataset]:
     """Open the float network or the ``.tflite`` at ``path`` behind its front end, and the data it was trained on.
 
-    ``source``: the float network whose gradients make the waves instead of the integers' own.
+    ``source``: the float network whose gradients make the waves instead of the integers' own. ``arithmetic``: of a
+    ``.tflite``'s front end as it is exported.
     """
     if is_network(path):
+        if arithmetic != FLOATING:
+            raise UsageError(f"a front end in {arithmetic} point is that of a package; a float network stands behind "
+                             "librosa's: give the .tflite")
         network, dataset = network_and_data(path, dataset, *choice)
         name = listening(network.table, modality, str(path))
         front_end, fitted = front_end_of(network.table, name, str(path))
@@ -116,13 +130,13 @@ def open_microphone(path: Path, dataset: Dataset, modality: str, source: str | P
     own, dataset = model_and_data(path, dataset, choice[0])
     if not isinstance(own.twin, TwinTarget):
         raise UsageError(f"{path} is judged by a reconstruction error; attacks on recordings are made for classifiers")
-    chain = DeviceChain(own.twin.model, name, front_end, fitted)
+    chain = DeviceChain(own.twin.model, name, front_end, fitted, arithmetic)
     if source is None:
         return Microphone(name, front_end, fitted, own.twin, chain, own.subject, own.seed, own.subject.precision,
-                          own.subject.sha256), dataset
+                          own.subject.sha256, arithmetic), dataset
     network, _ = network_and_data(source_of(path, source), dataset)
     return Microphone(name, front_end, fitted, KerasTarget.of(network, batch_size=KERAS_BATCH), chain, own.subject,
-                      own.seed, FLOAT, f"{network.sha256} {own.subject.sha256}"), dataset
+                      own.seed, FLOAT, f"{network.sha256} {own.subject.sha256}", arithmetic), dataset
 
 
 def integer_table_of(path: Path) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from tinyfuse.attacks import ATTACKS
 from tinyfuse.checks.run_checks import LEVELS, Flag, gate, run_checks
 from tinyfuse.core.errors import GateError
 from tinyfuse.core.results import Row
-from tinyfuse.threats.budget_text import size_text
+from tinyfuse.threats.budget_text import sizes_text
 from tinyfuse.threats.modes import mode_name
 
-THREAT_NAMES = {"codes": "codes (G)", "real": "real (R)", "naive": "naive (N)", "wave": "wave", "frame": "frame"}
+THREAT_NAMES = {"codes": "codes (G)", "real": "real (R)", "naive": "naive (N)", "wave": "wave", "frame": "frame",
+                "wave,frame": "wave and frame"}
 
 
 def sentence(row: Row, note: Mapping[str, Any] | None = None) -> str:
@@ -21,7 +22,7 @@ def sentence(row: Row, note: Mapping[str, Any] | None = None) -> str:
     ``note``: what ``AttackResult.notes`` holds for this row.
     """
     share, low, high = (100 * row[name] for name in ("accuracy", "ci_low", "ci_high"))
-    against = "clean" if row["kind"] == "clean" else _against(row, note or {})
+    against = "clean" + _behind(row) if row["kind"] == "clean" else _against(row, note or {})
     return (f"{row['model']} {row['precision']} in {row['executor']}: {against}: {row['correct']} of {row['n']} "
             f"correct, {share:.1f} % (95 % interval {low:.1f} to {high:.1f}){_beside(note or {})}")
 
@@ -29,8 +30,9 @@ def sentence(row: Row, note: Mapping[str, Any] | None = None) -> str:
 def _against(row: Row, note: Mapping[str, Any]) -> str:
     """Describe the attack of a row: its budget and what it really spent, criterion, threat model, mask and origin."""
     name, budget = row["attack"]["name"], row["budget"]
-    sizes = {size_text(row["norm"], size) for size in budget.values()}
-    each = " and ".join(f"{size_text(row['norm'], size)} of {where}" for where, size in budget.items())
+    written = sizes_text(row["norm"], budget)
+    sizes = {*written.values()}
+    each = " and ".join(f"{size} of {where}" for where, size in written.items())
     said = [f"{name} on {mode_name(row['attacked'], row['inputs'])}",
             f"{row['norm']} {each if len(sizes) > 1 else sizes.pop()}"]
     if "spent" in note:
@@ -39,6 +41,7 @@ def _against(row: Row, note: Mapping[str, Any]) -> str:
     said += [row["criterion"], THREAT_NAMES[row["threat"]]]
     if "air" in row["attack"]:
         said.append(f"through air {row['attack']['air']}")
+    said[-1] += _behind(row)
     if row["source"] != row["precision"]:
         searched = name in ATTACKS and ATTACKS[name].gradient_free
         said.append(f"{'searched on' if searched else 'gradients of'} {row['source']}")
@@ -47,6 +50,11 @@ def _against(row: Row, note: Mapping[str, Any]) -> str:
     if "universal" in note:
         said.append(f"one perturbation made on {note['universal']['train_samples']} training samples")
     return ", ".join(said)
+
+
+def _behind(row: Row) -> str:
+    """Say which arithmetic a package's front end had, where it is not the usual one."""
+    return f", front end in {row['attack']['frontend']} point" if "frontend" in row["attack"] else ""
 
 
 def _beside(note: Mapping[str, Any]) -> str:

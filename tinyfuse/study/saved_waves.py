@@ -75,7 +75,7 @@ def keep_waves(folder: str | Path, heard: Microphone, task: WaveTask, found: Att
         ratio = snr_db(pair[0], pair[1])
         classes = [task.dataset.classes[int(made[key][number])] for key in ("label", "clean_answer", "answer")]
         saved.append(SavedWave(row["model"], row["precision"], row["executor"], row["attack"]["name"],
-                               f"{task.budget.norm} {task.budget}", classes[0], classes[1], classes[2],
+                               task.budget_text, classes[0], classes[1], classes[2],
                                round(ratio, 1) if np.isfinite(ratio) else None, files[0], files[1]))
     write_text(place / f"{stem}.json", json.dumps(encode(tuple(saved)), indent=1))
     return place

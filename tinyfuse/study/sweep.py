@@ -18,6 +18,7 @@ from tinyfuse.study.network_attacks import NetworkAttacks
 from tinyfuse.study.pretrained import config_for, take
 from tinyfuse.study.rows import check_budget, check_names
 from tinyfuse.study.run import Run
+from tinyfuse.study.scene_stage import attack_all_scenes, check_scenes
 from tinyfuse.study.stages.certify import certify_all
 from tinyfuse.study.stages.convert import IntegerFile, convert_network
 from tinyfuse.study.stages.firmware import measure_all
@@ -49,6 +50,7 @@ def _sweep_one(run: Run, workers: Workers, after_stage: Callable[[], None], *, e
     for epsilon in (*run.matrix.epsilons, *run.matrix.raw_epsilons, *run.matrix.certify):
         check_names(epsilon if isinstance(epsilon, Mapping) else names, names)
         check_budget(run.dataset.inputs, spread(epsilon, names), run.matrix.norm)
+    check_scenes(run)
     networks = train_all(run)
     run = replace(run, dataset=run.dataset.as_trained(networks[0].table, str(networks[0].path)))
     after_stage()
@@ -60,6 +62,7 @@ def _sweep_one(run: Run, workers: Workers, after_stage: Callable[[], None], *, e
     if not attack_here:
         attack_ahead([(NetworkAttacks(run, network), files[network.name]) for network in networks], workers)
     attack_all(run, networks, files, interpreters, after_stage, examples=examples)
+    attack_all_scenes(run, networks, files)
     certify_all(run, networks, files)
     with progress("running interpreters", interpreters.cost // _MILLION) as advance:
         return interpreters.finish(lambda cost, note: advance(cost // _MILLION, note=note))

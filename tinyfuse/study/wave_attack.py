@@ -39,20 +39,30 @@ class WaveTask:
     budget: WaveBudget
     air: Air = STILL_AIR
 
-    @property
-    def clean(self) -> AttackSettings:
+    def clean(self, heard: Microphone) -> AttackSettings:
         """Settings of clean recordings, which take another way to the model than clean inputs."""
-        return AttackSettings(threat=WAVE, attack={"name": "none", **self._through})
+        return AttackSettings(threat=WAVE, attack={"name": "none", **self.through(heard)})
 
     def settings(self, heard: Microphone) -> AttackSettings:
         """Settings of attacked recordings."""
         criterion = "replayed" if heard.replayed or self.plan.one_for_all else "any-iterate"
-        return AttackSettings(attack=self.plan.settings() | self._through, criterion=criterion, source=heard.source,
-                              norm=self.budget.norm, budget={heard.name: self.budget.size}, threat=WAVE)
+        return AttackSettings(attack=self.plan.settings() | self.through(heard), criterion=criterion,
+                              source=heard.source, norm=self.budget.norm, budget={heard.name: self.budget.size},
+                              threat=WAVE)
+
+    def key(self, heard: Microphone) -> str:
+        """Return the key of the row of attacked recordings."""
+        return outcome_key(heard.subject, Scope(self.dataset, heard.seed), self.settings(heard), len(self.samples),
+                           made_by(heard))
+
+    def through(self, heard: Microphone) -> dict[str, str]:
+        """Settings of whatever is not usual between the recordings and the model."""
+        return ({"air": self.air.text} if self.air.moves else {}) | heard.through
 
     @property
-    def _through(self) -> dict[str, str]:
-        return {"air": self.air.text} if self.air.moves else {}
+    def budget_text(self) -> str:
+        """Norm and budget, for people."""
+        return f"{self.budget.norm} {self.budget}"
 
     @cached_property
     def samples(self) -> Samples:
@@ -90,25 +100,26 @@ def attack_recordings(heard: Microphone, task: WaveTask, executors: Sequence[str
     log = OutcomeLog(ResultStore() if store is None else store, Scope(task.dataset, heard.seed))
     held_out = task.air.conditions(heard.front_end.rate, stream=HELD_OUT)
     clean = judge(heard.chain, scene, scene.clips, label, held_out)
-    keys = [_write(log, heard.subject, task.clean, heard, clean.broken)]
+    keys = [write_row(log, heard.subject, task.clean(heard), heard, clean.broken)]
     if not heard.replayed:
         probe_alone(log, heard.subject, heard.target, task.samples)
     began = time.monotonic()
     made, settings = make_waves(heard, task, scene, label), task.settings(heard)
     found = judge(heard.chain, scene, made.clips, label, held_out)
-    keys.append(_write(log, heard.subject, settings, heard, found.broken, seconds=time.monotonic() - began,
+    keys.append(write_row(log, heard.subject, settings, heard, found.broken, seconds=time.monotonic() - began,
                        queries=round(made.queries / len(label)), zero_gradient_share=made.zero_gradient_share))
     if isinstance(heard.chain, DeviceChain):
         for executor in executors:
             other, chain = replace(heard.subject, executor=executor), heard.chain.elsewhere(executor)
-            for how, clips, own in ((task.clean, scene.clips, clean), (settings, made.clips, found)):
+            for how, clips, own in ((task.clean(heard), scene.clips, clean), (settings, made.clips, found)):
                 again = judge(chain, scene, clips, label, held_out)
-                _check_same(executor, own, again, heard.subject.model)
-                keys.append(_write(log, other, how, heard, again.broken))
+                if executor == ORACLE:
+                    check_same(own, again, heard.subject.model)
+                keys.append(write_row(log, other, how, heard, again.broken))
     rows = [row for row in log.store.rows() if row["key"] in keys]
-    note = {"wave": _wave_note(task, scene, made, clean, found), **made.notes(clean, found)}
+    note = {"wave": wave_note(task, scene, made.clips, clean, found), **made.notes(clean, found)}
     saved = {"label": label, "clean_answer": clean.answer, "answer": found.answer, "broken": found.broken}
-    return AttackResult(rows, {**heard.chain.inputs(scene, made.clips), **_padded(heard, scene, made.clips), **saved},
+    return AttackResult(rows, {**heard.chain.inputs(scene, made.clips), **padded(heard, scene, made.clips), **saved},
                         {row["key"]: note for row in rows if row["kind"] == "attack"}, log.store.rows("probe"))
 
 
@@ -151,32 +162,37 @@ def _one_for_all(heard: Microphone, task: WaveTask, problem: WaveProblem, target
         "train_samples": len(rows), "train_accuracy": float(np.mean(~found.verdict.broken))})
 
 
-def _check_same(executor: str, own: Verdict, again: Verdict, model: str) -> None:
+def check_same(own: Verdict, again: Verdict, model: str) -> None:
     """Raise ParityError unless TFLite Micro computed the output codes of the twin."""
     differing = int(np.sum(own.outputs != again.outputs))
-    if executor == ORACLE and differing:
+    if differing:
         raise ParityError(f"{model}: {differing} of {own.outputs.size} output codes of the twin differ from TFLite "
                           "Micro's on attacked recordings; do not trust its attacks, and report this model")
 
 
-def _wave_note(task: WaveTask, scene: Scene, made: MadeWaves, clean: Verdict, found: Verdict) -> dict[str, Any]:
+def wave_note(task: WaveTask, scene: Scene, clips: Sequence[np.ndarray], clean: Verdict,
+              found: Verdict) -> dict[str, Any]:
     """Say what the changes spent, and through air which share of all answers is right."""
-    ratios = [snr_db(*pair) for pair in zip(scene.clips, made.clips, strict=True)]
+    ratios = [snr_db(*pair) for pair in zip(scene.clips, clips, strict=True)]
     said = {"budget": str(task.budget), "least_snr_db": _finite(min(ratios)),
             "median_snr_db": _finite(float(np.median(ratios)))}
     through = {"air": task.air.text, "clean_right": round(1 - clean.wrong, 4), "right": round(1 - found.wrong, 4)}
     return said | (through if task.air.moves else {})
 
 
-def _write(log: OutcomeLog, subject: Subject, settings: AttackSettings, heard: Microphone, broken: np.ndarray,
-           **costs: Any) -> str:
+def write_row(log: OutcomeLog, subject: Subject, settings: AttackSettings, heard: Microphone, broken: np.ndarray,
+              **costs: Any) -> str:
     """Write the row of ``subject`` unless it is there; return its key."""
-    made_by = f"{heard.made_by} {heard.front_end!r} {WAVE}"
-    log.write(subject, settings, made_by, ~broken, **{"seconds": 0.0, **costs})
-    return outcome_key(subject, log.scope, settings, len(broken), made_by)
+    log.write(subject, settings, made_by(heard), ~broken, **{"seconds": 0.0, **costs})
+    return outcome_key(subject, log.scope, settings, len(broken), made_by(heard))
 
 
-def _padded(heard: Microphone, scene: Scene, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def made_by(heard: Microphone) -> str:
+    """Return what decides the recordings that ``heard`` is attacked with, beside the settings."""
+    return f"{heard.made_by} {heard.front_end!r} {WAVE}"
+
+
+def padded(heard: Microphone, scene: Scene, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Return clean and attacked recordings as arrays."""
     name, lengths = heard.name, np.array([len(clip) for clip in clips])
     clean, changed = (np.stack([np.pad(clip, (0, int(lengths.max()) - len(clip))) for clip in some])

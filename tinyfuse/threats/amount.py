@@ -19,6 +19,11 @@ class Amount:
     number: float
     unit: str
 
+    def need_unit(self, norm: str | None, choices: str) -> None:
+        """Raise UsageError for a bare number where no ``norm`` says what it counts; ``choices``: what to give."""
+        if not self.unit and norm is None:
+            raise UsageError(f"a budget of {self.text} without a unit; give {choices}")
+
     def check_unit(self, norm: str, counted: str) -> None:
         """Raise UsageError unless the unit, if there is one, is what ``norm`` counts."""
         if self.unit and self.unit != counted:

@@ -33,6 +33,11 @@ class Norm(ABC):
     per_coordinate: ClassVar[bool]
     joint: ClassVar[bool] = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The norms that bound inputs by themselves: this one, or one for each input."""
+        return (self.name,)
+
     @abstractmethod
     def direction(self, gradient: np.ndarray, floor: float = GRADIENT_FLOOR) -> np.ndarray:
         """Return the change of size 1 along which a loss with ``gradient`` rises most; 0 where the gradient is 0.

@@ -62,15 +62,16 @@ class WaveBudget:
 
 def read_wave_budget(given: Given, norm: str | None,
                      defaults: Mapping[str, float] = _DEFAULTS) -> tuple[str, WaveBudget]:
-    """Read a budget such as 40, ``40dB``, ``mic=8steps`` or {"mic": "40dB"}: the input's name, or "", and the budget.
+    """Read a budget such as ``40dB``, ``mic=8steps`` or {"mic": "40dB"}: the input's name, or "", and the budget.
 
-    ``norm``: by default what the unit says, "snr" for dB. Nothing given is that of ``defaults``: 40 dB below
-    the recording, 32 steps or the masking threshold itself.
+    ``norm``: by default what the unit says, "snr" for dB; with a norm given, a number counts its unit. Nothing
+    given is that of ``defaults``: 40 dB below the recording, 32 steps or the masking threshold itself.
     """
     name, found = read_amount(given, WAVE_UNITS,
                               "a recording; give decibels such as 40dB, or 16-bit steps such as 8steps")
     if found is None:
         return name, WaveBudget(norm or "snr", defaults.get(norm or "snr", 0.0))
+    found.need_unit(norm, f"{found.text}dB (below the recording) or {found.text}steps (of a 16-bit sample)")
     chosen = norm or ("pcm" if found.unit == "steps" else "snr")
     budget = WaveBudget(chosen, found.number)
     found.check_unit(chosen, _UNITS[chosen])

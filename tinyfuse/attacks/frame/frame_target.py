@@ -13,7 +13,7 @@ from tinyfuse.threats.code_grid import Grids
 class FrameTarget:
     """``target`` behind the ``camera`` of its input ``name``, which holds levels 0 to 255, float32 [n, h, w, c].
 
-    Integers get the codes of all inputs; their gradients are straight-through.
+    It sees whole levels. Integers get the codes of all inputs. Gradients are straight-through in both.
     """
 
     def __init__(self, target: DifferentiableTarget, name: str, camera: Camera) -> None:
@@ -30,11 +30,12 @@ class FrameTarget:
         slopes = {name: values / np.float32(grids[name].scale) if name in grids else values
                   for name, values in found.wrt.items()}
         if self.seen in slopes:
-            slopes[self.seen] = self.camera.pull_back(batch[self.seen], slopes[self.seen])
+            slopes[self.seen] = self.camera.pull_back(np.rint(batch[self.seen]), slopes[self.seen])
         return Gradient(found.logits, found.loss, slopes)
 
     def _behind(self, batch: Batch) -> dict[str, np.ndarray]:
         grids = self.target.grids or {}
-        made = {**{name: batch[name] for name in self.target.inputs}, self.seen: self.camera.inputs(batch[self.seen])}
+        made = {name: batch[name] for name in self.target.inputs if name != self.seen}
+        made[self.seen] = self.camera.inputs(np.rint(batch[self.seen]))
         return {name: grids[name].quantise(values).astype(np.float32) if name in grids else values
                 for name, values in made.items()}

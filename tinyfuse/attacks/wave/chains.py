@@ -13,7 +13,8 @@ from tinyfuse.attacks.target import Target
 from tinyfuse.attacks.wave.air import STILL, Condition
 from tinyfuse.attacks.wave.scene import Scene, as_int16
 from tinyfuse.core.errors import UsageError, nearest
-from tinyfuse.frontend.device_sound import FULL_SCALE, Grid, sound_codes, sound_tables
+from tinyfuse.frontend.device_sound import FULL_SCALE, Grid, sound_codes
+from tinyfuse.frontend.fixed_sound import ARITHMETICS
 from tinyfuse.frontend.normalisation import Normalisation, apply
 from tinyfuse.frontend.recording import Recording
 from tinyfuse.integer.class_values import class_values
@@ -64,18 +65,24 @@ def carried(scene: Scene, clips: Sequence[np.ndarray], condition: Condition) -> 
 
 
 class DeviceChain:
-    """The front end as C computes it, bit for bit, and the integers of ``model`` in ``executor``."""
+    """The front end as C computes it, bit for bit, and the integers of ``model`` in the twin.
+
+    ``arithmetic``: that of the exported front end, "float" or "fixed".
+    """
 
     def __init__(self, model: IntegerModel, name: str, front_end: Recording, fitted: Normalisation,
-                 executor: str = "twin") -> None:
+                 arithmetic: str = "float") -> None:
         names = [one.name for one in model.inputs]
         if name not in names:
             raise UsageError(f"'{name}'{nearest(name, names)} is no input of {model.name}; its inputs: "
                              f"{', '.join(names)}")
         port = model.inputs[names.index(name)]
         grid = Grid(port.scale, port.zero_point, port.grid.low, port.grid.high)
-        self.model, self._port, self._tables = model, port, sound_tables(front_end, fitted, grid)
-        self._executor = open_executor(model, executor)
+        if arithmetic not in ARITHMETICS:
+            raise UsageError(f"front end '{arithmetic}'{nearest(arithmetic, ARITHMETICS)}; give one of "
+                             f"{', '.join(ARITHMETICS)}, as the package is exported")
+        self.model, self._port, self._tables = model, port, ARITHMETICS[arithmetic](front_end, fitted, grid)
+        self._executor = open_executor(model, "twin")
 
     def elsewhere(self, executor: str) -> DeviceChain:
         """Return the same chain with the integers in another ``executor``."""

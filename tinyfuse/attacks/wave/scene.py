@@ -7,7 +7,7 @@ The change is cut off towards 0. Whether it fools the device is asked of the dep
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,11 @@ class Scene:
     def starts(self) -> list[int]:
         """Where each recording's window begins in it; negative: zeros come first."""
         return [window_start(self.front_end, clip) for clip in self.clips]
+
+    def take(self, rows: np.ndarray) -> Scene:
+        """Return some of the recordings."""
+        return replace(self, clips=[self.clips[row] for row in rows],
+                       others={name: values[rows] for name, values in self.others.items()})
 
     def part(self, row: int, start: int) -> tuple[slice, slice]:
         """Return which samples of recording ``row`` lie in its window, and where there."""
