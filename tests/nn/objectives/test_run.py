@@ -13,6 +13,7 @@ import pytest
 from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data import Dataset
+from tinyfuse.nn import zoo
 from tinyfuse.nn.objectives import TEMPLATE, parts_of
 from tinyfuse.nn.objectives.objective import Forward, Step, Targets
 from tinyfuse.nn.objectives.run import Run, cross_entropy
@@ -187,6 +188,14 @@ def test_parts_train_together_and_an_interrupted_run_ends_alike(senses: Dataset,
     table = once.table["training"]
     assert table["objective"] == "mixup+adversarial" and table["settings"]["adversarial"]["method"] == "fgsm"
     assert table["settings"]["adversarial"]["budget"] == {"eye": 0.05, "ear": 0.02}
+
+
+def test_what_needs_several_inputs_says_so_of_a_network_with_one(senses: Dataset) -> None:
+    model = zoo.build("small-late", senses.inputs[:1], 3)
+    for name in ("crmt", "gblend", "ogm", "pmr", "pmr-paper", "minsim", "exfmem", "single"):
+        with pytest.raises(UsageError, match=rf"^{name} needs .* of 'small-late' the only input is eye$"):
+            for part in parts_of(name, {}):
+                Run(part.rebuild(model) if hasattr(part, "rebuild") else model, senses, (part,), 0, 1, 3)
 
 
 def test_adversarial_training_withstands_more(senses: Dataset) -> None:

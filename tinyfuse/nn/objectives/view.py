@@ -58,6 +58,7 @@ class View:
         if len(self.branches) >= least and len(set(names)) == len(names):
             return
         found = ("its last layer is not dense and linear" if self.head is None else
+                 f"the only input is {names[0]}" if len(names) == 1 else
                  f"its last layer reads features of {', '.join(self.branches).replace('+', ' and ')} together"
                  if len(self.branches) < least else f"its branches {', '.join(self.branches)} share inputs")
         raise UsageError(f"{what} needs a network whose last layer is dense and reads features of each input apart, "
@@ -145,7 +146,8 @@ def _joined(tensor: Any) -> list[Any]:
     layer = tensor._keras_history.layer
     kind = type(layer).__name__
     if kind == "Concatenate" and layer.axis in (-1, 1):
-        return [one for part in layer.input for one in _joined(part)]
+        parts = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]  # of one it is no list
+        return [one for part in parts for one in _joined(part)]
     if "Dropout" in kind and parents(layer):
         return _joined(layer.input)
     return [tensor]
