@@ -24,8 +24,11 @@ def _slide(net: GraphNet, x: int, *, dilated: bool) -> tuple[list[int], list[int
     return out, kernel, options | ({"dilationHFactor": dilation[0], "dilationWFactor": dilation[1]} if dilated else {})
 
 
-def _weights(net: GraphNet, shape: list[int], axis: int) -> tuple[int, np.ndarray]:
-    """Constant int8 weights of 2 to 8 bits, some channels dead; one scale or one for each channel."""
+def _weights(net: GraphNet, shape: list[int], axis: int, *, packs: bool = False) -> tuple[int, np.ndarray]:
+    """Constant weights of 2 to 8 bits, some channels dead; one scale or one for each channel.
+
+    ``packs``: those of 4 bits may lie two in a byte.
+    """
     channels, most = shape[axis], (1 << net.pick(1, 3, 5, 7, 7)) - 1
     content = net.rng.integers(-most, most + 1, shape)
     if net.chance(0.1):
@@ -33,7 +36,9 @@ def _weights(net: GraphNet, shape: list[int], axis: int) -> tuple[int, np.ndarra
     scale = 10.0 ** net.rng.uniform(-6, 2, channels) if net.chance(0.3) else 10.0 ** net.rng.uniform(-3, -1, channels)
     if net.chance(0.3):
         scale = scale[:1]
-    return net.constant(content, np.int8, scale, [0] * len(scale), axis), scale.astype(np.float32)
+    found = net.constant(content, np.int8, scale, [0] * len(scale), axis)
+    net.specs[found].four_bits = packs and most < 8 and net.chance(0.3)
+    return found, scale.astype(np.float32)
 
 
 def _bias(net: GraphNet, channels: int, dtype: type, scale: np.ndarray) -> int:
@@ -58,7 +63,7 @@ def _convolution(net: GraphNet, x: int) -> int | None:
     (out, kernel, options), source = slide, net.specs[x]
     channels = net.pick(1, 2, 4, 8)
     groups = net.pick(1, 1, 2) if channels > 1 and source.shape[3] % 2 == 0 else 1
-    w, scale = _weights(net, [channels, *kernel, source.shape[3] // groups], 0)
+    w, scale = _weights(net, [channels, *kernel, source.shape[3] // groups], 0, packs=source.dtype == np.int8)
     types = [np.int32] if source.dtype == np.int8 else [np.int32, np.int64]
     bias = [_bias(net, channels, types[net.pick(0, -1)], scale * source.scale[0])] if net.chance(0.7) else []
     y = net.beside(x, [1, *out, channels], scale=_fitting(net, x, scale, int(np.prod(kernel)) * source.shape[3]))
@@ -72,7 +77,7 @@ def _depthwise(net: GraphNet, x: int) -> int | None:
         return None
     (out, kernel, options), source, multiplier = slide, net.specs[x], net.pick(1, 1, 2, 3)
     channels = source.shape[3] * multiplier
-    w, scale = _weights(net, [1, *kernel, channels], 3)
+    w, scale = _weights(net, [1, *kernel, channels], 3, packs=source.dtype == np.int8)
     dtype = np.int32 if source.dtype == np.int8 else np.int64
     bias = [_bias(net, channels, dtype, scale * source.scale[0])] if net.chance(0.8) else []
     y = net.beside(x, [1, *out, channels], scale=_fitting(net, x, scale, int(np.prod(kernel))))
@@ -85,7 +90,7 @@ def _fully_connected(net: GraphNet, x: int) -> int | None:
     source, outputs = net.specs[x], net.pick(1, 3, 8)
     depth = int(source.shape[-1]) if net.chance(0.5) else int(np.prod(source.shape))
     rows = int(np.prod(source.shape)) // depth
-    w, scale = _weights(net, [outputs, depth], 0)
+    w, scale = _weights(net, [outputs, depth], 0, packs=source.dtype == np.int8)
     if len(scale) == 1 and net.chance(0.3):
         net.specs[w].zero_point = [net.pick(-128, -3, 77, 127)]
     types = [np.int32] if source.dtype == np.int8 else [np.int32, np.int64]

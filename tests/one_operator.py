@@ -17,7 +17,7 @@ ARENA = 8 << 20
 
 @dataclass
 class Spec:
-    """One tensor of the graph; ``data`` makes it a constant."""
+    """One tensor of the graph; ``data`` makes it a constant, ``four_bits`` one of INT4, two in a byte."""
 
     shape: Sequence[int]
     dtype: type = np.int8
@@ -27,6 +27,7 @@ class Spec:
     data: np.ndarray | None = None
     name: str = ""
     variable: bool = False
+    four_bits: bool = False
 
 
 @dataclass
@@ -59,6 +60,9 @@ def build(specs: Sequence[Spec], steps: Sequence[Step], inputs: Sequence[int], o
         if spec.data is not None:
             buffer = schema.BufferT()
             buffer.data = np.frombuffer(np.ascontiguousarray(spec.data, spec.dtype).tobytes(), np.uint8)
+            if spec.four_bits:
+                tensor.type, pairs = schema.TensorType.INT4, np.append(buffer.data, np.uint8(0)) & 15
+                buffer.data = pairs[:-1:2] | pairs[1::2] << 4
             model.buffers.append(buffer)
             tensor.buffer = len(model.buffers) - 1
         if len(spec.scale):

@@ -91,6 +91,19 @@ def test_edges_are_scales_of_the_integer_core(kind: type) -> None:
         assert np.array_equal(expected.ravel(), twin[row]) and np.array_equal(tensors[1].ravel(), twin[row])
 
 
+@pytest.mark.parametrize("columns", [24, 23])
+def test_two_weights_in_a_byte_are_unpacked(columns: int) -> None:
+    weights = np.random.default_rng(4).integers(-8, 8, (5, columns))
+    specs = [Spec((1, columns), scale=[0.05], zero_point=[-4], name="x"), Spec((1, 5), scale=[0.09], zero_point=[7]),
+             Spec(weights.shape, scale=[0.02], data=weights, four_bits=True)]
+    data = build(specs, [Step("FULLY_CONNECTED", [0, 2], [1], "FullyConnectedOptions")], [0], [1])
+    model = load_model(data)
+    assert np.array_equal(model.graph.tensors[2].data, weights)
+    codes, twin = exact(model), open_executor(model, "twin")
+    for row, tensors in enumerate(tflm(data, [codes["x"]])):
+        assert np.array_equal(tensors[1].ravel(), twin.run(codes)[row])
+
+
 def test_truth_values_as_numbers_are_an_edge() -> None:
     """A CAST to float32 at the end changes nothing that is said."""
     specs, step = dense()
@@ -333,7 +346,7 @@ def test_a_batch_of_any_size_that_cannot_be_folded_is_named() -> None:
 def test_messages_name_file_operator_and_tensor() -> None:
     specs, step = dense()
     step.values = {"fusedActivationFunction": 4}
-    with pytest.raises(ModelError, match=r"^file: operator 0 \(FULLY_CONNECTED\): the fused activation TANH"):
+    with pytest.raises(ModelError, match=r"^file: operator 0 \(FULLY_CONNECTED\): .t1.: the fused activation TANH"):
         exact(load_model(build(specs, [step], [0], [1]), name="file"))
 
 

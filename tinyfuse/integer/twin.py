@@ -164,7 +164,8 @@ def _step(graph: Graph, number: int) -> Step:
     try:
         return Step(OPERATORS[operator.name](operator, graph), computed, operator.outputs[0])
     except ModelError as error:
-        raise ModelError(f"{graph.name}: operator {operator.index} ({operator.name}): {error}") from error
+        where = "" if "'" in str(error) else f"'{graph.tensors[operator.outputs[0]].name}': "
+        raise ModelError(f"{graph.name}: operator {operator.index} ({operator.name}): {where}{error}") from error
 
 
 def _forward(steps: Sequence[Step], values: Values, wanted: set[int], *, keep: bool) -> list[Any]:

@@ -15,6 +15,7 @@ from tinyfuse.tflite.batch import Shapes, sample_shapes, with_shapes
 from tinyfuse.tflite.edges import Edge, Stripped, stripped
 from tinyfuse.tflite.editing import add_integers, operator_code
 from tinyfuse.tflite.filter_state import expose_filters, hide_filters
+from tinyfuse.tflite.four_bits import unpack_weights
 from tinyfuse.tflite.graph import Graph
 from tinyfuse.tflite.names import port_names
 from tinyfuse.tflite.reading import check_operators, indices, simplified, typed_graph
@@ -58,6 +59,7 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
     model = flatbuffer.read(data, name)
     try:
         own = len(model.subgraphs[0].inputs if model.subgraphs[0].inputs is not None else ())
+        unpacked = unpack_weights(model)
         variables = expose_state(model)
         memories = expose_filters(model)
         joined = join_batches(model)
@@ -75,7 +77,7 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
         raise ModelError(f"{name}: {error}") from error
     chosen = _chosen(graph, output)
     edges = {graph.tensors[index].name: edge for index, edge in found.edges.items()}
-    changed = (_with_axes_inside(model) or variables or memories or joined or reduced or found.removed or shapes or
+    changed = (_with_axes_inside(model) or unpacked or variables or memories or joined or reduced or found.removed or shapes or
                chosen.outputs != graph.outputs or len(model.subgraphs) > 1)
     return Core(chosen, _written(model, replace(found, graph=chosen), shapes, memories) if changed else data, edges,
                 tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs[:own]),

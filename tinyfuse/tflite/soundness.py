@@ -67,8 +67,8 @@ def _check_indices(graph: Graph, title: str, indices: Iterable[int]) -> None:
 def check_sound(graph: Graph) -> None:
     """Raise :class:`ModelError` unless ``graph``, whose order is sound, can be executed in integers."""
     computed = [graph.tensors[index] for index in graph.computed]
-    if not any(tensor.dtype in (*QUANTISED, np.uint8) for tensor in computed) and {
-            op.name for op in graph.operators} - PASSING:
+    kinds = {tensor.dtype.name for tensor in computed}
+    if "float32" in kinds and not kinds & {"int8", "int16", "uint8"} and {op.name for op in graph.operators} - PASSING:
         raise ModelError("it is a float model; convert it to int8: give the converter a representative data set and "
                          "TFLITE_BUILTINS_INT8, or let `tinyfuse quantize` write it")
     makers = {index: operator for operator in graph.operators for index in operator.outputs}
