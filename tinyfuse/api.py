@@ -391,14 +391,16 @@ def minimal(model: str | Path, dataset: Dataset, *, attack: str = "pgd", modalit
 def certify(model: str | Path, dataset: Dataset, *, epsilon: float | Mapping[str, float] | None = None,
             codes: float | Mapping[str, float] | None = None, modality: str = "", norm: str = "linf",
             threat: str = "codes", mask: Mapping[str, np.ndarray] | None = None, samples: int = 100,
-            recursive: bool = False, steps: int = 20, radius: int = 0, smooth: Mapping[str, float] | None = None,
-            draws: int = 1000, out: str | Path | None = None) -> Certified:
+            recursive: bool = False, seconds_per_sample: float = 0.0, steps: int = 20, radius: int = 0,
+            smooth: Mapping[str, float] | None = None, draws: int = 1000,
+            out: str | Path | None = None) -> Certified:
     """Prove for how many test ``samples`` no change within a budget changes the class that a ``.tflite`` answers.
 
     ``epsilon``: one budget or one by input, in its units, or ``codes`` in whole codes. ``modality``: names between
     commas or "all"; by default each input alone, then all. ``threat``: "codes" or "real". ``recursive``: bound every
-    layer by lines where nothing else suffices. ``steps``: of the PGD that looks for counterexamples. ``radius``: search
-    each sample's largest certified budget up to so many codes. ``smooth``: by input, the noise with which the model is
+    layer by lines where nothing else suffices. ``steps``: of the PGD that looks for counterexamples.
+    ``seconds_per_sample``: of branch and bound for each sample that is still open. ``radius``: search each sample's
+    largest certified budget up to so many codes. ``smooth``: by input, the noise with which the model is
     also smoothed on so many ``draws``. With ``out`` the rows go to its ``results.jsonl``.
     """
     from tinyfuse.analyses.certificates.asked import Certified, questions_of
@@ -413,8 +415,8 @@ def certify(model: str | Path, dataset: Dataset, *, epsilon: float | Mapping[str
     if not isinstance(own.twin, TwinTarget):
         raise UsageError(f"{model} is judged by a reconstruction error, which has no certificate; give a classifier")
     questions = questions_of(own.inputs, own.twin.model.grids, modality, epsilon, codes,
-                             {"norm": norm, "world": threat, "mask": mask or {}, "steps": steps, "largest": radius},
-                             budget_of)
+                             {"norm": norm, "world": threat, "mask": mask or {}, "steps": steps, "largest": radius,
+                              "seconds": seconds_per_sample}, budget_of)
     certifier = Certifier(own.twin, METHODS if recursive else METHODS[:-1])
     store = ResultStore(None if out is None else Path(out) / "results.jsonl")
     named = Named(own.subject.model, own.subject.precision, own.subject.sha256, own.seed, dataset.checksum)

@@ -17,6 +17,7 @@ HELP = "prove for how many test samples no attack within a budget changes what a
 EXAMPLES = """\
   tinyfuse certify runs/mine/late__w8.tflite --epsilon image=0.1,audio=0.02 --out runs/mine/proofs
   tinyfuse certify runs/mine/late__w8.tflite --codes image=2 --modality image --radius 16
+  tinyfuse certify runs/mine/late__w8.tflite --epsilon image=0.1,audio=0.02 --modality all --seconds-per-sample 10
 """
 
 
@@ -47,6 +48,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how hard to try")
     how.add_argument("--recursive", action="store_true",
                      help="where lines do not suffice, also bound every layer by lines: seconds to minutes a sample")
+    how.add_argument("--seconds-per-sample", type=float, default=0.0, metavar="S",
+                     help="split what is still open into cases, each with closer bounds, for up to so many seconds: a "
+                          "proof, codes that break it, or open (default: not at all)")
     how.add_argument("--steps", type=options.positive, default=20, metavar="N",
                      help="of the PGD that looks for counterexamples; default 20")
     how.add_argument("--radius", type=options.positive, default=0, metavar="CODES",
@@ -71,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     dataset = load_from(args)
     found = api.certify(args.model, dataset, epsilon=args.epsilon, codes=args.codes, modality=args.modality,
                         norm=args.norm, threat=args.threat, mask=masks_of(args.mask, dataset.inputs),
-                        samples=args.samples, recursive=args.recursive, steps=args.steps, radius=args.radius,
+                        samples=args.samples, recursive=args.recursive,
+                        seconds_per_sample=args.seconds_per_sample, steps=args.steps, radius=args.radius,
                         smooth=args.smooth, draws=args.draws, out=args.out)
     print("\n".join(json.dumps(row) for row in found.rows) if args.json else found)
     found.check()

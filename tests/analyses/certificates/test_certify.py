@@ -126,7 +126,7 @@ def small_tflite(small_file: Path, half_known: Dataset, tmp_path_factory: pytest
 def test_rows_are_kept_and_not_made_again(small_tflite: Path, half_known: Dataset, tmp_path: Path,
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {"codes": {"cam": 1, "mic": 1}, "samples": SAMPLES, "radius": 4, "steps": 2,
-                             "out": tmp_path, "smooth": {"mic": 0.02}, "draws": 20}
+                             "seconds_per_sample": 0.2, "out": tmp_path, "smooth": {"mic": 0.02}, "draws": 20}
     first = api.certify(small_tflite, half_known, **asked)
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
     *proofs, (smoothed,) = first.answers
@@ -136,7 +136,9 @@ def test_rows_are_kept_and_not_made_again(small_tflite: Path, half_known: Datase
     for rows in proofs:
         shares = {row["quantity"]: row["value"] for row in rows}
         assert shares["certified"] + shares["falsified"] + shares["open"] == pytest.approx(1)
-        assert "certified" in repr(first)
+        assert "by branches" in repr(first)
+        by = [row["value"] for row in rows if row["quantity"].startswith("certified by ")]
+        assert sum(by) == pytest.approx(shares["certified"])
         radii = {row["quantity"]: np.asarray(row["each"]) for row in rows if row["each"] is not None}
         assert np.all(radii["certified radius"] <= radii["unbroken radius"])
         assert "certified to unbroken % at codes 1: " in repr(first)
@@ -197,6 +199,7 @@ def test_a_bench_certifies_what_it_attacks_once(small_tflite: Path, small_file: 
     ({"epsilon": {"cam": 1.0, "mic": 0.1}}, "covers all of its 256 codes"),
     ({"epsilon": {"cam": 0.1}}, "no budget for the attacked input mic"),
     ({"codes": {"lens": 3}}, "no input 'lens'"),
+    ({"codes": 2, "seconds_per_sample": -1.0}, "-1 seconds for each sample; give a number such as 10"),
     ({"codes": 2, "norm": "l2", "radius": 4}, "radius counts codes, in L-inf, not in l2")])
 def test_bad_budgets_are_one_line(small_tflite: Path, half_known: Dataset, asked: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
@@ -210,7 +213,7 @@ def test_labels_beyond_the_outputs_are_one_line() -> None:
 
 def test_questions_keep_each_input_its_budget(small_twin: AnalysisSubject) -> None:
     grids = load_model_grids(small_twin)
-    common = {"norm": "linf", "world": "codes", "mask": {}, "steps": 1, "largest": 0}
+    common = {"norm": "linf", "world": "codes", "mask": {}, "steps": 1, "largest": 0, "seconds": 0.0}
     found = questions_of(small_twin.inputs, grids, "", {"cam": 0.1, "mic": 0.02}, None, common, budget_of)
     assert [dict(one.budget) for one in found] == [{"cam": 0.1}, {"mic": 0.02}, {"cam": 0.1, "mic": 0.02}]
     with pytest.raises(UsageError, match="a mask for 'cam', which is not attacked"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graph_two_inputs import small_network
 from one_operator import Spec, Step, build, twin_of
 
 from tinyfuse.analyses.certificates.certify import LEANS
 from tinyfuse.analyses.certificates.intervals import Intervals
-from tinyfuse.analyses.certificates.linear import LinearBounds
-from tinyfuse.analyses.certificates.relaxation import enclosing
+from tinyfuse.analyses.certificates.linear import LinearBounds, SmallestArea
+from tinyfuse.analyses.certificates.relaxation import Lines, choices, enclosing
 from tinyfuse.analyses.certificates.rules import Box
 
 
@@ -41,38 +42,18 @@ def test_lines_enclose_every_rounded_and_clamped_code(lean: float) -> None:
     low = rng.uniform(-300, 300, 3000)
     high = low + rng.exponential(80, 3000)
     first, last = np.sort(rng.integers(-128, 128, (2, 3000)), axis=0)
-    lines = enclosing(low, high, np.full(3000, 0.5), first, last, lean)
+    drawn = rng.random((2, 3000))
+    for lines in (enclosing(low, high, np.full(3000, 0.5), first, last, lean),
+                  choices(low, high, np.full(3000, 0.5), first, last).lines(*drawn)):
+        check_lines(lines, low, high, first, last)
+
+
+def check_lines(lines: Lines, low: np.ndarray, high: np.ndarray, first: np.ndarray, last: np.ndarray) -> None:
     for share in np.linspace(0, 1, 41):
         v = low + share * (high - low)
         code = np.clip(np.rint(v), first, last)
         assert np.all(lines.below_slope * v + lines.below <= code)
         assert np.all(code <= lines.above_slope * v + lines.above)
-
-
-def small_network(rng: np.random.Generator, dtype: type = np.int8) -> bytes:
-    """Two inputs: a convolution each, one with stride, ADD, a pooling, CONCATENATION and a dense layer."""
-    def conv(shape: tuple[int, ...]) -> np.ndarray:
-        return rng.integers(-60, 61, shape).astype(np.int8)
-
-    zero = int(rng.integers(-100, 100)) if dtype == np.int8 else 0
-    wide = np.int32 if dtype == np.int8 else np.int64
-    scale = 0.05 if dtype == np.int8 else 0.05 / 200
-    specs = [Spec([1, 4, 4, 1], dtype, [scale], [zero], name="a"), Spec([1, 4, 4, 2], dtype, [scale], name="b"),
-             Spec([3, 3, 3, 1], scale=[0.01], data=conv((3, 3, 3, 1))),
-             Spec([3], wide, data=rng.integers(-300, 300, 3)), Spec([1, 4, 4, 3], dtype, [scale], [zero]),
-             Spec([3, 1, 1, 2], scale=[0.02], data=conv((3, 1, 1, 2))), Spec([1, 4, 4, 3], dtype, [scale], [zero]),
-             Spec([1, 4, 4, 3], dtype, [1.5 * scale], [zero]), Spec([1, 2, 2, 3], dtype, [1.5 * scale], [zero]),
-             Spec([1, 12], dtype, [1.5 * scale], [zero]), Spec([2], np.int32, (), (), data=np.array([1, 12], np.int32)),
-             Spec([3, 12], scale=[0.02], data=conv((3, 12))), Spec([1, 3], dtype, [4 * scale])]
-    padding = {"padding": 0, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
-    pool = {"padding": 1, "strideH": 2, "strideW": 2, "filterHeight": 2, "filterWidth": 2}
-    return build(specs, [
-        Step("CONV_2D", [0, 2, 3], [4], "Conv2DOptions", {**padding, "fusedActivationFunction": 1}),
-        Step("CONV_2D", [1, 5], [6], "Conv2DOptions", padding),
-        Step("ADD", [4, 6], [7], "AddOptions", {"fusedActivationFunction": 1}),
-        Step("AVERAGE_POOL_2D", [7], [8], "Pool2DOptions", pool),
-        Step("RESHAPE", [8, 10], [9], "ReshapeOptions", {"newShape": [1, 12]}),
-        Step("FULLY_CONNECTED", [9, 11], [12], "FullyConnectedOptions", {})], [0, 1], [12])
 
 
 @pytest.mark.parametrize(("seed", "dtype", "reach"), [(0, np.int8, 3), (1, np.int8, 30), (2, np.int8, 120),
@@ -90,7 +71,7 @@ def test_no_difference_of_codes_falls_below_its_bound(seed: int, dtype: type, re
     end = twin.graph.outputs[0]
     linear = LinearBounds(intervals)
     bounds = [linear.lower(end, rows, found), linear.lower(end, rows, found, depth=1),
-              linear.lower(end, rows, found, lean=LEANS[-1])]
+              linear.lower(end, rows, found, guide=SmallestArea(linear, LEANS[-1]))]
     for kind in range(30):
         point = {name: np.where(rng.random(low.shape) < 0.5, low, high) if kind % 2 else
                  rng.integers(low, high + 1) for name, (low, high) in boxes.items()}

@@ -7,6 +7,7 @@ the sum of the absolute values of all terms of v at any codes: what float64 can 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class Affine:
 
     ``constant``, ``slack``, ``size``: float64 that broadcast to [*output]. ``terms``: products that make one sum.
     ``span``: (lower, upper) codes of the inputs [n, ...] to the least and largest v, without the errors of float64.
+    ``forth``: values of the inputs [n, ...], not whole, to v [n, ...]; for what needs no proof.
     """
 
     back: tuple[Back, ...]
@@ -36,6 +38,7 @@ class Affine:
     size: np.ndarray
     terms: int
     span: Callable[..., tuple[np.ndarray, np.ndarray]]
+    forth: Callable[..., np.ndarray]
 
 
 def slack_of(shift: np.ndarray | int) -> np.ndarray:
@@ -82,7 +85,7 @@ def _weighted(site: Site) -> Affine:
 
     return Affine((lambda found: linear.back(np.ascontiguousarray(found * factor), weights),), constant, slack,
                   (reach[0] + np.abs(node.bias)) * factor + abs(node.zero_out), positions(linear, site.operator.name),
-                  span)
+                  span, lambda values: np.asarray(linear.forth(values, weights) * factor + constant))
 
 
 def _added(site: Site) -> Affine:
@@ -113,7 +116,11 @@ def _added(site: Site) -> Affine:
             found = [total + one for total, one in zip(found, both if factor > 0 else both[::-1], strict=True)]
         return found[0], found[1]
 
-    return Affine(tuple(back(*one) for one in computed), constant, np.asarray(slack), np.asarray(float(size)), 2, span)
+    def forth(*values: np.ndarray) -> np.ndarray:
+        return span(*(end for one in values for end in (one, one)))[0]
+
+    return Affine(tuple(back(*one) for one in computed), constant, np.asarray(slack), np.asarray(float(size)), 2, span,
+                  forth)
 
 
 def _averaged(site: Site) -> Affine:
@@ -134,7 +141,7 @@ def _averaged(site: Site) -> Affine:
 
     size = float(max(map(abs, TYPE_RANGE[node.dtype])))
     return Affine((back,), np.zeros(1), np.asarray(0.5), np.asarray(size), int(node.count.max()),
-                  lambda low, high: (means(low), means(high)))
+                  lambda low, high: (means(low), means(high)), means)
 
 
 def _mean(site: Site) -> Affine:
@@ -151,7 +158,7 @@ def _mean(site: Site) -> Affine:
 
     size = factor * node.count * (reach_of(site.sources[0]) + 2 * abs(node.zero_in)) + abs(node.zero_out)
     return Affine((back,), constant, slack_of(node.shift), np.asarray(float(size)), node.count,
-                  lambda low, high: (values(low), values(high)))
+                  lambda low, high: (values(low), values(high)), values)
 
 
 def _moved(site: Site) -> Affine:
@@ -168,9 +175,19 @@ def _moved(site: Site) -> Affine:
                      for given in (ends[::2], ends[1::2]))
         return low.astype(np.float64), high.astype(np.float64)
 
+    numbers = np.arange(1.0, math.prod(site.target.shape[1:]) + 1).reshape(1, *site.target.shape[1:])
+    targets = [back(place)(numbers).reshape(-1).astype(np.int64) - 1 for place in range(count)]
+    constant = node.forward(zeros)[0][0].astype(np.float64)
+
+    def forth(*values: np.ndarray) -> np.ndarray:
+        found = np.repeat(constant.reshape(1, -1), len(values[0]), axis=0)
+        for target, one in zip(targets, values, strict=True):
+            found[:, target] = one.reshape(len(one), -1)
+        return found.reshape(-1, *constant.shape)
+
     most = max(map(abs, TYPE_RANGE[site.target.dtype]))
-    return Affine(tuple(back(place) for place in range(count)), node.forward(zeros)[0][0].astype(np.float64),
-                  np.asarray(0.0), np.asarray(float(most)), 1, span)
+    return Affine(tuple(back(place) for place in range(count)), constant, np.asarray(0.0), np.asarray(float(most)), 1,
+                  span, forth)
 
 
 AFFINE: dict[str, Callable[[Site], Affine]] = {

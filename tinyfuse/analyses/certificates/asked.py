@@ -30,6 +30,9 @@ def questions_of(inputs: tuple[Input, ...], grids: Grids, modality: str, epsilon
     """
     if common["largest"] and common["norm"] != "linf":
         raise UsageError(f"a radius counts codes, in L-inf, not in {common['norm']}; leave out the one or the other")
+    if not 0 <= common["seconds"] < float("inf"):
+        raise UsageError(f"{common['seconds']:g} seconds for each sample; give a number such as 10, or 0 for no branch "
+                         "and bound")
     names = [one.name for one in inputs]
     attacked = attacked_by(modality, names) if modality else tuple(names)
     idle = next((name for name in common["mask"] if name not in attacked), None)

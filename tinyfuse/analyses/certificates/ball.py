@@ -56,6 +56,34 @@ class Ball:
         return Ball({name: (low[rows], high[rows]) for name, (low, high) in self.boxes.items()},
                     {name: values[rows] for name, values in self.clean.items()}, self.lengths, self.joint)
 
+    def minimiser(self, coefficients: Batch) -> Batch:
+        """Return where in the balls the sum of ``coefficients`` [n, ...] times codes is least, not in whole codes."""
+        if not self.lengths:
+            return {name: np.where(found > 0, *self.boxes[name]).astype(np.float64)
+                    for name, found in coefficients.items()}
+        free = {name: found * (self.boxes[name][0] < self.boxes[name][1]) * self.lengths.get(name, 0.0)
+                for name, found in coefficients.items()}
+        squares = {name: (found.reshape(len(found), -1) ** 2).sum(axis=1) for name, found in free.items()}
+        if self.joint:
+            squares = dict.fromkeys(squares, np.sum(list(squares.values()), axis=0))
+        moved = {}
+        for name, found in free.items():
+            length = np.sqrt(squares[name]).reshape(-1, *[1] * (found.ndim - 1)) + 1e-300
+            moved[name] = self.clean[name] - self.lengths.get(name, 0.0) * found / length
+        return moved
+
+    def inside(self, points: Batch) -> tuple[Batch, np.ndarray]:
+        """Return whole codes float32 near ``points``, towards the clean ones, and bool [n]: they lie in the balls."""
+        codes = {name: np.clip(self.clean[name] + np.trunc(points.get(name, self.clean[name]) - self.clean[name]),
+                               *ends).astype(np.float32) for name, ends in self.boxes.items()}
+        count = len(next(iter(codes.values())))
+        lengths = {name: np.linalg.norm((codes[name] - self.clean[name]).reshape(count, -1).astype(np.float64), axis=1)
+                   / length for name, length in self.lengths.items() if length}
+        if not lengths:
+            return codes, np.ones(count, bool)
+        every = np.stack(list(lengths.values()))
+        return codes, (np.linalg.norm(every, axis=0) if self.joint else every.max(axis=0)) <= 1
+
     def concretise(self, intervals: Intervals) -> Concretise | None:
         """Return how the lengths bound coefficients of the inputs: clean value minus length times their L2 norm.
 

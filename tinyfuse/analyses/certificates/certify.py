@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tinyfuse.analyses.certificates.ball import Ball
+from tinyfuse.analyses.certificates.branches import Branching
 from tinyfuse.analyses.certificates.intervals import Boxes, Intervals, taken
-from tinyfuse.analyses.certificates.linear import LinearBounds
+from tinyfuse.analyses.certificates.linear import Guide, LinearBounds, SmallestArea
 from tinyfuse.analyses.certificates.margins import Margins
 from tinyfuse.analyses.certificates.tighten import MOST_PRODUCTS, products, tightened
 from tinyfuse.attacks.adversarial import misclassified
@@ -79,13 +81,15 @@ class Certifier:
     def _bound(self, method: str, ball: Ball, labels: np.ndarray, boxes: Boxes) -> np.ndarray:
         if method == "intervals":
             return np.asarray(np.maximum(self.by_codes(boxes, labels), self.by_lines(boxes, labels, depth=1)))
+        spans: Boxes = {}
         if method == "recursive":
-            boxes = tightened(self.linear, ball, boxes)
+            boxes, spans = tightened(self.linear, ball, boxes)
         bound = self.by_codes(boxes, labels)
         for lean in LEANS:
             left = np.flatnonzero(~self.enough(bound, labels))
             if len(left):
-                found = self.by_lines(taken(boxes, left), labels[left], ball.take(left), lean=lean)
+                guide = SmallestArea(self.linear, lean, taken(spans, left))
+                found = self.by_lines(taken(boxes, left), labels[left], ball.take(left), guide=guide)
                 bound[left] = np.maximum(bound[left], found)
         return bound
 
@@ -95,19 +99,19 @@ class Certifier:
         return self.margins.by_box(low, high, labels)
 
     def by_lines(self, boxes: Boxes, labels: np.ndarray, ball: Ball | None = None, *,
-                 depth: int | None = None, lean: float = 1.0) -> np.ndarray:
+                 depth: int | None = None, guide: Guide | None = None) -> np.ndarray:
         """Bound them by going back ``depth`` operators (default: to the inputs); 1 merges the last layer's rows."""
         concretise = None if ball is None or depth is not None else ball.concretise(self.intervals)
         return self.linear.lower(self.margins.logits, self.margins.coefficients(labels), boxes, concretise, depth=depth,
-                                 lean=lean)
+                                 guide=guide)
 
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
     """What is known of n samples under one threat: each is certified, falsified or open.
 
-    ``method`` int [n]: 0, or 1 + the place of the method that certifies. ``falsified`` bool [n]: misclassified clean,
-    or by the codes of ``point`` (all inputs, float32).
+    ``method`` int [n]: 0, or 1 + the place of the method that certifies; branch and bound comes after all others.
+    ``falsified`` bool [n]: misclassified clean, or by the codes of ``point`` (all inputs, float32).
     """
 
     method: np.ndarray = field(repr=False)
@@ -126,10 +130,11 @@ class Verdicts:
 
 
 def verdicts(certifier: Certifier, batch: Batch, labels: np.ndarray, threat: Threat, *, steps: int = 20,
-             tick: Tick = lambda steps=1: None) -> Verdicts:
+             seconds: float = 0.0, tick: Tick = lambda steps=1: None) -> Verdicts:
     """Certify or falsify the samples of ``batch`` (whole codes float32) under ``threat`` (in code units).
 
-    PGD with ``steps`` steps on the twin looks for codes that falsify what is not certified.
+    PGD with ``steps`` steps on the twin looks for codes that falsify what is not certified. Then branch and bound has
+    so many ``seconds`` for each sample that is open.
     """
     target = certifier.target
     assert target.grids is not None
@@ -147,6 +152,16 @@ def verdicts(certifier: Certifier, batch: Batch, labels: np.ndarray, threat: Thr
         falsified[left] = found.broken
         for name in threat.attacked:
             point[name][left] = found.strongest[name]
+    left = np.flatnonzero(~falsified & (method == 0))
+    if seconds and len(left):
+        balls = Ball.of(threat, batch, target.grids)
+        for place in left:
+            until = time.monotonic() + seconds
+            proved, codes = Branching(certifier, balls.take(np.array([place])), int(labels[place]), until).run()
+            method[place] = len(certifier.methods) + 1 if proved else 0
+            falsified[place] = codes is not None
+            for name, values in (codes or {}).items():
+                point[name][place] = values[0]
     return Verdicts(method, falsified, point)
 
 

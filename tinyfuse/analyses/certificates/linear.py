@@ -10,8 +10,9 @@ coefficients of a tensor times the largest codes there bound that sum, and this 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -24,18 +25,52 @@ UNIT = 2.0**-52  # twice the relative error of one operation of float64
 _MORE = 32  # operations on a term besides those of its sum
 Concretise = Callable[[dict[int, np.ndarray]], np.ndarray]
 """Coefficients [n, k, ...] of input tensors to the least value [n, k] of their sum."""
+Spans = Mapping[int, Box]
+"""By tensor, the least and largest value before rounding, float64 [n, ...], where more is known than boxes say."""
+
+
+class Guide(Protocol):
+    """What chooses among lines on the way back; ``boxes`` [n, ...] are those of every tensor."""
+
+    def saw(self, index: int, coefficients: np.ndarray) -> None:
+        """Look at the coefficients [n, k, ...] of the codes of a tensor before it is replaced."""
+
+    def lines(self, index: int, affine: Affine, boxes: Boxes) -> Lines:
+        """Return lines [n, ...] over what goes into a tensor."""
+
+    def constrained(self, index: int, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
+        """Add what is known of the values before rounding to their coefficients, and return what it gives [n, k]."""
+
+
+@dataclass(frozen=True, eq=False)
+class SmallestArea:
+    """Takes the lines that leave the smaller area, see relaxation.py for ``lean``."""
+
+    linear: LinearBounds
+    lean: float = 1.0
+    spans: Spans = field(default_factory=dict)
+
+    def saw(self, index: int, coefficients: np.ndarray) -> None:
+        """Need nothing."""
+
+    def lines(self, index: int, affine: Affine, boxes: Boxes) -> Lines:
+        """Return the lines of a tensor."""
+        low, high = self.linear.values(index, affine, boxes, self.spans)
+        first, last = (end.astype(np.float64) for end in boxes[index])
+        return enclosing(low, high, affine.slack, first, last, self.lean)
+
+    def constrained(self, index: int, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
+        """Know nothing more."""
+        return coefficients, 0.0
 
 
 @dataclass
 class _State:
-    """What is left of a bound: ``open`` coefficients [n, k, ...] by tensor, and the ``value`` [n, k] so far.
-
-    ``lean`` chooses among lines.
-    """
+    """What is left of a bound: ``open`` coefficients [n, k, ...] by tensor, and the ``value`` [n, k] so far."""
 
     open: dict[int, np.ndarray]
     value: np.ndarray
-    lean: float
+    guide: Guide
 
     def add(self, index: int, coefficients: np.ndarray) -> None:
         self.open[index] = self.open[index] + coefficients if index in self.open else coefficients
@@ -50,14 +85,14 @@ class LinearBounds:
         self.places = {index: place for place, index in enumerate(intervals.order)}
 
     def lower(self, start: int, coefficients: np.ndarray, boxes: Boxes, concretise: Concretise | None = None, *,
-              depth: int | None = None, before_clamp: bool = False, lean: float = 1.0) -> np.ndarray:
+              depth: int | None = None, before_clamp: bool = False, guide: Guide | None = None) -> np.ndarray:
         """Bound the sum of ``coefficients`` [n, k, ...] times the codes of tensor ``start`` from below: float64 [n, k].
 
         ``boxes`` [n, ...] of every tensor before it. ``depth``: steps to go back, after which boxes decide; by default
         all, and then ``concretise`` (default: the boxes) decides at the inputs. ``before_clamp``: the coefficients are
-        those of v, the value of ``start`` before it is rounded. ``lean`` chooses among lines, see relaxation.py.
+        those of v, the value of ``start`` before it is rounded. ``guide`` chooses among lines.
         """
-        state = _State({start: coefficients}, np.zeros(coefficients.shape[:2]), lean)
+        state = _State({start: coefficients}, np.zeros(coefficients.shape[:2]), guide or SmallestArea(self))
         steps = 0
         for index in reversed(self.intervals.order[:self.places[start] + 1] if start in self.places else []):
             if index not in state.open:
@@ -67,6 +102,8 @@ class LinearBounds:
             steps += 1
         if not state.open:
             return state.value
+        for index, left in state.open.items():
+            state.guide.saw(index, left)
         found = of_boxes(state.open, boxes)
         if concretise is not None:
             found = np.maximum(found, concretise(state.open))
@@ -74,13 +111,13 @@ class LinearBounds:
 
     def _step(self, index: int, state: _State, boxes: Boxes, *, before_clamp: bool, stop: bool) -> None:
         """Replace a tensor by its inputs; where that cannot be, or gains nothing, by its box."""
-        affine, (low, high) = self.affine[index], boxes[index]
+        affine, (low, high), found = self.affine[index], boxes[index], state.open.pop(index)
+        state.guide.saw(index, found)
         if affine is None or stop or (np.array_equal(low, high) and not before_clamp):
-            state.value += of_boxes({index: state.open.pop(index)}, boxes)
+            state.value += of_boxes({index: found}, boxes)
             return
-        found = state.open.pop(index)
         if not before_clamp:
-            found, offset = self._enclosed(index, affine, found, boxes, state.lean)
+            found, offset = self._enclosed(index, affine, found, boxes, state.guide)
             state.value += offset
         n, k, *shape = found.shape
         flat = found.reshape(n * k, *shape)
@@ -92,27 +129,26 @@ class LinearBounds:
             state.add(source, sent.reshape(n, k, *sent.shape[1:]))
 
     def _enclosed(self, index: int, affine: Affine, found: np.ndarray, boxes: Boxes,
-                  lean: float) -> tuple[np.ndarray, np.ndarray]:
+                  guide: Guide) -> tuple[np.ndarray, np.ndarray]:
         """Turn coefficients of codes into those of the values before rounding, and what the lines add [n, k]."""
-        lines = self.lines(index, affine, boxes, lean)
+        lines = guide.lines(index, affine, boxes)
         positive, negative = np.maximum(found, 0.0), np.minimum(found, 0.0)
         offset = summed(positive * lines.below[:, None] + negative * lines.above[:, None])
         loss = UNIT * (int(np.prod(found.shape[2:])) + _MORE)
         offset -= loss * summed(np.abs(found) * (np.abs(lines.below) + np.abs(lines.above))[:, None])
-        return positive * lines.below_slope[:, None] + negative * lines.above_slope[:, None], offset
+        of_values = positive * lines.below_slope[:, None] + negative * lines.above_slope[:, None]
+        of_values, more = guide.constrained(index, of_values)
+        return of_values, offset + more
 
-    def lines(self, index: int, affine: Affine, boxes: Boxes, lean: float = 1.0) -> Lines:
-        """Return the lines of a tensor [n, ...] over the boxes of its inputs."""
-        low, high = self.values(index, affine, boxes)
-        first, last = (end.astype(np.float64) for end in boxes[index])
-        return enclosing(low, high, affine.slack, first, last, lean)
-
-    def values(self, index: int, affine: Affine, boxes: Boxes) -> Box:
+    def values(self, index: int, affine: Affine, boxes: Boxes, spans: Spans) -> Box:
         """Return the least and largest value before rounding [n, ...], with room for what float64 loses."""
         ends = [end.astype(np.float64) for source in self.intervals.inputs_of[index] for end in boxes[source]]
         low, high = affine.span(*ends)
         loss = UNIT * (2 * affine.terms + _MORE) * affine.size * 2
-        return low - loss, high + loss
+        low, high = low - loss, high + loss
+        if index in spans:
+            low, high = np.maximum(low, spans[index][0]), np.minimum(high, spans[index][1])
+        return low, high
 
 
 def of_boxes(coefficients: dict[int, np.ndarray], boxes: Boxes) -> np.ndarray:

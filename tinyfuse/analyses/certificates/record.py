@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyfuse.analyses.analysis import Quantity
 from tinyfuse.analyses.certificates.ball import check_budget_covers
+from tinyfuse.analyses.certificates.branches import BRANCHES
 from tinyfuse.analyses.certificates.certify import Certifier, verdicts
 from tinyfuse.analyses.certificates.radius import certified_radii
 from tinyfuse.analyses.certificates.smoothing import ALPHA, of_twin, smoothed
@@ -32,10 +33,11 @@ TEST = "test"
 QUANTITIES = (CERTIFIED, "falsified", "open")
 FOUND = (
     Quantity(CERTIFIED, "certified", "share", "no codes within the budget change the answer: proved"),
-    Quantity("falsified", "falsified", "share", "wrong when clean, or by codes within the budget that PGD found"),
+    Quantity("falsified", "falsified", "share", "wrong when clean, or by codes within the budget that PGD, or "
+                                                "branch and bound, found"),
     Quantity("open", "open", "share", "neither proved nor falsified"),
-    Quantity("certified by METHOD", "method", "share", "proved by intervals, by linear bounds or by recursive ones, "
-                                                       "where those before did not suffice"),
+    Quantity("certified by METHOD", "method", "share", "proved by intervals, by linear bounds, by recursive ones or by "
+                                                       "branches, where those before did not suffice"),
     Quantity("certified radius", "certified radius", "codes", "median of the largest budget that is proved, -1: wrong"),
     Quantity("unbroken radius", "unbroken radius", "codes", "median of the largest budget at which PGD breaks nothing"),
     Quantity("smoothed radius", "smoothed", "share", "right with a radius above 0 when smoothed with noise; radii in "
@@ -51,7 +53,8 @@ class Question:
     """What an adversary may do: ``budget`` in the units of the ``inputs``, by attacked input, everything else alike.
 
     ``world``: threat model "codes" (G) or "real" (R). ``steps`` of the PGD that looks for counterexamples; ``largest``:
-    codes up to which a radius is searched (0: none). ``part`` of the data whose samples it is about.
+    codes up to which a radius is searched (0: none). ``part`` of the data whose samples it is about. ``seconds`` of
+    branch and bound for each sample that is still open.
     """
 
     inputs: tuple[Input, ...]
@@ -62,6 +65,7 @@ class Question:
     steps: int = 20
     largest: int = 0
     part: str = TEST
+    seconds: float = 0.0
 
     def on(self, names: tuple[str, ...]) -> Question:
         """Return the question for an adversary who changes the inputs ``names`` alone."""
@@ -70,7 +74,9 @@ class Question:
 
     def settings(self, methods: tuple[str, ...]) -> dict[str, Any]:
         """Return what decides the answer, as plain values."""
-        other = {} if self.part == TEST else {"part": self.part}
+        other: dict[str, Any] = {} if self.part == TEST else {"part": self.part}
+        if self.seconds:
+            other["seconds_per_sample"] = self.seconds
         return {"norm": self.norm, "threat": self.world, "budget": dict(self.budget), "mask": mask_text(self.mask),
                 "methods": list(methods), "steps": self.steps, "largest": self.largest, **other}
 
@@ -102,7 +108,8 @@ def certificate_rows(named: Named, certifier: Certifier, samples: Samples, quest
                 store.append(_row(common, **finding))
             store.append(_row(common, quantity=SECONDS, value=round(time.monotonic() - began, 3)))
         wanted = [store.rows("analysis", key=row_key({**common, "quantity": quantity}))
-                  for quantity in (*QUANTITIES, *(BY + name for name in certifier.methods), RADIUS, UNBROKEN, SECONDS)]
+                  for quantity in (*QUANTITIES, *(BY + name for name in (*certifier.methods, BRANCHES)), RADIUS,
+                                   UNBROKEN, SECONDS)]
         yield [row for found in wanted for row in found]
 
 
@@ -125,12 +132,13 @@ def _findings(certifier: Certifier, question: Question, samples: Samples, mode: 
     check_budget_covers(threat, target.grids)
     check_labels(samples.label, certifier.margins.classes)
     with progress(f"certify {mode}", len(samples)) as advance:
-        found = verdicts(certifier, batch, samples.label, threat, steps=question.steps, tick=advance)
+        found = verdicts(certifier, batch, samples.label, threat, steps=question.steps, seconds=question.seconds,
+                         tick=advance)
     for quantity in QUANTITIES:
         flags = np.asarray(getattr(found, quantity), float)
         yield {"quantity": quantity, **_share_fields(flags, samples.group), "each": flags.tolist(),
                "status": "certified" if quantity == CERTIFIED else "measured"}
-    for place, name in enumerate(certifier.methods, 1):
+    for place, name in enumerate((*certifier.methods, *([BRANCHES] if question.seconds else [])), 1):
         yield {"quantity": BY + name, "value": float((found.method == place).mean()), "status": "certified"}
     if question.largest:
         yield from _radii(certifier, question, batch, samples.label, mode)

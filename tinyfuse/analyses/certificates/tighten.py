@@ -7,12 +7,13 @@ code, are many: they are taken in groups that fit a limit of memory.
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 
 from tinyfuse.analyses.certificates.ball import Ball
 from tinyfuse.analyses.certificates.intervals import Boxes, joined, taken
-from tinyfuse.analyses.certificates.linear import LinearBounds, rows_at_once
+from tinyfuse.analyses.certificates.linear import LinearBounds, SmallestArea, rows_at_once
 from tinyfuse.analyses.certificates.rules import Box
 
 MEMORY = 256 << 20
@@ -24,13 +25,19 @@ MOST_PRODUCTS = 1 << 38
 ROUNDED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "ADD", "SUB")
 
 
-def tightened(linear: LinearBounds, ball: Ball, boxes: Boxes) -> Boxes:
-    """Return the boxes of every tensor of one chunk, each sample by itself, with linear bounds of those inside."""
-    parts = []
+def tightened(linear: LinearBounds, ball: Ball, boxes: Boxes, until: float = math.inf) -> tuple[Boxes, dict[int, Box]]:
+    """Return the boxes of every tensor of one chunk, each sample by itself, with linear bounds of those inside.
+
+    Beside them, by tensor, the spans of the values before rounding. ``until``: the clock (:func:`time.monotonic`) from
+    which on tensors keep their boxes.
+    """
+    parts, spans = [], []
     for sample in range(len(next(iter(boxes.values()))[0])):
         rows = np.array([sample])
-        parts.append(_of_sample(linear, ball.take(rows), taken(boxes, rows)))
-    return joined(parts)
+        found = _of_sample(linear, ball.take(rows), taken(boxes, rows), until)
+        parts.append(found[0])
+        spans.append(found[1])
+    return joined(parts), joined(spans)
 
 
 def products(linear: LinearBounds) -> int:
@@ -44,8 +51,8 @@ def products(linear: LinearBounds) -> int:
     return total
 
 
-def _of_sample(linear: LinearBounds, ball: Ball, boxes: Boxes) -> Boxes:
-    intervals = linear.intervals
+def _of_sample(linear: LinearBounds, ball: Ball, boxes: Boxes, until: float) -> tuple[Boxes, dict[int, Box]]:
+    intervals, spans = linear.intervals, dict[int, Box]()
     inputs = {index: boxes[index] for index in intervals.twin.inputs.values()}
     depth = dict.fromkeys(inputs, 0)
 
@@ -54,13 +61,15 @@ def _of_sample(linear: LinearBounds, ball: Ball, boxes: Boxes) -> Boxes:
         depth[index] = max(depth[source] for source in intervals.inputs_of[index]) + (name in ROUNDED)
         if name not in ROUNDED or depth[index] < _EXACT_AT or index == intervals.wanted:
             return found[index]
-        return _bounded(linear, ball, index, found)
+        shape = found[index][0].shape
+        spans[index] = np.full(shape, -np.inf), np.full(shape, np.inf)
+        return _bounded(linear, ball, index, found, spans, until)
 
-    return intervals.propagate(inputs, tighter)
+    return intervals.propagate(inputs, tighter), spans
 
 
-def _bounded(linear: LinearBounds, ball: Ball, index: int, boxes: Boxes) -> Box:
-    """Bound the codes of one tensor [1, ...] that are not sure by what goes into them."""
+def _bounded(linear: LinearBounds, ball: Ball, index: int, boxes: Boxes, spans: dict[int, Box], until: float) -> Box:
+    """Bound the codes of one tensor [1, ...] that are not sure by what goes into them; write into its span."""
     low, high = (end.copy() for end in boxes[index])
     affine = linear.affine[index]
     assert affine is not None
@@ -69,17 +78,20 @@ def _bounded(linear: LinearBounds, ball: Ball, index: int, boxes: Boxes) -> Box:
     unsure = np.flatnonzero(low.reshape(-1) < high.reshape(-1))
     shapes = [linear.intervals.graph.tensors[one].shape for one in linear.intervals.order[:linear.places[index] + 1]]
     group = max(1, rows_at_once(shapes, MEMORY) // 2)  # a code has two rows
-    concretise = ball.concretise(linear.intervals)
+    concretise, guide = ball.concretise(linear.intervals), SmallestArea(linear, spans=spans)
     for start in range(0, len(unsure), group):
+        if time.monotonic() > until:
+            break
         places = unsure[start:start + group]
         rows = np.zeros((1, 2 * len(places), int(np.prod(shape))))
         rows[0, np.arange(len(places)), places] = 1.0
         rows[0, len(places) + np.arange(len(places)), places] = -1.0
-        least = linear.lower(index, rows.reshape(1, -1, *shape), boxes, concretise, before_clamp=True)[0]
-        lowest, largest = least[:len(places)] - slack[places], -least[len(places):] + slack[places]
+        least = linear.lower(index, rows.reshape(1, -1, *shape), boxes, concretise, before_clamp=True, guide=guide)[0]
+        lowest, largest = least[:len(places)], -least[len(places):]
         flat_low, flat_high = low.reshape(-1), high.reshape(-1)
         # A code is a whole number: round inwards. A clamp may lie beyond: the box of the interval holds there.
-        first = np.clip(np.ceil(lowest - 1e-9), flat_low[places], flat_high[places])
-        last = np.clip(np.floor(largest + 1e-9), flat_low[places], flat_high[places])
+        first = np.clip(np.ceil(lowest - slack[places] - 1e-9), flat_low[places], flat_high[places])
+        last = np.clip(np.floor(largest + slack[places] + 1e-9), flat_low[places], flat_high[places])
         flat_low[places], flat_high[places] = first, last
+        spans[index][0].reshape(-1)[places], spans[index][1].reshape(-1)[places] = lowest, largest
     return low, high
