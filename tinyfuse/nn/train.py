@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.backend import compiled, tensorflow
+from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.errors import DataError, ModelError, UsageError, nearest
 from tinyfuse.core.files import load_arrays, save_arrays
 from tinyfuse.core.strict import encode
@@ -188,7 +188,7 @@ def _train_step(run: Run, config: TrainConfig) -> tuple[Any, Any]:
             variables[place].assign(before[place] + scale * (variables[place] - before[place]))
         return loss
 
-    return compiled(step), optimizer
+    return tf.function(step), optimizer
 
 
 def _run_epoch(step: Any, run: Run, config: TrainConfig, epoch: int, tick: Callable[[], None]) -> None:
