@@ -15,6 +15,7 @@ Prints Markdown; intervals are 95 % bootstraps over utterances and trainings.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,19 +25,23 @@ from typing import Any
 import numpy as np
 from objective_intervals import clustered_interval
 from objective_orderings import orderings
+from objective_seconds import Training, few_batches, measure
 from objective_verdicts import BUDGETS, Figures, Judged, Verdicts, attacked, undisturbed
 
 import tinyfuse
 from tinyfuse import api
 from tinyfuse.cli import options
+from tinyfuse.core.backend import tensorflow
 from tinyfuse.core.console import console
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.files import locked, write_text
 from tinyfuse.core.results import unpack_survivors
 from tinyfuse.data import Dataset
 from tinyfuse.data.sources import add_options, load_from
+from tinyfuse.nn.train import TrainConfig
 from tinyfuse.study.rows import SAMPLE_SEED
 
+TIMED_PAIRS = 1024
 THREAT = {"image": 0.1, "audio": 0.03}
 """What adversarial training is trained against."""
 
@@ -114,6 +119,8 @@ def main() -> int:
     parser.add_argument("--samples", type=options.positive, default=500, help="attacked test pairs (default 500)")
     parser.add_argument("--train-only", action="store_true", help="train what is missing and end")
     parser.add_argument("--table-only", action="store_true", help="print what was measured so far and end")
+    parser.add_argument("--seconds", type=options.positive, metavar="STEPS", help="time STEPS steps of each objective "
+                        "beside joint training, on one thread, and end; adds lines to OUT/seconds.jsonl")
     parser.add_argument("--figures", type=Path, help="verdicts on test pairs (default OUT/figures.jsonl)")
     parser.add_argument("--out", type=Path, default=Path("runs/objectives"))
     return options.guarded(run, parser.parse_args())
@@ -132,6 +139,8 @@ def run(args: argparse.Namespace) -> int:
     for name in args.objectives:
         if name not in ENTRIES:
             raise UsageError(f"unknown objective '{name}'{nearest(name, ENTRIES)}; choose from {', '.join(ENTRIES)}")
+    if args.seconds:
+        return time_all(args)
     args.limit = args.pairs
     dataset, store = load_from(args), Figures(args.figures or args.out / "figures.jsonl")
     wanted = [(network, seed, name) for seed in args.seeds for network in args.networks for name in args.objectives]
@@ -144,6 +153,25 @@ def run(args: argparse.Namespace) -> int:
         text = table(store, dataset, args.samples)
         write_text(args.out / "objectives.md", text)
         print(text)
+    return 0
+
+
+def time_all(args: argparse.Namespace) -> int:
+    """Time every objective beside joint training and print a line for each; those that are in the file are left out."""
+    tensorflow().config.threading.set_intra_op_parallelism_threads(1)
+    tensorflow().config.threading.set_inter_op_parallelism_threads(1)
+    args.limit, (network, *_) = TIMED_PAIRS, args.networks
+    dataset, path, size = load_from(args), args.out / "seconds.jsonl", TrainConfig().batch_size
+    trainings = {name: Training(network, ENTRIES[name].objective, ENTRIES[name].settings, args.epochs,
+                                args.pairs // size) for name in args.objectives}
+    args.out.mkdir(parents=True, exist_ok=True)
+    there = {json.loads(line)["objective"] for line in path.read_text().splitlines()} if path.exists() else set()
+    left = {name: one for name, one in trainings.items() if name not in there}
+    joint = Training(network, "plain", {}, args.epochs, args.pairs // size)
+    print("| objective | step | of steps | s of a step | s more of an epoch | s once | whole |\n|" + "---|" * 7)
+    for name, one in measure(left, joint, few_batches(dataset, TIMED_PAIRS // size, size), args.seconds, path):
+        print(f"| {name} | {one['step']:.2f} | {one['low']:.2f}–{one['high']:.2f} | {one['step_seconds']:.2f} | "
+              f"{one['epoch_seconds']:.1f} | {one['once_seconds']:.1f} | {one['whole']:.2f} |", flush=True)
     return 0
 
 
