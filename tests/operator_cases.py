@@ -221,11 +221,11 @@ def elementwise(net: Net) -> None:
 
 
 def squared_difference(net: Net) -> None:
-    broadcasting(net, "SQUARED_DIFFERENCE", "SquaredDifferenceOptions", centred=True, most=4)
+    broadcasting(net, "SQUARED_DIFFERENCE", "SquaredDifferenceOptions", centred=True)
 
 
 def prelu(net: Net) -> None:
-    broadcasting(net, "PRELU", "", dtypes=(np.int8,), most=4)
+    broadcasting(net, "PRELU", "", dtypes=(np.int8,))
 
 
 def wide_function(net: Net) -> None:

@@ -77,8 +77,8 @@ def read_core(data: bytes, name: str, supported: Collection[str], output: str | 
         raise ModelError(f"{name}: {error}") from error
     chosen = _chosen(graph, output)
     edges = {graph.tensors[index].name: edge for index, edge in found.edges.items()}
-    changed = (_with_axes_inside(model) or unpacked or variables or memories or joined or reduced or found.removed or shapes or
-               chosen.outputs != graph.outputs or len(model.subgraphs) > 1)
+    changed = (_with_axes_inside(model) or unpacked or variables or memories or joined or reduced or found.removed or
+               shapes or chosen.outputs != graph.outputs or len(model.subgraphs) > 1)
     return Core(chosen, _written(model, replace(found, graph=chosen), shapes, memories) if changed else data, edges,
                 tuple((whole.tensors[index].dtype.name, whole.tensors[index].shape) for index in whole.inputs[:own]),
                 (*variables, *(operator.name for operator in read.operators)))

@@ -111,16 +111,16 @@ def typed_graph(model: Any, name: str) -> Graph:
     inputs, outputs = indices(raw.inputs), indices(raw.outputs)
     users = {index: operator for operator in reversed(operators) for index in (*operator.inputs, *operator.outputs)}
     wanted = sorted({index for index in (*users, *inputs, *outputs) if 0 <= index < len(raw.tensors)})
-    states = _states(operators)
+    states, given = _states(operators), {*inputs, *(index for operator in operators for index in operator.outputs)}
     total = 0
     tensors = [_UNUSED] * len(raw.tensors)
     for index in wanted:
         try:
-            shape, dtype = _shape(raw.tensors[index], is_input=index in inputs), _dtype(raw.tensors[index])
+            shape, dtype = _shape(raw.tensors[index]), _dtype(raw.tensors[index])
             total += math.prod(shape) * dtype.itemsize
             if total > MAX_TOTAL_BYTES:
                 raise ModelError(f"its tensors need more than {MAX_TOTAL_BYTES} bytes; use a smaller model")
-            tensors[index] = _tensor(model, index, shape, dtype, is_state=index in states)
+            tensors[index] = _tensor(model, index, shape, dtype, is_state=index in states, is_given=index in given)
         except ModelError as error:
             user = users.get(index)
             raise ModelError(f"operator {user.index} ({user.name}): {error}" if user else str(error)) from error
@@ -147,37 +147,37 @@ def _dtype(tensor: Any) -> np.dtype[Any]:
     return DTYPES[kind]
 
 
-def _shape(tensor: Any, *, is_input: bool) -> tuple[int, ...]:
-    """The shape of ``tensor``, fixed and within the limits; an input may declare the batch axis alone as variable.
+def _shape(tensor: Any) -> tuple[int, ...]:
+    """The shape of ``tensor`` within the limits: TFLite Micro does not look at which axes are declared as variable.
 
-    TFLite Micro does not look at what other tensors declare; whether their shapes fit is asked by their operators.
+    Whether shapes fit is asked by the operators.
     """
-    shape, signature = indices(tensor.shape), indices(tensor.shapeSignature)
-    if is_input and signature and (len(signature) != len(shape) or any(
-            declared != size and (declared != -1 or axis) for axis, (declared, size) in
-            enumerate(zip(signature, shape, strict=True)))):
-        raise ModelError(f"tensor '{display(tensor.name)}' has the variable shape {list(signature)[:MAX_RANK]}; only "
-                         "the batch may vary: convert the model with fixed input shapes")
+    shape = indices(tensor.shape)
     if len(shape) > MAX_RANK or min(shape, default=1) < 1 or math.prod(shape) > MAX_ELEMENTS:
         raise ModelError(f"tensor '{display(tensor.name)}' has shape {list(shape)[:MAX_RANK + 1]}; allowed are at most "
                          f"{MAX_RANK} axes, sizes of at least 1 and {MAX_ELEMENTS} elements")
     return shape
 
 
-def _tensor(model: Any, index: int, shape: tuple[int, ...], dtype: np.dtype[Any], *, is_state: bool) -> Tensor:
+def _tensor(model: Any, index: int, shape: tuple[int, ...], dtype: np.dtype[Any], *, is_state: bool,
+            is_given: bool) -> Tensor:
+    """Type one tensor; ``is_given``: as an input or by an operator, so that it may be called a variable or not."""
     raw = model.subgraphs[0].tensors[index]
     name, quantization = display(raw.name), raw.quantization
     wrong = ("is sparse" if raw.sparsity is not None else "is stored elsewhere" if raw.externalBuffer or
              raw.variantTensors else "is a variable, but not the state of one operator alone" if raw.isVariable and
-             not is_state else "")
+             not is_state and not is_given else "")
     if wrong:
         raise ModelError(f"tensor '{name}' {wrong}; convert the model without")
     scale: Any = None if quantization is None or dtype == np.float32 else quantization.scale
     zero: Any = None if quantization is None or dtype == np.float32 else quantization.zeroPoint
     zeros = np.array(() if zero is None else zero, np.int64)
-    content = (_initial_state(name, shape, dtype, zeros) if raw.isVariable and index not in indices(
+    content = (_initial_state(name, shape, dtype, zeros) if raw.isVariable and is_state and index not in indices(
         model.subgraphs[0].inputs) else _content(model, raw, shape, dtype))
-    return Tensor(index, name, shape, dtype, np.array(() if scale is None else scale, np.float32), zeros,
+    scales = np.array(() if scale is None else scale, np.float32)
+    if len(zeros) == 1 < len(scales):
+        zeros = np.repeat(zeros, len(scales))  # one for all, as some converters write it
+    return Tensor(index, name, shape, dtype, scales, zeros,
                   0 if quantization is None else int(quantization.quantizedDimension), content)
 
 

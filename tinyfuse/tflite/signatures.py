@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.tflite.flatbuffer import value_name
+from tinyfuse.tflite.flatbuffer import schema, value_name
 from tinyfuse.tflite.graph import Option
 
 MAX_EXTENT = 4096  # of a window, a stride, a dilation or a depth multiplier
@@ -93,12 +93,14 @@ def check_inputs(operator: str, inputs: tuple[int, ...]) -> None:
 def scalar_options(operator: str, given: Any) -> Mapping[str, Option]:
     """Read the scalars of ``given`` (an options object of the schema, or None) in snake case, enums by name.
 
-    The list ``squeeze_dims`` is read as words.
+    The list ``squeeze_dims`` is read as words. Where a file has no options, interpreters take 0 for each.
     """
     wanted = SIGNATURES.get(operator, _ANY).options
+    if wanted and given is None:
+        given = getattr(schema(), f"{wanted}T")()
+        vars(given).update(dict.fromkeys(vars(given), 0))
     if wanted and type(given).__name__ != f"{wanted}T":
-        found = "no options" if given is None else type(given).__name__[:-1]
-        raise ModelError(f"{found}, but it needs {wanted}; convert the model again")
+        raise ModelError(f"{type(given).__name__[:-1]}, but it needs {wanted}; convert the model again")
     options = {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): value
                for name, value in ({} if given is None else vars(given)).items()}
     read: dict[str, Option] = {key: _checked(key, value) for key, value in options.items()

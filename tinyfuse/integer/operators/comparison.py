@@ -12,11 +12,11 @@ from tinyfuse.integer.arithmetic import quantize_multiplier, rescaled
 from tinyfuse.integer.operators.base import need_batch_axis, need_one_scale, register
 from tinyfuse.integer.operators.binary import Operand
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
+from tinyfuse.tflite.reading import MAX_RANK
 
 LEFT_SHIFT = 8
 """Bits of headroom with which codes become comparable."""
 _MOST_AXES = {"SELECT_V2": 5}
-_FEW_AXES = 4  # of the others
 _COMPARISONS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "EQUAL": np.equal, "NOT_EQUAL": np.not_equal, "GREATER": np.greater, "GREATER_EQUAL": np.greater_equal,
     "LESS": np.less, "LESS_EQUAL": np.less_equal}
@@ -40,7 +40,7 @@ class Broadcast:
             shape = np.broadcast_shapes(*(source.shape for source in sources))
         except ValueError:
             shape = ()
-        most = _MOST_AXES.get(operator.name, _FEW_AXES)
+        most = _MOST_AXES.get(operator.name, MAX_RANK)
         if shape != target.shape or len(shape) > most:
             raise ModelError(f"'{target.name}' has shape {list(target.shape)}, but {operator.name} of "
                              f"{' and '.join(str(list(source.shape)) for source in sources)} cannot give it; shapes "

@@ -14,7 +14,6 @@ from tinyfuse.integer.operators.binary import ARITHMETIC, Arithmetic, Elementwis
 from tinyfuse.integer.operators.fixed_point import reciprocal_of_one_plus
 from tinyfuse.tflite.graph import Operator, Tensor
 
-_MOST_AXES = 5  # that TFLite Micro's DIV broadcasts over
 _MOST_RIGHT = 31  # bits of a shift to the right
 _LARGEST = 255  # of a code without its zero point
 
@@ -50,9 +49,8 @@ def quotients(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _division(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> Arithmetic:
     """Reference: ``micro/kernels/div.cc``, ``reference/div.h``."""
-    if target.dtype != np.int8 or len(target.shape) > _MOST_AXES:
-        raise ModelError(f"'{target.name}': DIV of {target.dtype} over {len(target.shape)} axes; TFLite Micro divides "
-                         f"int8 codes over at most {_MOST_AXES} axes")
+    if target.dtype != np.int8:
+        raise ModelError(f"'{target.name}': DIV of {target.dtype}; TFLite Micro divides int8 codes")
     first, second = sources
     with np.errstate(over="ignore", divide="ignore"):
         real = float(first.scale[0] / (second.scale[0] * target.scale[0]))  # in float32, as the reference does

@@ -12,14 +12,11 @@ from tinyfuse.integer.operators.base import register
 from tinyfuse.integer.operators.binary import ARITHMETIC, Arithmetic, Elementwise
 from tinyfuse.tflite.graph import Operator, Tensor
 
-_MOST_AXES = 4
-
 
 def _prelu(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> Arithmetic:
     """Reference: ``reference/prelu.h``."""
-    if sources[0].data is not None or len(target.shape) > _MOST_AXES:
-        raise ModelError(f"'{target.name}': PRELU with {len(target.shape)} axes is not supported; it takes computed "
-                         f"tensors of at most {_MOST_AXES} axes")
+    if sources[0].data is not None:
+        raise ModelError(f"'{target.name}': PRELU of the constant '{sources[0].name}' is not supported; fold it")
     identity, steep = (sources[0].unit / target.unit, sources[0].unit * sources[1].unit / target.unit)
     positive, negative = quantize_multiplier(identity), quantize_multiplier(steep)
     zero_a, zero_b, zero_out = (tensor.zero for tensor in (*sources, target))

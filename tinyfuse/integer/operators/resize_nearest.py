@@ -47,9 +47,6 @@ def resized(operator: Operator, graph: Graph, source: Tensor, target: Tensor) ->
         raise ModelError(f"'{target.name}': {operator.name} of {list(source.shape)} to {sizes.tolist()}; it takes four "
                          "axes, and a height and a width from 1")
     need_shape(operator, target, (1, *sizes.tolist(), source.shape[3]))
-    if not target.has_grid_of(source):
-        raise ModelError(f"'{target.name}': {operator.name} cannot rescale; its input and output need one scale and "
-                         "zero point")
     return int(sizes[0]), int(sizes[1])
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinyfuse.core.errors import ModelError
 from tinyfuse.integer.arithmetic import TYPE_RANGE, quantize_multiplier, rescaled, wrapped
 from tinyfuse.integer.operators.base import need_centred, register
 from tinyfuse.integer.operators.binary import ARITHMETIC, Arithmetic, Elementwise
@@ -14,14 +13,11 @@ from tinyfuse.tflite.graph import Operator, Tensor
 
 SQUARED_SHIFT = {np.dtype(np.int8): 7, np.dtype(np.int16): 0}
 """Bits of headroom of the operands."""
-_MOST_AXES = 4
 
 
 def _squares(operator: Operator, sources: Sequence[Tensor], target: Tensor) -> Arithmetic:
     """Reference: ``micro/kernels/squared_difference.cc``."""
     need_centred(operator, *sources, target)
-    if len(target.shape) > _MOST_AXES:
-        raise ModelError(f"'{target.name}': {operator.name} of {len(target.shape)} axes; at most {_MOST_AXES}")
     bits, twice = SQUARED_SHIFT[target.dtype], 2.0 * max(source.unit for source in sources)
     first, second = (quantize_multiplier(source.unit / twice) for source in sources)
     zero_a, zero_b, zero_out = (tensor.zero for tensor in (*sources, target))
