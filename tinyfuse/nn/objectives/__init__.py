@@ -15,6 +15,7 @@ from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.core.strict import decode, settings_line
 from tinyfuse.data.samples import Input
 from tinyfuse.nn.objectives.adversarial import Adversarial
+from tinyfuse.nn.objectives.aol import Aol
 from tinyfuse.nn.objectives.awp import Awp
 from tinyfuse.nn.objectives.class_weights import ClassWeights
 from tinyfuse.nn.objectives.crmt import Crmt
@@ -39,7 +40,7 @@ from tinyfuse.nn.objectives.warm_up import WarmUp
 
 PLAIN = "plain"
 PARTS: dict[str, type[Any]] = {kind.name: kind for kind in (
-    Adversarial, Awp, ClassWeights, Crmt, DensityMixup, ExFMem, GradAlign, GradientBlending, Ibp, InputDropout,
+    Adversarial, Aol, Awp, ClassWeights, Crmt, DensityMixup, ExFMem, GradAlign, GradientBlending, Ibp, InputDropout,
     MinSim, Mixup, MtlIbp, Ogm, Pmr, PmrPaper, Reconstruction, Sabr, SingleInputs, Trades, WarmUp)}
 """The kinds of parts, by name."""
 Settings = Mapping[str, Mapping[str, Any]]
