@@ -26,6 +26,7 @@ _SHAPE_ARITHMETIC = ("SHAPE", "STRIDED_SLICE", "PACK", "CONCATENATION", "GATHER"
 _CURVES = {"RELU": "relu", "RELU6": "relu6", "LOGISTIC": "sigmoid", "TANH": "tanh", "HARD_SWISH": "hard_swish",
            "SOFTMAX": "softmax"}
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
+_KERAS = re.compile(r"([^/;]+)/(?:Conv[12]D|depthwise|separable_conv2d|MatMul|conv[12]d_transpose)")
 _MODULE = re.compile(r"(?:\w+\.)+[^\W_]+_(\w+)")
 
 
@@ -344,6 +345,8 @@ class _Reader:
         weighted = kind in _WEIGHTED and len(inputs) > 1
         if path := _torch_path(_text(tensors[inputs[1] if weighted else output].name)):
             return path if weighted else f"{path}_{kind.lower()}"
+        if weighted and (found := _KERAS.search(_text(tensors[inputs[1]].name))):
+            return found[1]  # the output has the name of the activation that is fused, or of the file's output
         parts = [part for part in _text(tensors[output].name).split(";")[0].split("/") if part]
         return parts[-2] if len(parts) > 1 else f"{kind.lower()}_{output}"
 
