@@ -15,7 +15,12 @@ def tensorflow() -> Any:
     """Import TensorFlow without its start-up messages and with op determinism switched on.
 
     ``tf.keras`` is then ``tf_keras``, which is used here anyway; Keras 3 beside it would take half as long again.
+    Convolutions are oneDNN's on every processor (alone TensorFlow takes them only where it has VNNI), and memory is
+    kept for the next step instead of being given back, to be cleared again by the kernel: see
+    ``benchmarks/training_speed.py``. Whoever has set one of these variables knows better.
     """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
