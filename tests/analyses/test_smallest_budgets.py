@@ -11,8 +11,8 @@ from analytic import linear, smallest_budget, threat
 from tinyfuse.analyses import ANALYSES, AnalysisSubject, Finding
 from tinyfuse.analyses.axis_blocks import blocks_of, chosen_axes, stripes_of
 from tinyfuse.analyses.bands import Bands, Occlusion, occluded
+from tinyfuse.analyses.budget_search import L2, LINF, Search, Smallest, find_smallest
 from tinyfuse.analyses.potency import Potency
-from tinyfuse.analyses.smallest import L2, LINF, Search, Smallest, find_smallest
 from tinyfuse.attacks import PGD, InputGrid
 from tinyfuse.attacks.minimal import minimal_shares
 from tinyfuse.core.errors import UsageError

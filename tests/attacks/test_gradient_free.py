@@ -159,7 +159,7 @@ def test_random_moves_have_the_size_that_was_asked(kind: str, norm: str, lattice
     mask[3:9] = 1
     rows, streams = np.arange(50), Streams(1, np.arange(50), "test")
     size = 5.0 if norm == "linf" else 30.0
-    moved = NORMS[norm].noise(kind, streams, rows, mask, size, whole=lattice)
+    moved = NORMS[norm].noise(kind, streams, rows, mask, size, on_lattice=lattice)
     assert moved.dtype == np.float32 and not np.any(moved * (1 - mask))
     assert not lattice or np.array_equal(moved, np.rint(moved))
     inside = moved[:, 3:9].reshape(50, -1).astype(np.float64)
@@ -181,7 +181,7 @@ def test_random_moves_have_the_size_that_was_asked(kind: str, norm: str, lattice
 def test_small_l2_moves_in_whole_codes_change_a_few_coordinates_by_one() -> None:
     """Length 3 over 784 coordinates: truncation would leave nothing, so 9 of them move."""
     streams, mask = Streams(0, np.arange(5), "test"), np.ones((28, 28, 1))
-    moved = NORMS["l2"].noise("signs", streams, np.arange(5), mask, 3.0, whole=True)
+    moved = NORMS["l2"].noise("signs", streams, np.arange(5), mask, 3.0, on_lattice=True)
     assert np.array_equal(np.unique(moved), [-1, 0, 1])
     assert np.all(np.square(moved).sum(axis=(1, 2, 3)) == 9)
 

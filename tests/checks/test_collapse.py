@@ -142,12 +142,12 @@ def test_an_input_that_counts_only_beside_the_other_is_no_error() -> None:
     assert [flag.level for flag in found(rows(each, n=N), "Co")] == ["W"]
 
 
-def test_a_trained_network_is_heard_on_validation_samples(trained_early: Network, tiny_dataset: Dataset) -> None:
+def test_a_trained_network_is_heard_on_validation_samples(thin_early: Network, tiny_dataset: Dataset) -> None:
     """Whatever is said of it is so: after ten epochs on 200 samples it goes by the audio alone."""
-    said, known = collapse_of(trained_early, tiny_dataset), tiny_dataset.validation
+    said, known = collapse_of(thin_early, tiny_dataset), tiny_dataset.validation
 
     def accuracy(**changed: np.ndarray) -> float:
-        found = predict(trained_early.model, replace(known, inputs={**known.inputs, **changed}))
+        found = predict(thin_early.model, replace(known, inputs={**known.inputs, **changed}))
         return float(np.mean(found.argmax(axis=1) == known.label))
 
     partner = of_other_classes(known.label)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thin import thin_trunk
 
 from tinyfuse import api
 from tinyfuse.cli import main as cli
@@ -23,8 +24,9 @@ from tinyfuse.nn import zoo
 from tinyfuse.nn.batch_norm_folding import folded
 from tinyfuse.nn.network import Network, load_network
 from tinyfuse.nn.predict import predict
+from tinyfuse.nn.zoo import resnet8
 from tinyfuse.quantize import qat
-from tinyfuse.quantize.convert import Baseline, convert
+from tinyfuse.quantize.convert import baseline, convert
 from tinyfuse.quantize.folded_layers import folded_layers
 from tinyfuse.quantize.readback import written_codes
 from tinyfuse.quantize.recipe import LayerRule, Recipe, read_recipe
@@ -33,7 +35,6 @@ from tinyfuse.study.matrix import Matrix
 from tinyfuse.study.run import Run
 from tinyfuse.study.stages.convert import convert_network
 
-Lively = Callable[[str], tuple[Network, Baseline]]
 RULES = Recipe("rules", {"image": 5, "audio": 8, "shared": 4},
                (LayerRule("*_stem_conv", 9), LayerRule("shared_block3_*", 3)), methods=("qat",))
 
@@ -42,9 +43,11 @@ class Interrupted(Exception):
     """Stands for a kill between two epochs."""
 
 
-@pytest.fixture(scope="module")
-def network(trained_early: Network) -> Network:
-    return trained_early
+@pytest.fixture
+def network(thin_early: Network, monkeypatch: pytest.MonkeyPatch) -> Network:
+    """Its file is read as a thin network while a test runs."""
+    monkeypatch.setattr(resnet8, "trunk", thin_trunk)
+    return thin_early
 
 
 def quantised(network: Network, recipe: str | Path, dataset: Dataset, out: Path, epochs: int = 1) -> Path:
@@ -247,15 +250,14 @@ def test_a_sweep_takes_such_recipes_and_resumes(network: Network, tiny_dataset: 
     assert rows[0]["train_seconds"] >= network.train_seconds
 
 
-def test_what_cannot_be_trained_is_refused(network: Network, tiny_dataset: Dataset, tmp_path: Path,
-                                           lively: Lively) -> None:
+def test_what_cannot_be_trained_is_refused(network: Network, tiny_dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="give 'qat' alone"):
         qat.train_or_load(network, read_recipe("w4-mse-qat"), tiny_dataset, tmp_path)
     with pytest.raises(RecipeError, match="no layer matches"):
         recipe = Recipe("r", {"shared": 8}, (LayerRule("encoder_*", 6),), methods=("qat",))
         qat.train_or_load(network, recipe, tiny_dataset, tmp_path)
     with pytest.raises(RecipeError, match="needs weights that were trained for it"):
-        convert(lively("early")[1], read_recipe("w4-qat"))
+        convert(baseline(network, tiny_dataset.train.balanced(40, seed=0)), read_recipe("w4-qat"))
     layers = {layer.name: quantize(layer.kernel, layer.slices(read_recipe("w4")), least_scale=np.zeros(len(layer.bias)))
               for layer in folded_layers(network.model)}
     with pytest.raises(ConversionError, match="moves"):

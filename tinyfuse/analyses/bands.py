@@ -9,8 +9,8 @@ import numpy as np
 
 from tinyfuse.analyses.analysis import Advance, Analysis, Finding, Quantity, register
 from tinyfuse.analyses.axis_blocks import blocks_of, chosen_axes, stripes_of
+from tinyfuse.analyses.budget_search import InOneNorm, find_smallest
 from tinyfuse.analyses.potency import RANGES, SMALLEST
-from tinyfuse.analyses.smallest import InOneNorm, find_smallest
 from tinyfuse.analyses.subject import AnalysisSubject
 from tinyfuse.attacks.attack import at_least
 from tinyfuse.core.statistics import paired_difference, wilson

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.attacks.targets.twin_target import TwinTarget
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.data.samples import Batch
 from tinyfuse.nn.objectives.view import View
 from tinyfuse.tflite.graph import Graph
@@ -87,7 +87,7 @@ def head_of_network(model: Any) -> Head | None:
     names = list(model.input_shape)
     bias = np.asarray(view.head.bias, np.float64) if view.head.use_bias else np.zeros(kernel.shape[1])
     given = {name: tf.TensorSpec(shape, tf.float32) for name, shape in model.input_shape.items()}
-    forward = tf.function(lambda batch: view.forward(batch, training=False).features, input_signature=[given])
+    forward = compiled(lambda batch: view.forward(batch, training=False).features, input_signature=[given])
 
     def one_slope(batch: dict[str, Any], k: Any) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -95,7 +95,7 @@ def head_of_network(model: Any) -> Head | None:
             logit = tf.gather(model(batch, training=False), k, axis=1)
         return tape.gradient(logit, batch, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-    backward = tf.function(one_slope, input_signature=[given, tf.TensorSpec((), tf.int32)])
+    backward = compiled(one_slope, input_signature=[given, tf.TensorSpec((), tf.int32)])
 
     def features_of(inputs: Batch) -> Arrays:
         return {name: np.asarray(values, np.float64)

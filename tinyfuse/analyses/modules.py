@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.analyses.analysis import Advance, Finding, Quantity, register
+from tinyfuse.analyses.budget_search import InOneNorm, find_smallest
 from tinyfuse.analyses.integer_layers import IntegerLayers, weighted_layers
 from tinyfuse.analyses.potency import RANGES, SMALLEST
-from tinyfuse.analyses.smallest import InOneNorm, find_smallest
 from tinyfuse.analyses.subject import BATCH, AnalysisSubject
 from tinyfuse.attacks.attack import at_least
 from tinyfuse.attacks.target import DifferentiableTarget

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyfuse.analyses.analysis import Advance, Analysis, Finding, Quantity, register
-from tinyfuse.analyses.smallest import L2, LINF, Search, Smallest, find_smallest
+from tinyfuse.analyses.budget_search import L2, LINF, Search, Smallest, find_smallest
 from tinyfuse.analyses.subject import AnalysisSubject
 from tinyfuse.attacks.attack import at_least
 from tinyfuse.checks.alone import chance

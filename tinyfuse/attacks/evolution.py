@@ -82,7 +82,8 @@ class NES(SampleAttack):
         """Yield two opposite probes around what the target sees of ``point``, each brought into the threat."""
         threat, at = search.threat, search.legal(point, rows)[1]
         masks = {name: threat.attackable(name, at[name].shape[1:]) for name in threat.attacked}
-        change = threat.norm.noises(self.noise, streams, rows, masks, _shares(threat, self.probe), whole=threat.lattice)
+        change = threat.norm.noises(self.noise, streams, rows, masks, _shares(threat, self.probe),
+                                    on_lattice=threat.lattice)
         for sign in (np.float32(1), np.float32(-1)):
             yield search.legal({name: at[name] + sign * change[name] for name in change}, rows)[1]
 

@@ -118,7 +118,7 @@ class Corners(SampleAttack):
         streams = {name: search.streams(name) for name in threat.attacked}
         masks = {name: threat.attackable(name, values.shape[1:]) for name, values in search.clean.items()}
         for rows in search.rounds(self.draws):
-            noise = threat.norm.noises(self.kind, streams, rows, masks, threat.budget, whole=threat.lattice)
+            noise = threat.norm.noises(self.kind, streams, rows, masks, threat.budget, on_lattice=threat.lattice)
             point = {name: search.clean[name][rows] + change for name, change in noise.items()}
             search.ask(search.legal(point, rows)[1], rows)
         return search.outcome()

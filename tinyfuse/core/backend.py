@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 
@@ -32,6 +33,14 @@ def tensorflow() -> Any:
     tf.get_logger().setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
     return tf
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """Return ``function`` as a ``tf.function`` without AutoGraph, so that branches on values need ``tf.cond``.
+
+    AutoGraph would rewrite the source of ``function`` and of every layer that it calls, which takes as long as tracing.
+    """
+    return tensorflow().function(function, autograph=False, **options)
 
 
 @functools.cache

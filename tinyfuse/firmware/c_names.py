@@ -45,13 +45,13 @@ def check_identifier(name: str) -> str:
     """Return ``name``; :class:`UsageError` unless it can be the prefix of C and C++ symbols."""
     if not _IDENTIFIER.match(name):
         raise UsageError(f"'{name}' is no name for C: give a letter, then letters, digits and _ (at most {LONGEST})")
-    if _taken(name):
+    if _is_reserved(name):
         raise UsageError(f"'{name}' is a word of C or C++, a header of C, a target of CMake or a name of the runtime; "
                          "give another name")
     return name
 
 
-def _taken(name: str) -> bool:
+def _is_reserved(name: str) -> bool:
     return name in _WORDS or name.lower().startswith("tny") or name.lower() in _HEADERS | _TARGETS
 
 
@@ -62,7 +62,7 @@ def identifier_of(text: str) -> str:
     plain = plain if plain[:1].isalpha() else f"net_{plain}".rstrip("_")
     if len(plain) > LONGEST:  # a checksum tells long names apart that begin alike
         plain = f"{plain[:LONGEST - 9]}_{zlib.crc32(text.encode()):08x}"
-    return f"net_{plain}"[:LONGEST] if _taken(plain) else plain
+    return f"net_{plain}"[:LONGEST] if _is_reserved(plain) else plain
 
 
 def member_names(names: Iterable[str]) -> list[str]:

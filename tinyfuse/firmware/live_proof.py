@@ -96,7 +96,7 @@ def moments_of(live: Live, raws: Mapping[str, Raw]) -> list[Moment]:
     """Cut what sensors gave, by the names of C, into moments: streams flow, other inputs stay; the rest is missing."""
     flows = {one.name: _hops(one, raws[one.name]) for one in live.sensors if one.kind == "stream" and one.name in raws}
     count = min((len(flow) for flow in flows.values()), default=live.votes)
-    stays = {one.name: _whole(one, raws[one.name]) if one.name in raws else None for one in live.sensors
+    stays = {one.name: _cut_to_length(one, raws[one.name]) if one.name in raws else None for one in live.sensors
              if one.name not in flows}
     return [{one.name: flows[one.name][place] if one.name in flows else stays[one.name] for one in live.sensors}
             for place in range(count)]
@@ -111,7 +111,7 @@ def _hops(one: Sensor, raw: Raw) -> np.ndarray:
     return raw[: len(raw) // size * size].reshape(-1, size)
 
 
-def _whole(one: Sensor, raw: Raw) -> Raw:
+def _cut_to_length(one: Sensor, raw: Raw) -> Raw:
     if one.kind != "recording" or not isinstance(raw, np.ndarray) or one.part is None:
         return raw
     assert isinstance(one.part.tables, SoundTables)

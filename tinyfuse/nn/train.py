@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.core.errors import DataError, ModelError, UsageError, nearest
 from tinyfuse.core.files import load_arrays, save_arrays
 from tinyfuse.core.strict import encode
@@ -143,7 +143,7 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
               lambda line: report(f"{title}: {line}"))
     step, optimizer = _train_step(run, config)
     identity = {**identity, "data": dataset.checksum, **{k: str(v) for k, v in asdict(config).items()}}
-    variables = [*run.kept, *run.state, *optimizer.variables]
+    variables = [*run.epoch_weights, *run.state, *optimizer.variables]
     progress = _load_progress(checkpoint, identity, variables) if checkpoint else Progress()
     began = time.monotonic() - progress.seconds
     if not progress.epochs_done:
@@ -153,7 +153,7 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
         if 0 < config.patience <= progress.epochs_done - progress.best_epoch:
             break
         _run_epoch(step, run, config, epoch, tick)
-        weights = [np.asarray(variable) for variable in run.kept]
+        weights = [np.asarray(variable) for variable in run.epoch_weights]
         if not all(np.isfinite(values).all() for values in weights):
             raise ModelError(f"training '{title}' diverged in epoch {epoch + 1}: use a smaller learning rate")
         score = run.score(dataset.validation)
@@ -164,7 +164,7 @@ def fit(title: str, model: Any, dataset: Dataset, config: TrainConfig, identity:
         if checkpoint:
             _save_progress(checkpoint, identity, variables, progress)
         report(f"{title}: epoch {epoch + 1}/{config.epochs}, validation {score:.4f}")
-    for variable, value in zip(run.kept, progress.best_weights, strict=True):
+    for variable, value in zip(run.epoch_weights, progress.best_weights, strict=True):
         variable.assign(value)
     facts = run.finish()
     return Trained(title, model, progress.best_epoch, run.measure(dataset.validation), run.measure(dataset.test),
@@ -188,7 +188,7 @@ def _train_step(run: Run, config: TrainConfig) -> tuple[Any, Any]:
             variables[place].assign(before[place] + scale * (variables[place] - before[place]))
         return loss
 
-    return tf.function(step), optimizer
+    return compiled(step), optimizer
 
 
 def _run_epoch(step: Any, run: Run, config: TrainConfig, epoch: int, tick: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.backend import stderr_silenced, tensorflow
+from tinyfuse.core.backend import compiled, stderr_silenced, tensorflow
 from tinyfuse.core.errors import ConversionError, RecipeError
 from tinyfuse.data.samples import Input, Samples
 from tinyfuse.nn.batch_norm_folding import for_converter
@@ -104,7 +104,7 @@ def _int8_graph(network: Network, calibration: Samples) -> bytes:
         batch = {name: given.get(name, tf.zeros((1, *shape[1:]))) for name, shape in model.input_shape.items()}
         return {"logits": model(batch, training=False)}
 
-    function = tf.function(serve).get_concrete_function(
+    function = compiled(serve).get_concrete_function(
         **{one.name: tf.TensorSpec((1, *one.shape), tf.float32, name=one.name) for one in network.inputs})
     # The converter saves what holds the variables; of a whole network it would trace every layer again, for nothing.
     holder = tf.Module()

@@ -14,7 +14,7 @@ from tinyfuse.attacks import PGD, Batch, Profile, Threat, code_problem, misclass
 from tinyfuse.attacks.profiles import STANDARD
 from tinyfuse.attacks.suite import Cell, run_suite
 from tinyfuse.attacks.targets.anomaly import IntegerTarget, twin_of
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.core.console import progress
 from tinyfuse.core.files import sha256_hex
 from tinyfuse.core.results import Row, pack_survivors
@@ -106,7 +106,7 @@ def _hessian_product(model: Any, kernels: list[Any], samples: Samples) -> Callab
             along = tf.add_n([tf.reduce_sum(slope * vector) for slope, vector in zip(slopes, vectors, strict=True)])
         return list(outer.gradient(along, kernels))
 
-    return tf.function(product)  # type: ignore[no-any-return]
+    return compiled(product)  # type: ignore[no-any-return]
 
 
 def trials(study: SelectionStudy, recipes: Sequence[Recipe], tick: Callable[[str], None], *, part: str = PART,

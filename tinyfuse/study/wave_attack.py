@@ -57,7 +57,7 @@ class WaveTask:
 
     def through(self, heard: Microphone) -> dict[str, str]:
         """Settings of whatever is not usual between the recordings and the model."""
-        return ({"air": self.air.text} if self.air.moves else {}) | heard.through
+        return ({"air": self.air.text} if self.air.changes_sound else {}) | heard.through
 
     @property
     def budget_text(self) -> str:
@@ -177,7 +177,7 @@ def wave_note(task: WaveTask, scene: Scene, clips: Sequence[np.ndarray], clean: 
     said = {"budget": str(task.budget), "least_snr_db": _finite(min(ratios)),
             "median_snr_db": _finite(float(np.median(ratios)))}
     through = {"air": task.air.text, "clean_right": round(1 - clean.wrong, 4), "right": round(1 - found.wrong, 4)}
-    return said | (through if task.air.moves else {})
+    return said | (through if task.air.changes_sound else {})
 
 
 def write_row(log: OutcomeLog, subject: Subject, settings: AttackSettings, heard: Microphone, broken: np.ndarray,

@@ -66,16 +66,16 @@ class Norm(ABC):
         """Return the change in whole codes for ``delta`` in input units, no larger than ``epsilon`` allows."""
 
     def noise(self, kind: str, streams: Streams, rows: np.ndarray, mask: np.ndarray, size: float, *,
-              whole: bool) -> np.ndarray:
+              on_lattice: bool) -> np.ndarray:
         """Return random changes float32 [m, *mask.shape] of ``size``, zero where ``mask`` is.
 
         ``kind``: "signs" (+-1 on every coordinate), "gaussian" or "uniform" (in the ball). L-inf: ``size`` scales every
-        coordinate (a Gaussian one may exceed it). L2: it is the length over all coordinates. ``whole``: each coordinate
-        is rounded at random to a neighbouring whole number, up with the probability of its fraction, so that the mean
-        stays; in L2 a random choice of coordinates as large as ``size`` allows is kept.
+        coordinate (a Gaussian one may exceed it). L2: it is the length over all coordinates. ``on_lattice``: each
+        coordinate is rounded at random to a neighbouring whole number, up with the probability of its fraction, so that
+        the mean stays; in L2 a random choice of coordinates as large as ``size`` allows is kept.
         """
         change = size * self._unit_noise(kind, streams, rows, mask)
-        if whole:
+        if on_lattice:
             change = self._shortened(np.floor(change + streams.uniform(rows, mask.shape)), size, streams, rows)
         return np.asarray(change, np.float32)
 
@@ -101,9 +101,9 @@ class Norm(ABC):
         return {name: self.draw(random[name], mask) for name, mask in masks.items()}
 
     def noises(self, kind: str, streams: Mapping[str, Streams], rows: np.ndarray, masks: Masks, sizes: Budget, *,
-               whole: bool) -> dict[str, np.ndarray]:
+               on_lattice: bool) -> dict[str, np.ndarray]:
         """Return :meth:`noise` by input; of a joint norm its size over all inputs is 1 in units of ``sizes``."""
-        return {name: self.noise(kind, streams[name], rows, mask, sizes[name], whole=whole)
+        return {name: self.noise(kind, streams[name], rows, mask, sizes[name], on_lattice=on_lattice)
                 for name, mask in masks.items()}
 
     @abstractmethod

@@ -42,8 +42,8 @@ class NormByInput(Norm):
         return {name: self.norms[name].draw(random[name], mask) for name, mask in masks.items()}
 
     def noises(self, kind: str, streams: Mapping[str, Streams], rows: np.ndarray, masks: Masks, sizes: Budget, *,
-               whole: bool) -> dict[str, np.ndarray]:
-        return {name: self.norms[name].noise(kind, streams[name], rows, mask, sizes[name], whole=whole)
+               on_lattice: bool) -> dict[str, np.ndarray]:
+        return {name: self.norms[name].noise(kind, streams[name], rows, mask, sizes[name], on_lattice=on_lattice)
                 for name, mask in masks.items()}
 
     def direction(self, gradient: np.ndarray, floor: float = GRADIENT_FLOOR) -> np.ndarray:

@@ -158,7 +158,7 @@ class L2Joint(L2):
                 for name, values in direction.items()}
 
     def noises(self, kind: str, streams: Mapping[str, Streams], rows: np.ndarray, masks: Masks, sizes: Budget, *,
-               whole: bool) -> dict[str, np.ndarray]:
+               on_lattice: bool) -> dict[str, np.ndarray]:
         raw = {name: _raw_noise(kind, streams[name], rows, mask) for name, mask in masks.items()}
         length = np.sqrt(sum(self._squares(values).reshape(-1) for values in raw.values()))
         if kind == "uniform":
@@ -166,7 +166,7 @@ class L2Joint(L2):
             drawn = next(iter(streams.values())).uniform(rows, (1,))[:, 0]
             length = _divided(length, drawn ** (1.0 / dimensions))
         change = {name: sizes[name] * _divided(values, length) for name, values in raw.items()}
-        if whole:
+        if on_lattice:
             change = self._all_shortened({name: np.floor(values + streams[name].uniform(rows, values.shape[1:]))
                                           for name, values in change.items()}, sizes, streams, rows)
         return {name: np.asarray(values, np.float32) for name, values in change.items()}

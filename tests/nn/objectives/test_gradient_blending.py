@@ -82,10 +82,11 @@ def test_copies_learn_by_one_loss_and_leave_no_trace(run_of: Callable[..., Run])
     run = run_of("gblend")
     run.batch_size, run.learning_rate, work = 20, 0.02, run.works[0]
     assert isinstance(work, GradientBlendingWork)
-    curves, before = LossCurves(work, run.dataset, run.dataset.validation), [np.asarray(one) for one in run.kept]
+    curves = LossCurves(work, run.dataset, run.dataset.validation)
+    before = [np.asarray(one) for one in run.epoch_weights]
     found = curves.measure(5, 0)
     assert (found["train_after"] < found["train_before"] - 0.1).all() and found["held_before"].shape == (3,)
-    for one, other in zip(before, run.kept, strict=True):
+    for one, other in zip(before, run.epoch_weights, strict=True):
         np.testing.assert_array_equal(one, other)
     curves._train("eye", 1, 0)
     changed = {one.name for one, value in zip(run.model.trainable_variables, before, strict=False)
@@ -123,7 +124,7 @@ def test_the_network_stays_the_plain_one_and_an_interruption_changes_nothing(sen
 
 def test_online_weights_are_estimated_every_few_epochs(run_of: Callable[..., Run]) -> None:
     run = run_of("gblend", gblend={"epochs": 2, "online": True})
-    work, before = run.works[0], [np.asarray(one) for one in run.kept]
+    work, before = run.works[0], [np.asarray(one) for one in run.epoch_weights]
     assert isinstance(work, GradientBlendingWork)
     run.batch_size, found = 20, []
     work.prepare()
@@ -133,7 +134,7 @@ def test_online_weights_are_estimated_every_few_epochs(run_of: Callable[..., Run
     np.testing.assert_allclose(found[0], 1 / 3, rtol=1e-6)
     np.testing.assert_array_equal(found[1], found[2])
     assert np.abs(found[1] - found[0]).max() > 0.01 and not np.array_equal(found[3], found[2])
-    for one, other in zip(before, run.kept, strict=True):
+    for one, other in zip(before, run.epoch_weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyfuse.analyses.certificates.ball import Ball
 from tinyfuse.analyses.certificates.branches import Branching
-from tinyfuse.analyses.certificates.intervals import Boxes, Intervals, taken
+from tinyfuse.analyses.certificates.intervals import Boxes, Intervals, take_rows
 from tinyfuse.analyses.certificates.linear import Guide, LinearBounds, SmallestArea
 from tinyfuse.analyses.certificates.margins import Margins
 from tinyfuse.analyses.certificates.tighten import MOST_PRODUCTS, products, tightened
@@ -69,7 +69,7 @@ class Certifier:
         for place, method in enumerate(self.methods, 1):
             left = np.flatnonzero(found == 0)
             if len(left):
-                bound = self._bound(method, ball.take(left), labels[left], taken(boxes, left))
+                bound = self._bound(method, ball.take(left), labels[left], take_rows(boxes, left))
                 found[left[self.enough(bound, labels[left])]] = place
         return found
 
@@ -88,8 +88,8 @@ class Certifier:
         for lean in LEANS:
             left = np.flatnonzero(~self.enough(bound, labels))
             if len(left):
-                guide = SmallestArea(self.linear, lean, taken(spans, left))
-                found = self.by_lines(taken(boxes, left), labels[left], ball.take(left), guide=guide)
+                guide = SmallestArea(self.linear, lean, take_rows(spans, left))
+                found = self.by_lines(take_rows(boxes, left), labels[left], ball.take(left), guide=guide)
                 bound[left] = np.maximum(bound[left], found)
         return bound
 

@@ -46,7 +46,7 @@ class Intervals:
         """Bound the wanted tensor, or with ``every`` all tensors, for input ``boxes`` by name, integers [n, ...]."""
         columns, parts = self.columns(boxes), list[Boxes]()
         for start in range(0, len(next(iter(columns.values()))[0]), CHUNK):
-            found = self.propagate(taken(columns, slice(start, start + CHUNK)))
+            found = self.propagate(take_rows(columns, slice(start, start + CHUNK)))
             parts.append(found if every else {self.wanted: found[self.wanted]})
         return joined(parts)
 
@@ -74,7 +74,7 @@ class Intervals:
         return found
 
 
-def taken(boxes: Boxes, rows: slice | np.ndarray) -> Boxes:
+def take_rows(boxes: Boxes, rows: slice | np.ndarray) -> Boxes:
     """Return the boxes of some samples."""
     return {index: (low[rows], high[rows]) for index, (low, high) in boxes.items()}
 

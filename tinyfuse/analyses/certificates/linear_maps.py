@@ -38,11 +38,11 @@ class ConvolutionMap:
     def __init__(self, node: Convolution) -> None:
         self.node, self.weights = node, np.asarray(node.filter.numpy()).astype(np.int64)
         height, width, _ = node.input_shape
-        self.kept = (slice(None), slice(node.top, node.top + height), slice(node.left, node.left + width))
+        self.inside = (slice(None), slice(node.top, node.top + height), slice(node.left, node.left + width))
 
     def forth(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         spread = np.zeros((len(values), *self.node.padded), values.dtype)
-        target = spread[self.kept]
+        target = spread[self.inside]
         target[...] = values[:, :target.shape[1], :target.shape[2]]
         return np.asarray(tensorflow().raw_ops.Conv2D(input=spread, filter=weights, padding="VALID",
                                                       strides=[1, *self.node.stride, 1]).numpy())
@@ -51,7 +51,7 @@ class ConvolutionMap:
         spread = tensorflow().raw_ops.Conv2DBackpropInput(
             input_sizes=(len(sums), *self.node.padded), filter=weights, out_backprop=sums,
             strides=[1, *self.node.stride, 1], padding="VALID").numpy()
-        reached = spread[self.kept]
+        reached = spread[self.inside]
         found = np.zeros((len(sums), *self.node.input_shape), sums.dtype)
         found[:, :reached.shape[1], :reached.shape[2]] = reached
         return found

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from tinyfuse.analyses.certificates.ball import Ball
-from tinyfuse.analyses.certificates.intervals import Boxes, joined, taken
+from tinyfuse.analyses.certificates.intervals import Boxes, joined, take_rows
 from tinyfuse.analyses.certificates.linear import LinearBounds, SmallestArea, rows_at_once
 from tinyfuse.analyses.certificates.rules import Box
 
@@ -34,7 +34,7 @@ def tightened(linear: LinearBounds, ball: Ball, boxes: Boxes, until: float = mat
     parts, spans = [], []
     for sample in range(len(next(iter(boxes.values()))[0])):
         rows = np.array([sample])
-        found = _of_sample(linear, ball.take(rows), taken(boxes, rows), until)
+        found = _of_sample(linear, ball.take(rows), take_rows(boxes, rows), until)
         parts.append(found[0])
         spans.append(found[1])
     return joined(parts), joined(spans)

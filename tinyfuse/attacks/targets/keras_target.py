@@ -11,7 +11,7 @@ import numpy as np
 from tinyfuse.attacks.guards import refuse_probabilities
 from tinyfuse.attacks.losses import check_loss
 from tinyfuse.attacks.target import CompletedFocus, Gradient
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.samples import Batch
 from tinyfuse.threats.code_grid import Grids
@@ -125,8 +125,8 @@ class KerasTarget:
         tf = tensorflow()
         inputs = {name: tf.TensorSpec((self.batch_size, *shape), tf.float32, name=name)
                   for name, shape in self._shapes.items()}
-        compiled: Callable[..., Any] = tf.function(function, input_signature=[inputs, *more])
-        return compiled
+        made: Callable[..., Any] = compiled(function, input_signature=[inputs, *more])
+        return made
 
     def _backward_for(self, wrt: tuple[str, ...], loss: str) -> Callable[..., Any]:
         """Return f(inputs, labels) -> [logits, loss, gradient for each of ``wrt``], compiled once."""
@@ -179,7 +179,7 @@ class KerasCut:
         self.moving = Model([*(inputs[name] for name in varying), *border], model.outputs[0], name=model.name)
         self.border = tuple(self.moving.input_names[len(varying):])
         fixed = self.fixed
-        self.run = tensorflow().function(lambda given: _list(fixed(given, training=False)))
+        self.run = compiled(lambda given: _list(fixed(given, training=False)))
 
 
 def cut(model: Any, varying: tuple[str, ...]) -> KerasCut | None:

@@ -97,16 +97,16 @@ class Air:
     def text(self) -> str:
         """What :func:`read_air` reads back; empty for still air."""
         moving = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
-        return ",".join(f"{name}={value:.15g}" for name, value in moving.items()) if self.moves else ""
+        return ",".join(f"{name}={value:.15g}" for name, value in moving.items()) if self.changes_sound else ""
 
     @property
-    def moves(self) -> bool:
+    def changes_sound(self) -> bool:
         """Whether anything at all lies between."""
         return bool(self.shift or self.delay or self.room or self.noise is not None)
 
     def conditions(self, rate: int, *, stream: int = 0) -> tuple[Condition, ...]:
         """Draw conditions for recordings at ``rate`` Hz; other streams give others."""
-        if not self.moves:
+        if not self.changes_sound:
             return (STILL,)
         return tuple(self._drawn(np.random.default_rng([self.seed, stream, number]), rate)
                      for number in range(self.draws))
@@ -162,6 +162,6 @@ def read_air(text: str | None) -> Air:
             raise UsageError(f"air '{part}'; give {name} once" + (", as a whole number" if name in _WHOLE else ""))
         found[name] = int(value) if name in _WHOLE else value
     air = Air(**found)
-    if text and not air.moves:
+    if text and not air.changes_sound:
         raise UsageError(f"air '{text}' moves nothing; give shift or delay in ms, room in s, or noise in dB")
     return air

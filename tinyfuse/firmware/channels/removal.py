@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.firmware.channels.kept import Kept, folded, kept_channels
+from tinyfuse.firmware.channels.needed import Needed, folded, needed_channels
 from tinyfuse.firmware.channels.ranges import Range, ranges, weights_of
 from tinyfuse.integer.twin import Twin
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
@@ -24,31 +24,31 @@ def without_constants(twin: Twin, *, in_place: bool = False) -> tuple[Twin, dict
     stay, so that convolutions can still replace what they read.
     """
     found = ranges(twin)
-    kept = kept_channels(twin, found, in_place=in_place)
-    if all(channels.all() for channels in kept.values()):
+    needed = needed_channels(twin, found, in_place=in_place)
+    if all(channels.all() for channels in needed.values()):
         return twin, {}
-    made = _Made(twin.graph, found, kept)
+    made = _Made(twin.graph, found, needed)
     operators = tuple(map(made.operator, twin.graph.operators))
     less = Twin(replace(twin.graph, tensors=tuple(made.tensors), operators=operators))
-    return less, {index: np.flatnonzero(one) for index, one in kept.items() if not one.all()}
+    return less, {index: np.flatnonzero(one) for index, one in needed.items() if not one.all()}
 
 
 class _Made:
     """The tensors of the smaller graph: computed ones in their places, new constants behind all."""
 
-    def __init__(self, graph: Graph, found: Mapping[int, Range], kept: Kept) -> None:
-        self.graph, self.found, self.kept = graph, found, kept
+    def __init__(self, graph: Graph, found: Mapping[int, Range], needed: Needed) -> None:
+        self.graph, self.found, self.needed = graph, found, needed
         self.tensors = [self._smaller(tensor) for tensor in graph.tensors]
 
     def _smaller(self, tensor: Tensor) -> Tensor:
-        channels = self.kept.get(tensor.index)
+        channels = self.needed.get(tensor.index)
         if channels is None or channels.all():
             return tensor
         return replace(tensor, shape=(*tensor.shape[:-1], int(channels.sum())))
 
     def operator(self, operator: Operator) -> Operator:
         """Give ``operator`` constants for the channels that are left."""
-        ends = [self.kept[index] for index in (*operator.inputs, *operator.outputs) if index in self.kept]
+        ends = [self.needed[index] for index in (*operator.inputs, *operator.outputs) if index in self.needed]
         if all(channels.all() for channels in ends):
             return operator
         change = _CHANGES.get(operator.name)
@@ -66,7 +66,7 @@ class _Made:
 def _weighted(made: _Made, operator: Operator) -> Operator:
     """Slice weights and biases; fold what constant inputs add to each sum."""
     source, tensor = made.graph.tensors[operator.inputs[0]], made.graph.tensors[operator.inputs[1]]
-    outputs, inputs = made.kept[operator.outputs[0]], made.kept[source.index]
+    outputs, inputs = made.needed[operator.outputs[0]], made.needed[source.index]
     assert tensor.data is not None
     data = np.compress(outputs, tensor.data, axis=_OUTPUT_AXIS[operator.name])
     if operator.name != "DEPTHWISE_CONV_2D" and not inputs.all():
@@ -80,9 +80,9 @@ def _weighted(made: _Made, operator: Operator) -> Operator:
 def _moved(made: _Made, operator: Operator) -> np.ndarray:
     """What the inputs that are no longer there add to each output's sum, int64."""
     source, weights = made.graph.tensors[operator.inputs[0]], weights_of(made.graph, operator)
-    gone = ~made.kept[source.index]
+    gone = ~made.needed[source.index]
     if operator.name == "DEPTHWISE_CONV_2D" or weights is None or not gone.any():
-        return np.zeros(len(made.kept[operator.outputs[0]]), np.int64)
+        return np.zeros(len(made.needed[operator.outputs[0]]), np.int64)
     constant = gone & folded(made.graph, operator, made.found)  # the others have no weight in what is left
     shares = weights * np.where(constant, made.found[source.index][0] - source.zero, 0) if constant.any() else weights[
         ..., :0]
@@ -110,7 +110,7 @@ def _bias(made: _Made, operator: Operator, moved: np.ndarray, outputs: np.ndarra
 
 def _sum(made: _Made, operator: Operator) -> Operator:
     """ADD: a constant operand loses the same channels."""
-    outputs = made.kept[operator.outputs[0]]
+    outputs = made.needed[operator.outputs[0]]
 
     def cut(index: int) -> int:
         tensor = made.graph.tensors[index]

@@ -20,11 +20,11 @@ from tinyfuse.firmware.operators import (
     log_softmax,
     logic,
     matmul,
-    moves,
     plain_conv,
     pointwise,
     pooling,
     real,
+    rearrange,
     recurrent,
     reduce,
     softmax,
@@ -36,8 +36,8 @@ from tinyfuse.integer.twin import Twin
 from tinyfuse.tflite.graph import Graph
 
 __all__ = ["BUILDERS", "Kernel", "Layer", "bilinear", "cast", "convolution", "depthwise", "division", "elementwise",
-           "layers_of", "layout", "log_softmax", "logic", "matmul", "moves", "plain_conv", "pointwise", "pooling",
-           "real", "recurrent", "reduce", "softmax", "sums", "transpose_conv"]
+           "layers_of", "layout", "log_softmax", "logic", "matmul", "plain_conv", "pointwise", "pooling", "real",
+           "rearrange", "recurrent", "reduce", "softmax", "sums", "transpose_conv"]
 
 
 def layers_of(twin: Twin) -> list[Layer]:

@@ -35,10 +35,10 @@ class Mean(Kernel):
 
 @dataclass(frozen=True, eq=False)
 class Reduce(Kernel):
-    """The sum of codes, rescaled, or (``what`` 1, 2) their largest or smallest; ``kept``, ``gone``: sizes, steps."""
+    """The sum of codes, rescaled, or (``what`` 1, 2) their largest or smallest; the axes as sizes, steps."""
 
-    kept: tuple[Steps, Steps]
-    gone: tuple[Steps, Steps]
+    kept_axes: tuple[Steps, Steps]
+    summed_axes: tuple[Steps, Steps]
     scale: Scale
     zero_in: int
     zero_out: int
@@ -52,7 +52,7 @@ class Reduce(Kernel):
     call = "tny_reduce", "wide", "what"
 
     def members(self, number: int) -> Mapping[str, object]:
-        (sizes, steps), (reduced_sizes, reduced_steps) = self.kept, self.gone
+        (sizes, steps), (reduced_sizes, reduced_steps) = self.kept_axes, self.summed_axes
         return {**members(sizes=sizes, reduced_sizes=reduced_sizes, steps=steps, reduced_steps=reduced_steps),
                 **super().members(number)}
 

@@ -17,18 +17,18 @@ _MOST_AXES = 5
 
 @dataclass(frozen=True)
 class Repeat:
-    """Codes [n, ...], seen as [n, *whole], in the shape ``target``."""
+    """Codes [n, ...], seen as [n, *full_shape], in the shape ``target``."""
 
-    whole: tuple[int, ...]
+    full_shape: tuple[int, ...]
     source: tuple[int, ...]
     target: tuple[int, ...]
 
     def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
-        codes = inputs[0].reshape(-1, *self.whole)
+        codes = inputs[0].reshape(-1, *self.full_shape)
         return np.ascontiguousarray(np.broadcast_to(codes, (len(codes), *self.target))), None
 
     def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:
-        axes = tuple(axis for axis, (given, found) in enumerate(zip(self.whole, self.target, strict=True), 1)
+        axes = tuple(axis for axis, (given, found) in enumerate(zip(self.full_shape, self.target, strict=True), 1)
                      if given < found)
         return [gradient.sum(axis=axes).reshape(-1, *self.source)]
 

@@ -109,7 +109,7 @@ class AdversarialWork(Work):
 
     def sizes(self, batch: Mapping[str, Any], seed: Any) -> dict[str, Any]:
         """Return by attacked input the share [n] of its budget; see :func:`shares`."""
-        return shares(self.settings, self.run, self.threat.attacked, len(next(iter(batch.values()))), seed)
+        return shares(self.settings, self.run, self.threat.attacked, next(iter(batch.values())).shape[0], seed)
 
     def score(self, samples: Samples) -> float | None:
         """Return the accuracy under the attack that the network is trained against."""

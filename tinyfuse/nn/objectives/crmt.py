@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.samples import Input, Samples
 from tinyfuse.nn.objectives.crmt_head import OrthogonalHead
@@ -140,9 +140,9 @@ class CrmtWork(Work):
 
     def scored(self, samples: Samples) -> Scored:
         """Compute scores and, from fewer ``samples``, the steepest gradients of each score, in inference mode."""
-        tf, run = tensorflow(), self.run
+        run = self.run
         chosen = samples.balanced(min(self.settings.samples, len(samples)), seed=run.seed)
-        compute = tf.function(self._scores)
+        compute = compiled(self._scores)
         parts = [compute(batch) for batch in _batches(chosen)]
         scores = [np.concatenate([np.asarray(part[one], np.float64) for part in parts]) for one in self.branches]
         fewer = chosen.balanced(min(self.settings.slope_samples, len(chosen)), seed=run.seed)
@@ -164,11 +164,11 @@ class CrmtWork(Work):
                 tape.watch(batch)
                 total = tf.add_n([tf.gather(one, k, axis=1) for one in self._scores(batch).values()])
             found = tape.gradient(total, batch, unconnected_gradients="zero")
-            squares = {name: tf.reduce_sum(tf.reshape(unit * found[name], [len(found[name]), -1]) ** 2, 1)
+            squares = {name: tf.reduce_sum(tf.reshape(unit * found[name], [found[name].shape[0], -1]) ** 2, 1)
                        for name, unit in self.units.items()}
             return [tf.sqrt(tf.add_n([squares[name] for name in view.inputs_of(branch)])) for branch in self.branches]
 
-        classes, compute = len(self.orthogonal.bias), tf.function(sizes)
+        classes, compute = len(self.orthogonal.bias), compiled(sizes)
         found = [[np.stack(compute(batch, tf.constant(k))) for k in range(classes)] for batch in _batches(samples)]
         return np.asarray(np.concatenate([np.stack(one, 2) for one in found], 1).max(axis=1), np.float64)
 

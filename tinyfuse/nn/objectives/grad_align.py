@@ -54,7 +54,7 @@ class GradAlignWork(Work):
     def term(self, step: Step) -> Any:
         """Compute the weighted mean of 1 - cos, whose own gradient takes second derivatives of the network."""
         tf = tensorflow()
-        names, count = self.threat.attacked, len(next(iter(step.clean.values())))
+        names, count = self.threat.attacked, next(iter(step.clean.values())).shape[0]
         sizes = shares(self.beside, self.run, names, count, folded(step.seed, 0))
         here = self.slopes(step.clean, step.clean_targets)
         there = self.slopes(self.threat.random_start(step.clean, step.seed, sizes), step.clean_targets)

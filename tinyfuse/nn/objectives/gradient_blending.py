@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.core.errors import UsageError, nearest
 from tinyfuse.data.dataset import Dataset
 from tinyfuse.data.samples import Samples
@@ -121,18 +121,18 @@ class LossCurves:
     def __init__(self, work: GradientBlendingWork, dataset: Dataset, held: Samples) -> None:
         self.work, self.run, self.dataset = work, work.run, dataset
         self.parts = {"train": dataset.train, "held": held}
-        self._sums = tensorflow().function(self._sum_losses)
+        self._sums = compiled(self._sum_losses)
 
     def measure(self, epochs: int, number: int) -> dict[str, np.ndarray]:
         """Return mean losses, float64 [losses], as the arguments of :func:`blend_weights`."""
-        start = [np.asarray(one) for one in self.run.kept]
+        start = [np.asarray(one) for one in self.run.epoch_weights]
         before = {part: self._losses(samples) for part, samples in self.parts.items()}
         after = {part: np.zeros(len(self.work.names)) for part in self.parts}
         for place, name in enumerate(self.work.names):
             self._train(name, epochs, number)
             for part, samples in self.parts.items():
                 after[part][place] = self._losses(samples)[place]
-            for variable, value in zip(self.run.kept, start, strict=True):
+            for variable, value in zip(self.run.epoch_weights, start, strict=True):
                 variable.assign(value)
         return {f"{part}_{when}": values for when, found in (("before", before), ("after", after))
                 for part, values in found.items()}
@@ -198,7 +198,7 @@ def _training_step(logits: Callable[[Any], Any], variables: list[Any], decay: Ca
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
-    return tf.function(step)
+    return compiled(step)
 
 
 def _new_heads(run: Run) -> dict[str, tuple[Any, Any]]:

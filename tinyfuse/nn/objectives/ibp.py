@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.samples import Samples
 from tinyfuse.nn.objectives.ibp_bounds import Bounds
@@ -99,7 +99,7 @@ class IntervalWork(Work):
         self.threat = TrainingThreat.of(run.inputs, settings.budget, "linf", settings.mask, settings.name)
         self.bounds = Bounds(run.model, self.threat, settings.name)
         self._relus = self.bounds.readers(("ReLU",))
-        self._certified = tensorflow().function(self.bounds.certified)
+        self._certified = compiled(self.bounds.certified)
 
     @property
     def grown(self) -> Any:
@@ -190,7 +190,7 @@ class AttackedWork(IntervalWork):
     def batch(self, batch: Mapping[str, Any], targets: Targets, seed: Any) -> tuple[Mapping[str, Any], Targets]:
         """Attack ``batch`` within the share :attr:`reach` of the budget that has grown."""
         tf, steps, size = tensorflow(), self.settings.steps, self.reach * self.grown
-        sizes = dict.fromkeys(self.threat.attacked, size * tf.ones([len(next(iter(batch.values())))]))
+        sizes = dict.fromkeys(self.threat.attacked, size * tf.ones([next(iter(batch.values())).shape[0]]))
 
         def loss(point: Mapping[str, Any]) -> Any:
             return tf.reduce_sum(self.run.attack_loss(point, targets))

@@ -58,7 +58,7 @@ class Bounds:
     def _on_grid(self, name: str, box: Box) -> Box:
         low, high = min(self.threat.low.get(name, 0.0), 0.0), max(self.threat.high.get(name, 1.0), 0.0)
         step = (high - low) / INPUT_CODES
-        return box.ends(lambda values: tensorflow().round(values / step) * step)
+        return box.apply_rising(lambda values: tensorflow().round(values / step) * step)
 
     def boxes(self, inputs: Mapping[str, Box]) -> dict[str, Box]:
         """Bound every tensor by the name of its layer, but for the last layer where its margins are bounded instead."""

@@ -41,7 +41,7 @@ class Box:
         """Half the width of the box."""
         return (self.high - self.low) / 2
 
-    def ends(self, change: Callable[[Any], Any]) -> Box:
+    def apply_rising(self, change: Callable[[Any], Any]) -> Box:
         """Apply a ``change`` that never falls to both ends and to the point."""
         return Box(change(self.low), change(self.high), None if self.point is None else change(self.point))
 
@@ -57,7 +57,7 @@ def affine(layer: Any, boxes: Sequence[Box]) -> Box:
     center = apply(inner, box.center, kernel) + bias
     radius = apply(inner, box.radius, tensorflow().abs(kernel))
     point = None if box.point is None else apply(inner, box.point, kernel) + bias
-    return Box(center - radius, center + radius, point).ends(inner.activation)
+    return Box(center - radius, center + radius, point).apply_rising(inner.activation)
 
 
 def batch_norm(layer: Any, boxes: Sequence[Box]) -> Box:
@@ -152,7 +152,7 @@ def bound(layer: Any, boxes: Sequence[Box]) -> Box:
     if not (is_rounded(layer) and layer._output_quantizers):
         return box
     quantizer, state = layer._output_quantizers[0], layer._output_quantizer_vars
-    return box.ends(lambda values: quantizer(values, training=False, weights=state))
+    return box.apply_rising(lambda values: quantizer(values, training=False, weights=state))
 
 
 def check(layer: Any, what: str) -> None:

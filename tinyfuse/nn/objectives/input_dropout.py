@@ -50,7 +50,7 @@ class InputDropoutWork(Work):
     def batch(self, batch: Mapping[str, Any], targets: Targets, seed: Any) -> tuple[Mapping[str, Any], Targets]:
         """Show one input only in some samples of ``batch``."""
         tf = tensorflow()
-        count = len(targets.labels)
+        count = targets.labels.shape[0]
         whole = tf.random.stateless_uniform([count], folded(seed, 0)) >= self.settings.share
         only = tf.random.stateless_uniform([count], folded(seed, 1), 0, len(self.names), "int32")
 

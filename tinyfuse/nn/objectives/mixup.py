@@ -44,7 +44,7 @@ class MixupWork(Work):
         """Mix ``batch``."""
         tf = tensorflow()
         fold = tf.random.experimental.stateless_fold_in
-        order = tf.argsort(tf.random.stateless_uniform([len(targets.labels)], fold(seed, 0)))
+        order = tf.argsort(tf.random.stateless_uniform([targets.labels.shape[0]], fold(seed, 0)))
         return mixed(batch, targets, order, beta(self.settings.alpha, fold(seed, 1)))
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data.samples import Samples
 from tinyfuse.nn.objectives.branch_scores import label_scores, score_ratios, while_at_most
@@ -105,7 +105,7 @@ class PmrWork(Work):
                            for branch, rows in run.view.rows.items()}
         self.seen = tf.Variable(tf.zeros([classes], "bool"), trainable=False)
         self.state = [*self.prototypes.values(), self.seen]
-        self._features = tf.function(lambda batch: run.view.forward(batch, training=False).features)
+        self._features = compiled(lambda batch: run.view.forward(batch, training=False).features)
 
     def epoch_start(self, epoch: int) -> None:
         """Compute prototypes from the weights as they are."""

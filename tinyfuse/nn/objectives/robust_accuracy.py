@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.data.samples import Samples
 from tinyfuse.nn.objectives.objective import Targets
 from tinyfuse.nn.objectives.run import Run
@@ -23,9 +23,8 @@ class Climber:
     """Attacks the network of ``run`` within ``threat``, in compiled steps and in inference mode."""
 
     def __init__(self, run: Run, threat: TrainingThreat) -> None:
-        tf = tensorflow()
         self.run, self.threat = run, threat
-        self._climb, self._right = tf.function(self._climbed), tf.function(self._is_right)
+        self._climb, self._right = compiled(self._climbed), compiled(self._is_right)
 
     def batch(self, samples: Samples) -> tuple[dict[str, Any], Any]:
         """Choose at most 256 of ``samples``, always the same, class-balanced: their inputs and labels as tensors."""
@@ -78,7 +77,7 @@ class RobustScore:
         self.sets = [one for count in range(len(names) + 1) for one in itertools.combinations(names, count)
                      ] if subsets else [names]
         tf = tensorflow()
-        self._start = tf.function(lambda clean, sizes: threat.random_start(clean, tf.constant([0, 0]), sizes))
+        self._start = compiled(lambda clean, sizes: threat.random_start(clean, tf.constant([0, 0]), sizes))
 
     def __call__(self, samples: Samples) -> float:
         clean, labels = self._climber.batch(samples)

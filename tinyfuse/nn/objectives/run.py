@@ -68,7 +68,7 @@ class Run:
         return [*self.model.trainable_variables, *(one for work in self.works for one in work.variables)]
 
     @property
-    def kept(self) -> list[Any]:
+    def epoch_weights(self) -> list[Any]:
         """What the weights of an epoch are: the model's variables and those that parts train beside it."""
         return [*self.model.variables, *(one for work in self.works for one in work.variables)]
 

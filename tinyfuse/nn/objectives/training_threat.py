@@ -95,7 +95,7 @@ class TrainingThreat:
         cut = {}
         for place, name in enumerate(self.attacked):
             count = self._coordinates(name, clean)
-            radius = random.stateless_uniform([len(clean[name])], _other(seed, 100 + (0 if self._joint else place)))
+            radius = random.stateless_uniform([clean[name].shape[0]], _other(seed, 100 + (0 if self._joint else place)))
             share = _column(radius ** (1.0 / count), noise[name]) / lengths[name]
             cut[name] = self._radius(name, clean, sizes) * noise[name] * share
         return cut

@@ -61,7 +61,7 @@ class Builder:
 
     names: set[str] = field(default_factory=set)
     before_end: dict[int, tuple[str, Value]] = field(default_factory=dict)
-    moves: dict[int, Moves] = field(default_factory=dict)
+    moves_by_tensor: dict[int, Moves] = field(default_factory=dict)
 
     def add(self, kind: str, name: str, read: Value | Sequence[Value], *, weights: Sequence[np.ndarray] = (),
             **settings: Any) -> Value:
@@ -134,7 +134,7 @@ class Builder:
 
     def _moves_of(self, value: Value) -> Moves:
         count = math.prod(value.shape)
-        return self.moves.get(id(value.tensor), Moves(value, np.arange(count).reshape(value.shape)))
+        return self.moves_by_tensor.get(id(value.tensor), Moves(value, np.arange(count).reshape(value.shape)))
 
     def _moved(self, name: str, moves: Moves, add: Callable[[], Value]) -> Value:
         """Return what ``moves`` make of their base: the base, one layer that gives it a shape, or what ``add`` adds."""
@@ -142,7 +142,7 @@ class Builder:
         if moves.keeps_order and base.shape == shape:
             return base
         made = self.add("Reshape", name, base, target_shape=shape) if moves.keeps_order else add()
-        self.moves[id(made.tensor)] = replace(moves, made=made)
+        self.moves_by_tensor[id(made.tensor)] = replace(moves, made=made)
         return made
 
     def before_moves(self, name: str, value: Value, add: Callable[[Value], Value]) -> Value:
@@ -290,7 +290,7 @@ class Builder:
         from tf_keras import Model, models
 
         whole = Model(dict(inputs), output.tensor, name=title)
-        if not self.moves:
+        if not self.moves_by_tensor:
             return whole
         alive = models.clone_model(whole)  # layers know who reads them: those that led nowhere are left behind
         alive.set_weights(whole.get_weights())

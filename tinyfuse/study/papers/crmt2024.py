@@ -43,7 +43,7 @@ def _both(names: tuple[str, ...], precisions: tuple[str, ...], radii: tuple[floa
     return tuple(Campaign(names, precisions, _suite(radius), (radius,), "l2-joint", (ALL,)) for radius in radii)
 
 
-def _single(names: tuple[str, ...], precisions: tuple[str, ...], radii: tuple[float, ...]) -> tuple[Campaign, ...]:
+def _each_alone(names: tuple[str, ...], precisions: tuple[str, ...], radii: tuple[float, ...]) -> tuple[Campaign, ...]:
     return tuple(Campaign(names, precisions, _suite(radius), (radius,), "l2", (IMAGE, AUDIO)) for radius in radii)
 
 
@@ -92,13 +92,13 @@ CRMT2024 = Paper(
           "transformer (Table 3) is not run: CRMT needs a head on the features of each input.",
     inputs=ALL, trainings=(*METHODS, *ABLATION), epochs=8, batch_size=64,
     campaigns=(
-        *_both(NAMES, ("float",), (0.5,)), *_single(NAMES, ("float",), (1.0,)),
-        *_both(NAMES, ("w8", "w6"), (0.5,)), *_single(NAMES, ("w8", "w6"), (1.0,)),
+        *_both(NAMES, ("float",), (0.5,)), *_each_alone(NAMES, ("float",), (1.0,)),
+        *_both(NAMES, ("w8", "w6"), (0.5,)), *_each_alone(NAMES, ("w8", "w6"), (1.0,)),
         *_both(tuple(one.name for one in ABLATION), ("float",), (1.0,)), *_both(NAMES, ("float",), (1.0,)),
         Campaign(NAMES, ("float", "w8", "w6"), STANDARD.with_steps(10), ({"image": 0.1, "audio": 0.03},)),
         *_both((*NAMES, *(one.name for one in ABLATION)), ("float",), JOINT_RADII),
-        *_single(NAMES, ("float",), SINGLE_RADII), *_both(NAMES, ("w8", "w6"), JOINT_RADII),
-        *_single(NAMES, ("w8", "w6"), SINGLE_RADII),
+        *_each_alone(NAMES, ("float",), SINGLE_RADII), *_both(NAMES, ("w8", "w6"), JOINT_RADII),
+        *_each_alone(NAMES, ("w8", "w6"), SINGLE_RADII),
         *_both(tuple(one.name for one in ABLATION), ("w8", "w6"), (1.0,))),
     examinations=(Examination(("JT", "MMAT", "CRMT", "CRMT-AT"), ("margins", "missing")),),
     figures=(

@@ -56,13 +56,13 @@ def _image_only_on_fusion() -> tuple[Contrast, ...]:
                           Curve(fusion, IMAGE), Curve("image", IMAGE)) for fusion in FUSIONS)
 
 
-def _kept(model: str, mode: tuple[str, ...], attack: str, bits: int) -> Ratio:
+def _kept_share(model: str, mode: tuple[str, ...], attack: str, bits: int) -> Ratio:
     return Ratio(Curve(model, mode, attack, simulated(bits)), Curve(model, mode, attack))
 
 
 def _image_hurt_more(model: str) -> tuple[Contrast, ...]:
     return tuple(Contrast(f"{attack}, {bits} bits: ratio with audio attacked minus ratio with image attacked",
-                          _kept(model, AUDIO, attack, bits), _kept(model, IMAGE, attack, bits))
+                          _kept_share(model, AUDIO, attack, bits), _kept_share(model, IMAGE, attack, bits))
                  for attack in ATTACKS for bits in WIDTHS)
 
 

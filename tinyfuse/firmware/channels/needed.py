@@ -16,7 +16,7 @@ from tinyfuse.firmware.channels.ranges import Range, pads, weights_of
 from tinyfuse.integer.twin import Step, Twin
 from tinyfuse.tflite.graph import Graph, Operator
 
-Kept = dict[int, np.ndarray]
+Needed = dict[int, np.ndarray]
 """For each computed tensor, bool for each place of its last axis."""
 UNIT = 4
 """Channels are kept in multiples of this where the network has them so, for the kernels take as many at a time."""
@@ -28,16 +28,16 @@ _SAME = ("AVERAGE_POOL_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "QUANTIZE", "REL
 class _Search:
     graph: Graph
     ranges: Mapping[int, Range]
-    kept: Kept
+    needed: Needed
 
     def need(self, tensor: int, channels: np.ndarray) -> bool:
         """Keep more channels; return whether that is news."""
-        new = channels & ~self.kept[tensor]
-        self.kept[tensor] |= new
+        new = channels & ~self.needed[tensor]
+        self.needed[tensor] |= new
         return bool(new.any())
 
 
-def kept_channels(twin: Twin, ranges: Mapping[int, Range], *, in_place: bool) -> Kept:
+def needed_channels(twin: Twin, ranges: Mapping[int, Range], *, in_place: bool) -> Needed:
     """Choose the channels of every computed tensor of ``twin``; all of the inputs and outputs of the graph.
 
     ``in_place``: convolutions that could replace what they read still can.
@@ -46,9 +46,9 @@ def kept_channels(twin: Twin, ranges: Mapping[int, Range], *, in_place: bool) ->
     ends = {*graph.inputs, *graph.outputs}
     search = _Search(graph, ranges, {index: np.full(graph.tensors[index].shape[-1:] or (1,), index in ends)
                                      for index in graph.computed})
-    while _round(search, twin) or _whole(search) or (in_place and _in_place(search)):
+    while _round(search, twin) or _fill_units(search) or (in_place and _in_place(search)):
         pass
-    return search.kept
+    return search.needed
 
 
 def _round(search: _Search, twin: Twin) -> bool:
@@ -130,7 +130,7 @@ def _linear(search: _Search, operator: Operator, step: Step) -> bool:
     weights = weights_of(search.graph, operator)
     if weights is None:
         return _all(search, operator, step)
-    weighed = (weights[search.kept[step.output]] != 0).any(axis=(0, 1))
+    weighed = (weights[search.needed[step.output]] != 0).any(axis=(0, 1))
     return search.need(step.inputs[0], weighed & ~folded(search.graph, operator, search.ranges))
 
 
@@ -141,10 +141,10 @@ def _each(search: _Search, operator: Operator, step: Step) -> bool:
         return _all(search, operator, step)
     news = False
     for source, where in found.items():
-        reads, mine = where >= 0, np.zeros_like(search.kept[source])
-        mine[where[reads & search.kept[step.output]]] = True
+        reads, mine = where >= 0, np.zeros_like(search.needed[source])
+        mine[where[reads & search.needed[step.output]]] = True
         news |= search.need(source, mine)
-        news |= search.need(step.output, reads & search.kept[source][where])
+        news |= search.need(step.output, reads & search.needed[source][where])
     return news
 
 
@@ -152,14 +152,14 @@ def _all(search: _Search, operator: Operator, step: Step) -> bool:
     """Any other operator has all channels."""
     news = False
     for index in (*step.inputs, step.output):
-        news |= search.need(index, np.ones_like(search.kept[index]))
+        news |= search.need(index, np.ones_like(search.needed[index]))
     return news
 
 
-def _whole(search: _Search) -> bool:
+def _fill_units(search: _Search) -> bool:
     """Keep one channel at least, and multiples of UNIT where all of them are one."""
     news = False
-    for index, kept in search.kept.items():
+    for index, kept in search.needed.items():
         unit = 1 if len(kept) % UNIT else UNIT
         news |= _more(search, index, max(unit - int(kept.sum()), -int(kept.sum()) % unit))
     return news
@@ -171,14 +171,14 @@ def _in_place(search: _Search) -> bool:
     for operator in search.graph.operators:
         source, target = operator.inputs[0], operator.outputs[0]
         if operator.name == "CONV_2D" and shapes[source] == shapes[target]:
-            news |= _more(search, source, int(search.kept[target].sum()) - int(search.kept[source].sum()))
+            news |= _more(search, source, int(search.needed[target].sum()) - int(search.needed[source].sum()))
     return news
 
 
 def _more(search: _Search, tensor: int, missing: int) -> bool:
     """Keep so many more channels of ``tensor``."""
-    more = np.zeros_like(search.kept[tensor])
-    more[np.flatnonzero(~search.kept[tensor])[:max(missing, 0)]] = True
+    more = np.zeros_like(search.needed[tensor])
+    more[np.flatnonzero(~search.needed[tensor])[:max(missing, 0)]] = True
     return search.need(tensor, more)
 
 
