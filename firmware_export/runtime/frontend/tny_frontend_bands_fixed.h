@@ -72,9 +72,11 @@ TNY_FUNCTION void tny_floors(const tny_sound_t *sound, const int32_t *powers, in
 {
   const size_t size = (size_t)sound->bands + sound->energy;
   int32_t most[2] = {TNY_NOTHING, TNY_NOTHING};
-  for (size_t i = 0; i < sound->frames * size; i++) {
-    const size_t part = i % size >= sound->bands ? 1u : 0u;
-    most[part] = powers[i] > most[part] ? powers[i] : most[part];
+  for (size_t frame = 0; frame < sound->frames; frame++, powers += size) {
+    for (size_t i = 0; i < size; i++) {
+      int32_t *const mine = i < sound->bands ? &most[0] : &most[1];
+      *mine = powers[i] > *mine ? powers[i] : *mine;
+    }
   }
   for (size_t part = 0; part < 2u; part++) {
     floors[part] = tny_loudness(sound, most[part] + gain) - sound->top_db;
@@ -88,6 +90,23 @@ TNY_INLINE void tny_put_code(const tny_sound_t *sound, void *codes, size_t cell,
   steps = steps > sound->most ? sound->most : steps;
   steps = (steps + ((int64_t)1 << (sound->code_bits - 1))) >> sound->code_bits;
   tny_store(sound, codes, cell, (int32_t)steps + sound->low);
+}
+
+/* The sum of decibels times weights with 30 bits behind the point. */
+TNY_INLINE int32_t tny_coefficient(const int32_t *loud, const int32_t *weights, size_t bands)
+{
+  int64_t sum = 1 << 29;
+#if TNY_IMPL == 2
+  for (size_t band = 0; band < bands; band += 4u) {
+    const mve_pred16_t here = vctp32q((uint32_t)(bands - band));
+    sum = vmlaldavaq_p_s32(sum, vldrwq_z_s32(loud + band, here), vldrwq_z_s32(weights + band, here), here);
+  }
+#else
+  for (size_t band = 0; band < bands; band++) {
+    sum += (int64_t)loud[band] * weights[band];
+  }
+#endif
+  return (int32_t)(sum >> 30);
 }
 
 /* The codes of a frame from its decibels; value v goes to cell + v * step. `loud` has a number for each of them. */
@@ -104,11 +123,8 @@ TNY_FUNCTION void tny_frame_codes(const tny_sound_t *sound, const int32_t *power
   for (size_t value = 0; value < others; value++) {
     int32_t found = loud[value];
     if (row != NULL) {
-      int64_t sum = 1 << 29;
-      for (size_t band = 0; band < bands; band++) {
-        sum += (int64_t)loud[band] * *row++;
-      }
-      found = (int32_t)(sum >> 30);
+      found = tny_coefficient(loud, row, bands);
+      row += bands;
     }
     tny_put_code(sound, codes, cell + value * step, value, found);
   }

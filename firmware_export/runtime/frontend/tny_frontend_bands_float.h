@@ -60,10 +60,12 @@ TNY_FUNCTION void tny_floors(const tny_sound_t *sound, const float *powers, floa
 {
   const size_t size = (size_t)sound->bands + sound->energy;
   float most[2] = {0.0f, 0.0f};
-  for (size_t i = 0; i < sound->frames * size; i++) {
-    const size_t part = i % size >= sound->bands ? 1u : 0u;
-    const float power = powers[i] * gain;
-    most[part] = power > most[part] ? power : most[part];
+  for (size_t frame = 0; frame < sound->frames; frame++, powers += size) {
+    for (size_t i = 0; i < size; i++) {
+      float *const mine = i < sound->bands ? &most[0] : &most[1];
+      const float power = powers[i] * gain;
+      *mine = power > *mine ? power : *mine;
+    }
   }
   for (size_t part = 0; part < 2u; part++) {
     floors[part] = tny_loudness(sound, most[part]) - sound->top_db;
@@ -78,12 +80,83 @@ TNY_INLINE void tny_put_code(const tny_sound_t *sound, void *codes, size_t cell,
   tny_store(sound, codes, cell, (int32_t)(steps + 0.5f) + sound->low);
 }
 
+#if TNY_IMPL == 2 && (__ARM_FEATURE_MVE & 2)
+/* Four lanes of tny_decibels: its operations in its order. None of them has a subnormal number, which MVE takes for 0. */
+TNY_INLINE float32x4_t tny_decibels_4(float32x4_t power)
+{
+  const int32x4_t bits = vreinterpretq_s32_f32(power);
+  const int32x4_t parts = vorrq_s32(vandq_s32(bits, vdupq_n_s32(0x7FFFFF)), vdupq_n_s32(0x3F800000));
+  const mve_pred16_t above = vcmpgtq_n_s32(parts, 0x3FB504F3); /* the square root of 2 */
+  int32x4_t exponent = vsubq_n_s32(vshrq_n_s32(bits, 23), 127);
+  exponent = vaddq_m_n_s32(exponent, exponent, 1, above);
+  float32x4_t mantissa = vreinterpretq_f32_s32(parts);
+  mantissa = vmulq_m_n_f32(mantissa, mantissa, 0.5f, above);
+  const float32x4_t under = vsubq_n_f32(mantissa, 1.0f), over = vaddq_n_f32(mantissa, 1.0f);
+  float32x4_t s = under;
+  s[0] = under[0] / over[0];
+  s[1] = under[1] / over[1];
+  s[2] = under[2] / over[2];
+  s[3] = under[3] / over[3];
+  const float32x4_t z = vmulq_f32(s, s);
+  float32x4_t sum = vaddq_n_f32(vmulq_n_f32(z, 0x1.3da7c8p+0f), 0x1.bcb7b2p+0f);
+  sum = vaddq_n_f32(vmulq_f32(z, sum), 0x1.729914p+1f);
+  sum = vaddq_n_f32(vmulq_f32(z, sum), 0x1.15f2cep+3f);
+  return vaddq_f32(vmulq_n_f32(vcvtq_f32_s32(exponent), 0x1.815182p+1f), vmulq_f32(s, sum));
+}
+
+/* Decibels of the `size` powers of a frame, no fewer than the floors; amin is far from subnormal numbers. */
+TNY_FUNCTION void tny_loud_lanes(const tny_sound_t *sound, const float *powers, float gain, const float *floors, size_t size,
+                                 float *loud)
+{
+  const float32x4_t amin = vdupq_n_f32(sound->amin);
+  for (size_t i = 0; i < size; i += 4u) {
+    const mve_pred16_t here = vctp32q((uint32_t)(size - i));
+    const float32x4_t power = vmulq_n_f32(vldrwq_z_f32(powers + i, here), gain);
+    vstrwq_p_f32(loud + i, tny_decibels_4(vpselq_f32(power, amin, vcmpgtq_f32(power, amin))), here);
+  }
+  for (size_t i = 0; floors != NULL && i < sound->bands; i += 4u) {
+    const mve_pred16_t here = vctp32q((uint32_t)(sound->bands - i));
+    const float32x4_t found = vldrwq_z_f32(loud + i, here), least = vdupq_n_f32(floors[0]);
+    vstrwq_p_f32(loud + i, vpselq_f32(found, least, vcmpgtq_f32(found, least)), here);
+  }
+  if (floors != NULL && sound->energy != 0u) {
+    loud[size - 1u] = loud[size - 1u] > floors[1] ? loud[size - 1u] : floors[1];
+  }
+}
+
+/* Four cepstral coefficients at a time, each summed over the bands in their order. */
+TNY_FUNCTION void tny_cepstrum(const tny_sound_t *sound, const float *loud, size_t others, void *codes, size_t cell,
+                               size_t step)
+{
+  const uint32x4_t rows = vmulq_n_u32(vidupq_n_u32(0u, 1), sound->bands);
+  for (size_t value = 0; value < others; value += 4u) {
+    const mve_pred16_t here = vctp32q((uint32_t)(others - value));
+    const float *column = sound->dct + value * sound->bands;
+    float32x4_t found = vdupq_n_f32(0.0f);
+    for (size_t band = 0; band < sound->bands; band++) {
+      found = vaddq_f32(found, vmulq_n_f32(vldrwq_gather_shifted_offset_z_f32(column + band, rows, here), loud[band]));
+    }
+    for (size_t one = 0; one < 4u && value + one < others; one++) {
+      tny_put_code(sound, codes, cell + (value + one) * step, value + one, found[one]);
+    }
+  }
+}
+#define TNY_FLOAT_LANES
+#endif
+
 /* The codes of a frame from its powers; value v goes to cell + v * step. `loud` has a float for each power. */
 TNY_FUNCTION void tny_frame_codes(const tny_sound_t *sound, const float *powers, float gain, const float *floors,
                                   float *loud, void *codes, size_t cell, size_t step)
 {
   const size_t bands = sound->bands, size = bands + sound->energy;
-  for (size_t i = 0; i < size; i++) {
+  size_t done = 0;
+#ifdef TNY_FLOAT_LANES
+  if (sound->scale == TNY_DECIBEL && sound->amin >= 0x1p-64f) {
+    tny_loud_lanes(sound, powers, gain, floors, size, loud);
+    done = size;
+  }
+#endif
+  for (size_t i = done; i < size; i++) {
     const float power = powers[i] * gain;
     if (sound->scale != TNY_DECIBEL) {
       loud[i] = sound->scale == TNY_MAGNITUDE ? tny_root(power) : power;
@@ -97,7 +170,14 @@ TNY_FUNCTION void tny_frame_codes(const tny_sound_t *sound, const float *powers,
   }
   const float *row = sound->dct;
   const size_t others = (size_t)sound->values - sound->energy;
-  for (size_t value = 0; value < others; value++) {
+  size_t first = 0;
+#ifdef TNY_FLOAT_LANES
+  if (row != NULL) {
+    tny_cepstrum(sound, loud, others, codes, cell, step);
+    first = others;
+  }
+#endif
+  for (size_t value = first; value < others; value++) {
     float found = loud[value];
     if (row != NULL) {
       found = 0.0f;
