@@ -10,16 +10,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tinyfuse.analyses.certificates.ball import Ball
+from tinyfuse.analyses.certificates.certify import Certifier
 from tinyfuse.analyses.lipschitz import branch_constants
 from tinyfuse.analyses.spectral_norms import convolution_norm, dense_norm
+from tinyfuse.attacks.adversarial import misclassified
+from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data import Dataset, Input
+from tinyfuse.integer.model import load_model
 from tinyfuse.nn import zoo
+from tinyfuse.nn.network import Network
 from tinyfuse.nn.objectives import parts_of
 from tinyfuse.nn.objectives.aol import _check, of_layer, scaled_kernel
 from tinyfuse.nn.objectives.run import Run
 from tinyfuse.nn.train import TrainConfig
 from tinyfuse.nn.train_or_load import train_or_load
+from tinyfuse.quantize.convert import baseline, convert
+from tinyfuse.quantize.recipe import read_recipe
+from tinyfuse.threats.norms import NORMS
+from tinyfuse.threats.threat import Threat
 
 WIDER = 1 + 1e-5  # float32
 
@@ -72,6 +82,38 @@ def test_a_trained_network_moves_no_further_than_its_inputs(senses: Dataset, tmp
     assert all(0.1 < one <= 1 + 1e-4 for one in branch_constants(network.model).values())
     assert {type(layer).__name__ for layer in network.model.layers} <= {"InputLayer", "Dense", "Flatten", "Concatenate"}
     assert dense_norm(np.asarray(network.model.get_layer("head").kernel)) <= WIDER
+    check_integers(network, senses)
+
+
+def check_integers(network: Network, senses: Dataset) -> None:
+    """Its ``.tflite`` has plain layers, a constant near that of the weights, and radii that no point contradicts."""
+    data = convert(baseline(network, senses.train), read_recipe("w8")).data
+    target = TwinTarget(load_model(data, name="small"))
+    graph = target.twin.graph
+    plain = {"FULLY_CONNECTED", "RESHAPE", "CONCATENATION", "QUANTIZE"}
+    assert {operator.name for operator in graph.operators} <= plain
+    certifier = Certifier(target)
+    movement, grids = certifier.movement, target.grids or {}
+    assert movement is not None
+    unit = graph.tensors[target.logit_tensor].unit
+    assert all(0.05 < rate * unit / grids[name].scale <= 1.03 for name, rate in movement.logits.rates.items())
+    batch = target.model.codes_of(senses.test.inputs)
+    clean = {name: codes.astype(np.float32) for name, codes in batch.items()}
+    labels = target.logits(clean).argmax(axis=1)
+    box = {name: (float(grid.low), float(grid.high)) for name, grid in grids.items()}
+    threat = Threat(NORMS["l2-joint"], {"eye": 1.0, "ear": 1.0}, box, {}, lattice=True)
+    radii = movement.radii(Ball.of(threat, clean, grids), labels)
+    assert (radii > 0).mean() > 0.2
+    proved = certifier.proved(Ball.of(threat, clean, grids), labels) > 0
+    assert proved[radii > 1].all()
+    rng = np.random.default_rng(3)
+    for _ in range(30):
+        way = {name: rng.normal(size=values.shape) for name, values in clean.items()}
+        length = np.sqrt(sum((one.reshape(len(labels), -1) ** 2).sum(axis=1) for one in way.values()))
+        share = radii / length
+        moved = {name: np.clip(clean[name] + np.trunc(one * share.reshape(-1, *[1] * (one.ndim - 1))), *box[name])
+                 .astype(np.float32) for name, one in way.items()}
+        assert not misclassified(target.logits(moved), labels)[radii > 0].any()
 
 
 def test_layers_with_gains_and_bad_settings_are_refused() -> None:

@@ -16,7 +16,7 @@ from tinyfuse.threats.code_grid import Grids
 from tinyfuse.threats.code_threats import box_ends
 from tinyfuse.threats.threat import Threat
 
-_LENGTHS = ("l2", "l2-joint")
+LENGTHS = ("l2", "l2-joint")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Ball:
             low, high = (np.broadcast_to(end, codes.shape) for end in box_ends(threat, name, clean))
             boxes[name] = (np.clip(np.ceil(low), grid.low, grid.high).astype(np.int32),
                            np.clip(np.floor(high), grid.low, grid.high).astype(np.int32))
-        lengths = dict(threat.budget) if threat.norm.name in _LENGTHS else {}
+        lengths = dict(threat.budget) if threat.norm.name in LENGTHS else {}
         return cls(boxes, clean, lengths, threat.norm.name == "l2-joint")
 
     def take(self, rows: np.ndarray) -> Ball:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from tinyfuse.analyses.certificates.branches import Branching
 from tinyfuse.analyses.certificates.intervals import Boxes, Intervals, take_rows
 from tinyfuse.analyses.certificates.linear import Guide, LinearBounds, SmallestArea
 from tinyfuse.analyses.certificates.margins import Margins
+from tinyfuse.analyses.certificates.movement import Movement, movement_of
 from tinyfuse.analyses.certificates.tighten import MOST_PRODUCTS, products, tightened
 from tinyfuse.attacks.adversarial import misclassified
 from tinyfuse.attacks.pgd import PGD
@@ -42,6 +44,11 @@ class Certifier:
         self.intervals = Intervals(target.twin, self.margins.logits)
         self.linear = LinearBounds(self.intervals)
         self.methods = self._affordable(methods)
+
+    @cached_property
+    def movement(self) -> Movement | None:
+        """How far codes move in L2; None where an operator has no known norm."""
+        return movement_of(self.linear, self.margins)
 
     def _affordable(self, methods: tuple[str, ...]) -> tuple[str, ...]:
         work = products(self.linear) if "recursive" in methods else 0
@@ -85,6 +92,8 @@ class Certifier:
         if method == "recursive":
             boxes, spans = tightened(self.linear, ball, boxes)
         bound = self.by_codes(boxes, labels)
+        if ball.lengths and self.movement is not None:
+            bound = np.maximum(bound, self.movement.bound(ball, labels))
         for lean in LEANS:
             left = np.flatnonzero(~self.enough(bound, labels))
             if len(left):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinyfuse.analyses.analysis import Quantity
-from tinyfuse.analyses.certificates.ball import check_budget_covers
+from tinyfuse.analyses.certificates.ball import LENGTHS, Ball, check_budget_covers
 from tinyfuse.analyses.certificates.branches import BRANCHES
 from tinyfuse.analyses.certificates.certify import Certifier, verdicts
 from tinyfuse.analyses.certificates.radius import certified_radii
@@ -40,9 +40,12 @@ FOUND = (
                                                        "branches, where those before did not suffice"),
     Quantity("certified radius", "certified radius", "codes", "median of the largest budget that is proved, -1: wrong"),
     Quantity("unbroken radius", "unbroken radius", "codes", "median of the largest budget at which PGD breaks nothing"),
+    Quantity("L2 radius", "L2 radius", "budgets", "median of the length of change, in budgets, that the sound "
+                                                  "Lipschitz constant of the integers proves harmless; 0: none"),
     Quantity("smoothed radius", "smoothed", "share", "right with a radius above 0 when smoothed with noise; radii in "
                                                      "units of the noise"))
 """What rows of certificates hold, for the dictionary of rows."""
+LENGTH = "L2 radius"
 SECONDS, RADIUS, UNBROKEN, SMOOTHED = "seconds", "certified radius", "unbroken radius", "smoothed radius"
 BY = "certified by "
 """Before the name of a method, of METHODS: the samples that it proves where those before it do not."""
@@ -109,7 +112,7 @@ def certificate_rows(named: Named, certifier: Certifier, samples: Samples, quest
             store.append(_row(common, quantity=SECONDS, value=round(time.monotonic() - began, 3)))
         wanted = [store.rows("analysis", key=row_key({**common, "quantity": quantity}))
                   for quantity in (*QUANTITIES, *(BY + name for name in (*certifier.methods, BRANCHES)), RADIUS,
-                                   UNBROKEN, SECONDS)]
+                                   UNBROKEN, LENGTH, SECONDS)]
         yield [row for found in wanted for row in found]
 
 
@@ -140,6 +143,9 @@ def _findings(certifier: Certifier, question: Question, samples: Samples, mode: 
                "status": "certified" if quantity == CERTIFIED else "measured"}
     for place, name in enumerate((*certifier.methods, *([BRANCHES] if question.seconds else [])), 1):
         yield {"quantity": BY + name, "value": float((found.method == place).mean()), "status": "certified"}
+    if question.norm in LENGTHS and certifier.movement is not None:
+        radii = certifier.movement.radii(Ball.of(threat, batch, target.grids), samples.label)
+        yield {"quantity": LENGTH, "value": float(np.median(radii)), "each": radii.tolist(), "status": "certified"}
     if question.largest:
         yield from _radii(certifier, question, batch, samples.label, mode)
 
@@ -218,6 +224,8 @@ def sentence(rows: list[Row]) -> str:
     by = ", ".join(f"{round(row['value'] * row['n'])} by {name.removeprefix(BY)}" for name, row in found.items()
                    if name.startswith(BY))
     radius = curve(found[RADIUS], found[UNBROKEN]) if RADIUS in found else ""
+    if LENGTH in found:
+        radius += f"; median L2 radius {found[LENGTH]['value']:.3g} of the budget by the Lipschitz constant"
     mode = certified["of"]["attacked"]
     return (f"{certified['model']} {certified['precision']}, {mode} attacked ({settings['norm']} {budget}, threat "
             f"model {settings['threat']}): {shares}{radius}; {by}; n={certified['n']}, {found[SECONDS]['value']:.1f} s")
