@@ -280,6 +280,11 @@ def test_a_recording_and_a_picture_become_a_class_on_the_core(package: Path, tmp
     soundfile.write(tmp_path / "b.wav", samples, 16000)
     assert cli.main(["verify", str(package), "--play", f"audio={tmp_path / 'b.wav'},image={tmp_path / 'a.png'}"]) == 1
     assert "1 channels at 16000 Hz; input 'audio' hears one channel at 8000 Hz" in capsys.readouterr().err
+    for loud, told in ((1.5, "samples of up to 1.5, which 16 bits would clip"), (np.nan, "samples of up to nan")):
+        soundfile.write(tmp_path / "c.wav", np.array([loud, *samples / 32768]), 8000, subtype="FLOAT")
+        files = f"audio={tmp_path / 'c.wav'},image={tmp_path / 'a.png'}"
+        assert cli.main(["verify", str(package), "--play", files]) == 1
+        assert told in capsys.readouterr().err
     assert cli.main(["verify", str(package), "--play", f"audio={tmp_path / 'a.wav'}"]) in (1, 2)
     assert "no file for input 'image'; give image=FILE, audio=FILE" in capsys.readouterr().err
 

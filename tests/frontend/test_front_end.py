@@ -96,6 +96,7 @@ def test_a_table_without_a_known_kind_is_refused(table: Any, told: str) -> None:
 @pytest.mark.parametrize(("kind", "raw", "told"), [
     ("waveform", np.zeros((2, 3, 4)), r"float64 of shape \[2, 3, 4\]"), ("waveform", np.zeros(0), r"shape \[0\]"),
     ("waveform", np.array(["a"]), "give numbers"), ("mfcc", np.full(4000, np.nan), "not finite"),
+    ("log-mel", np.full(4000, 12000.0), "up to 1.2e[+]04, which a device clips at its full scale of 1; give int16"),
     ("picture", np.zeros((4, 4)), "give uint8 or uint16"), ("picture", np.zeros((0, 4), np.uint8), r"shape \[0, 4\]"),
     ("picture", np.zeros((4, 4, 5), np.uint8), "1 to 4 channels"), ("array", np.full((12, 3), np.inf), "not finite"),
     ("array", np.zeros((12, 4)), r"numbers of shape \[12, 3\]"), ("array", np.zeros((13, 3)), r"shape \[13, 3\]")])

@@ -104,12 +104,16 @@ def _samples(part: Part, path: Path) -> np.ndarray:
 
     wanted = part.tables.front_end.rate  # type: ignore[union-attr]
     try:
-        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+        values, rate = soundfile.read(path, dtype="float64", always_2d=True)
+        samples = soundfile.read(path, dtype="int16", always_2d=True)[0]
     except (OSError, RuntimeError) as error:
         raise DataError(f"{path}: cannot be read as sound; give a WAV file of {wanted} Hz") from error
     if rate != wanted or samples.shape[1] != 1:
         raise DataError(f"{path}: {samples.shape[1]} channels at {rate} Hz; input '{part.name}' hears one channel at "
                         f"{wanted} Hz: resample it first")
+    if not np.abs(values).max(initial=0.0) <= 1:  # a comparison with NaN is false
+        raise DataError(f"{path}: samples of up to {np.abs(values).max():.3g}, which 16 bits would clip; give finite "
+                        "samples within a full scale of 1")
     return np.ascontiguousarray(samples[:, 0])
 
 

@@ -13,6 +13,8 @@ from tinyfuse.frontend.base import FrontEnd, Range
 RATES_HZ = (100, 384_000)
 MAX_LENGTH = 1 << 24
 SILENCE_RMS = 1e-8
+LOUDEST = 256.0
+"""Samples beyond it are no loud sound but numbers of another full scale than 1."""
 
 
 def rms(clip: np.ndarray) -> float:
@@ -66,6 +68,9 @@ class Recording(FrontEnd):
         clip = _as_float(raw)
         if not np.isfinite(clip).all():
             raise DataError(f"{self.label}: a recording has values that are not finite; give finite samples")
+        if self.level_rms is None and np.abs(clip).max() > LOUDEST:
+            raise DataError(f"{self.label}: a recording has samples of up to {np.abs(clip).max():.4g}, which a device "
+                            "clips at its full scale of 1; give int16 samples, or floats within -1 to 1")
         clip = clip.mean(axis=1) if clip.ndim == 2 else clip
         if rate == self.rate:
             return clip
