@@ -49,6 +49,8 @@ def test_the_smallest_that_none_beats_is_the_answer() -> None:
     assert "59.5 % (95 % interval 54.6 to 64.2, n = 400) when an adversary may change every value of all inputs by " \
            "up to 0.1" in text
     assert "1 other recipe cannot be told apart" in text and "1 other recipe is weaker by more than chance" in text
+    alone = advice_on(line("w6", 60, 0.995, {"all": 0.595}))
+    assert alone is not None and "No other recipe was attacked that it could be compared with." in alone.answer
 
 
 def test_the_answer_does_not_hide_what_rounding_adds() -> None:

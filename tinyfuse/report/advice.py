@@ -136,18 +136,24 @@ def _answer(chosen: _Candidate, strongest: _Candidate, equal: Sequence[_Candidat
     if strongest.worst < 0:
         yield "No attack has been evaluated yet, so nothing is said here about robustness."
         return
-    beaten = len(good) - len(equal)
-    yield (f"No other recipe is shown to be better: {_times(len(equal) - 1)} cannot be told apart from the most robust "
-           f"one on these samples, and this is the smallest of them" + (
-               f"; {_times(beaten)} {'is' if beaten == 1 else 'are'} weaker by more than chance" if beaten else "")
-           + f" (paired comparisons, McNemar's p < {_CHANCE:g}).")
+    yield _rivals(len(equal) - 1, len(good) - len(equal))
     n = hardest(line)[0][1].n
     yield (f"With {n:,} samples differences of a few points are chance, and one training of each network cannot rank "
            "widths that lie close together.")
 
 
+def _rivals(alike: int, beaten: int) -> str:
+    """Say how many other recipes are as good as the answer, and how many are worse."""
+    said = [f"{_times(alike)} cannot be told apart from the most robust one on these samples, and this is the smallest "
+            "of them"] if alike else []
+    said += [f"{_times(beaten)} {'is' if beaten == 1 else 'are'} weaker by more than chance"] if beaten else []
+    if not said:
+        return "No other recipe was attacked that it could be compared with."
+    return f"No other recipe is shown to be better: {'; '.join(said)} (paired comparisons, McNemar's p < {_CHANCE:g})."
+
+
 def _times(count: int) -> str:
-    return {0: "no other recipe", 1: "1 other recipe"}.get(count, f"{count} other recipes")
+    return "1 other recipe" if count == 1 else f"{count} other recipes"
 
 
 def hardest(line: SummaryRow) -> list[tuple[str, Accuracy]]:
