@@ -8,7 +8,7 @@ from one_operator import Spec, Step, build, twin_of
 from side_by_side import Net
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.work import MOST_PRODUCTS, MOST_TAPS, MOST_WEIGHTS
+from tinyfuse.integer.work import MOST_PRODUCTS, MOST_TABLES, MOST_TAPS, MOST_WEIGHTS
 
 
 def convolution(size: int, kernel: int, dilation: int = 1, channels: int = 1, copies: int = 1) -> bytes:
@@ -51,7 +51,14 @@ def transposed(size: int, kernel: int) -> bytes:
                               {"strideH": 1, "strideW": 1})], [1], [3])
 
 
+def functions(count: int) -> bytes:
+    """Of int16 codes, each a table."""
+    specs = [Spec((1, 4), np.int16) for _ in range(count + 1)]
+    return build(specs, [Step("RELU", [place], [place + 1]) for place in range(count)], [0], [count])
+
+
 @pytest.mark.parametrize("data, what, most", [
+    (functions(MOST_TABLES), "tables of int16 codes", MOST_TABLES),
     (products(2000, 1500), "multiply-accumulates", MOST_PRODUCTS),
     (transposed(1024, 65), "multiply-accumulates", MOST_PRODUCTS),
     (transposed(2, 400), "taps of poolings", MOST_TAPS),
@@ -62,7 +69,7 @@ def transposed(size: int, kernel: int) -> bytes:
     (convolution(2, 3, dilation=400, channels=16, copies=4), "weights", MOST_WEIGHTS),
     (pool(300, 300, 3), "taps of poolings", MOST_TAPS)])
 def test_too_much_work_is_refused_from_the_shapes(data: bytes, what: str, most: int) -> None:
-    with pytest.raises(ModelError, match=rf"test: operator \d .* takes \d+ {what}.* less than {most} are run"):
+    with pytest.raises(ModelError, match=rf"test: operator \d+ .* takes \d+ {what}.* less than {most} are run"):
         twin_of(data)
 
 

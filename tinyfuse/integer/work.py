@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from tinyfuse.core.errors import ModelError
 from tinyfuse.tflite.graph import Graph, Operator
 
@@ -20,7 +22,8 @@ MOST_TAPS = 1 << 17
 """Places of all windows that are served one after the other: of poolings, depthwise and transposed convolutions. A step
 of an LSTM counts as STEP_TAPS."""
 STEP_TAPS = 16
-
+MOST_TABLES = 256
+"""Functions of int16 codes that are tables, of 65,536 codes and slopes each."""
 
 Shape = tuple[int, ...]
 
@@ -31,11 +34,12 @@ class Work(NamedTuple):
     products: int = 0
     weights: int = 0
     taps: int = 0
+    tables: int = 0
 
 
 def check_work(graph: Graph) -> None:
     """Raise :class:`ModelError` if ``graph`` goes beyond the bounds; names the operator that does."""
-    limits = Work(MOST_PRODUCTS, max(MOST_WEIGHTS, 2 * _stored(graph)), MOST_TAPS)
+    limits = Work(MOST_PRODUCTS, max(MOST_WEIGHTS, 2 * _stored(graph)), MOST_TAPS, MOST_TABLES)
     total = Work()
     for operator in graph.operators:
         total = Work(*map(sum, zip(total, _work(operator, graph), strict=True)))
@@ -46,7 +50,7 @@ def check_work(graph: Graph) -> None:
 
 
 _NAMES = ("multiply-accumulates", "weights (with the zeros of dilations)",
-          "taps of poolings, depthwise and transposed convolutions (and LSTM steps)")
+          "taps of poolings, depthwise and transposed convolutions (and LSTM steps)", "tables of int16 codes")
 
 
 def _stored(graph: Graph) -> int:
@@ -57,6 +61,8 @@ def _stored(graph: Graph) -> int:
 
 def _work(operator: Operator, graph: Graph) -> Work:
     """What ``operator`` costs; nothing where its shapes are not those of its kind, which its own builder refuses."""
+    if operator.name in _TABLES and operator.inputs and graph.tensors[operator.inputs[0]].dtype == np.int16:
+        return Work(tables=1)
     count, find = _KINDS.get(operator.name, (-1, None))
     if find is None or len(operator.inputs) <= count or min(operator.inputs[:count + 1]) < 0:
         return Work()
@@ -113,6 +119,7 @@ def _pool(operator: Operator, given: list[Shape], found: Shape) -> Work:
     return Work(math.prod(found) * math.prod(map(min, kernel, given[0][1:3])), 0, taps)
 
 
+_TABLES = ("ABS", "DEQUANTIZE", "LEAKY_RELU", "LOGISTIC", "QUANTIZE", "RELU", "RELU6", "SOFTMAX", "TANH")
 _FOUR_AXES = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "AVERAGE_POOL_2D", "MAX_POOL_2D")
 _KINDS: dict[str, tuple[int, Callable[[Operator, list[Shape], Shape], Work]]] = {
     "CONV_2D": (1, _convolution), "DEPTHWISE_CONV_2D": (1, _depthwise), "TRANSPOSE_CONV": (2, _transpose_conv),

@@ -19,6 +19,10 @@ from tinyfuse.tflite.graph import Graph, Operator, Tensor
 _SAME_NUMBERS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "STRIDED_SLICE", "SLICE")
 _CODES = {"int8": (-128, 127), "int16": (-(1 << 15), (1 << 15) - 1), "bool": (0, 1)}
 
+Bounds = tuple[int, int] | None
+ANY = -(1 << 31), (1 << 31) - 1
+"""The first and the last int32."""
+
 
 @dataclass(frozen=True, eq=False)
 class Lookup:
@@ -75,26 +79,30 @@ def lookup(operator: Operator, graph: Graph) -> Node:
 
 
 def _check_places(graph: Graph, places: Tensor, size: int, target: Tensor) -> None:
-    bounds = place_bounds(graph, places.index)
+    bounds = number_bounds(graph).get(places.index, ANY)
     if bounds is not None and not 0 <= bounds[0] <= bounds[1] < size:
         raise ModelError(f"'{target.name}': GATHER of places '{places.name}', which may be {bounds[0]} to {bounds[1]}; "
                          f"TFLite Micro reads beyond what it has, 0 to {size - 1}, without a word")
 
 
-def place_bounds(graph: Graph, index: int) -> tuple[int, int] | None:
-    """Bound the numbers in the tensor ``index``; None for those of an input, which whoever gives them keeps small."""
-    made_by = {out: operator for operator in graph.operators for out in operator.outputs}
-    while index in made_by and (made_by[index].name in _SAME_NUMBERS or _is_copy(graph, made_by[index])):
-        index = made_by[index].inputs[0]
-    if index in graph.inputs:
-        return None
-    operator = made_by.get(index)
-    if operator is not None and operator.name in ("ARG_MAX", "ARG_MIN"):
+def number_bounds(graph: Graph) -> dict[int, Bounds]:
+    """Bound the numbers in each computed int32 tensor; None for those that are given, by one who keeps them small."""
+    found: dict[int, Bounds] = {index: None for index in graph.inputs}
+    for operator in graph.operators:
+        if graph.tensors[operator.outputs[0]].dtype == np.int32:
+            found[operator.outputs[0]] = _made(graph, operator, found)
+    return found
+
+
+def _made(graph: Graph, operator: Operator, found: dict[int, Bounds]) -> Bounds:
+    if operator.name in _SAME_NUMBERS or _is_copy(graph, operator):
+        return found.get(operator.inputs[0], ANY)
+    if operator.name in ("ARG_MAX", "ARG_MIN"):
         source, axes = (graph.tensors[one] for one in operator.inputs[:2])
-        return 0, source.shape[int(np.ravel(axes.data)[0])] - 1 if axes.data is not None else 1 << 31
-    if operator is not None and operator.name == "CAST":
-        return _CODES.get(graph.tensors[operator.inputs[0]].dtype.name, (-1, -1))
-    return -(1 << 31), (1 << 31) - 1
+        return 0, source.shape[int(np.ravel(axes.data)[0])] - 1 if axes.data is not None else ANY[1]
+    if operator.name == "CAST":
+        return _CODES.get(graph.tensors[operator.inputs[0]].dtype.name, ANY)
+    return ANY
 
 
 def _is_copy(graph: Graph, operator: Operator) -> bool:

@@ -6,10 +6,12 @@ to int32, which C defines for numbers that fit alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tinyfuse.core.errors import ModelError
-from tinyfuse.integer.operators.lookup import input_limit, place_bounds
+from tinyfuse.integer.operators.lookup import ANY, Bounds, input_limit, number_bounds
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 MOST = 1 << 30
@@ -52,25 +54,32 @@ def _most(graph: Graph, index: int) -> int | None:
 
 
 def _largest(graph: Graph, index: int) -> float:
-    """The largest size of a number in the float32 tensor ``index``."""
-    found: dict[int, float] = {}
-    for operator in graph.operators:
-        if graph.tensors[operator.outputs[0]].dtype == np.float32:
-            moved = [found[one] if one in found else _in_constant(graph.tensors[one]) for one in operator.inputs
-                     if one >= 0 and graph.tensors[one].dtype == np.float32]
-            found[operator.outputs[0]] = max(moved) if moved else _made(graph, operator)
-    return found.get(index, float("inf"))
+    """The largest size of a number in the float32 tensor ``index``: of what is moved into it."""
+    makers = {operator.outputs[0]: operator for operator in graph.operators}
+    left, seen, made, largest = [index], set[int](), list[Operator](), 0.0
+    while left:
+        tensor = graph.tensors[left.pop()]
+        if tensor.index in seen:
+            continue
+        seen.add(tensor.index)
+        maker = makers.get(tensor.index)
+        moved = [] if maker is None else [one for one in maker.inputs if one >= 0 and
+                                          graph.tensors[one].dtype == np.float32]
+        if moved:
+            left += moved
+        elif maker is not None:
+            made.append(maker)
+        else:
+            largest = max(largest, float("inf") if tensor.data is None else float(np.abs(tensor.data).max(initial=0.0)))
+    whole = number_bounds(graph) if any(graph.tensors[one.inputs[0]].dtype == np.int32 for one in made) else {}
+    return max([largest, *(_made(graph, operator, whole) for operator in made)])
 
 
-def _in_constant(tensor: Tensor) -> float:
-    return float("inf") if tensor.data is None else float(np.abs(tensor.data).max(initial=0.0))
-
-
-def _made(graph: Graph, operator: Operator) -> float:
+def _made(graph: Graph, operator: Operator, whole: Mapping[int, Bounds]) -> float:
     """The largest number that DEQUANTIZE or CAST makes."""
     source = graph.tensors[operator.inputs[0]]
     if source.dtype == np.int32:
-        bounds = place_bounds(graph, source.index)
+        bounds = whole.get(source.index, ANY)
         return 0.0 if bounds is None else float(max(map(abs, bounds)))
     if operator.name == "CAST":
         return float(_WHOLE.get(source.dtype.name, float("inf")))
