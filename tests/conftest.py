@@ -92,13 +92,6 @@ def real_digits(real_data: Path, shared_folder: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def trained_early(tiny_dataset: Dataset, shared_folder: Path) -> Network:
-    """Early fusion, trained once on the tiny data set; tests that change files take a copy of its folder."""
-    with FileLock(shared_folder / "early.lock"):
-        return train_or_load("early", tiny_dataset, TrainConfig(epochs=10, batch_size=20), shared_folder / "early")
-
-
-@pytest.fixture(scope="session")
 def thin_early(tiny_dataset: Dataset, shared_folder: Path) -> Network:
     """Early fusion with a tenth of the work, trained once on the tiny data set; nothing in its folder is changed."""
     with FileLock(shared_folder / "thin.lock"), pytest.MonkeyPatch.context() as patch:
@@ -115,8 +108,11 @@ def listening_package(tiny_dataset: Dataset, shared_folder: Path) -> Path:
             MODEL, folder, dataset=tiny_dataset, vectors=1, name="net", frontend="image=160x120", application="live")
 
 
-def _lively_model(name: str) -> Any:
-    model, generator = zoo.build(name, INPUTS, 10), np.random.default_rng(11)
+def _lively_model(name: str, *, thin: bool = False) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        if thin:
+            patch.setattr(resnet8, "trunk", thin_trunk)
+        model, generator = zoo.build(name, INPUTS, 10), np.random.default_rng(11)
     for layer in model.layers:
         if layer.name.endswith("_bn"):
             n = layer.gamma.shape[0]
@@ -128,18 +124,20 @@ def _lively_model(name: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def lively_model() -> Callable[[str], Any]:
-    """``tf_keras`` model by name, whose batch norm parameters and biases are random, so that folding them matters."""
+def lively_model() -> Callable[..., Any]:
+    """f(name, thin=False): a ``tf_keras`` model, whose batch norm parameters and biases are random, so that folding
+    them matters; ``thin``: with a tenth of the work.
+    """
     return functools.cache(_lively_model)
 
 
 @pytest.fixture(scope="session")
-def lively_network(tiny_dataset: Dataset, lively_model: Callable[[str], Any]) -> Callable[[str], Network]:
+def lively_network(tiny_dataset: Dataset, lively_model: Callable[..., Any]) -> Callable[..., Network]:
     """The same as a network that says it was trained on the tiny data set; it has no file."""
 
     @functools.cache
-    def make(name: str) -> Network:
-        model = lively_model(name)
+    def make(name: str, *, thin: bool = False) -> Network:
+        model = lively_model(name, thin=thin) if thin else lively_model(name)
         table = describe_training(Trained(name, model, 1, 0.5, 0.5, 0.1), tiny_dataset, TrainConfig(epochs=1))
         seen = seen_inputs(model)
         return Network(name, model, tuple(one for one in INPUTS if one.name in seen), tiny_dataset.classes,
@@ -150,19 +148,20 @@ def lively_network(tiny_dataset: Dataset, lively_model: Callable[[str], Any]) ->
 
 @pytest.fixture(scope="session")
 def lively(tiny_dataset: Dataset,
-           lively_network: Callable[[str], Network]) -> Callable[[str], tuple[Network, Baseline]]:
+           lively_network: Callable[..., Network]) -> Callable[..., tuple[Network, Baseline]]:
     """Lively network and its int8 graph by name, each made once."""
 
     @functools.cache
-    def make(name: str) -> tuple[Network, Baseline]:
-        network = lively_network(name)
+    def make(name: str, *, thin: bool = False) -> tuple[Network, Baseline]:
+        network = lively_network(name, thin=thin) if thin else lively_network(name)
         return network, baseline(network, tiny_dataset.train.balanced(40, seed=0))
 
     return make
 
 
-SLOW_FIRST = ("test_bench", "test_real_data", "test_any_inputs", "test_verify", "test_docs", "test_select", "test_qat",
-              "test_cli", "test_program", "test_attack", "test_models_again", "test_models")
+SLOW_FIRST = ("test_any_inputs", "test_docs", "test_real_data", "test_bench", "test_verify", "test_random_graphs",
+              "test_select", "test_qat", "test_graph", "test_own_network", "test_cli", "test_studies", "test_program",
+              "test_autoencoder", "test_attack", "test_certify", "test_waves", "test_models_again", "test_models")
 """Files that take longest: begun first, so that no worker is left with one at the end."""
 
 

@@ -35,8 +35,9 @@ def model(lively: Lively) -> Callable[[str, str], IntegerModel]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", zoo.DIGIT_NETWORKS)
-@pytest.mark.parametrize("recipe, optimize", [("w6", "ram"), ("w9", "speed"), ("w7", "size")])
+@pytest.mark.parametrize("name, recipe, optimize", [
+    ("early", "w6", "ram"), ("early", "w9", "speed"), ("early", "w7", "size"), ("image", "w9", "speed"),
+    ("audio", "w2", "size"), ("intermediate", "w7", "speed"), ("late", "w9", "ram")])
 def test_every_tensor_is_the_twins(model: Callable[[str, str], IntegerModel], tmp_path: Path, name: str, recipe: str,
                                    optimize: str) -> None:
     """On the host under the sanitizers."""
