@@ -87,7 +87,7 @@ def _check_places(graph: Graph, places: Tensor, size: int, target: Tensor) -> No
 
 def number_bounds(graph: Graph) -> dict[int, Bounds]:
     """Bound the numbers in each computed int32 tensor; None for those that are given, by one who keeps them small."""
-    found: dict[int, Bounds] = {index: None for index in graph.inputs}
+    found = dict[int, Bounds](dict.fromkeys(graph.inputs))
     for operator in graph.operators:
         if graph.tensors[operator.outputs[0]].dtype == np.int32:
             found[operator.outputs[0]] = _made(graph, operator, found)
