@@ -172,7 +172,7 @@ def width_text(line: SummaryRow) -> str:
 
 
 def attack_text(mode: str, line: SummaryRow) -> str:
-    """Say what an adversary does: "when an adversary changes every value of audio by up to 0.03"."""
+    """Say what an adversary does: "when an adversary changes every value of mic by up to 0.03"."""
     what, rounded = "all inputs" if mode == ALL else mode, line.robust_real.get(mode)
     before = f" (on {100 * rounded.value:.1f} % before the device rounds it to codes)" if rounded else ""
     own = line.epsilon.get(mode, line.epsilon) if isinstance(line.epsilon, Mapping) else line.epsilon or 0.0

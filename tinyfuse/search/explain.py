@@ -61,7 +61,7 @@ def answer(found: SelectionRecord) -> list[tuple[str, str]]:
 
 
 def title(found: SelectionRecord) -> str:
-    """Name the chosen widths: "image 3.6, audio 4.2, shared 2.6 bits"."""
+    """Name the chosen widths: "camera 3.6, mic 4.2, shared 2.6 bits"."""
     parts = [f"{branch} {_mean(own):.1f}" for branch in found.branches
              if (own := [unit for unit in found.units if unit.branch == branch])]
     return f"{', '.join(parts)} bits"
