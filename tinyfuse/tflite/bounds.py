@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 MAX_TABLES = 1 << 15
-MAX_SHARED = 2  # bytes reached by all vectors together, in file sizes: parts of a sound file hardly overlap
+MAX_SHARED = 4
+"""Bytes reached by all vectors together, in sizes of the file: some writers let tables share what is equal."""
+ALWAYS_SHARED = 8 << 20
+"""Bytes that may be reached in a small file too."""
 STRINGS_IN_OPTIONS = {111: "VarHandleOptions"}
 """Of builtin_options, those that hold strings, which the generated code copies."""
 
@@ -45,8 +48,8 @@ class NotRead(ValueError):
 def check(data: bytes) -> None:
     """Raise :class:`OutOfBounds` unless every table, vector and string reachable in ``data`` lies inside it.
 
-    Time and memory to read the file are then bounded: at most MAX_TABLES tables, and vectors and strings of at most
-    MAX_SHARED file sizes in total, however often they are referred to.
+    Raises :class:`NotRead` for a file, sound or not, whose reading is not bounded in time and memory: at most
+    MAX_TABLES tables, and vectors and strings of at most MAX_SHARED file sizes in total, or ALWAYS_SHARED, are read.
     """
     walk = _Walk(data)
     walk.table("Model", walk.offset(0))
@@ -54,7 +57,7 @@ def check(data: bytes) -> None:
 
 class _Walk:
     def __init__(self, data: bytes) -> None:
-        self.data, self.tables, self.bytes_left = data, MAX_TABLES, MAX_SHARED * len(data)
+        self.data, self.tables, self.bytes_left = data, MAX_TABLES, max(MAX_SHARED * len(data), ALWAYS_SHARED)
 
     def number(self, place: int, size: int, *, signed: bool = False) -> int:
         self.inside(place, size)
@@ -71,7 +74,7 @@ class _Walk:
     def table(self, name: str, place: int) -> None:
         self.tables -= 1
         if self.tables < 0:
-            raise OutOfBounds(f"more than {MAX_TABLES} tables")
+            raise NotRead(f"it has more than {MAX_TABLES} tables, which no microcontroller holds; use a smaller model")
         vtable = place - self.number(place, 4, signed=True)
         length, size = self.number(vtable, 2), self.number(vtable + 2, 2)
         self.inside(vtable, length)
@@ -108,7 +111,8 @@ class _Walk:
         self.inside(start, size)
         self.bytes_left -= size
         if self.bytes_left < 0:
-            raise OutOfBounds("its parts overlap")
+            raise NotRead("its tables share parts so often that "
+                          f"{max(MAX_SHARED * len(self.data), ALWAYS_SHARED)} bytes do not hold them; write each once")
         return start
 
     def elements(self, kind: str, place: int) -> None:
