@@ -21,6 +21,12 @@ typedef struct {
   uint16_t layer, tensor;
 } tny_add_t;
 
+/* Whether a factor is 2^19 exactly, as that of the operand with the larger scale is. */
+TNY_INLINE int tny_is_exact(const tny_factor_t *factor)
+{
+  return factor->multiplier == (int32_t)1 << 30 && factor->left - factor->shift == (TNY_IMPL == 2 ? 20 : 21);
+}
+
 #if TNY_IMPL == 2
 TNY_INLINE int32x4_t tny_times4(const tny_factor_t *factor, int32x4_t x)
 {

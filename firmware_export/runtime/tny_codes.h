@@ -20,6 +20,10 @@ TNY_INLINE int8_t *tny_place(const tny_conv_t *conv, const tny_sink_t *sink, int
   return (int8_t *)(tny_row(sink->ring, row + next->pad_top) + (next->pad_left + x) * next->in_c + c);
 }
 
+/* What becomes of sums. Where the clamp begins at the zero point, as behind a ReLU, halves of negative sums need no care:
+ * those are clamped. */
+enum { TNY_TO_CODES, TNY_TO_LANES, TNY_ADD_EXACT, TNY_ADD_TO_EXACT, TNY_TO_RELU_CODES, TNY_TO_RELU_LANES };
+
 /* Where a window starts from: the bias. */
 TNY_INLINE void tny_begin(const tny_conv_t *conv, int32_t c, int32_t *bias)
 {

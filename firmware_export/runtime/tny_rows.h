@@ -26,13 +26,15 @@ TNY_INLINE void tny_widen(const tny_conv_t *conv, tny_lane_t *out, const int8_t 
 {
 #if TNY_IMPL == 2
   (void)conv;
-  for (; count >= 16; count -= 16, in += 16, out += 16) {
-    vstrbq_s8(out, vldrbq_s8(in));
-  }
-  if (count > 0) {
-    const mve_pred16_t left = vctp8q((uint32_t)count);
-    vstrbq_p_s8(out, vldrbq_z_s8(in, left), left);
-  }
+  __asm volatile("wlstp.8 lr, %2, 2f\n"
+                 "1:\n\t"
+                 "vldrb.8 q0, [%1], #16\n\t"
+                 "vstrb.8 q0, [%0], #16\n\t"
+                 "letp lr, 1b\n"
+                 "2:"
+                 : "+r"(out), "+r"(in)
+                 : "r"(count)
+                 : "lr", "d0", "d1", "memory");
 #elif TNY_IMPL == 0
   (void)conv;
   memcpy(out, in, (size_t)count);
@@ -89,7 +91,24 @@ TNY_FUNCTION void tny_gather_taps(const tny_conv_t *conv, tny_lane_t *out, const
 {
   const int32_t lanes = taps * conv->in_c, step = conv->stride_w, run_length = conv->run_length;
   const int32_t last = in == NULL ? -1 : conv->in_w - taps; /* column from which all taps are inside */
+#if TNY_IMPL == 2
+  const mve_pred16_t some = vctp8q((uint32_t)lanes);
+#endif
   for (int32_t column = conv->out_w; column > 0; column--, x += step, out += run_length) {
+#if TNY_IMPL == 2
+    if (lanes <= 16 && x >= 0 && x <= last) {
+      int32_t inside = tny_least(column, (last - x) / step + 1);
+      const int8_t *from = in + x * conv->in_c;
+      column -= inside;
+      x += step * inside;
+      for (; inside > 0; inside--, from += step * conv->in_c, out += run_length) {
+        vstrbq_p_s8(out, vldrbq_z_s8(from, some), some);
+      }
+      if (column == 0) {
+        return;
+      }
+    }
+#endif
     if (x < 0 || x > last) {
       tny_gather_edge(conv, out, in, x, taps);
     } else {

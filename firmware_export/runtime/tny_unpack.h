@@ -75,22 +75,33 @@ TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tn
   tny_weights16(from, 2u * i + 1u, n, out + TNY_CHUNK_WEIGHTS * i + 16u);
 }
 #else
+/* A mask of bytes, in a register with the DSP extension: only then one instruction shifts and masks. */
+TNY_INLINE uint32_t tny_mask4(uint32_t byte)
+{
+  uint32_t mask = byte * 0x01010101u;
+#if TNY_IMPL == 1
+  __asm("" : "+r"(mask));
+#endif
+  return mask;
+}
+
 /* Field k of four streams of n-bit fields, one in each byte; k and n are constants wherever this is inlined. */
 TNY_INLINE uint32_t tny_fields4(const uint32_t *words, uint32_t k, uint32_t n)
 {
   const uint32_t at = 4u * (k * n / 8u), shift = k * n % 8u, mask = (1u << n) - 1u;
-  const uint32_t low = words[at] >> shift & (mask & 0xFFu >> shift) * 0x01010101u;
+  if (n == 8u) {
+    return words[at];
+  }
+  const uint32_t low = words[at] >> shift & tny_mask4(mask & 0xFFu >> shift);
   if (shift + n <= 8u) {
     return low;
   }
-  return low | (words[at + 4u] << (8u - shift) & (mask & 0xFFu << (8u - shift)) * 0x01010101u);
+  return low | (words[at + 4u] << (8u - shift) & tny_mask4(mask & 0xFFu << (8u - shift)));
 }
 
 #if TNY_IMPL == 1
-typedef uint32_t __attribute__((may_alias)) tny_two_lanes_t;
-
 /* Two weights from bytes 0 and 2 of `field`, or with `upper` 1 and 3; `one` likewise holds the lowest of 9 bits. */
-TNY_INLINE void tny_store2(tny_lane_t *out, uint32_t field, uint32_t one, int upper, uint32_t n)
+TNY_INLINE uint32_t tny_both(uint32_t field, uint32_t one, int upper, uint32_t n)
 {
   uint32_t both = (0x10000u - (1u << (n - 1u))) * 0x10001u;
 #define TNY_EXTEND_ADD(x)                                              \
@@ -105,8 +116,17 @@ TNY_INLINE void tny_store2(tny_lane_t *out, uint32_t field, uint32_t one, int up
     TNY_EXTEND_ADD(one)
   }
 #undef TNY_EXTEND_ADD
-  *(tny_two_lanes_t *)(void *)out = both; /* always at a multiple of 4 bytes */
+  return both;
 }
+
+/* Four words of chunk `number`, two at once, which no compiler is sure to do. */
+#define TNY_STORE_4(number, first, second)                                                                          \
+  if (i == (number)) {                                                                                              \
+    __asm volatile("strd %1, %2, " first "\n\tstrd %3, %4, " second                                                 \
+                   :                                                                                                \
+                   : "r"(out), "r"(words4[0]), "r"(words4[1]), "r"(words4[2]), "r"(words4[3])                       \
+                   : "memory");                                                                                     \
+  }
 #else
 /* The weights of one lane of both channels, from byte `at` of `a` and `b`; `one_a`, `one_b` hold the lowest of 9 bits. */
 TNY_INLINE int32_t tny_both(uint32_t a, uint32_t b, uint32_t one_a, uint32_t one_b, uint32_t at, uint32_t n)
@@ -128,13 +148,15 @@ TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tn
   const uint32_t a = tny_fields4(words, 2u * i, whole), b = tny_fields4(words, 2u * i + 1u, whole);
   const uint32_t one_a = n < 9u ? 0u : tny_fields4(ones, 2u * i, 1u);
   const uint32_t one_b = n < 9u ? 0u : tny_fields4(ones, 2u * i + 1u, 1u);
-  out += TNY_CHUNK_WEIGHTS * i;
 #if TNY_IMPL == 1
-  tny_store2(out, a, one_a, 0, n);
-  tny_store2(out + 2, b, one_b, 0, n);
-  tny_store2(out + 4, a, one_a, 1, n);
-  tny_store2(out + 6, b, one_b, 1, n);
+  const uint32_t words4[4] = {tny_both(a, one_a, 0, n), tny_both(b, one_b, 0, n), tny_both(a, one_a, 1, n),
+                              tny_both(b, one_b, 1, n)};
+  TNY_STORE_4(0u, "[%0]", "[%0, #8]")
+  TNY_STORE_4(1u, "[%0, #64]", "[%0, #72]")
+  TNY_STORE_4(2u, "[%0, #128]", "[%0, #136]")
+  TNY_STORE_4(3u, "[%0, #192]", "[%0, #200]")
 #else
+  out += TNY_CHUNK_WEIGHTS * i;
   out[0] = tny_both(a, b, one_a, one_b, 0u, n);
   out[1] = tny_both(a, b, one_a, one_b, 2u, n);
   out[2] = tny_both(a, b, one_a, one_b, 1u, n);
@@ -143,32 +165,42 @@ TNY_INLINE void tny_unpack_chunk(const uint32_t *words, const uint32_t *ones, tn
 }
 #endif
 
+/* At most four chunks of two channels. */
+TNY_INLINE void tny_unpack_block(const uint32_t *restrict words, tny_weight_t *restrict out, uint32_t chunks, uint32_t n)
+{
+#if TNY_IMPL == 2
+  const uint32_t columns = 1u;
+#else
+  const uint32_t columns = 4u;
+#endif
+  for (uint32_t column = 0; column < columns; column++) {
+    const uint32_t *const from = words + column, *const ones = from + 8u * chunks;
+    tny_weight_t *const to = out + TNY_CHUNK_WEIGHTS / 4 * column;
+    tny_unpack_chunk(from, ones, to, 0u, n);
+    if (chunks > 1u) {
+      tny_unpack_chunk(from, ones, to, 1u, n);
+    }
+    if (chunks > 2u) {
+      tny_unpack_chunk(from, ones, to, 2u, n);
+    }
+    if (chunks > 3u) {
+      tny_unpack_chunk(from, ones, to, 3u, n);
+    }
+  }
+}
+
 /* `chunks` chunks of two channels; n is a constant wherever this is inlined. */
 TNY_INLINE void tny_unpack(const uint32_t *restrict words, tny_weight_t *restrict out, uint32_t chunks, uint32_t n)
 {
-  for (;; words += 4u * n, out += 4u * TNY_WEIGHT_BYTES(n) * TNY_CHUNK_WEIGHTS, chunks -= 4u) {
-#if TNY_IMPL == 2
-    const uint32_t columns = 1u;
-#else
-    const uint32_t columns = 4u;
+#ifndef TNY_SMALL
+  for (; chunks >= 4u; words += 4u * n, out += 4u * TNY_WEIGHT_BYTES(n) * TNY_CHUNK_WEIGHTS, chunks -= 4u) {
+    tny_unpack_block(words, out, 4u, n); /* which asks nothing */
+  }
 #endif
-    for (uint32_t column = 0; column < columns; column++) {
-      const uint32_t *const from = words + column, *const ones = from + 8u * (chunks < 4u ? chunks : 4u);
-      tny_weight_t *const to = out + TNY_CHUNK_WEIGHTS / 4 * column;
-      tny_unpack_chunk(from, ones, to, 0u, n);
-      if (chunks > 1u) {
-        tny_unpack_chunk(from, ones, to, 1u, n);
-      }
-      if (chunks > 2u) {
-        tny_unpack_chunk(from, ones, to, 2u, n);
-      }
-      if (chunks > 3u) {
-        tny_unpack_chunk(from, ones, to, 3u, n);
-      }
-    }
-    if (chunks <= 4u) {
-      return;
-    }
+  for (; chunks > 0u; words += 4u * n, out += 4u * TNY_WEIGHT_BYTES(n) * TNY_CHUNK_WEIGHTS) {
+    const uint32_t some = chunks < 4u ? chunks : 4u;
+    tny_unpack_block(words, out, some, n);
+    chunks -= some;
   }
 }
 

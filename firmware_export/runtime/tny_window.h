@@ -43,6 +43,20 @@ struct tny_window {
   "vmladava.s8 r12, q2, q1\n\t"     \
   "vmladava.s8 r6, q3, q0\n\t"      \
   "vmladava.s8 lr, q3, q1\n\t"
+/* 16 lanes in `x` of one pixel and in `y` of the next meet the weights of four channels at `a` to `d`. */
+#define TNY_MEET(x, y, a, b, c, d)      \
+  "vldrw.32 q2, [" a "]\n\t"            \
+  "vldrw.32 q3, [" b "]\n\t"            \
+  "vmladava.s8 r0, q2, " x "\n\t"      \
+  "vmladava.s8 r8, q2, " y "\n\t"      \
+  "vldrw.32 q2, [" c "]\n\t"            \
+  "vmladava.s8 r2, q3, " x "\n\t"      \
+  "vmladava.s8 r10, q3, " y "\n\t"     \
+  "vldrw.32 q3, [" d "]\n\t"            \
+  "vmladava.s8 r4, q2, " x "\n\t"      \
+  "vmladava.s8 r12, q2, " y "\n\t"     \
+  "vmladava.s8 r6, q3, " x "\n\t"      \
+  "vmladava.s8 lr, q3, " y "\n\t"
 /* 8 lanes, whose weights have 9 bits: both as 16 bits. */
 #define TNY_WIDE_STEP               \
   "vldrb.s16 q0, [r3], #8\n\t"      \

@@ -223,12 +223,16 @@ class _Board:
     def _block(self, machine: Any, address: int, size: int, data: Any) -> None:
         length = self._lengths.get((address, size))
         if length is None:
-            length = self._lengths[address, size] = _count(bytes(machine.mem_read(address, size)), self.core)
+            code = bytes(machine.mem_read(address, size))
+            length = self._lengths[address, size] = count_instructions(code, self.core)
         self.instructions += length
 
 
-def _count(code: bytes, core: Core) -> int:
-    """Instructions of 16 and 32 bits in ``code``; of Thumb the upper five bits tell them, of RISC-V the lower two."""
+def count_instructions(code: bytes, core: Core) -> int:
+    """Count the instructions in ``code``, of 16 and 32 bits.
+
+    Of Thumb the upper five bits tell which, of RISC-V the lower two.
+    """
     at = found = 0
     while at < len(code):
         long = code[at] & 3 == 3 if core.family == "riscv" else code[at + 1] >> 3 in (0b11101, 0b11110, 0b11111)

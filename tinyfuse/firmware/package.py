@@ -43,8 +43,8 @@ from tinyfuse.firmware.vectors import Vectors, crc32, read_vectors, separated
 from tinyfuse.integer.arena import tflm_arena_bytes
 from tinyfuse.integer.model import IntegerModel, Port, load_model
 
-CODE_BYTES = 10 * 1024
-STACK_BYTES = 1024
+CODE_BYTES = 14 * 1024
+STACK_BYTES = 1152
 """What code and stack take about: more than on any emulated core for the fusion models (tests)."""
 MEANS = "extras/means.bin"
 SELF_TEST = 4
