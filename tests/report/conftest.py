@@ -138,6 +138,12 @@ def rows() -> list[Row]:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures of pages empty: drawing takes longer than all else, and has tests of its own."""
+    monkeypatch.setattr("tinyfuse.report.page.to_svg", lambda figure: "<svg></svg>")
+
+
+@pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """Write rows and facts as a run folder and return it."""
     def make(rows: list[Row], facts: RunFacts | None = FACTS) -> Path:

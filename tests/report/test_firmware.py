@@ -17,6 +17,8 @@ from tinyfuse.report.summary import SummaryRow, summarise
 from tinyfuse.report.vocabulary import firmware_notes, mismatches
 from tinyfuse.study.latest_rows import latest_rows
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FILE = {"file_sha256": "ab" * 32, "data_checksum": "data0"}
 
 

@@ -22,6 +22,8 @@ from tinyfuse.report import render
 from tinyfuse.report.trust import transfer_tables
 from tinyfuse.report.view import view_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 MakeRun = Callable[..., Path]
 
 

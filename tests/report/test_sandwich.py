@@ -17,6 +17,8 @@ from tinyfuse.report.figures.curves import sandwich_figure
 from tinyfuse.report.sandwich import sandwiches, tables
 from tinyfuse.report.view import view_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def run_of(budgets: tuple[float, ...] = (0.1, 0.2), **changes: Any) -> list[Row]:
     """Four samples of 8-bit integers; the first is proved at every budget, the last one wrong from the start."""

@@ -24,6 +24,8 @@ from tinyfuse.report.view import view_of
 from tinyfuse.report.vocabulary import common_letters, integer_judge
 from tinyfuse.study.worst_case import Accuracy
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def plain_table(lines: list[SummaryRow], *, failed: Sequence[Row] = (), scope: str = "") -> str:
     """The table as text, as a pipe gets it."""

@@ -10,6 +10,8 @@ from tinyfuse.core.statistics import two_level
 from tinyfuse.report.bench_page import render_page
 from tinyfuse.report.view import RunView, view_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def rows_of(shares: dict[int, float], data: dict[int, str] | None = None) -> list[dict[str, object]]:
     """Clean and attacked rows of a float network in one training for each seed, n=100."""

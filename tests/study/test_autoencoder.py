@@ -57,8 +57,8 @@ def test_select_chooses_by_the_auc(machine: Dataset, network: Path, tmp_path: Pa
     """Of the finalists the one with the largest AUC under attack, of those that keep the AUC of 8 bits."""
     monkeypatch.setattr("tinyfuse.search.promote.measure_all", lambda *told, **more: None)  # compilers take seconds
     found = tinyfuse.select(network, machine, budget="flash=200kB", out=tmp_path, quick=True, widths=(2, 8), jobs=1,
-                            epsilon=0.2, sensitivity_samples=20, hessian_probes=2, calibration_samples=40,
-                            clean_loss=0.1)
+                            epsilon=0.2, granularity="modality", methods=(), sensitivity_samples=20, hessian_probes=2,
+                            calibration_samples=40, clean_loss=0.1)
     record = read_selection(tmp_path / "selection.json")
     assert all(set(one.auc) == {"clean", "spectrum"} for one in (*record.trials, *record.validation, *record.test))
     chosen, reference = record.best, next(one for one in record.validation if one.name.startswith("w8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from tinyfuse.report import vocabulary
 from tinyfuse.report.figures.style import to_svg
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from matplotlib.figure import Figure
 
 _FOLDER = Path(__file__).parent
@@ -23,14 +25,21 @@ def page_text(template: str, *, escape: bool = True, **context: Any) -> str:
 
     Templates hold the sentences; they also know the names of :mod:`tinyfuse.report.vocabulary`.
     """
+    environment = _environment(escape)
+    script = environment.get_template("sort.js.j2").render().strip()
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return environment.get_template(template).render(script=script, script_sha256=digest, **context)
+
+
+@functools.cache
+def _environment(escape: bool) -> Environment:
+    """Make what compiles templates, each of them once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(_FOLDER), undefined=StrictUndefined, autoescape=escape,
                               trim_blocks=True, lstrip_blocks=True)
     environment.globals.update({name: value for name, value in vars(vocabulary).items() if name[0] != "_"})
-    script = environment.get_template("sort.js.j2").render().strip()
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return environment.get_template(template).render(script=script, script_sha256=digest, **context)
+    return environment
 
 
 def picture(figure: Figure | None, kind: str, tables: Iterable[dict[str, Any]] = (), *, model: str = "",
