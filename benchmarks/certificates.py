@@ -1,6 +1,7 @@
 """Certificates over the integers: sandwich, escapes, speed and shares.
 
-    python benchmarks/certificates.py --data DIR [--limit N] [--small] [--epsilon image=0.1,audio=0.02] MODEL.tflite ...
+    python benchmarks/certificates.py --data DIR [--limit N] [--small] [--epsilon image=0.1,audio=0.02]
+        [--seconds-per-sample 10] MODEL.tflite ...
 
 1. Sandwich: every sample that is certified is attacked: PGD with restarts, Square, NES (profile ``strong``) and random
    corners of its ball; a certified sample that breaks is a violation, of which there must be none.
@@ -61,6 +62,7 @@ def main() -> int:
     parser.add_argument("models", nargs="+", metavar="MODEL.tflite")
     parser.add_argument("--epsilon", type=options.budgets, default={"image": 0.1, "audio": 0.02})
     parser.add_argument("--codes", type=options.budgets, help="whole codes instead")
+    parser.add_argument("--seconds-per-sample", type=float, default=0.0, metavar="S", help="of branch and bound")
     parser.add_argument("--small", action="store_true", help="few of everything, and PGD of 5 steps")
     for name in ("samples", "points", "values"):
         parser.add_argument(f"--{name}", type=options.positive, help=f"{name} of each model instead")
@@ -81,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
         given = {name: each for name, each in budget.items() if name in target.inputs} if isinstance(
             budget, dict) else budget
         key = "codes" if args.codes is not None else "epsilon"
-        found = api.certify(path, dataset, samples=size.samples, **{key: given})
+        found = api.certify(path, dataset, samples=size.samples,
+                            seconds_per_sample=args.seconds_per_sample, **{key: given})
         for rows in found.answers:
             print(_line(path, rows), flush=True)
         violations, points = sandwich(target, dataset, found.answers[-1], size)
@@ -170,7 +173,7 @@ def speed(target: TwinTarget, count: int, name: str) -> str:
         both.append(time.process_time() - middle)
         wall.append(time.perf_counter() - clock)
     return (f"{name}: intervals take {min(both[1:]) / min(forward[1:]):.2f} forward passes of the twin (CPU), "
-            f"{count / min(wall[1:]):.0f} samples/s")
+            f"{count / min(wall[1:]):.0f} samples/s, {count / min(both[1:]):.0f} for each second of one core")
 
 
 if __name__ == "__main__":

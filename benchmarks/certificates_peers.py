@@ -1,14 +1,16 @@
 """Certificates of the deployed integers beside auto_LiRPA's of the float network: same weights, samples and budget.
 
     pip install "torch>=2.13" appdirs && pip install --no-deps auto_LiRPA==0.3
-    python benchmarks/certificates_peers.py --data DIR --limit 60000 [--samples 1000] [--recursive] MODEL.tflite ...
+    python benchmarks/certificates_peers.py --data DIR --limit 60000 [--samples 1000] [--recursive]
+        [--seconds-per-sample 15] [--methods IBP,CROWN-IBP] MODEL.tflite ...
 
 The float network beside each ``.tflite`` (plain-late.keras of plain-late__w8.tflite), batch norms folded, becomes a
 torch module layer by layer; its logits must be Keras's. auto_LiRPA (Xu et al. 2020) bounds it by IBP, CROWN-IBP and
 CROWN in the ball of real values; we bound the integers by intervals, and by linear bounds where these do not suffice,
 in threat models G (codes) and R (real values that the device rounds: the same ball as theirs, and half a code more).
 A sample that theirs certifies and ours does not is either falsified on the integers (rounding truly costs it: the
-device answers wrong, or codes within the budget make it) or open (our bound is too loose).
+device answers wrong, or codes within the budget make it) or open (our bound is too loose). Of the open ones it is
+counted how many our lines would prove if no code were rounded, which is no proof: what roundings cost the bound.
 
 auto_LiRPA 0.3 was made for torch 1.12 and numpy 1: four names that these had are put back before it is imported.
 """
@@ -20,7 +22,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +31,11 @@ from typing import Any
 import numpy as np
 
 from tinyfuse import api
+from tinyfuse.analyses.certificates.ball import Ball
+from tinyfuse.analyses.certificates.branches import BRANCHES
+from tinyfuse.analyses.certificates.certify import LEANS, Certifier
+from tinyfuse.analyses.certificates.linear import SmallestArea
+from tinyfuse.analyses.certificates.record import BY
 from tinyfuse.cli import options
 from tinyfuse.core.errors import UsageError
 from tinyfuse.data import Dataset, Samples
@@ -36,9 +43,12 @@ from tinyfuse.data.sources import add_options, load_from
 from tinyfuse.nn.batch_norm_folding import folded
 from tinyfuse.nn.network import Network, open_network
 from tinyfuse.nn.predict import predict
+from tinyfuse.study.open_subject import model_and_data
 from tinyfuse.study.rows import SAMPLE_SEED
 from tinyfuse.threats.budgets import spread
+from tinyfuse.threats.code_threats import code_problem
 from tinyfuse.threats.modes import modes_of
+from tinyfuse.threats.threat import Threat
 
 METHODS = {"IBP": "IBP", "CROWN-IBP": "CROWN-IBP", "CROWN": "backward"}
 BATCH = {"IBP": 50, "CROWN-IBP": 25, "CROWN": 5}
@@ -201,13 +211,45 @@ class Peer:
 
 
 def ours(path: Path, dataset: Dataset, budget: Mapping[str, float], threat: str,
-         asked: argparse.Namespace) -> tuple[dict[str, np.ndarray], float]:
-    """Certify the integers; return bool [n] by quantity, and the seconds of it all."""
+         asked: argparse.Namespace) -> tuple[dict[str, np.ndarray], float, int]:
+    """Certify the integers; return bool [n] by quantity, the seconds of it all, and how many branches prove."""
     found = api.certify(path, dataset, epsilon=dict(budget), modality=",".join(budget), samples=asked.samples,
-                        threat=threat, recursive=asked.recursive)
+                        threat=threat, recursive=asked.recursive, seconds_per_sample=asked.seconds_per_sample)
     rows = {row["quantity"]: row for row in found.rows}
+    branches = rows[BY + BRANCHES]["value"] * asked.samples if BY + BRANCHES in rows else 0
     return ({name: np.asarray(rows[name]["each"]) > 0 for name in ("certified", "falsified")},
-            float(rows["seconds"]["value"]))
+            float(rows["seconds"]["value"]), round(branches))
+
+
+def unrounded(path: Path, dataset: Dataset, budget: Mapping[str, float], threat: str, open_ones: np.ndarray,
+              samples: Samples) -> int:
+    """Count the ``open_ones`` (bool [n]) that our lines would prove if no code were rounded."""
+    places = np.flatnonzero(open_ones)
+    if not len(places):
+        return 0
+    own, _ = model_and_data(path, dataset)
+    certifier, drawn = Certifier(own.twin), samples.take(places)
+    allowed, batch = code_problem(Threat.of(own.inputs, budget, "linf"), drawn.inputs, own.twin.grids, threat)
+    boxes = exact_boxes(certifier, Ball.of(allowed, batch, own.twin.grids))
+    for index, affine in certifier.linear.affine.items():
+        certifier.linear.affine[index] = replace(affine, slack=np.zeros_like(affine.slack))
+    bounds = [certifier.by_lines(boxes, drawn.label, guide=SmallestArea(certifier.linear, lean)) for lean in LEANS]
+    return int((np.maximum.reduce(bounds) > 0).all(axis=1).sum())
+
+
+def exact_boxes(certifier: Certifier, ball: Ball) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Bound every tensor in real arithmetic: the weights and clamps of the integers, without a rounding."""
+    intervals, ends = certifier.intervals, certifier.movement.ends
+    found = dict(intervals.columns(ball.boxes))
+    for index in intervals.order:
+        affine = certifier.linear.affine[index]
+        given = [found[source] for source in intervals.inputs_of[index]]
+        if affine.slack.any():
+            low, high = affine.span(*(end.astype(np.float64) for box in given for end in box))
+        else:
+            low, high = (affine.forth(*(box[side].astype(np.float64) for box in given)) for side in (0, 1))
+        found[index] = np.clip(low, *ends[index]), np.clip(high, *ends[index])
+    return found
 
 
 def compared(path: Path, dataset: Dataset, asked: argparse.Namespace) -> Iterator[str]:
@@ -219,17 +261,18 @@ def compared(path: Path, dataset: Dataset, asked: argparse.Namespace) -> Iterato
     for names in modes_of(network.input_names).values():
         budget = {name: given[name] for name in names}
         theirs, times = {}, {}
-        for method in METHODS:
+        for method in asked.methods:
             began = time.perf_counter()
             theirs[method] = peer.certified(method, budget)
             times[method] = time.perf_counter() - began
         best = np.logical_or.reduce(list(theirs.values()))
         for kind, threat in (("G", "codes"), ("R", "real")):
-            own, seconds = ours(path, dataset, budget, threat, asked)
+            own, seconds, branches = ours(path, dataset, budget, threat, asked)
             missed = best & ~own["certified"]
-            counts = [int(flags.sum()) for flags in (*theirs.values(), best, own["certified"])]
-            split = [int(flags.sum()) for flags in (missed & own["falsified"], missed & ~own["falsified"],
-                                                    own["certified"] & ~best)]
+            counts = [*(int(flags.sum()) for flags in (*theirs.values(), best, own["certified"])), branches]
+            left = missed & ~own["falsified"]
+            split = [int(flags.sum()) for flags in (missed & own["falsified"], left, own["certified"] & ~best)]
+            split.insert(2, unrounded(path, dataset, budget, threat, left, samples))
             within = ", ".join(f"{name} {size:.4g}" for name, size in budget.items())
             yield line([f"{path.parent.name} {path.stem.partition('__')[2]}", within, kind, *counts, *split,
                         *(f"{one:.1f}" for one in (*times.values(), seconds))])
@@ -248,6 +291,9 @@ def main() -> int:
     parser.add_argument("--epsilon", type=options.budgets, default={"image": 0.1, "audio": 0.02})
     parser.add_argument("--samples", type=options.positive, default=1000)
     parser.add_argument("--recursive", action="store_true", help="our bound by lines in every layer too")
+    parser.add_argument("--seconds-per-sample", type=float, default=0.0, metavar="S", help="of our branch and bound")
+    parser.add_argument("--methods", type=lambda text: text.split(","), default=list(METHODS),
+                        help=f"of theirs, from {', '.join(METHODS)} (default: all)")
     return options.guarded(run, parser.parse_args())
 
 
@@ -255,8 +301,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the table."""
     load_peer()
     dataset = load_from(args)
-    head = ["model", "attacked within", "threat", *METHODS, "theirs, any", "ours", "only theirs: broken as integers",
-            "only theirs: open", "only ours", *(f"s {name}" for name in METHODS), "s ours"]
+    head = ["model", "attacked within", "threat", *args.methods, "theirs, any", "ours", "of these by branches",
+            "only theirs: broken as integers", "only theirs: open", "of these proved without roundings", "only ours",
+            *(f"s {name}" for name in args.methods), "s ours"]
     print(f"{args.samples} test samples, counts\n\n{line(head)}\n{line(['---'] * len(head))}")
     for path in map(Path, args.models):
         for text in compared(path, dataset, args):

@@ -30,6 +30,17 @@ def whole_codes(text: str) -> float | dict[str, float]:
     return found  # type: ignore[return-value]
 
 
+def seconds(text: str) -> float:
+    """Read how long something may take, in seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' are no seconds; give a number such as 10")
+    return value
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.tflite", help="an integer model")
     what = parser.add_argument_group("what an adversary may do")
@@ -48,7 +59,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how hard to try")
     how.add_argument("--recursive", action="store_true",
                      help="where lines do not suffice, also bound every layer by lines: seconds to minutes a sample")
-    how.add_argument("--seconds-per-sample", type=float, default=0.0, metavar="S",
+    how.add_argument("--seconds-per-sample", type=seconds, default=0.0, metavar="S",
                      help="split what is still open into cases, each with closer bounds, for up to so many seconds: a "
                           "proof, codes that break it, or open (default: not at all)")
     how.add_argument("--steps", type=options.positive, default=20, metavar="N",
