@@ -57,15 +57,14 @@ bits = 5
 TIMED = ("seconds", "train_seconds")
 
 
-def command(folder: Path, jobs: int = 1) -> list[str]:
+def command(folder: Path, *jobs: str) -> list[str]:
     (folder.parent / "fine.toml").write_text(FINE)
     (folder.parent / "matrix.toml").write_text(MATRIX.replace("FINE", str(folder.parent / "fine.toml")))
-    return ["bench", "--limit", "150", "--matrix", str(folder.parent / "matrix.toml"), "--out", str(folder), "--jobs",
-            str(jobs)]
+    return ["bench", "--limit", "150", "--matrix", str(folder.parent / "matrix.toml"), "--out", str(folder), *jobs]
 
 
-def finish(folder: Path, jobs: int = 1) -> str:
-    done = warm.finish(command(folder, jobs), folder.parent)
+def finish(folder: Path, *jobs: str) -> str:
+    done = warm.finish(command(folder, *jobs), folder.parent)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -85,11 +84,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("finished") / "run"
-    return folder, finish(folder, jobs=2)  # what is killed below runs in one process: the rows are the same
+    return folder, finish(folder)  # interpreters in processes; what is killed below runs in one: the rows are the same
 
 
 def killed_when(folder: Path, ready: Any) -> None:
-    process = warm.start(command(folder), Path(os.devnull), Path(os.devnull))
+    process = warm.start(command(folder, "--jobs", "1"), Path(os.devnull), Path(os.devnull))
     deadline = time.monotonic() + 300
     while process.is_alive() and time.monotonic() < deadline and not ready():
         time.sleep(0.02)
@@ -107,7 +106,7 @@ def test_killed_in_training_in_conversion_and_in_attacks(finished: tuple[Path, s
         killed_when(folder, ready)
         assert not (folder / "report/index.html").exists()
     before = rows.read_bytes()
-    finish(folder)
+    finish(folder, "--jobs", "1")
     after = rows.read_bytes()
     assert after.startswith(before[:before.rfind(b"\n") + 1])
     assert facts(folder) == facts(finished[0])

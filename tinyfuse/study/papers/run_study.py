@@ -31,6 +31,8 @@ from tinyfuse.study.papers.verdicts import Evidence
 FILE = "paper.json"  # a selection's folder holds a study.json
 ROWS = "results.jsonl"
 LIMIT = 1 << 20
+LAST = 100
+"""Jobs at the end that begin longest first, so that no worker is left with a long one; before, the most telling do."""
 _ALONE = Processes()
 Ended = tuple[str | None, Sequence[Row]]
 """What a job is about, and its rows; None when something has come that is worth telling."""
@@ -166,7 +168,7 @@ def _in_waves(waves: Iterable[Sequence[Job]], site: Site, workers: Workers) -> I
     for wave in waves:
         known = [(job, job.is_done(site)) for job in wave]
         yield from ((title(job), job.rows(site)) for job, there in known if there)
-        fresh = [job for job, there in known if not there]
+        fresh = sorted((job for job, there in known if not there), key=length_rank, reverse=True)
         if fresh:
             several = min(workers.jobs, len(fresh))
             threads = max(1, len(os.sched_getaffinity(0)) // several) if several > 1 else 0
@@ -176,7 +178,10 @@ def _in_waves(waves: Iterable[Sequence[Job]], site: Site, workers: Workers) -> I
 
 
 def _as_ready(waves: Iterable[Sequence[Job]], site: Site, workers: Workers) -> Iterator[Ended]:
-    """Do every job as soon as what it needs is there, and a worker is free; those of earlier waves first."""
+    """Do every job as soon as what it needs is there, and a worker is free; those of earlier waves first.
+
+    The last ones begin longest first.
+    """
     jobs = {job.identity: job for wave in waves for job in wave}
     needed = {identity: job.after & jobs.keys() for identity, job in jobs.items()}
     done: set[tuple[Any, ...]] = set()
@@ -184,7 +189,9 @@ def _as_ready(waves: Iterable[Sequence[Job]], site: Site, workers: Workers) -> I
 
     def tasks() -> Iterator[Task | None]:
         while jobs:
-            ready = next((identity for identity in jobs if needed[identity] <= done), None)
+            able = (identity for identity in jobs if needed[identity] <= done)
+            ready = next(able, None) if len(jobs) > LAST else max(
+                able, key=lambda identity: length_rank(jobs[identity]), default=None)
             if ready is None:
                 yield None
             elif (job := jobs.pop(ready)).is_done(site):
@@ -210,6 +217,14 @@ def _as_ready(waves: Iterable[Sequence[Job]], site: Site, workers: Workers) -> I
 def _keep(rows: Iterable[Any], store: ResultStore) -> None:
     for row in rows:
         store.append(row)
+
+
+def length_rank(job: Job) -> tuple[int, int]:
+    """Rank ``job`` by how long it takes, and by how many wait for it: trainings, conversions, analyses, attacks."""
+    if not isinstance(job, AttackJob):
+        return [AnalyseJob, ConvertJob, TrainJob].index(type(job)) + 1, 0
+    suite = job.campaign.suite
+    return 0, len(job.campaign.budgets) * len(job.attacked) * sum(getattr(one, "steps", 1) for one in suite.attacks)
 
 
 def title(job: Job) -> str:
