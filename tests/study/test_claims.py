@@ -98,6 +98,17 @@ def test_a_ratio_is_left_out_where_its_divisor_is_under_5_percent() -> None:
     assert found.effect(Contrast("", only, late), 0.0) is None
 
 
+def test_a_contrast_may_compare_two_budgets() -> None:
+    """Budgets that both sides name stand beside each other in order; otherwise those that both have count."""
+    rows = [row("early", np.arange(N) < kept, seed, epsilon=epsilon)
+            for seed in range(3) for epsilon, kept in ((0.1, 160), (0.2, 40))]
+    found = Evidence(rows, np.arange(N))
+    effect = found.effect(Contrast("", replace(FIRST, epsilons=(0.1,)), replace(FIRST, epsilons=(0.2,))), 0.0)
+    assert effect is not None and effect.value == pytest.approx(0.6)
+    missing = Contrast("", replace(FIRST, epsilons=(0.1,)), replace(FIRST, epsilons=(0.3,)))
+    assert found.effect(missing, 0.0) is None
+
+
 def test_the_same_claim_about_the_deployed_integers() -> None:
     """Float becomes w8; a ratio keeps its float divisor, and is about its own width alone."""
     deployed = BETTER.deployed(8)
@@ -111,11 +122,21 @@ def test_the_same_claim_about_the_deployed_integers() -> None:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_claim_is_about_what_its_study_attacks(name: str) -> None:
-    """No contrast asks for rows that no campaign makes; checksums tell claims apart."""
+    """No contrast asks for rows that no campaign makes, or compares nothing; checksums tell claims apart."""
     paper = study_of(name)
-    made = {(training, precision, campaign.suite.name, campaign.masked) for campaign in paper.campaigns
-            for training in campaign.trainings for precision in campaign.precisions}
+    made: dict[tuple[object, ...], set[float]] = {}
+    for campaign in paper.campaigns:
+        for training in campaign.trainings:
+            for precision in campaign.precisions:
+                key = (training, precision, campaign.suite.name, campaign.masked)
+                made.setdefault(key, set()).update(
+                    max(one.values()) if isinstance(one, dict) else one for one in campaign.budgets)
     for claim in paper.claims:
+        for contrast in claim.contrasts:
+            curves = [one if isinstance(one, Curve) else one.after for one in (contrast.more, contrast.less)]
+            sides = [made[one.model, one.precision, one.suite, one.masked] if one.attacked else {0.0} for one in curves]
+            pairs = contrast.budgets(*sides)
+            assert pairs and all(one in sides[0] and other in sides[1] for one, other in pairs), contrast
         for curve in claim.curves():
             assert (curve.model, curve.precision, curve.suite, curve.masked) in made or not curve.attacked, curve
             assert set(curve.attacked) <= set(paper.inputs)

@@ -22,7 +22,7 @@ _WIDTH, _HEIGHT, _LEGEND = 2.75, 2.35, 2.0
 _MARKERS = "os^DvPX*"
 _RATIO_TOP = 1.6
 Points = list[tuple[float, float, float, float]]
-"""(epsilon, value, low, high), rising."""
+"""(epsilon, value, low, high), rising; no share leaves 0 to 1, though an interval by Student's t may."""
 
 
 def points_of(evidence: Evidence, side: Quantity) -> Points:
@@ -32,7 +32,8 @@ def points_of(evidence: Evidence, side: Quantity) -> Points:
         measured |= evidence.values(replace(side, attacked=(), epsilons=()))  # clean: no budget
     for epsilon, values in sorted(measured.items()):
         one = two_level(np.asarray(values, float), evidence.groups, resamples=400)
-        found.append((epsilon, one.value, one.low, one.high))
+        high = min(one.high, 1.0) if isinstance(side, Curve) else one.high
+        found.append((epsilon, one.value, max(one.low, 0.0), high))
     return found
 
 

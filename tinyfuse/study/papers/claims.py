@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from tinyfuse.core.files import sha256_hex
@@ -44,11 +44,21 @@ Quantity = Curve | Ratio
 
 @dataclass(frozen=True)
 class Contrast:
-    """``more`` minus ``less``, averaged over the budgets that both have: what is above 0 if the claim is true."""
+    """``more`` minus ``less``, averaged over the budgets that both have: what is above 0 if the claim is true.
+
+    Where both name their budgets, those in the same place are compared, which may differ.
+    """
 
     text: str
     more: Quantity
     less: Quantity
+
+    def budgets(self, more: Collection[float], less: Collection[float]) -> list[tuple[float, float]]:
+        """Pair the budgets of ``more`` with those of ``less`` that they are compared with, of those measured."""
+        named = [side.epsilons for side in (self.more, self.less) if isinstance(side, Curve) and side.epsilons]
+        if len(named) == 2:
+            return list(zip(*named, strict=True))
+        return [(one, one) for one in sorted(more) if one in less]
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,10 @@ class Evidence:
     def effect(self, contrast: Contrast, margin: float) -> Effect | None:
         """Estimate a contrast; None where rows are missing, or no budget leaves a ratio that means something."""
         more, less = self.values(contrast.more), self.values(contrast.less)
-        common = sorted(more.keys() & less.keys())
-        if not common:
+        pairs = [(one, other) for one, other in contrast.budgets(more, less) if one in more and other in less]
+        if not pairs:
             return None
-        return two_level(np.mean([more[one] - less[one] for one in common], axis=0), self.groups, margin=margin)
+        return two_level(np.mean([more[one] - less[other] for one, other in pairs], axis=0), self.groups, margin=margin)
 
 
 def _ratios(after: Shares, before: Shares) -> Shares:
