@@ -110,7 +110,7 @@ def peers(heard: np.ndarray) -> Iterator[Peer]:
                foreign=True)
     mine = np.stack([FRONT_END.features(one, rate=16000)[0] for one in heard])
     low = -(1 << 15)
-    member = Member("it", 0, 13, STEP_DB, 0, "int16_t", "int16")
+    member = Member("it", 0, 13, STEP_DB, 0, "int16_t", (-32768, 32767), "int16")
     for name, make in (("tinyfuse float", sound_tables), ("tinyfuse fixed", fixed_tables)):
         tables = make(FRONT_END, identity(FRONT_END, -1000.0, 1000.0), Grid(STEP_DB, 0, low, -low - 1))
         yield Peer(name, own_main("\n".join(tables_of(Part("it", member, tables))), name.split()[1]), "<i2", STEP_DB,
