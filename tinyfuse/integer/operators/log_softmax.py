@@ -103,7 +103,7 @@ class LogSoftmax:
         self.depth, self.steepness = source.shape[-1], np.float32(source.unit / target.unit)
 
     def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
-        rows = np.require(inputs[0].reshape(-1, self.depth), requirements="CW")  # numba compiles anew for each layout
+        rows = np.require(inputs[0].reshape(-1, self.depth), requirements=("C", "W"))  # numba compiles for each layout
         out, share, inside = np.empty(rows.shape, np.int8), np.empty(rows.shape), np.empty(rows.shape, np.uint8)
         _log_softmax(rows, self.multiplier, self.shift, self.radius, self.back_multiplier, self.back_shift, out, share,
                      inside)

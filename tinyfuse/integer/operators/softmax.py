@@ -41,7 +41,7 @@ class Softmax:
         self.steepness = beta * source.unit / target.unit
 
     def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
-        rows = np.require(inputs[0].reshape(-1, self.depth), requirements="CW")  # numba compiles anew for each layout
+        rows = np.require(inputs[0].reshape(-1, self.depth), requirements=("C", "W"))  # numba compiles for each layout
         out = np.empty(rows.shape, self.dtype)
         share, inside = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.uint8)
         if self.int16:
