@@ -47,6 +47,8 @@ class Timed:
     def __init__(self, training: Training, dataset: Dataset) -> None:
         config = TrainConfig(objective=training.objective, settings=training.settings, epochs=training.epochs)
         model = zoo.build(training.network, dataset.inputs, len(dataset.classes), seed=0)
+        for part in config.parts:
+            model = part.rebuild(model) if hasattr(part, "rebuild") else model
         self.training, self.dataset, self.size = training, dataset, config.batch_size
         self.run = Run(model, dataset, config.parts, 0, training.epochs, training.steps, self.size,
                        config.learning_rate, lambda line: None)

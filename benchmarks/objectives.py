@@ -157,7 +157,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def time_all(args: argparse.Namespace) -> int:
-    """Time every objective beside joint training and print a line for each; those that are in the file are left out."""
+    """Print what each objective takes beside joint training; those that are in the file already are not timed again."""
     tensorflow().config.threading.set_intra_op_parallelism_threads(1)
     tensorflow().config.threading.set_inter_op_parallelism_threads(1)
     args.limit, (network, *_) = TIMED_PAIRS, args.networks
@@ -165,14 +165,20 @@ def time_all(args: argparse.Namespace) -> int:
     trainings = {name: Training(network, ENTRIES[name].objective, ENTRIES[name].settings, args.epochs,
                                 args.pairs // size) for name in args.objectives}
     args.out.mkdir(parents=True, exist_ok=True)
-    there = {json.loads(line)["objective"] for line in path.read_text().splitlines()} if path.exists() else set()
-    left = {name: one for name, one in trainings.items() if name not in there}
+    there = {} if not path.exists() else {one.pop("objective"): one for one in map(json.loads, path.open())}
     joint = Training(network, "plain", {}, args.epochs, args.pairs // size)
     print("| objective | step | of steps | s of a step | s more of an epoch | s once | whole |\n|" + "---|" * 7)
+    for name in there:
+        print(_timed(name, there[name]))
+    left = {name: one for name, one in trainings.items() if name not in there}
     for name, one in measure(left, joint, few_batches(dataset, TIMED_PAIRS // size, size), args.seconds, path):
-        print(f"| {name} | {one['step']:.2f} | {one['low']:.2f}–{one['high']:.2f} | {one['step_seconds']:.2f} | "
-              f"{one['epoch_seconds']:.1f} | {one['once_seconds']:.1f} | {one['whole']:.2f} |", flush=True)
+        print(_timed(name, one), flush=True)
     return 0
+
+
+def _timed(name: str, one: Mapping[str, Any]) -> str:
+    return (f"| {name} | {one['step']:.2f} | {one['low']:.2f}–{one['high']:.2f} | {one['step_seconds']:.2f} | "
+            f"{one['epoch_seconds']:.1f} | {one['once_seconds']:.1f} | {one['whole']:.2f} |")
 
 
 def _trained(args: argparse.Namespace, dataset: Dataset, network: str, name: str, seed: int) -> Path:
