@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from tinyfuse.data import Input, register_source
 from tinyfuse.data.sources import SOURCES
 from tinyfuse.nn import zoo
 from tinyfuse.nn.network import load_network
+from tinyfuse.search.settings import QUICK
 from tinyfuse.threats.modes import modes_of
 
 BY_LAYER = """\
@@ -210,9 +211,12 @@ def test_bench_and_report(house: House) -> None:
     assert all(one.name in table for one in house.inputs)
 
 
-def test_select(house: House) -> None:
-    out = house.folder / "select"
+def test_select(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, fixed = house.folder / "select", ["--fix", "camera=4"] if len(house.inputs) > 1 else []
+    monkeypatch.setattr("tinyfuse.search.run.QUICK", replace(
+        QUICK, sensitivity_samples=20, attacked_samples=10, hessian_samples=20, hessian_probes=2, trial_samples=10,
+        trial_steps=2, finalists=1, final_samples=20, final_steps=2, test_samples=20, calibration_samples=20))
     house.run("select", "--model", house.network, "--budget", "flash=3kB", "--widths", "4,8", "--epsilon", 0.1,
-              "--granularity", "modality", "--quick", "--jobs", 1, "--out", out)
+              "--granularity", "modality", *fixed, "--quick", "--jobs", 1, "--out", out)
     assert list(out.glob("*.tflite"))
     assert house.run("report", out, "--markdown", data=False)
