@@ -101,6 +101,7 @@ WEIGHTS = np.ones((3, 8))
     ("must be int32 ", {"bias": np.zeros(3), "bias_type": np.int64}),
     ("must be int32", {"bias": np.zeros(4)}),
     ("needs input scale times weight scale", {"bias": np.zeros(3), "bias_scales": [0.1]}),
+    ("needs input scale times weight scale", {"bias": np.zeros(3), "bias_scales": [float("nan")]}),
     ("needs zero point 0", {"scales": np.ones(3), "weight_zero": 1}),
     ("scales along axis 1", {"weights": np.ones((8, 8)), "scales": np.ones(8), "axis": 1}),
     ("does not give", {"weights": np.ones((3, 5))}),

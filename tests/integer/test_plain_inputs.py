@@ -58,7 +58,7 @@ def test_numbers_stay_where_c_defines_their_codes() -> None:
     assert (model.inputs[0].grid.low, model.inputs[0].grid.high) == (-1 << 22, 1 << 22)
     found = judge(model.source)
     assert found.values and not found.wrong, found
-    with pytest.raises(UsageError, match="QUANTIZE of .* codes; C defines it below 2.31: give smaller integers"):
+    with pytest.raises(UsageError, match=r"QUANTIZE of .* codes; C defines it below 2.31: give smaller integers"):
         Twin(model.graph).run({"counts": np.full((1, 4), 1 << 30, np.int32)})
 
 

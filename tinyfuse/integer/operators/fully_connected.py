@@ -55,7 +55,7 @@ class FullyConnected(Weighted):
         product = source.unit * weights.unit
         for bias in biases:
             given = bias.unit if len(bias.scale) else 0.0
-            if len(weights.scale) == 1 and abs(product - given) / target.unit > _BIAS_SCALE_TOLERANCE:
+            if len(weights.scale) == 1 and not abs(product - given) / target.unit <= _BIAS_SCALE_TOLERANCE:  # NaN too
                 raise ModelError(f"'{bias.name}' has scale {given:.6g}, but {operator.name} needs input scale times "
                                  f"weight scale, {product:.6g}")
 
