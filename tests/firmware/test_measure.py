@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from one_operator import Spec, Step, build
 
@@ -12,6 +11,7 @@ from tinyfuse.core.errors import ModelError
 from tinyfuse.firmware import measure as measuring
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import measure, runtime_sha256, setups
+from tinyfuse.firmware.operators import BUILDERS
 from tinyfuse.firmware.vectors import tflm_outputs
 from tinyfuse.integer.model import load_model, random_codes
 
@@ -41,11 +41,11 @@ def test_a_difference_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cost.differing == cost.values == 20
 
 
-def test_what_has_no_kernel_is_refused() -> None:
-    data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], np.float32, [], []), Spec([1, 4], scale=[0.2])],
-                 [Step("DEQUANTIZE", [0], [1]), Step("QUANTIZE", [1], [2])], [0], [2])
+def test_what_has_no_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(BUILDERS, "RELU")
+    data = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[0.2])], [Step("RELU", [0], [1])], [0], [1])
     model = load_model(data, name="inner")
-    with pytest.raises(ModelError, match=r"inner: operator 0 \(DEQUANTIZE\) has no firmware kernel"):
+    with pytest.raises(ModelError, match=r"inner: operator 0 \(RELU\) has no firmware kernel"):
         measure(model, random_codes(model, 1, seed=0), [], "ram")
 
 

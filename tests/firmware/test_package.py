@@ -23,6 +23,7 @@ from tinyfuse.data.digits.features import FRONT_END
 from tinyfuse.firmware import deploy
 from tinyfuse.firmware.boards import BOARDS, board
 from tinyfuse.firmware.c_names import member_names
+from tinyfuse.firmware.operators import BUILDERS
 from tinyfuse.firmware.package import RESOLVER_METHODS
 from tinyfuse.firmware.toolchain import STRICT, host_compiler
 from tinyfuse.frontend.front_end import read_front_end
@@ -201,12 +202,15 @@ def test_without_front_ends_the_rest_of_it_is_the_same(exported: Path, tmp_path:
     assert b"src/early_w6_frontend.c" in both["CMakeLists.txt"] and b"_frontend.c" in both["zephyr/CMakeLists.txt"]
 
 
-def test_an_operator_without_a_kernel_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    graph = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], np.float32, [], []), Spec([1, 4], scale=[0.2])],
-                  [Step("DEQUANTIZE", [0], [1]), Step("QUANTIZE", [1], [2])], [0], [2])
+def test_an_operator_without_a_kernel_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """All operators of the twin have one, so one is taken away."""
+    monkeypatch.delitem(BUILDERS, "RELU")
+    graph = build([Spec([1, 4], scale=[0.1], name="x"), Spec([1, 4], scale=[0.2])], [Step("RELU", [0], [1])], [0], [1])
     (tmp_path / "inner.tflite").write_bytes(graph)
     assert cli.main(["export", str(tmp_path / "inner.tflite"), "--out", str(tmp_path / "out"), "--random"]) == 1
-    assert "operator 0 (DEQUANTIZE) has no firmware kernel" in capsys.readouterr().err
+    assert "operator 0 (RELU) has no firmware kernel" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["inner.tflite"]
 
 
 def test_names_of_tensors_become_members_that_differ() -> None:
