@@ -17,7 +17,7 @@ from tinyfuse.analyses.certificates.branches import Branching
 from tinyfuse.analyses.certificates.certify import Certifier
 from tinyfuse.analyses.certificates.intervals import Intervals
 from tinyfuse.analyses.certificates.linear import LinearBounds
-from tinyfuse.analyses.certificates.tuned import Split, Tuned
+from tinyfuse.analyses.certificates.tuned import Split, Tuned, stacked
 from tinyfuse.attacks.adversarial import misclassified
 from tinyfuse.attacks.targets.twin_target import TwinTarget
 from tinyfuse.integer.model import load_model
@@ -135,6 +135,36 @@ def test_any_shares_and_multipliers_bound_every_point_that_meets_the_splits() ->
         meets = at > split.code if split.beyond else at <= split.code
         assert np.all(sums[meets] >= max(bounds))
         assert bounds[2] >= bounds[1]
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_lengths_bound_every_code_of_a_part_also_where_its_box_left_the_clean_codes(joint: bool) -> None:
+    rng = np.random.default_rng(2)
+    target = TwinTarget(load_model(small_network(rng), name="small"))
+    intervals, whole, least = Intervals(target.twin, target.logit_tensor), ball_of(target, rng, reach=3), []
+    for _ in range(40):
+        boxes = {}
+        for name, (low, high) in whole.boxes.items():
+            first = rng.integers(low, high + 1)
+            boxes[name] = first, np.where(rng.random(first.shape) < 0.5, first, rng.integers(first, high + 1))
+        part = Ball(boxes, whole.clean, dict.fromkeys(boxes, 3.5), joint)
+        points, inside = part.inside({name: codes.astype(float) for name, codes in every_point(part).items()})
+        if not inside.any():
+            continue
+        rows = {name: rng.normal(size=codes.shape[1:]) for name, codes in points.items()}
+        sums = np.sum([(codes * rows[name]).reshape(len(codes), -1).sum(axis=1) for name, codes in points.items()], 0)
+        concretise = part.concretise(intervals)
+        assert concretise is not None
+        bound = concretise({intervals.twin.inputs[name]: row[None, None] for name, row in rows.items()})
+        least.append(float(sums[inside].min() - bound[0, 0]))
+    assert len(least) > 10 and min(least) > -1e-6 and any(one < 2 for one in least)
+
+
+def test_problems_are_taken_together_where_one_has_no_lines_for_a_tensor() -> None:
+    one, two = (np.full(3, share, np.float32) for share in (0.25, 0.5))
+    found = stacked([{4: (one, two), 7: (one, one)}, {7: (two, two)}])
+    assert found.keys() == {7}
+    np.testing.assert_array_equal(found[7][0], [one, two])
 
 
 def test_time_that_is_over_leaves_a_sample_open(monkeypatch: pytest.MonkeyPatch) -> None:

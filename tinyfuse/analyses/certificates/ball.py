@@ -61,7 +61,7 @@ class Ball:
         if not self.lengths:
             return {name: np.where(found > 0, *self.boxes[name]).astype(np.float64)
                     for name, found in coefficients.items()}
-        free = {name: found * (self.boxes[name][0] < self.boxes[name][1]) * self.lengths.get(name, 0.0)
+        free = {name: found * self._may_move(name) * self.lengths.get(name, 0.0)
                 for name, found in coefficients.items()}
         squares = {name: (found.reshape(len(found), -1) ** 2).sum(axis=1) for name, found in free.items()}
         if self.joint:
@@ -84,6 +84,11 @@ class Ball:
         every = np.stack(list(lengths.values()))
         return codes, (np.linalg.norm(every, axis=0) if self.joint else every.max(axis=0)) <= 1
 
+    def _may_move(self, name: str) -> np.ndarray:
+        """Tell which codes need not be the clean ones: bool [n, ...]; a box may hold one code that is another."""
+        low, high = self.boxes[name]
+        return np.asarray((low < high) | (low != self.clean[name]))
+
     def concretise(self, intervals: Intervals) -> Concretise | None:
         """Return how the lengths bound coefficients of the inputs: clean value minus length times their L2 norm.
 
@@ -96,11 +101,11 @@ class Ball:
         def least(coefficients: dict[int, np.ndarray]) -> np.ndarray:
             total, squares = np.zeros(()), np.zeros(())
             for index, found in coefficients.items():
-                clean = self.clean[names[index]].astype(np.float64)[:, None]
-                total = total + summed(found * clean) - size_loss(found, self.boxes[names[index]])
-                low, high = self.boxes[names[index]]
-                free = (low < high)[:, None]
-                length = self.lengths.get(names[index], 0.0) * np.sqrt(summed((found * free) ** 2)) * (1 + 1e-9)
+                name = names[index]
+                clean = self.clean[name].astype(np.float64)
+                total = total + summed(found * clean[:, None]) - size_loss(found, (clean, clean))
+                free = self._may_move(name)[:, None]
+                length = self.lengths.get(name, 0.0) * np.sqrt(summed((found * free) ** 2)) * (1 + 1e-9)
                 squares = squares + length**2 if self.joint else squares
                 total = total if self.joint else total - length
             return np.asarray(total - np.sqrt(squares) * (1 + 1e-9))

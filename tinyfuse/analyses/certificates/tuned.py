@@ -106,14 +106,18 @@ class Tuned:
         ends = group.ends(self._slack(index))
         found, value = coefficients.copy(), np.zeros(coefficients.shape[:2])
         np.add.at(found.reshape(len(found), -1), (group.rows, group.places), group.signs * sizes)
-        loss = UNIT * (2 * len(group.rows) + 2) * np.abs(sizes * ends)
+        largest = np.broadcast_to(self._affine(index).size, self.boxes[index][0].shape[1:]).reshape(-1)[group.places]
+        loss = UNIT * (2 * len(group.rows) + 2) * sizes * (np.abs(ends) + largest)
         np.add.at(value[:, 0], group.rows, -group.signs * sizes * ends - loss)
         return found, value
 
-    def _slack(self, index: int) -> np.ndarray:
+    def _affine(self, index: int) -> Affine:
         affine = self.linear.affine[index]
         assert affine is not None
-        return np.broadcast_to(affine.slack, self.boxes[index][0].shape[1:]).reshape(-1)
+        return affine
+
+    def _slack(self, index: int) -> np.ndarray:
+        return np.broadcast_to(self._affine(index).slack, self.boxes[index][0].shape[1:]).reshape(-1)
 
     def ascend(self, rows: np.ndarray, start: int, needed: np.ndarray, steps: int,
                until: float = math.inf) -> np.ndarray:
@@ -147,8 +151,7 @@ class Tuned:
             if index not in self.chosen:
                 relaxed[index] = np.where(rises, *(end.astype(np.float64) for end in self.boxes[index]))
                 continue
-            affine, lines = self.linear.affine[index], self.chosen[index]
-            assert affine is not None
+            affine, lines = self._affine(index), self.chosen[index]
             value = affine.forth(*(relaxed[source] for source in intervals.inputs_of[index]))
             self.values[index] = value.reshape(rises.shape)
             relaxed[index] = np.where(rises, lines.below_slope * self.values[index] + lines.below,
@@ -232,8 +235,9 @@ def rows_of(shares: Shares, row: int) -> Shares:
 
 
 def stacked(shares: Sequence[Mapping[int, tuple[np.ndarray, np.ndarray]]]) -> Shares:
-    """Return the shares of several problems."""
+    """Return the shares of several problems, of the tensors for which each of them has some."""
     def side_of(index: int, side: int) -> np.ndarray:
         return np.stack([one[index][side] for one in shares]).astype(np.float64)
 
-    return {index: (side_of(index, 0), side_of(index, 1)) for index in shares[0]}
+    every = set(shares[0]).intersection(*shares)
+    return {index: (side_of(index, 0), side_of(index, 1)) for index in shares[0] if index in every}
