@@ -33,6 +33,7 @@ from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.model import load_model
 from tinyfuse.nn import zoo
 from tinyfuse.study import saved_waves
+from tinyfuse.study.check_attack import BEFORE
 from tinyfuse.study.frame_attack import open_eye
 from tinyfuse.study.microphones import integer_table_of as read_table
 from tinyfuse.study.microphones import listening
@@ -268,11 +269,14 @@ def test_a_matrix_attacks_before_the_front_end_too(model: Path, tmp_path: Path,
                            for executor, where in (("keras", 0), ("twin", 1), ("tflm", 1)))
     page = (tmp_path / "run" / "report" / "index.html").read_text()
     assert "snr 15 dB and pixels 60 levels" in page and "Attacks before the front end" in page
-    text = (tmp_path / "m.toml").read_text()
+    text, kept = (tmp_path / "m.toml").read_text(), tmp_path / "run" / "results.jsonl"
     (tmp_path / "m.toml").write_text(text.replace("clean_samples = 6", "clean_samples = 7"))
+    lines = kept.read_text().splitlines(keepends=True)  # of a run that was killed before TFLite Micro had judged
+    kept.write_text("".join(line for line in lines if not {row["key"] for row in rows if row["executor"] == "tflm"
+                                                           and row["threat"] in BEFORE} & {json.loads(line)["key"]}))
     assert cli.main(run) == 0
-    again = ResultStore(tmp_path / "run" / "results.jsonl").rows("attack")
-    assert len(again) == len(rows)
+    again = ResultStore(kept).rows("attack")
+    assert {row["key"]: row["survivors"] for row in again} == {row["key"]: row["survivors"] for row in rows}
     (tmp_path / "m.toml").write_text('scenes = ["audio=40dB"]\nmodels = ["early"]')
     assert cli.main(["bench", "--matrix", str(tmp_path / "m.toml"), "--out", str(tmp_path / "none")]) == 1
     assert "no recordings behind the input 'audio'" in capsys.readouterr().err.replace("\n", " ")

@@ -142,9 +142,10 @@ class FrameTask:
         """Settings of clean frames, which take another way to the model than clean inputs."""
         return AttackSettings(threat=FRAME, attack={"name": "none"} | eye.through)
 
-    def key(self, eye: Eye) -> str:
-        """Return the key of the row of attacked frames."""
-        return outcome_key(eye.subject, Scope(self.dataset, eye.seed), self.settings(eye), len(self.samples),
+    def key(self, eye: Eye, executor: str = "") -> str:
+        """Return the key of the row of attacked frames, judged by the model itself or by another ``executor``."""
+        subject = replace(eye.subject, executor=executor or eye.subject.executor)
+        return outcome_key(subject, Scope(self.dataset, eye.seed), self.settings(eye), len(self.samples),
                            _made_by(eye))
 
     def settings(self, eye: Eye) -> AttackSettings:

@@ -41,9 +41,10 @@ class SceneTask(WaveTask):
     def budget_text(self) -> str:
         return f"{super().budget_text} and {self.frame.norm} {self.frame}"
 
-    def scene_key(self, heard: Microphone, eye: Eye) -> str:
-        """Return the key of the row of attacked scenes."""
-        return outcome_key(heard.subject, Scope(self.dataset, heard.seed), self.attacked(heard, eye),
+    def scene_key(self, heard: Microphone, eye: Eye, executor: str = "") -> str:
+        """Return the key of the row of attacked scenes, judged by the model itself or by another ``executor``."""
+        subject = replace(heard.subject, executor=executor or heard.subject.executor)
+        return outcome_key(subject, Scope(self.dataset, heard.seed), self.attacked(heard, eye),
                            len(self.samples), made_by(heard))
 
     def judged(self, heard: Microphone, eye: Eye) -> AttackSettings:

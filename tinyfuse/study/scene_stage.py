@@ -68,25 +68,27 @@ def _subjects(network: Network, files: Mapping[str, Sequence[IntegerFile]]) -> I
 
 
 def attack_scene(run: Run, path: Path, budget: SceneBudget) -> None:
-    """Attack the model at ``path`` within ``budget``, unless the rows are there."""
+    """Attack the model at ``path`` within ``budget``, unless the rows are there.
+
+    The last of them tells: where TFLite Micro has not judged yet, or judged otherwise, the attack is made again.
+    """
     plan, count, data, store = PGD(steps=run.matrix.steps), run.matrix.scene_samples, run.dataset, run.store
     executors = () if is_network(path) or not is_here(ORACLE) else (ORACLE,)
-    frontend = FLOATING if is_network(path) else run.matrix.frontend
+    frontend, last = FLOATING if is_network(path) else run.matrix.frontend, executors[-1] if executors else ""
     if budget.wave is None:
         assert budget.frame is not None
         eye, data = open_eye(path, data, budget.frame[0], None)
         shown = FrameTask(plan, data, count, budget.frame[1])
-        if not store.has(shown.key(eye)):
+        if not store.has(shown.key(eye, last)):
             attack_frames(eye, shown, executors, store)
         return
     heard, data = open_microphone(path, data, budget.wave[0], arithmetic=frontend)
     if budget.frame is None:
         task = WaveTask(plan, data, count, budget.wave[1])
-        if not store.has(task.key(heard)):
+        if not store.has(task.key(heard, last)):
             attack_recordings(heard, task, executors, store)
         return
     eye, _ = open_eye(path, run.dataset, budget.frame[0], None)
     both = SceneTask(plan, data, count, budget.wave[1], frame=budget.frame[1])
-    if not store.has(both.scene_key(heard, eye)):
+    if not store.has(both.scene_key(heard, eye, last)):
         attack_scenes(heard, eye, both, executors, store)
-

@@ -50,9 +50,10 @@ class WaveTask:
                               source=heard.source, norm=self.budget.norm, budget={heard.name: self.budget.size},
                               threat=WAVE)
 
-    def key(self, heard: Microphone) -> str:
-        """Return the key of the row of attacked recordings."""
-        return outcome_key(heard.subject, Scope(self.dataset, heard.seed), self.settings(heard), len(self.samples),
+    def key(self, heard: Microphone, executor: str = "") -> str:
+        """Return the key of the row of attacked recordings, judged by the model itself or by another ``executor``."""
+        subject = replace(heard.subject, executor=executor or heard.subject.executor)
+        return outcome_key(subject, Scope(self.dataset, heard.seed), self.settings(heard), len(self.samples),
                            made_by(heard))
 
     def through(self, heard: Microphone) -> dict[str, str]:
