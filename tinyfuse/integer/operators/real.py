@@ -20,15 +20,17 @@ _WHOLE = {"bool": 1, "int8": 1 << 7, "int16": 1 << 15}
 _NUMBERS = (np.dtype(np.int32), np.dtype(np.float32))
 
 
-def check_quotients(graph: Graph, source: Tensor, target: Tensor) -> None:
+def most_codes(graph: Graph, source: Tensor, target: Tensor) -> float:
     """Raise :class:`ModelError` unless each number of ``source`` is less than 2^30 codes of ``target``.
 
-    Integers that the model is given are kept small by whoever gives them (:func:`number_range`).
+    Integers that the model is given are kept small by whoever gives them (:func:`number_range`): returns the number of
+    codes beyond which they are refused, infinity if real numbers are given, which saturate.
     """
-    largest = _largest(graph, source.index)
+    largest, given = _largest(graph, source.index)
     if not largest < MOST * target.unit:  # NaN too
         raise ModelError(f"'{target.name}': QUANTIZE of numbers up to {largest:g}, {largest / target.unit:g} codes of "
                          f"its scale {target.unit:g}; C defines it below 2^31: give it a larger scale")
+    return float("inf") if given else 2.0 * MOST
 
 
 def number_range(graph: Graph, index: int) -> tuple[int, int] | None:
@@ -53,8 +55,8 @@ def _most(graph: Graph, index: int) -> int | None:
     return min(found, default=None)
 
 
-def _largest(graph: Graph, index: int) -> float:
-    """The largest size of a number in the float32 tensor ``index``: of what is moved into it."""
+def _largest(graph: Graph, index: int) -> tuple[float, bool]:
+    """The largest size of a number moved into the float32 tensor ``index``; whether some are given to the model."""
     makers = {operator.outputs[0]: operator for operator in graph.operators}
     left, seen, made, largest = [index], set[int](), list[Operator](), 0.0
     while left:
@@ -69,10 +71,10 @@ def _largest(graph: Graph, index: int) -> float:
             left += moved
         elif maker is not None:
             made.append(maker)
-        else:
+        elif tensor.index not in graph.inputs:
             largest = max(largest, float("inf") if tensor.data is None else float(np.abs(tensor.data).max(initial=0.0)))
     whole = number_bounds(graph) if any(graph.tensors[one.inputs[0]].dtype == np.int32 for one in made) else {}
-    return max([largest, *(_made(graph, operator, whole) for operator in made)])
+    return max([largest, *(_made(graph, operator, whole) for operator in made)]), not seen.isdisjoint(graph.inputs)
 
 
 def _made(graph: Graph, operator: Operator, whole: Mapping[int, Bounds]) -> float:

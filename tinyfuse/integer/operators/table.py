@@ -13,7 +13,7 @@ import numpy as np
 from tinyfuse.core.errors import UsageError
 from tinyfuse.integer.arithmetic import TYPE_RANGE, activation_range, clamp, wrapped
 from tinyfuse.integer.operators.base import Node, need_centred, need_one_scale, register, rescaled_codes, unary_tensors
-from tinyfuse.integer.operators.real import MOST, check_quotients
+from tinyfuse.integer.operators.real import most_codes
 from tinyfuse.tflite.graph import Graph, Operator, Tensor
 
 CODES = TYPE_RANGE | {np.dtype(np.int32): (-(1 << 31), (1 << 31) - 1)}
@@ -91,20 +91,24 @@ def _leaky_relu(operator: Operator, graph: Graph) -> Node:
 class FromFloat:
     """Codes of real numbers: round(x / scale), halves away from zero, plus the zero point.
 
-    Numbers are so small that their quotient fits int32 (:mod:`tinyfuse.integer.operators.real`).
+    C leaves the conversion of numbers beyond int32 open; here they saturate and NaN counts as 0, as on a Cortex-M. More
+    than ``most`` codes are refused (:mod:`tinyfuse.integer.operators.real`).
     """
 
-    def __init__(self, target: Tensor) -> None:
+    def __init__(self, target: Tensor, most: float = np.inf) -> None:
+        self.most = most
         self.scale, self.zero_point, self.dtype = target.scale[0], target.zero, target.dtype
         self.low, self.high = TYPE_RANGE[target.dtype]
 
     def forward(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, Any]:
-        quotient = (inputs[0] / self.scale).astype(np.float64)
+        with np.errstate(over="ignore"):
+            quotient = (inputs[0] / self.scale).astype(np.float64)
         largest = float(np.abs(quotient).max(initial=0.0))
-        if largest > 2 * MOST:
+        if largest > self.most:
             raise UsageError(f"QUANTIZE of {largest:g} codes; C defines it below 2^31: give smaller integers")
-        rounded = np.copysign(np.floor(np.abs(quotient) + 0.5), quotient)
-        return clamp(rounded + self.zero_point, self.low, self.high, self.dtype)
+        rounded = np.copysign(np.floor(np.abs(np.nan_to_num(quotient)) + 0.5), quotient)
+        unclamped = np.clip(rounded, *CODES[np.dtype(np.int32)]) + self.zero_point
+        return clamp(unclamped, self.low, self.high, self.dtype)
 
     def backward(self, saved: Any, gradient: np.ndarray) -> list[np.ndarray]:
         return [(gradient * saved / self.scale).astype(np.float32)]
@@ -116,8 +120,7 @@ def _quantize(operator: Operator, graph: Graph) -> Node:
         "float32": ("int8", "int16"), "int8": ("int8", "int16", "int32"), "int16": ("int8", "int16", "int32")})
     need_one_scale(operator, target)
     if source.dtype == np.float32:
-        check_quotients(graph, source, target)
-        return FromFloat(target)
+        return FromFloat(target, most_codes(graph, source, target))
     return _rescaling(operator, source, target)
 
 
