@@ -27,7 +27,7 @@ def test_a_fusion_model_is_exact_and_small() -> None:
     cost = costs["m4"]
     assert (cost.samples, cost.values, cost.differing) == (2, 20, 0)
     weights = 6 * 77_000 // 8
-    assert weights < cost.flash.weights < cost.flash.flash < weights + 15_000
+    assert weights < cost.flash.weights < cost.flash.flash < weights + 17_000
     assert cost.ram_bytes == cost.arena_bytes + cost.stack_bytes + cost.flash.data and cost.stack_bytes > 100
     assert 5e6 < cost.instructions < 30e6
 

@@ -17,9 +17,9 @@ from tinyfuse.core.errors import DataError, GateError, ModelError, ParityError, 
 from tinyfuse.core.faults import faults_logged
 from tinyfuse.core.results import ResultStore
 from tinyfuse.quantize.recipe import read_recipe
+from tinyfuse.study.network_attacks import failing
 from tinyfuse.study.rows import OutcomeLog, Scope
 from tinyfuse.study.stages import convert
-from tinyfuse.study.sweep import _failing
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("error", [TinyfuseError("gradient is NaN"), ModelError("no such operator")])
 def test_it_becomes_a_row_and_fails_the_gate(run: Any, error: TinyfuseError) -> None:
-    with _failing(run, SimpleNamespace(name="early"), "w6"):
+    with failing(run, SimpleNamespace(name="early"), "w6"):
         raise error
     (row,) = run.store.rows("failed")
     assert (row["model"], row["precision"], row["stage"], row["reason"]) == ("early", "w6", "attack", str(error))
@@ -41,7 +41,7 @@ def test_it_becomes_a_row_and_fails_the_gate(run: Any, error: TinyfuseError) -> 
 
 def test_a_fault_of_ours_becomes_a_row_and_a_log_and_the_rest_goes_on(run: Any) -> None:
     for precision in ("w6", "w8"):
-        with _failing(run, SimpleNamespace(name="early"), precision):
+        with failing(run, SimpleNamespace(name="early"), precision):
             raise ZeroDivisionError("division\nby zero")
     rows = run.store.rows("failed")
     assert [row["precision"] for row in rows] == ["w6", "w8"]
@@ -87,6 +87,6 @@ def test_any_other_fault_is_one_line_that_names_the_log(tmp_path: Path, capsys: 
 
 @pytest.mark.parametrize("error", [DataError("disk full"), ParityError("codes differ"), OSError("no space left")])
 def test_what_spoils_the_whole_run_ends_it(run: Any, error: Exception) -> None:
-    with pytest.raises(type(error)), _failing(run, SimpleNamespace(name="early"), "w6"):
+    with pytest.raises(type(error)), failing(run, SimpleNamespace(name="early"), "w6"):
         raise error
     assert not run.store.rows()
