@@ -101,6 +101,11 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "mean": (lambda: mean(2.0**30, 4, np.int8), "MEAN.*a rescaling by .* overflows 32 bits"),
     "requantized": (lambda: one("QUANTIZE", np.int8, (2.0**25, 1.0)),
                     "a rescaling of 128 by .* overflows 32 bits in QUANTIZE"),
+    "no number": (lambda: build(
+        [Spec([1, 3], name="x"), Spec([1, 3], np.float32, [], []), Spec([1, 1], np.float32, [], [], data=[[np.nan]]),
+         Spec([1, 4], np.float32, [], []), Spec([1, 4])],
+        [Step("DEQUANTIZE", [0], [1]), Step("CONCATENATION", [1, 2], [3], "ConcatenationOptions", {"axis": 1}),
+         Step("QUANTIZE", [3], [4])], [0], [4]), "operator 2 .QUANTIZE.: 't4': QUANTIZE of numbers up to inf"),
     "real numbers": (lambda: build(
         [Spec([1, 3], name="x"), Spec([1, 3], np.float32, [], []), Spec([1, 3], scale=[1e-7])],
         [Step("DEQUANTIZE", [0], [1]), Step("QUANTIZE", [1], [2])], [0], [2]),

@@ -104,6 +104,15 @@ def test_two_weights_in_a_byte_are_unpacked(columns: int) -> None:
         assert np.array_equal(tensors[1].ravel(), twin.run(codes)[row])
 
 
+def test_weights_in_half_a_byte_that_others_read_too_stay_packed() -> None:
+    specs = [Spec((1, 4), scale=[0.05], name="x"), Spec((1, 4), scale=[0.09]),
+             Spec((4, 4), scale=[0.02], data=np.zeros((4, 4), int), four_bits=True), Spec((4, 4), scale=[0.09])]
+    data = build(specs, [Step("FULLY_CONNECTED", [0, 2], [1], "FullyConnectedOptions"),
+                         Step("ADD", [1, 2], [3], "AddOptions")], [0], [3])
+    with pytest.raises(ModelError, match="INT4"):
+        load_model(data)
+
+
 def test_truth_values_as_numbers_are_an_edge() -> None:
     """A CAST to float32 at the end changes nothing that is said."""
     specs, step = dense()

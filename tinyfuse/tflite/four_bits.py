@@ -17,20 +17,28 @@ _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 def unpack_weights(model: Any) -> bool:
     """Make INT4 weights of the object tree ``model`` int8, in place; return whether there were any.
 
-    Others stay, and are refused by their type.
+    Others stay, and are refused by their type; so do weights that another operator reads as well.
     """
-    tensors, types = model.subgraphs[0].tensors, schema().TensorType
-    found = False
-    for operator in model.subgraphs[0].operators:
+    raw = model.subgraphs[0]
+    weights, others = set[int](), {int(index) for ends in (raw.inputs, raw.outputs) if ends is not None
+                                   for index in ends}
+    for operator in raw.operators:
         read = [int(index) for index in (() if operator.inputs is None else operator.inputs)]
-        if operator.opcodeIndex >= len(model.operatorCodes) or len(read) < 2 or not all(
-                0 <= index < len(tensors) for index in read[:2]):
-            continue
-        source, weights = tensors[read[0]], tensors[read[1]]
-        if flatbuffer.operator_name(model, operator) in _WEIGHTED and source.type == types.INT8 and (
-                weights.type == types.INT4):
-            found = _unpack(model, weights) or found
-    return found
+        if _is_weighted(model, operator, read):
+            weights.add(read.pop(1))
+        others.update(read)
+    unpacked = [_unpack(model, raw.tensors[index]) for index in sorted(weights - others)]
+    return any(unpacked)
+
+
+def _is_weighted(model: Any, operator: Any, read: list[int]) -> bool:
+    """Tell whether the second tensor that ``operator`` reads is one of INT4 weights for int8 codes."""
+    tensors, types = model.subgraphs[0].tensors, schema().TensorType
+    if operator.opcodeIndex >= len(model.operatorCodes) or len(read) < 2 or not all(
+            0 <= index < len(tensors) for index in read[:2]):
+        return False
+    return (flatbuffer.operator_name(model, operator) in _WEIGHTED and tensors[read[0]].type == types.INT8 and
+            tensors[read[1]].type == types.INT4)
 
 
 def _unpack(model: Any, weights: Any) -> bool:

@@ -72,7 +72,8 @@ def _largest(graph: Graph, index: int) -> tuple[float, bool]:
         elif maker is not None:
             made.append(maker)
         elif tensor.index not in graph.inputs:
-            largest = max(largest, float("inf") if tensor.data is None else float(np.abs(tensor.data).max(initial=0.0)))
+            sizes = np.full(1, np.inf) if tensor.data is None else np.abs(tensor.data)
+            largest = max(largest, float(np.where(np.isnan(sizes), np.inf, sizes).max(initial=0.0)))
     whole = number_bounds(graph) if any(graph.tensors[one.inputs[0]].dtype == np.int32 for one in made) else {}
     return max([largest, *(_made(graph, operator, whole) for operator in made)]), not seen.isdisjoint(graph.inputs)
 
