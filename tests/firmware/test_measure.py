@@ -12,6 +12,8 @@ from tinyfuse.firmware import measure as measuring
 from tinyfuse.firmware.cores import CORES
 from tinyfuse.firmware.measure import measure, runtime_sha256, setups
 from tinyfuse.firmware.operators import BUILDERS
+from tinyfuse.firmware.package import CODE_BYTES, code_bytes
+from tinyfuse.firmware.program import program_of
 from tinyfuse.firmware.vectors import tflm_outputs
 from tinyfuse.integer.model import load_model, random_codes
 
@@ -39,6 +41,13 @@ def test_a_difference_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "tflm_outputs", lambda model, codes: tflm_outputs(model, codes) ^ 1)
     cost = measure(model, random_codes(model, 1, seed=0), [HERE["m4"]], "ram")["m4"]
     assert cost.differing == cost.values == 20
+
+
+@pytest.mark.skipif("m55" not in HERE, reason="no cross compiler or no emulator of m55")
+def test_nine_bit_weights_take_more_code_than_others_and_no_more_than_packages_say() -> None:
+    model = load_model(EARLY.with_name("intermediate__image6-audio9-shared8.tflite"))
+    cost = measure(model, random_codes(model, 1, seed=0), [HERE["m55"]], "ram")["m55"]
+    assert CODE_BYTES < cost.flash.text <= code_bytes(program_of(model, "net"))
 
 
 def test_what_has_no_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
