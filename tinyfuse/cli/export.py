@@ -16,6 +16,7 @@ EXAMPLES = """\
   tinyfuse export runs/mine/early__w6.tflite --out runs/mine/firmware
   tinyfuse export runs/mine/early__w6.tflite --out runs/mine/camera --frontend camera=160x120
   tinyfuse export foreign.tflite --out firmware --random --optimize size --board nucleo-l4r5zi
+  tinyfuse export runs/mine/late__w6.tflite --out runs/mine/pico --cores 2 --board rp2040
 """
 
 
@@ -42,6 +43,9 @@ def add(parser: argparse.ArgumentParser) -> None:
                         help="what `tinyfuse certify --out DIR` wrote of this model, or a bench run: the certificates "
                              "travel in metadata.json, and verify attacks certified samples on the cores")
     parser.add_argument("--board", metavar="NAME", help="refuse if the model does not fit it (tinyfuse ls boards)")
+    parser.add_argument("--cores", type=int, default=1, metavar="N",
+                        help="2: a function for each of two cores of one chip, and one for what joins them, where the "
+                             "network has two branches that share no input (default 1)")
     parser.add_argument("--vectors", type=options.positive, default=200, metavar="N",
                         help="test vectors that travel with the package (default 200)")
     parser.add_argument("--random", action="store_true", help="random test vectors, for inputs that the data lacks")
@@ -62,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     folder = api.export(args.model, args.out, dataset=dataset, certificate=args.certificate, name=args.name,
                         optimize=args.optimize, vectors=args.vectors, board=args.board, force=args.force,
                         seed=args.seed, output=args.output, keep_constant=args.keep_constant_channels,
-                        frontend=args.frontend, application=args.application)
+                        frontend=args.frontend, application=args.application, cores=args.cores)
     print("\n".join([str(folder), deploy.judged_line(), *deploy.named_lines(folder, args.model),
                      *deploy.removed_lines(folder), *deploy.describe(folder, args.board)]))
     return 0

@@ -11,6 +11,7 @@ from tinyfuse.firmware.boards import board
 
 if TYPE_CHECKING:
     from tinyfuse.firmware.frontend_proof import FrontEndResult
+    from tinyfuse.firmware.two_cores_proof import TwoCoresResult
     from tinyfuse.firmware.verify import Verified
 
 HELP = "run a package on emulated Cortex-M and RISC-V cores and compare every code with TFLite Micro's"
@@ -114,7 +115,18 @@ def _lines(found: Verified, *, layers: bool) -> list[str]:
     lines += [f"live on {one.played.core}: {'DIFFERS' if one.differing else 'exact'}, {one.differing} of "
               f"{len(one.wanted)} decisions differ from Python's; RAM {one.played.ram_bytes} bytes"
               for one in found.live]
+    lines += [_two_cores_line(one) for one in found.two_cores]
     return [*lines, *(f"{core}: not verified, {why}" for core, why in found.missing.items())]
+
+
+def _two_cores_line(one: TwoCoresResult) -> str:
+    first, second, join = one.instructions
+    wrong = "DIFFER" if one.differing or one.touched else "exact"
+    return (f"halves for two cores, one after the other on {one.core}: {wrong}, {one.differing} of {one.values} codes "
+            f"differ ({one.vectors} vectors, core 0 first and core 1 first), {one.touched} bytes of the other half's "
+            f"memory changed; instructions: core 0 {first}, core 1 {second}, join {join}; estimated gain "
+            f"{one.gain:.2f} (all over the longer half and the join; no contention on the bus, no start of the second "
+            "core counted)")
 
 
 def _front_end_line(one: FrontEndResult) -> str:

@@ -35,7 +35,7 @@ _TIMINGS = {"M4": Timing("m4", 1.57, 0.3), "M33": Timing("m33", 1.65, 0.3), "M7"
 
 @dataclass(frozen=True)
 class Board:
-    """``core``: M4, M33, RV32IMC, ..., or another processor family; sizes in KiB."""
+    """``core``: M4, M33, RV32IMC, ..., or another processor family; ``cores``: how many of it; sizes in KiB."""
 
     name: str
     title: str
@@ -43,6 +43,7 @@ class Board:
     mhz: int
     flash_kib: int
     ram_kib: int
+    cores: int = 1
 
     @property
     def has_float(self) -> bool:
@@ -90,12 +91,12 @@ BOARDS = {board.name: board for board in (
     Board("arduino-nano-33-ble", "Arduino Nano 33 BLE", "M4", 64, 1024, 256),
     Board("numaker-m467hj", "NuMaker-M467HJ", "M4", 200, 1024, 512),
     Board("cy8cproto-062-4343w", "CY8CPROTO-062-4343W", "M4", 150, 2048, 1024),
-    Board("rp2040", "RP2040 (Raspberry Pi Pico)", "M0+", 133, 2048, 264),
-    Board("rp2350", "RP2350 (Raspberry Pi Pico 2)", "M33", 150, 4096, 520),
-    Board("rp2350-riscv", "RP2350 (Raspberry Pi Pico 2), its RISC-V cores", "RV32IMC", 150, 4096, 520),
+    Board("rp2040", "RP2040 (Raspberry Pi Pico)", "M0+", 133, 2048, 264, 2),
+    Board("rp2350", "RP2350 (Raspberry Pi Pico 2)", "M33", 150, 4096, 520, 2),
+    Board("rp2350-riscv", "RP2350 (Raspberry Pi Pico 2), its RISC-V cores", "RV32IMC", 150, 4096, 520, 2),
     Board("esp32-c3", "ESP32-C3-DevKitM-1", "RV32IMC", 160, 4096, 400),
     Board("esp32-c6", "ESP32-C6-DevKitC-1", "RV32IMC", 160, 8192, 512),
-    Board("esp32-s3", "ESP32-S3-DevKitC-1", "Xtensa LX7", 240, 8192, 512))}
+    Board("esp32-s3", "ESP32-S3-DevKitC-1", "Xtensa LX7", 240, 8192, 512, 2))}
 
 
 def board(name: str) -> Board:

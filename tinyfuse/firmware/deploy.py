@@ -37,7 +37,7 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
            optimize: str = "ram", vectors: int = 200, board: str | None = None, force: bool = False,
            seed: int = 0, output: str | None = None, keep_constant: bool = False,
            frontend: str | None = None, application: str | None = None,
-           certified: Certified | None = None) -> Path:
+           certified: Certified | None = None, cores: int = 1) -> Path:
     """Write the firmware package of a ``.tflite`` as folder ``out`` and return its path.
 
     ``dataset`` gives the ``vectors`` test vectors; None: random codes. ``name`` (default: the file's) is the prefix of
@@ -47,20 +47,24 @@ def export(model: str | Path, out: str | Path, *, dataset: Dataset | None = None
     frames of the input's size; "none" adds none; "camera=160x120" says what a camera gives; "fixed" computes
     sounds in whole numbers, as is done for a ``board`` without floating point, "float" does not. ``application``:
     "live" adds ``examples/live``, which reads sensors and votes; it takes the training means of ``dataset``.
-    ``certified`` travels with the package.
+    ``certified`` travels with the package. ``cores``: 2 shares the network among two cores of one chip, where it has
+    branches that share no input; verify runs both halves in either order.
     The same model, data and options give the same bytes.
 
     Raises:
-        UsageError: an existing folder, no identifier, or a ``board`` that the model does not fit.
+        UsageError: an existing folder, no identifier, a ``board`` that the model does not fit or without so many
+            ``cores``, or a network that two cores cannot share.
         ModelError: an operator or type without a kernel, or inputs that the data does not have.
         ParityError: the C code gives other codes than TFLite Micro for a vector; nothing is written then.
     """
     path, folder = Path(model), Path(out)
     check_free(folder, force=force)
     check_asked(frontend, application, data=dataset is not None)
+    check_cores(board, cores)
     loaded = load_model(path, output=output)
     prefix = name or identifier_of(path.stem)
-    program, beside = program_of(loaded, prefix, optimize, keep_constant=keep_constant), table_of(path, loaded)
+    program, beside = program_of(loaded, prefix, optimize, keep_constant=keep_constant,
+                                 cores=cores), table_of(path, loaded)
     codes, source = _test_codes(path, loaded, beside, dataset, vectors, seed)
     arithmetic = "float" if board is None or boards.board(board).has_float else "fixed"
     front_ends = front_ends_asked(frontend, program, [port.name for port in loaded.inputs], beside, arithmetic)
@@ -87,6 +91,14 @@ def check_asked(frontend: str | None, application: str | None, *, data: bool) ->
     if application is not None and not data:
         raise UsageError("the application live needs the training mean of each input; give the data that the network "
                          "was trained on with --data, and no --random")
+
+
+def check_cores(board: str | None, cores: int) -> None:
+    """Raise UsageError if ``board`` has fewer ``cores`` of one kind."""
+    if board is not None and (where := boards.board(board)).cores < cores:
+        able = ", ".join(one.name for one in boards.BOARDS.values() if one.cores >= cores)
+        raise UsageError(f"{where.title} has {where.cores} core of its kind, {cores} are asked for; boards with as "
+                         f"many: {able or 'none'}")
 
 
 def _live(application: str | None, path: Path, model: IntegerModel, program: Program, front_ends: FrontEnds | None,
@@ -134,10 +146,11 @@ def named_lines(folder: str | Path, model: str | Path) -> list[str]:
 
 
 def removed_lines(folder: str | Path) -> list[str]:
-    """Say in lines what of the network is not computed, and which sums can leave 32 bits."""
+    """Say in lines what of the network is not computed, which sums can leave 32 bits, and which core does what."""
     table = read_metadata(Path(folder) / FILE)
     model = load_model(Path(folder) / "extras" / f"{table.name}.tflite")
-    program = program_of(model, table.name, table.optimize, keep_constant=table.keep_constant_channels)
+    program = program_of(model, table.name, table.optimize, keep_constant=table.keep_constant_channels,
+                         cores=table.cores)
     lines = [f"'{display(layer.name)}', channel {layer.leaves[0]}: sums up to {layer.leaves[1]} can leave 32 bits; its "
              "kernel is slow and wraps around as TFLite Micro's does. Give its output a larger scale, or a smaller bias"
              for layer in program.layers if isinstance(layer, ExactConv) and layer.leaves is not None]
@@ -145,6 +158,12 @@ def removed_lines(folder: str | Path) -> list[str]:
         gone = sum(model.graph.tensors[index].shape[-1] - len(left) for index, left in program.left.items())
         lines.append(f"{gone} constant channels (or without effect) are removed, the codes stay the same; "
                      f"{table.macs} multiply-accumulates are left (--keep-constant-channels computes all)")
+    if program.schedule:
+        names = {port.tensor: port.name for port in program.inputs}
+        halves = [" and ".join(names[tensor] for tensor in half) for half in program.schedule.inputs]
+        shares = [f"{amount / sum(program.schedule.work):.0%}" for amount in program.schedule.work]
+        lines.append(f"two cores: core 0 takes {halves[0]}, about {shares[0]} of the work, core 1 takes {halves[1]}, "
+                     f"{shares[1]}; the join behind them {shares[2]} (`tinyfuse verify` counts instructions)")
     return lines
 
 

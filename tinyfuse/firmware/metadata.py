@@ -73,6 +73,7 @@ class Metadata:
     ``provenance``: from the table beside the ``.tflite``. ``keep_constant_channels``: nothing was removed, ``macs`` are
     those of the ``.tflite``. ``front_ends``: by the input's name in the ``.tflite``. ``certificates`` of the very
     ``.tflite``, with the checksum of the attacked inputs that no core may answer otherwise.
+    ``cores``: how many of one chip share the network.
     ``means_source``: whose training means the application live takes for inputs that are missing; "" without it.
     ``..._about`` is with an allowance for code and stack, see firmware/package.py.
     """
@@ -102,6 +103,7 @@ class Metadata:
     means_source: str = ""
     certificates: tuple[CertificateTable, ...] = ()
     certified_crc32: str = ""
+    cores: int = 1
 
     @property
     def output(self) -> TensorTable:

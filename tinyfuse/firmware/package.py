@@ -74,7 +74,7 @@ class Package:
         program, model, vectors, figures = self.program, self.model, self.vectors, figures_of(self.program, self.model)
         return Metadata(
             format=FORMAT, name=program.name, tinyfuse=__version__, optimize=program.optimize,
-            keep_constant_channels=self.keep_constant, arena_alignment=ALIGNMENT,
+            cores=2 if program.schedule else 1, keep_constant_channels=self.keep_constant, arena_alignment=ALIGNMENT,
             ram_bytes_about=self._memory_bytes + STACK_BYTES,
             flash_bytes_about=figures["packed_weight_bytes"] + table_bytes(program) + code_bytes(program) +
             front_end_flash_bytes(self.front_ends), **figures,
@@ -190,6 +190,8 @@ def sources(program: Program) -> dict[str, str]:
     name = program.name
     found = {f"{name}.h": emit.header(program), f"{name}.hpp": emit.wrapper(program),
              f"{name}.c": emit.source(program), f"{name}_weights.h": emit.weights(program)}
+    if program.schedule:
+        found[f"{name}_cores.h"] = emit.cores_header(program)
     for path in sorted(export_folder("runtime").glob("tny_*.h")):
         found[f"runtime/{path.name}"] = path.read_text(encoding="ascii")
     return {path: licensed(path, text) for path, text in found.items()}
@@ -305,7 +307,8 @@ def open_package(folder: str | Path) -> Exported:
         raise DataError(f"{folder}: the .tflite or the test vectors are not those of {FILE}; export again")
     # The first output is the one that was chosen when it was exported.
     model = load_model(tflite, name=table.name, output=table.output.tensor if len(table.outputs) > 1 else None)
-    program = program_of(model, table.name, table.optimize, keep_constant=table.keep_constant_channels)
+    program = program_of(model, table.name, table.optimize, keep_constant=table.keep_constant_channels,
+                         cores=table.cores)
     given = encode(table)
     for key, value in encode(figures_of(program, model)).items():
         if given[key] != value:

@@ -21,6 +21,8 @@ SHARE = 20
 """Part of the smallest arena that may be added so that each decoded weight serves a few pixels: a twentieth."""
 ALIGNMENT = 16
 """Of buffers in the arena, in bytes."""
+Borders = tuple[tuple[int, ...], tuple[int, ...]]
+"""The tensors that are inputs, and those that are outputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,20 +156,20 @@ def plan(layers: Sequence[Layer], inputs: Iterable[int], outputs: Iterable[int],
     return found
 
 
-def _plan(layers: Sequence[Layer], borders: tuple[tuple[int, ...], tuple[int, ...]], sizes: dict[int, int],
-          pixels: Mapping[int, int], usual: int) -> Plan:
+def _plan(layers: Sequence[Layer], borders: Borders, sizes: Mapping[int, int], pixels: Mapping[int, int],
+          usual: int) -> Plan:
     """``pixels``: for the convolutions (by output tensor) that do not have the ``usual`` number."""
     def group(conv: Conv) -> int:
         return min(conv.out_shape[0], -(-pixels.get(conv.target, usual) // conv.out_shape[1]))
 
     steps = steps_of(layers, {*borders[0], *borders[1]}, group)
-    home = _homes(steps, {*borders[1]})
-    buffers = _buffers(steps, list(borders[0]), list(borders[1]), sizes, home)
+    home = homes(steps, {*borders[1]})
+    buffers = unplaced(steps, borders, sizes, home)
     return Plan(tuple(steps), {buffer.name: buffer for buffer in placed(buffers)}, home)
 
 
-def _homes(steps: Sequence[Step], outputs: set[int]) -> dict[int, str]:
-    """The buffer of each tensor that exists: a block's output has that of its input, a reshape moves nothing."""
+def homes(steps: Sequence[Step], outputs: set[int]) -> dict[int, str]:
+    """Name the buffer of each tensor that exists: a block's output has that of its input, a reshape moves nothing."""
     home: dict[int, str] = {}
     last = {tensor: index for index, step in enumerate(steps) for tensor in reads(step)}
     last |= dict.fromkeys(outputs, len(steps))
@@ -194,11 +196,11 @@ def _homes(steps: Sequence[Step], outputs: set[int]) -> dict[int, str]:
     return home
 
 
-def _buffers(steps: Sequence[Step], inputs: list[int], outputs: list[int], sizes: dict[int, int],
-             home: dict[int, str]) -> list[Buffer]:
-    """Unplaced buffers. A tensor that is overwritten by a smaller one gives back what that leaves."""
+def unplaced(steps: Sequence[Step], borders: Borders, sizes: Mapping[int, int], home: dict[int, str]) -> list[Buffer]:
+    """List the buffers of ``steps``, not placed yet. A tensor that a smaller one overwrites gives back what is left."""
     needed: dict[str, dict[int, int]] = {}
-    for index, tensors in enumerate([(*inputs,), *((*reads(step), writes(step)) for step in steps), (*outputs,)]):
+    work = [(*reads(step), writes(step)) for step in steps]
+    for index, tensors in enumerate([borders[0], *work, borders[1]]):
         for tensor in tensors:
             spans = needed.setdefault(home.setdefault(tensor, f"t{tensor}"), {})
             spans[index] = max(spans.get(index, 0), sizes[tensor])

@@ -15,6 +15,7 @@ from tinyfuse.firmware.operators import Layer, layers_of
 from tinyfuse.firmware.operators.base import Weighted
 from tinyfuse.firmware.plan import Plan, check_buffers, plan
 from tinyfuse.firmware.toolchain import OPTIMIZE
+from tinyfuse.firmware.two_cores import Schedule, on_two_cores
 from tinyfuse.integer.class_values import half_of
 from tinyfuse.integer.model import IntegerModel
 from tinyfuse.integer.twin import Twin
@@ -22,6 +23,8 @@ from tinyfuse.integer.undouble import undoubled
 
 _CTYPES = {"bool": "int8_t"}
 """C types of ports that are not called as in Python: a truth value is one byte."""
+CORES = (1, 2)
+"""How many cores of one chip may share the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,7 @@ class Program:
 
     ``optimize``: what it is planned for, one of toolchain.OPTIMIZE. ``left``: the channels that are computed, of the
     tensors that have others in the model. ``half``: the output code of one half where one sigmoid names two classes.
+    ``schedule``: which core does which step of the plan, None for one core.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Program:
     optimize: str
     left: Mapping[int, np.ndarray] = field(repr=False)
     half: int | None = None
+    schedule: Schedule | None = None
 
     @property
     def output(self) -> Member:
@@ -88,25 +93,29 @@ class Program:
                 "optimize": self.optimize}
 
 
-def program_of(model: IntegerModel, name: str, optimize: str = "ram", *, keep_constant: bool = False) -> Program:
+def program_of(model: IntegerModel, name: str, optimize: str = "ram", *, keep_constant: bool = False,
+               cores: int = 1) -> Program:
     """Plan ``model`` for the firmware; ``name`` becomes the prefix of every symbol.
 
-    Channels that are constant or reach no output are removed, unless ``keep_constant``.
+    Channels that are constant or reach no output are removed, unless ``keep_constant``. ``cores`` of one chip share
+    the work: 1 or 2.
 
-    Raises UsageError for no C identifier or an unknown ``optimize``, ModelError for an operator or type that the
-    firmware lacks.
+    Raises UsageError for no C identifier, an unknown ``optimize`` or a network that two ``cores`` cannot share,
+    ModelError for an operator or type that the firmware lacks.
     """
     check_identifier(name)
     if optimize not in OPTIMIZE:
         raise UsageError(f"optimize '{optimize}'; allowed: {', '.join(OPTIMIZE)}")
+    if cores not in CORES:
+        raise UsageError(f"{cores} cores; allowed: {', '.join(map(str, CORES))}")
     whole = Twin(undoubled(model.graph))
     tries = [(whole, {})] if keep_constant else [without_constants(whole)]
     if optimize == "ram" and tries[0][1]:
         tries.append(without_constants(whole, in_place=True))
-    planned = [_planned(twin, optimize) for twin, _ in tries]
+    planned = [_planned(twin, optimize, cores) for twin, _ in tries]
     best = min(range(len(tries)), key=lambda one: planned[one][1].arena_bytes)
     graph, left = tries[best][0].graph, tries[best][1]
-    layers, found = planned[best]
+    layers, found, schedule = planned[best]
     check_buffers(found.buffers.values())
     ports = (*model.inputs, *model.outputs)
     places = (*graph.inputs, *graph.outputs)
@@ -115,10 +124,15 @@ def program_of(model: IntegerModel, name: str, optimize: str = "ram", *, keep_co
                       model.edges[port.name].dtype if port.name in model.edges else port.dtype)
                for name, index, port in zip(member_names(port.name for port in ports), places, ports, strict=True)]
     count = len(model.inputs)
-    return Program(name, found, layers, members[:count], members[count:], optimize, left, half_of(model.graph))
+    return Program(name, found, layers, members[:count], members[count:], optimize, left, half_of(model.graph),
+                   schedule)
 
 
-def _planned(twin: Twin, optimize: str) -> tuple[list[Layer], Plan]:
+def _planned(twin: Twin, optimize: str, cores: int) -> tuple[list[Layer], Plan, Schedule | None]:
     graph, layers = twin.graph, layers_of(twin)
     sizes = {tensor.index: int(np.prod(tensor.shape)) * tensor.dtype.itemsize for tensor in graph.tensors}
-    return layers, plan(layers, graph.inputs, graph.outputs, sizes, optimize)
+    found = plan(layers, graph.inputs, graph.outputs, sizes, optimize)
+    if cores == 1:
+        return layers, found, None
+    names = {index: graph.tensors[index].name for index in graph.inputs}
+    return layers, *on_two_cores(found, names, graph.outputs, sizes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tinyfuse.firmware.operators import Kernel
 from tinyfuse.firmware.operators.base import as_bits
 from tinyfuse.firmware.package import Exported, open_package
 from tinyfuse.firmware.toolchain import SANITIZE, CompileError, cross_compiler, host_compiler, run
+from tinyfuse.firmware.two_cores_proof import TwoCoresResult, prove_two_cores
 from tinyfuse.integer.executors import open_executor
 from tinyfuse.integer.executors.installed import oracle_or_twin
 
@@ -72,7 +73,8 @@ class Verified:
     """All cores; those that could not be run, with the reason; and ``host``: "" or why the sanitizers did not run.
 
     ``front_ends``: what those of the package gave on this machine and on the cores, from the sample to the output.
-    ``live``: how the application decided on the cores, where the package has one.
+    ``live``: how the application decided on the cores, where the package has one. ``two_cores``: how its halves did,
+    where it is for two cores.
     """
 
     package: Exported = field(repr=False)
@@ -81,6 +83,7 @@ class Verified:
     host: str
     front_ends: tuple[FrontEndResult, ...] = ()
     live: tuple[LiveResult, ...] = ()
+    two_cores: tuple[TwoCoresResult, ...] = ()
 
     def ram_bytes(self, one: CoreResult) -> int:
         """Add arena, stack and variables on one of the cores."""
@@ -93,6 +96,8 @@ class Verified:
                 where = f"; the first layer that differs is '{one.first_difference}'" if one.first_difference else ""
                 raise ParityError(f"{self.package.program.name} on {one.core}: {one.differing} of {one.vectors} "
                                   f"vectors give other codes than TFLite Micro{where}")
+        for halves in self.two_cores:
+            halves.check()
         for front_end in self.front_ends:
             front_end.check()
         for played in self.live:
@@ -132,7 +137,8 @@ def verify(folder: str | Path, *, cores: str | None = None, compiler: str | None
             results.append(_judged(package, ready[name], job.result()))
             advance(note=name)
         front_ends, live = prove(package, ready, work), prove_live(package, ready, work)
-    return Verified(package, tuple(results), missing, host, front_ends, live)
+        two_cores = prove_two_cores(package, ready, work)
+    return Verified(package, tuple(results), missing, host, front_ends, live, two_cores)
 
 
 def _to_install(cores: Sequence[Core]) -> str:
@@ -269,7 +275,8 @@ def summary(found: Verified) -> dict[str, Any]:
             "instructions": dict(one.instructions), "stream_bytes": dict(one.stream_bytes),
             "flash_bytes": one.flash.flash if one.flash else 0} for one in found.front_ends},
         "live": {one.played.core: {"decisions": len(one.wanted), "differing_decisions": one.differing,
-                                   "ram_bytes": one.played.ram_bytes} for one in found.live}}
+                                   "ram_bytes": one.played.ram_bytes} for one in found.live},
+        "two_cores": {one.core: {**asdict(one), "estimated_gain": one.gain} for one in found.two_cores}}
 
 
 def board_lines(found: Verified, names: Sequence[str]) -> list[str]:
