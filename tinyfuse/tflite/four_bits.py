@@ -32,13 +32,18 @@ def unpack_weights(model: Any) -> bool:
 
 
 def _is_weighted(model: Any, operator: Any, read: list[int]) -> bool:
-    """Tell whether the second tensor that ``operator`` reads is one of INT4 weights for int8 codes."""
+    """Tell whether the second tensor that ``operator`` reads is one of INT4 weights for int8 codes.
+
+    Those of FULLY_CONNECTED have one scale: TFLite Micro does not load others.
+    """
     tensors, types = model.subgraphs[0].tensors, schema().TensorType
     if operator.opcodeIndex >= len(model.operatorCodes) or len(read) < 2 or not all(
             0 <= index < len(tensors) for index in read[:2]):
         return False
-    return (flatbuffer.operator_name(model, operator) in _WEIGHTED and tensors[read[0]].type == types.INT8 and
-            tensors[read[1]].type == types.INT4)
+    name, weights = flatbuffer.operator_name(model, operator), tensors[read[1]]
+    scales = None if weights.quantization is None else weights.quantization.scale
+    return (name in _WEIGHTED and tensors[read[0]].type == types.INT8 and weights.type == types.INT4 and
+            (name != "FULLY_CONNECTED" or scales is None or len(scales) < 2))
 
 
 def _unpack(model: Any, weights: Any) -> bool:
