@@ -115,7 +115,7 @@ def test_weights_in_half_a_byte_that_others_read_too_stay_packed() -> None:
 
 def test_weights_in_half_a_byte_with_several_scales_are_refused_as_tflite_micro_refuses_them() -> None:
     specs = [Spec((1, 4), scale=[0.05], name="x"), Spec((1, 4), scale=[0.09]),
-             Spec((4, 4), scale=[0.02, 0.03, 0.04, 0.05], zero_point=[0] * 4, data=np.eye(4, dtype=int), four_bits=True)]
+             Spec((4, 4), scale=[0.02, 0.03, 0.04, 0.05], zero_point=[0] * 4, data=np.eye(4), four_bits=True)]
     data = build(specs, [Step("FULLY_CONNECTED", [0, 2], [1], "FullyConnectedOptions")], [0], [1])
     with pytest.raises(ModelError, match="INT4"):
         load_model(data)
