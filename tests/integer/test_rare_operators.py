@@ -45,6 +45,10 @@ def reversed_batch(net: Net) -> None:
     net.step("REVERSE_V2", [net.input([1, 3]), net.constant(np.array([0]), np.int32)], net.tensor([1, 3]))
 
 
+def one_reversed_axis(net: Net) -> None:
+    net.step("REVERSE_V2", [net.input([1, 3]), net.constant(np.array(1), np.int32)], net.tensor([1, 3]))
+
+
 def another_broadcast(net: Net) -> None:
     net.step("BROADCAST_TO", [net.input([1, 1]), net.constant(np.array([1, 4]), np.int32)], net.tensor([1, 3]))
 
@@ -79,7 +83,7 @@ def any_of(net: Net) -> None:
     (coarse_comparison, "scale 1.5; LESS needs scales below 1"),
     (comparison_of_wide_codes, "types of int8, int8 to bool"),
     (wide_mirror, "no larger than the axis mirrors"), (grids_that_differ, "one shape, scale and zero point"),
-    (reversed_batch, "neighbours, without the first")])
+    (reversed_batch, "neighbours, without the first"), (one_reversed_axis, "takes a list of them alone")])
 def test_what_is_undefined_is_refused(case: Callable[[Net], None], words: str) -> None:
     net = Net(np.random.default_rng(0))
     case(net)

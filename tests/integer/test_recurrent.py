@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,16 @@ def test_samples_do_not_depend_on_those_before() -> None:
     turned = {name: values[::-1].copy() for name, values in codes.items()}
     tflm = RowExecutor("tflm", "tflm", model)
     assert np.array_equal(tflm.run(codes), tflm.run(turned)[::-1])
+
+
+def test_a_bound_of_less_than_one_code_holds_the_cell_at_zero() -> None:
+    net = net_of(lstm)
+    net.steps[0] = replace(net.steps[0], values={**net.steps[0].values, "cellClip": 1e-9})
+    model = load_model(net.data(), name="net")
+    found = judge(net.data())
+    assert (found.differing, found.refused, found.crashed) == (0, "", "") and found.values
+    codes = Twin(model.graph).run(random_codes(model, 4, seed=3))
+    assert np.all(codes == model.outputs[0].zero_point)
 
 
 def test_a_variable_that_others_read_is_refused() -> None:

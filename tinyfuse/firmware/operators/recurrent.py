@@ -70,7 +70,7 @@ class Lstm(Kernel):
 def _lstm(graph: Graph, operator: Operator, node: lstm.Lstm) -> Lstm:
     source, target = in_and_out(graph, operator)
     sized(target.name, "sizes", (node.steps, source.shape[-1], node.units), 16)
-    low, high = (-node.clip, node.clip) if node.clip else (-32768, 32767)
+    low, high = (-32768, 32767) if node.clip is None else (-node.clip, node.clip)
     return Lstm(target.name, (source.index,), target.index, _rows(node.inputs), _rows(node.recurrent),
                 np.concatenate([one.bias for one in node.inputs]),
                 (tuple(_scale(one.scale) for one in node.inputs), tuple(_scale(one.scale) for one in node.recurrent)),

@@ -101,7 +101,7 @@ class Lstm:
                  zip(GATES, arguments, strict=True)]
         kept = np.clip(rescaled(gates[1] * cell, *self.forget), _LOW, _HIGH)
         added = np.clip(rescaled(gates[0] * gates[2], *self.update), _LOW, _HIGH)
-        low, high = (-self.clip, self.clip) if self.clip else (_LOW, _HIGH)
+        low, high = (_LOW, _HIGH) if self.clip is None else (-self.clip, self.clip)
         after = np.clip(np.clip(kept + added, _LOW, _HIGH), low, high)
         tangent = tanh_codes(self.argument(after))
         values = wrapped(rescaled(tangent * gates[3], *self.hide) + self.zero)
@@ -187,7 +187,7 @@ def _part(operator: Operator, source: Tensor, weights: Tensor, shape: tuple[int,
     return Part(matrix, source.zero, addend, quantize_multiplier(source.unit * weights.unit / _GATE_UNIT))
 
 
-def _clip(operator: Operator, cell: Tensor) -> int:
-    """The bound of the cell state's codes, 0 for none."""
+def _clip(operator: Operator, cell: Tensor) -> int | None:
+    """The bound of the cell state's codes, which may be 0; None for none."""
     given = float(np.float32(operator.options["cell_clip"]))
-    return int(min(max(given / cell.unit, _LOW), _HIGH)) if given > 0 else 0
+    return int(min(max(given / cell.unit, _LOW), _HIGH)) if given > 0 else None

@@ -56,7 +56,11 @@ def _reverse(operator: Operator, graph: Graph) -> Node:
     """Reference: ``reference/reverse.h``."""
     source, target = source_and_target(operator, graph)
     rank = len(source.shape)
-    axes = sorted(int(axis) + rank if axis < 0 else int(axis) for axis in constant(operator, graph, 1).ravel())
+    given = constant(operator, graph, 1)
+    if given.ndim != 1:
+        raise ModelError(f"'{target.name}': the axes of REVERSE_V2 have shape {list(given.shape)}; TFLite Micro takes "
+                         "a list of them alone")
+    axes = sorted(int(axis) + rank if axis < 0 else int(axis) for axis in given)
     if rank > _MOST_REVERSED or not axes or axes != list(range(axes[0], axes[-1] + 1)) or not (
             axes[0] >= 1 and axes[-1] < rank):
         raise ModelError(f"'{target.name}': REVERSE_V2 of {list(source.shape)} along axes {axes}; they must be "
