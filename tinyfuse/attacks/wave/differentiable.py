@@ -5,12 +5,11 @@ The values are librosa's to float32's rounding (tests); what places a recording 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tinyfuse.core.backend import tensorflow
+from tinyfuse.core.backend import compiled, tensorflow
 from tinyfuse.core.errors import UsageError
 from tinyfuse.frontend.base import FrontEnd
 from tinyfuse.frontend.device_sound import dct_matrix, taper_of
@@ -31,9 +30,8 @@ class DifferentiableSound:
             raise UsageError(f"{front_end.label} takes no sound, so no wave can attack it; inputs of kind mfcc, "
                              "log-mel, spectrogram and waveform do")
         self.front_end, self.fitted = front_end, fitted
-        # No branch here depends on a tensor, and to rewrite the code for such branches would take seconds.
-        compiled = partial(tensorflow().function, autograph=False, reduce_retracing=True)
-        self._forward, self._backward = compiled(self.inputs_of), compiled(self._pulled_back)
+        self._forward = compiled(self.inputs_of, reduce_retracing=True)
+        self._backward = compiled(self._pulled_back, reduce_retracing=True)
 
     def inputs(self, windows: np.ndarray, outside: np.ndarray, count: np.ndarray) -> np.ndarray:
         """Compute inputs, float32 [n, *shape]."""
